@@ -1,0 +1,175 @@
+"""From a network's fields to poses and masks: the two calls most users need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from personlab import _core
+from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape
+from personlab.options import DecodeOptions, MaskOptions
+from personlab.poses import Poses
+from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+_DECODE_DEFAULTS = DecodeOptions()
+_MASK_DEFAULTS = MaskOptions()
+
+
+def check_pose_fields(
+    heatmaps: Any, short_offsets: Any, mid_offsets: Any, *, stride: Any, skeleton: Skeleton
+) -> tuple[FloatArray, FloatArray, FloatArray, int]:
+    """The three fields that poses come from, checked against each other and the skeleton, and the stride.
+
+    Raises:
+        TypeError: no float array, or no integer stride.
+        ValueError: a wrong shape.
+    """
+    heatmaps = as_field(heatmaps, "heatmaps")
+    short_offsets = as_field(short_offsets, "short_offsets")
+    mid_offsets = as_field(mid_offsets, "mid_offsets")
+    k, e2 = skeleton.n_keypoints, 2 * skeleton.n_edges
+    shape = heatmaps.shape
+    if len(shape) not in (3, 4) or shape[-3] != k:
+        raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w) with K = {k}, got {shape}")
+    n, h, w = shape[:-3], shape[-2], shape[-1]
+    if short_offsets.shape != (*n, k, 2, h, w):
+        check_shape(short_offsets, "short_offsets", (*n, k, 2, h, w), "([N,] K, 2, h, w)")
+    if mid_offsets.shape != (*n, e2, 2, h, w):
+        check_shape(mid_offsets, "mid_offsets", (*n, e2, 2, h, w), "([N,] 2E, 2, h, w)")
+    if type(stride) is not int or not 1 <= stride <= 4096:
+        stride = as_integer(stride, "stride", 1, 4096)
+    return heatmaps, short_offsets, mid_offsets, stride
+
+
+def decode_poses(
+    heatmaps: Any,
+    short_offsets: Any,
+    mid_offsets: Any,
+    *,
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions = _DECODE_DEFAULTS,
+) -> Poses | list[Poses]:
+    """Find every person's keypoints in the fields of a network (PersonLab, section 3.1).
+
+    Args:
+        heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k"; float32, float16 or bfloat16, a NumPy
+            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch.
+        short_offsets: ([N,] K, 2, h, w) (dx, dy) to the nearest keypoint of type k, in pixels of the network input.
+        mid_offsets: ([N,] 2E, 2, h, w) (dx, dy) along each directed edge, in pixels of the network input.
+        stride: input pixels from cell to cell; cell (i, j) lies at pixel (j * stride, i * stride).
+        skeleton: the keypoints and edges that the network was trained for.
+        options: how to decode; `DecodeOptions.posenet` for what Google's PoseNet decoder does.
+
+    Returns:
+        `Poses` in pixels of the network input, best first; a list of N of them for a batch.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or range.
+    """
+    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
+        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton
+    )
+    found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    poses = [Poses._trusted(arrays) for arrays in found]
+    return poses if heatmaps.ndim == 4 else poses[0]
+
+
+def check_mask_fields(
+    poses: Poses, segmentation: Any, long_offsets: Any, short_offsets: Any, *, stride: Any, size: Any
+) -> tuple[FloatArray, FloatArray, FloatArray | None, int, tuple[int, int]]:
+    """The fields that masks come from, checked against the poses and each other, the stride and the size.
+
+    Raises:
+        TypeError: no float array, no integer stride, or no size.
+        ValueError: a wrong shape.
+    """
+    if not isinstance(poses, Poses):
+        raise TypeError(f"poses: expected Poses, got {type(poses).__name__}")
+    segmentation = as_field(segmentation, "segmentation")
+    long_offsets = as_field(long_offsets, "long_offsets")
+    k = poses.keypoints.shape[1]
+    check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w)")
+    h, w = segmentation.shape[1:]
+    check_shape(long_offsets, "long_offsets", (k, 2, h, w), "(K, 2, h, w)")
+    if short_offsets is not None:
+        short_offsets = as_field(short_offsets, "short_offsets")
+        check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
+    return segmentation, long_offsets, short_offsets, as_integer(stride, "stride", 1, 4096), as_size(size, "size")
+
+
+def decode_masks(
+    poses: Poses | Sequence[Poses],
+    segmentation: Any,
+    long_offsets: Any,
+    *,
+    short_offsets: Any = None,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions = _MASK_DEFAULTS,
+) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
+    """Give each pose the pixels of its person (PersonLab, section 3.2).
+
+    Args:
+        poses: P poses in pixels of the network input, as `decode_poses` gave them; a sequence of N for a batch.
+        segmentation: ([N,] 1, h, w) logits of "is a person"; element types and containers as in `decode_poses`.
+        long_offsets: ([N,] K, 2, h, w) (dx, dy) from a person's pixel to keypoint k, in pixels of the network input.
+        short_offsets: ([N,] K, 2, h, w), for the last refinement steps; None leaves these out.
+        stride: input pixels from cell to cell.
+        size: (H, W) of the picture the masks are for; the fields are stretched over it, corner pixel on corner pixel.
+        options: thresholds and refinement steps.
+
+    Returns:
+        (P, H, W) bool; a list of N of them for a batch.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or range.
+    """
+    if not isinstance(poses, Poses):
+        return _decode_mask_batch(
+            poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
+        )
+    segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
+        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
+    )
+    return _core.associate_pixels(
+        poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets, stride, size,
+        options.native,
+    )  # fmt: skip
+
+
+def _decode_mask_batch(
+    poses: Sequence[Poses],
+    segmentation: Any,
+    long_offsets: Any,
+    short_offsets: Any,
+    *,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions,
+) -> list[NDArray[np.bool_]]:
+    poses = list(poses)
+    n = len(poses)
+    segmentation = as_field(segmentation, "segmentation")
+    long_offsets = as_field(long_offsets, "long_offsets")
+    check_shape(segmentation, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
+    check_shape(long_offsets, "long_offsets", (n, None, 2, None, None), "(N, K, 2, h, w)")
+    if short_offsets is not None:
+        short_offsets = as_field(short_offsets, "short_offsets")
+        check_shape(short_offsets, "short_offsets", long_offsets.shape, "(N, K, 2, h, w)")
+    masks: list[Any] = [
+        decode_masks(
+            poses[i], segmentation[i], long_offsets[i],
+            short_offsets=None if short_offsets is None else short_offsets[i],
+            stride=stride, size=size, options=options,
+        )
+        for i in range(n)
+    ]  # fmt: skip
+    return masks

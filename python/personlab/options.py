@@ -1,0 +1,171 @@
+"""How decoding is to be done: frozen, keyword-only options, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+if TYPE_CHECKING:
+    from personlab import _core
+
+Scoring = Literal["expected_oks", "heatmap"]
+Decoder = Literal["personlab", "posenet"]
+
+
+def _number(options: object, name: str, lowest: float, highest: float, *, above: bool = False) -> None:
+    value = getattr(options, name)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    if not math.isfinite(value) or not (lowest < value if above else lowest <= value) or value > highest:
+        bound = ">" if above else ">="
+        limit = "" if highest == math.inf else f" and <= {highest:g}"
+        raise ValueError(f"{name}: expected a finite number {bound} {lowest:g}{limit}, got {value!r}")
+
+
+def _integer(options: object, name: str, lowest: int, highest: int) -> None:
+    value = getattr(options, name)
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name}: expected an integer from {lowest} to {highest}, got {value}")
+
+
+def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
+    if getattr(options, name) not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(options, name)!r}")
+
+
+class _Picklable:
+    """Leaves the cached native copy behind when options travel to another process."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(_Picklable):
+    """How keypoints are found and grouped into poses (PersonLab, section 3.1).
+
+    Raises:
+        TypeError: a value of the wrong type, or an unknown name.
+        ValueError: a value out of range.
+    """
+
+    hough_stride: int = 2  # input pixels between neighbouring lattice points of the Hough map; 1 is the paper
+    disk_radius: float = 32.0  # R, input pixels: radius of a keypoint's disc in the heatmap
+    vote_threshold: float = 0.1  # probability under which a lattice point casts no vote
+    peak_threshold: float = 0.01  # Hough score under which a local maximum is no seed
+    nms_radius: float = 10.0  # input pixels: two keypoints of one type this near are one
+    refine_steps: int = 2  # short-offset refinements of each keypoint reached along a mid-range offset
+    scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
+    min_score: float = 0.0  # instance score under which a pose is dropped
+    max_poses: int = 100  # poses kept, best first
+    threads: int = 1  # threads that share the work of one call
+    decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
+
+    def __post_init__(self) -> None:
+        _integer(self, "hough_stride", 1, 1024)
+        _number(self, "disk_radius", 0, 4096, above=True)
+        _number(self, "vote_threshold", 0, 1)
+        _number(self, "peak_threshold", 0, math.inf, above=True)
+        _number(self, "nms_radius", 0, math.inf)
+        _integer(self, "refine_steps", 0, 1000)
+        _choice(self, "scoring", get_args(Scoring))
+        _number(self, "min_score", 0, 1)
+        _integer(self, "max_poses", 0, 2**31 - 1)
+        _integer(self, "threads", 1, 1024)
+        _choice(self, "decoder", get_args(Decoder))
+
+    @classmethod
+    def posenet(
+        cls,
+        score_threshold: float = 0.5,
+        nms_radius: float = 20.0,
+        refine_steps: int = 5,
+        max_poses: int = 20,
+        *,
+        threads: int = 1,
+    ) -> DecodeOptions:
+        """Options under which `decode_poses` gives what the published PoseNet decoder gives, number for number.
+
+        Args:
+            score_threshold: least probability of a seed, least mean probability of a pose, least instance score.
+            nms_radius: input pixels within which two keypoints of one type are one.
+            refine_steps: short-offset refinements of each keypoint reached along a mid-range offset.
+            max_poses: poses accepted before decoding stops.
+            threads: threads that share a batch.
+        """
+        return cls(
+            decoder="posenet",
+            scoring="heatmap",
+            min_score=score_threshold,
+            nms_radius=nms_radius,
+            refine_steps=refine_steps,
+            max_poses=max_poses,
+            threads=threads,
+        )
+
+    @cached_property
+    def native(self) -> _core.DecodeOptions:
+        """The compiled core's copy of these options."""
+        from personlab import _core
+
+        return _core.DecodeOptions(
+            hough_stride=self.hough_stride,
+            disk_radius=self.disk_radius,
+            vote_threshold=self.vote_threshold,
+            peak_threshold=self.peak_threshold,
+            nms_radius=self.nms_radius,
+            refine_steps=self.refine_steps,
+            expected_oks=self.scoring == "expected_oks",
+            posenet=self.decoder == "posenet",
+            min_score=self.min_score,
+            max_poses=self.max_poses,
+            threads=self.threads,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions(_Picklable):
+    """How pixels are given to poses (PersonLab, section 3.2).
+
+    Raises:
+        TypeError: a value of the wrong type, or an unknown name.
+        ValueError: a value out of range.
+    """
+
+    mask_threshold: float = 0.5  # person probability under which a pixel is background
+    distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
+    long_refine_steps: int = 2  # refinements of a long offset by the long offsets
+    short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
+    exclusive: bool = False  # give a pixel that several poses claim to the nearest one alone
+    threads: int = 1  # threads that share the work of one call
+
+    def __post_init__(self) -> None:
+        _number(self, "mask_threshold", 0, 1)
+        _number(self, "distance_threshold", 0, math.inf)
+        _integer(self, "long_refine_steps", 0, 1000)
+        _integer(self, "short_refine_steps", 0, 1000)
+        if not isinstance(self.exclusive, bool):
+            raise TypeError(f"exclusive: expected a bool, got {self.exclusive!r}")
+        _integer(self, "threads", 1, 1024)
+
+    @cached_property
+    def native(self) -> _core.MaskOptions:
+        """The compiled core's copy of these options."""
+        from personlab import _core
+
+        return _core.MaskOptions(
+            mask_threshold=self.mask_threshold,
+            distance_threshold=self.distance_threshold,
+            long_refine_steps=self.long_refine_steps,
+            short_refine_steps=self.short_refine_steps,
+            exclusive=self.exclusive,
+            threads=self.threads,
+        )

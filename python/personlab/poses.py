@@ -1,0 +1,102 @@
+"""What decoding gives back: the poses of one picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab._arrays import FloatArray, as_field, check_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass(frozen=True, eq=False)
+class Poses:
+    """P poses of K keypoints, best first. Coordinates are (x, y) pixels; an integer value is a pixel centre.
+
+    Args:
+        keypoints: (P, K, 2).
+        keypoint_scores: (P, K), s_jk: what the chosen scoring says of each keypoint.
+        scores: (P,), instance scores.
+        keypoint_probabilities: (P, K), p_jk: the heatmap's probability at each keypoint, by which masks weigh;
+            the keypoint scores where a caller leaves it out.
+
+    Raises:
+        TypeError: an argument is no float array.
+        ValueError: shapes disagree.
+    """
+
+    keypoints: FloatArray
+    keypoint_scores: FloatArray
+    scores: FloatArray
+    keypoint_probabilities: FloatArray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.keypoint_probabilities is None:
+            object.__setattr__(self, "keypoint_probabilities", self.keypoint_scores)
+        for name in ("keypoints", "keypoint_scores", "scores", "keypoint_probabilities"):
+            object.__setattr__(self, name, as_field(getattr(self, name), name))
+        check_shape(self.keypoints, "keypoints", (None, None, 2), "(P, K, 2)")
+        count, k = self.keypoints.shape[:2]
+        check_shape(self.keypoint_scores, "keypoint_scores", (count, k), "(P, K)")
+        check_shape(self.keypoint_probabilities, "keypoint_probabilities", (count, k), "(P, K)")
+        check_shape(self.scores, "scores", (count,), "(P,)")
+
+    @classmethod
+    def _trusted(cls, arrays: tuple[FloatArray, FloatArray, FloatArray, FloatArray]) -> Poses:
+        """Poses of (keypoints, keypoint_scores, keypoint_probabilities, scores) that a backend has made."""
+        poses = object.__new__(cls)
+        state = poses.__dict__
+        state["keypoints"], state["keypoint_scores"], state["keypoint_probabilities"], state["scores"] = arrays
+        return poses
+
+    @property
+    def boxes(self) -> FloatArray:
+        """(P, 4): the tight box (x0, y0, x1, y1) of each pose's keypoints."""
+        if self.keypoints.size == 0:
+            return np.zeros((len(self), 4), np.float32)
+        return np.concatenate([self.keypoints.min(axis=1), self.keypoints.max(axis=1)], axis=1)
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def __getitem__(self, index: Any) -> Poses:
+        """The poses that an integer, a slice, or an array of indices or booleans selects; always `Poses`.
+
+        Raises:
+            IndexError: out of range.
+        """
+        if isinstance(index, (int, np.integer)):
+            if not -len(self) <= index < len(self):
+                raise IndexError(f"index {index} is out of range for {len(self)} poses")
+            index = slice(int(index) % len(self), int(index) % len(self) + 1)
+        return Poses(
+            self.keypoints[index], self.keypoint_scores[index], self.scores[index], self.keypoint_probabilities[index]
+        )
+
+    def __iter__(self) -> Iterator[Poses]:
+        return (self[i] for i in range(len(self)))
+
+    def scaled(self, sx: float, sy: float) -> Poses:
+        """The same poses with x multiplied by `sx` and y by `sy`.
+
+        From a network input of W x H to its picture of w x h pixels: ``scaled((w - 1) / (W - 1), (h - 1) / (H - 1))``.
+        """
+        keypoints = self.keypoints * np.array([sx, sy], np.float32)
+        return Poses(keypoints, self.keypoint_scores, self.scores, self.keypoint_probabilities)
+
+    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """One COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score."""
+        triples = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": 1,
+                "keypoints": [round(float(value), 4) for value in triples[j].ravel()],
+                "score": float(self.scores[j]),
+            }
+            for j in range(len(self))
+        ]

@@ -1,0 +1,465 @@
+"""Every stage in plain float64 NumPy, written for reading: what the compiled backends have to equal.
+
+Shapes: K keypoint types, E edges, a field grid of h x w cells, stride s input pixels; coordinates are (x, y) input pixels.
+The functions take checked arrays and return float64; section numbers are the paper's (arXiv 1803.08225).
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from personlab.options import DecodeOptions, MaskOptions
+    from personlab.skeleton import Skeleton
+
+Array = NDArray[np.float64]
+Field = NDArray[Any]  # float32 as it came, or float64
+
+
+def sigmoid(logit: Field) -> Array:
+    """Probability of a logit."""
+    with np.errstate(over="ignore"):
+        return 1.0 / (1.0 + np.exp(-np.asarray(logit, np.float64)))
+
+
+def log_odds(probability: float) -> float:
+    """Logit of a probability; infinite at 0 and 1."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(np.float64(probability)) - np.log1p(-np.float64(probability)))
+
+
+def sample(field: Field, x: Field, y: Field, stride: int) -> Array:
+    """Read field (..., h, w) bilinearly at input pixels x, y (any shape n): (..., n).
+
+    Coordinates are clamped to the grid. A cell of weight zero is not read, so that a non-finite value reaches exactly the
+    points that lie beside it.
+    """
+    h, w = field.shape[-2:]
+    cx = np.clip(np.asarray(x, np.float64) / stride, 0, w - 1)
+    cy = np.clip(np.asarray(y, np.float64) / stride, 0, h - 1)
+    j = np.minimum(np.floor(cx).astype(int), max(w - 2, 0))
+    i = np.minimum(np.floor(cy).astype(int), max(h - 2, 0))
+    tx, ty = cx - j, cy - i
+    total: Array = np.zeros(field.shape[:-2] + np.shape(cx))
+    for di, wy in ((0, 1 - ty), (1, ty)):
+        for dj, wx in ((0, 1 - tx), (1, tx)):
+            weight = wy * wx
+            value = field[..., np.minimum(i + di, h - 1), np.minimum(j + dj, w - 1)].astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                total += np.where(weight > 0, weight * value, 0.0)
+    return total
+
+
+def sample_offset(offsets: Field, x: Field, y: Field, stride: int) -> tuple[Array, Array]:
+    """Read an offset field (2, h, w) at input pixels x, y; a non-finite offset counts as (0, 0)."""
+    dx, dy = sample(offsets, x, y, stride)
+    finite = np.isfinite(dx) & np.isfinite(dy)
+    return np.where(finite, dx, 0.0), np.where(finite, dy, 0.0)
+
+
+def sample_probability(heatmap: Field, x: Field, y: Field, stride: int) -> Array:
+    """Probability that heatmap (h, w) of logits gives at input pixels x, y; 0 where the logit is NaN."""
+    return np.nan_to_num(sigmoid(sample(heatmap, x, y, stride)), nan=0.0)
+
+
+# --- Hough voting (section 3.1.1) -------------------------------------------------------------------------------------
+
+
+def hough_vote(heatmaps: Field, short_offsets: Field, *, stride: int, options: DecodeOptions) -> Array:
+    """Hough scores h_k on the lattice of pixels that are multiples of g: (K, H', W'), H' = floor((H - 1) / g) + 1."""
+    g = options.hough_stride
+    count, h, w = heatmaps.shape
+    if h == 0 or w == 0:
+        return np.zeros((count, 0, 0))
+    rows, columns = (h - 1) * stride // g + 1, (w - 1) * stride // g + 1
+    y, x = np.meshgrid(np.arange(rows) * g, np.arange(columns) * g, indexing="ij")
+    hough = np.zeros((count, rows, columns))
+    for k in range(count):
+        logit = sample(heatmaps[k], x, y, stride)
+        voters = np.nonzero(logit >= log_odds(options.vote_threshold))
+        p = sigmoid(logit[voters])
+        dx, dy = sample(short_offsets[k], x[voters], y[voters], stride)
+        u, v = (x[voters] + dx) / g, (y[voters] + dy) / g
+        inside = (u > -1) & (u < columns) & (v > -1) & (v < rows)  # drops non-finite votes too
+        p, u, v = p[inside], u[inside], v[inside]
+        left, top = np.floor(u).astype(int), np.floor(v).astype(int)
+        for row, weight_y in ((top, 1 - (v - top)), (top + 1, v - top)):
+            for column, weight_x in ((left, 1 - (u - left)), (left + 1, u - left)):
+                on = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
+                np.add.at(hough[k], (row[on], column[on]), (p * weight_y * weight_x)[on])
+    return hough * (g * g / (np.pi * options.disk_radius**2))
+
+
+# --- Peaks ------------------------------------------------------------------------------------------------------------
+
+
+def sort_order(scores: Field, keypoints: Field, y: Field, x: Field) -> NDArray[np.intp]:
+    """The order of all candidates: score descending, ties by keypoint, y, x ascending."""
+    return np.lexsort((x, y, keypoints, -scores))
+
+
+def find_peaks(hough: Field, *, options: DecodeOptions) -> tuple[NDArray[np.intp], Array, Array]:
+    """Local maxima of (K, H', W') scores: keypoint (N,), position (N, 2) in input pixels, score (N,); best first."""
+    count, rows, columns = hough.shape
+    padded = np.full((count, rows + 2, columns + 2), -np.inf)
+    padded[:, 1:-1, 1:-1] = np.where(np.isnan(hough), -np.inf, hough)
+    centre = padded[:, 1:-1, 1:-1]
+    peak = (centre >= options.peak_threshold) & np.isfinite(centre)
+    for di, dj in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
+        peak &= centre > padded[:, 1 + di : 1 + di + rows, 1 + dj : 1 + dj + columns]
+        peak &= centre >= padded[:, 1 - di : 1 - di + rows, 1 - dj : 1 - dj + columns]
+    k, i, j = np.nonzero(peak)
+    scores = centre[k, i, j]
+    order = sort_order(scores, k, i, j)
+    positions = np.stack([j, i], axis=1)[order] * float(options.hough_stride)
+    return k[order], positions, scores[order]
+
+
+# --- Greedy grouping (section 3.1.2) ----------------------------------------------------------------------------------
+
+
+def grow_pose(
+    seed: tuple[int, float, float],
+    heatmaps: Field,
+    short_offsets: Field,
+    mid_offsets: Field,
+    *,
+    stride: int,
+    skeleton: Skeleton,
+    refine_steps: int,
+) -> tuple[Array, Array]:
+    """Follow the directed edges best-first from a seed (k, x, y): keypoints (K, 2) and their probabilities (K,).
+
+    A keypoint that no edge reaches from the seed stays at the seed's position with probability 0.
+    """
+    h, w = heatmaps.shape[1:]
+    k, x, y = seed
+    keypoints = np.tile(np.array([x, y], np.float64), (skeleton.n_keypoints, 1))
+    probabilities = np.zeros(skeleton.n_keypoints)
+    reached = np.zeros(skeleton.n_keypoints, bool)
+    queue = [(-float(sample_probability(heatmaps[k], x, y, stride)), k, y, x)]
+    while queue:
+        key, k, y, x = heapq.heappop(queue)
+        if reached[k]:
+            continue
+        reached[k] = True
+        keypoints[k] = x, y
+        probabilities[k] = -key
+        for e, (source, target) in enumerate(skeleton.directed_edges):
+            if source != k or reached[target]:
+                continue
+            dx, dy = sample_offset(mid_offsets[e], x, y, stride)
+            tx = np.clip(x + dx, 0, (w - 1) * stride)
+            ty = np.clip(y + dy, 0, (h - 1) * stride)
+            for _ in range(refine_steps):
+                dx, dy = sample_offset(short_offsets[target], tx, ty, stride)
+                tx = np.clip(tx + dx, 0, (w - 1) * stride)
+                ty = np.clip(ty + dy, 0, (h - 1) * stride)
+            key = -float(sample_probability(heatmaps[target], tx, ty, stride))
+            heapq.heappush(queue, (key, target, float(ty), float(tx)))
+    return keypoints, probabilities
+
+
+def group_poses(
+    peaks: tuple[Field, Field, Field],
+    heatmaps: Field,
+    short_offsets: Field,
+    mid_offsets: Field,
+    *,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+) -> tuple[Array, Array]:
+    """Poses in the order of their seeds: keypoints (P, K, 2) in input pixels, probabilities p_k(y_jk) (P, K)."""
+    poses: list[Array] = []
+    probabilities: list[Array] = []
+    peak_keypoints, positions, scores = peaks
+    for i in sort_order(scores, peak_keypoints, positions[:, 1], positions[:, 0]):
+        k, x, y = int(peak_keypoints[i]), float(positions[i, 0]), float(positions[i, 1])
+        if any(np.hypot(pose[k, 0] - x, pose[k, 1] - y) <= options.nms_radius for pose in poses):
+            continue
+        pose, probability = grow_pose(
+            (k, x, y), heatmaps, short_offsets, mid_offsets,
+            stride=stride, skeleton=skeleton, refine_steps=options.refine_steps,
+        )  # fmt: skip
+        poses.append(pose)
+        probabilities.append(probability)
+    count = skeleton.n_keypoints
+    return np.array(poses).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
+
+
+# --- Scoring and soft non-maximum suppression (section 3.1.3) ---------------------------------------------------------
+
+
+def pose_size(keypoints: Field) -> Array:
+    """lambda_j, the square root of the area of the tight box of each pose (P, K, 2), the area being at least 1: (P,)."""
+    if len(keypoints) == 0:
+        return np.zeros(0)
+    extent = np.ptp(np.asarray(keypoints, np.float64), axis=1)
+    return np.sqrt(np.maximum(extent[:, 0] * extent[:, 1], 1.0))
+
+
+def expected_oks(
+    keypoints: Field, probabilities: Field, hough: Field, *, skeleton: Skeleton, options: DecodeOptions
+) -> Array:
+    """s_jk (P, K): the probability at a keypoint times the Hough-weighted mean OKS over its disc of radius R."""
+    g, radius = options.hough_stride, options.disk_radius
+    rows, columns = hough.shape[1:]
+    size = pose_size(keypoints)
+    scores = np.zeros(np.shape(probabilities))
+    for j, k in np.ndindex(*scores.shape):
+        x, y = keypoints[j, k].astype(np.float64)
+        i0, i1 = max(int(np.ceil((y - radius) / g)), 0), min(int(np.floor((y + radius) / g)) + 1, rows)
+        j0, j1 = max(int(np.ceil((x - radius) / g)), 0), min(int(np.floor((x + radius) / g)) + 1, columns)
+        window = np.nan_to_num(hough[k, i0:i1, j0:j1].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        distance2 = (np.arange(i0, i1)[:, None] * g - y) ** 2 + (np.arange(j0, j1) * g - x) ** 2
+        weight = np.where(distance2 <= radius**2, window, 0.0)
+        kappa = 2 * skeleton.sigmas[k]
+        if weight.sum() > 0:
+            oks = np.exp(-distance2 / (2 * size[j] ** 2 * kappa**2))
+            scores[j, k] = probabilities[j, k] * (weight * oks).sum() / weight.sum()
+    return scores
+
+
+def soft_nms(keypoints: Field, scores: Field, *, nms_radius: float) -> tuple[NDArray[np.intp], Array]:
+    """Order by mean s_jk and instance scores in that order: 1/K the sum over keypoints no pose ahead has taken."""
+    ahead = np.argsort(-scores.mean(axis=1), kind="stable")
+    instance = np.zeros(len(ahead))
+    for rank, j in enumerate(ahead):
+        distance = np.linalg.norm(keypoints[ahead[:rank]].astype(np.float64) - keypoints[j], axis=2)  # (rank, K)
+        free = (distance > nms_radius).all(axis=0)
+        instance[rank] = scores[j][free].sum() / scores.shape[1]
+    return ahead, instance
+
+
+def score_poses(
+    keypoints: Field, probabilities: Field, hough: Field, *, skeleton: Skeleton, options: DecodeOptions
+) -> tuple[NDArray[np.intp], Array, Array]:
+    """Which of the poses are kept, best first: index (Q,), keypoint scores s_jk (Q, K), instance scores (Q,)."""
+    scores = np.asarray(probabilities, np.float64)
+    if len(scores) == 0:
+        return np.zeros(0, np.intp), scores, np.zeros(0)
+    if options.scoring == "expected_oks":
+        scores = expected_oks(keypoints, probabilities, hough, skeleton=skeleton, options=options)
+    order, instance = soft_nms(keypoints, scores, nms_radius=options.nms_radius)
+    best = [i for i in np.argsort(-instance, kind="stable") if instance[i] >= options.min_score][: options.max_poses]
+    return order[best], scores[order[best]], instance[best]
+
+
+def decode_poses(
+    heatmaps: Field,
+    short_offsets: Field,
+    mid_offsets: Field,
+    *,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+) -> tuple[Array, Array, Array, Array]:
+    """The whole of section 3.1: keypoints (P, K, 2), s_jk (P, K), p_jk (P, K), instance scores (P,)."""
+    if options.decoder == "posenet":
+        return decode_posenet(heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, options=options)
+    hough = hough_vote(heatmaps, short_offsets, stride=stride, options=options)
+    peaks = find_peaks(hough, options=options)
+    keypoints, probabilities = group_poses(
+        peaks, heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, options=options
+    )
+    kept, keypoint_scores, scores = score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options)
+    return keypoints[kept], keypoint_scores, probabilities[kept], scores
+
+
+# --- The decoder of Google's PoseNet ----------------------------------------------------------------------------------
+
+
+def posenet_seeds(
+    heatmaps: Field, short_offsets: Field, *, stride: int, threshold: float
+) -> list[tuple[float, int, float, float]]:
+    """Local maxima of the logits, ties all passing, as (logit, k, x, y) in input pixels; best first."""
+    count, h, w = heatmaps.shape
+    odds = 1.0 / (threshold + 1e-6) - 1.0
+    lowest = -np.log(odds) if odds > 0 else np.inf
+    seeds = []
+    for k, i, j in np.ndindex(count, h, w):
+        logit = heatmaps[k, i, j]
+        around = heatmaps[k, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
+        if logit >= lowest and not (around > logit).any():
+            dx, dy = short_offsets[k, :, i, j].astype(np.float64)
+            if not (np.isfinite(dx) and np.isfinite(dy)):
+                dx = dy = 0.0
+            x, y = np.clip(j * stride + dx, 0, (w - 1) * stride), np.clip(i * stride + dy, 0, (h - 1) * stride)
+            seeds.append((float(logit), k, float(x), float(y), i, j))
+    seeds.sort(key=lambda seed: (-seed[0], seed[1], seed[4], seed[5]))
+    return [seed[:4] for seed in seeds]
+
+
+def decode_posenet(
+    heatmaps: Field,
+    short_offsets: Field,
+    mid_offsets: Field,
+    *,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+) -> tuple[Array, Array, Array, Array]:
+    """Poses as the published PoseNet decoder finds them; returns what `decode_poses` does."""
+    threshold = options.min_score
+    poses: list[Array] = []
+    probabilities: list[Array] = []
+    for _, k, x, y in posenet_seeds(heatmaps, short_offsets, stride=stride, threshold=threshold):
+        if len(poses) == options.max_poses:
+            break
+        if any(np.hypot(pose[k, 0] - x, pose[k, 1] - y) <= options.nms_radius for pose in poses):
+            continue
+        pose, probability = grow_pose(
+            (k, x, y), heatmaps, short_offsets, mid_offsets,
+            stride=stride, skeleton=skeleton, refine_steps=options.refine_steps,
+        )  # fmt: skip
+        if probability.mean() >= threshold:
+            poses.append(pose)
+            probabilities.append(probability)
+    count = skeleton.n_keypoints
+    keypoints, p = np.array(poses).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
+    order, scores = soft_nms(keypoints, p, nms_radius=options.nms_radius) if poses else (np.zeros(0, int), np.zeros(0))
+    best = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= threshold]
+    return keypoints[order[best]], p[order[best]], p[order[best]], scores[best]
+
+
+# --- Masks (section 3.2) ----------------------------------------------------------------------------------------------
+
+
+def associate_pixels(
+    keypoints: Field,
+    weights: Field,
+    segmentation: Field,
+    long_offsets: Field,
+    short_offsets: Field | None,
+    *,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions,
+) -> NDArray[np.bool_]:
+    """Masks (P, H, W) of poses (P, K, 2) weighed by (P, K), at pixels over which the fields are stretched."""
+    h, w = segmentation.shape[-2:]
+    height, width = size
+    masks = np.zeros((len(keypoints), height, width), bool)
+    if len(keypoints) == 0 or 0 in (h, w, height, width):
+        return masks
+    y, x = np.meshgrid(
+        np.arange(height) * ((h - 1) * stride / max(height - 1, 1)),
+        np.arange(width) * ((w - 1) * stride / max(width - 1, 1)),
+        indexing="ij",
+    )
+    rows, columns = np.nonzero(sample(segmentation[0], x, y, stride) >= log_odds(options.mask_threshold))
+    x, y = x[rows, columns], y[rows, columns]
+    distance = np.zeros((len(keypoints), len(x)))
+    for k in range(keypoints.shape[1]):
+        fields = [long_offsets[k]] * (1 + options.long_refine_steps)
+        if short_offsets is not None:
+            fields += [short_offsets[k]] * options.short_refine_steps
+        gx, gy = x, y
+        for offsets in fields:
+            dx, dy = sample_offset(offsets, gx, gy, stride)
+            gx, gy = gx + dx, gy + dy
+        for j in range(len(keypoints)):
+            distance[j] += weights[j, k] * np.hypot(gx - keypoints[j, k, 0], gy - keypoints[j, k, 1])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance /= (pose_size(keypoints) * weights.sum(axis=1, dtype=np.float64))[:, None]
+    belongs = distance <= options.distance_threshold  # NaN, a pose without weight, owns nothing
+    if options.exclusive:
+        nearest = np.where(belongs, distance, np.inf).argmin(axis=0)
+        belongs &= nearest == np.arange(len(keypoints))[:, None]
+    masks[:, rows, columns] = belongs
+    return masks
+
+
+# --- Dense refinement (section 3.1.2) ---------------------------------------------------------------------------------
+
+
+def refine_offsets(
+    offsets: Field, by: Field, channels: Sequence[int] | NDArray[np.integer[Any]], *, stride: int, steps: int
+) -> Array:
+    """`steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c]: M (C, 2, h, w), S (K, 2, h, w)."""
+    h, w = offsets.shape[-2:]
+    refined = np.where(np.isfinite(offsets).all(axis=1, keepdims=True), offsets, 0.0).astype(np.float64)
+    y, x = np.meshgrid(np.arange(h) * float(stride), np.arange(w) * float(stride), indexing="ij")
+    for c, l in enumerate(channels):
+        for _ in range(steps):
+            dx, dy = sample_offset(by[l], x + refined[c, 0], y + refined[c, 1], stride)
+            refined[c] += dx, dy
+    return refined
+
+
+# --- Targets (section 4) ----------------------------------------------------------------------------------------------
+
+
+def encode_targets(
+    keypoints: Field,
+    masks: NDArray[Any] | None,
+    crowd: NDArray[Any] | None,
+    *,
+    size: tuple[int, int],
+    stride: int,
+    skeleton: Skeleton,
+    disk_radius: float,
+) -> dict[str, NDArray[Any]]:
+    """What a network should say of people with keypoints (P, K, 3) = (x, y, v) and masks (P, H, W); see `Targets`."""
+    height, width = size
+    people = len(keypoints)
+    xy = np.asarray(keypoints[..., :2], np.float64)
+    labelled = keypoints[..., 2] > 0
+    y, x = np.meshgrid(np.arange(0.0, height, stride), np.arange(0.0, width, stride), indexing="ij")
+    h, w = x.shape
+    edges = skeleton.directed_edges
+    heatmaps = np.zeros((skeleton.n_keypoints, h, w))
+    short_offsets, long_offsets = np.zeros((2, skeleton.n_keypoints, 2, h, w))
+    mid_offsets = np.zeros((len(edges), 2, h, w))
+    short_valid, long_valid = np.zeros((2, skeleton.n_keypoints, h, w), bool)
+    mid_valid = np.zeros((len(edges), h, w), bool)
+
+    def to(person: int, k: int) -> Array:
+        return np.stack([xy[person, k, 0] - x, xy[person, k, 1] - y])
+
+    for k in range(skeleton.n_keypoints):
+        owners = [person for person in range(people) if labelled[person, k]]
+        if not owners:
+            continue
+        distance2 = np.stack([(to(person, k) ** 2).sum(axis=0) for person in owners])
+        nearest = np.asarray(owners)[distance2.argmin(axis=0)]
+        on_disc = distance2.min(axis=0) <= disk_radius**2
+        near_disc = distance2.min(axis=0) <= (disk_radius + np.sqrt(2.0) * stride) ** 2
+        heatmaps[k] = short_valid[k] = on_disc
+        for person in owners:
+            own = near_disc & (nearest == person)
+            short_offsets[k, :, own] = to(person, k)[:, own].T
+            for e, (source, target) in enumerate(edges):
+                if source == k and labelled[person, target]:
+                    mid_offsets[e, :, own] = to(person, target)[:, own].T
+                    mid_valid[e] |= own & on_disc
+
+    at_cells = (slice(None), slice(None, None, stride), slice(None, None, stride))
+    covering = np.zeros((people, h, w), bool) if masks is None else masks[at_cells].astype(bool)
+    alone = covering.sum(axis=0) == 1
+    for person, k in zip(*np.nonzero(labelled), strict=True):
+        own = covering[person] & alone
+        long_offsets[k, :, own] = to(person, k)[:, own].T
+        long_valid[k] |= own
+    segmentation = covering.any(axis=0)[None]
+    unlabelled = covering[~labelled.any(axis=1)].any(axis=0)
+    counts = np.ones((h, w), bool) if crowd is None else ~crowd[None][at_cells][0].astype(bool)
+    return {
+        "heatmaps": heatmaps,
+        "short_offsets": short_offsets,
+        "mid_offsets": mid_offsets,
+        "segmentation": segmentation.astype(np.float64),
+        "long_offsets": long_offsets,
+        "heatmap_valid": (counts & ~unlabelled)[None],
+        "short_valid": short_valid & counts,
+        "mid_valid": mid_valid & counts,
+        "segmentation_valid": (counts & (masks is not None))[None],
+        "long_valid": long_valid & counts,
+    }

@@ -1,0 +1,130 @@
+"""What a person is made of: keypoint names, edges, OKS sigmas and the left/right permutation, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from personlab import _core
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skeleton:
+    """K keypoint types joined by E undirected edges (PersonLab, section 3.1.2).
+
+    The edges need not form a tree: grouping follows them best-first and takes each keypoint once.
+
+    Args:
+        names: one name per keypoint type.
+        edges: pairs of keypoint indices (parent, child). Directed edge ``e < E`` runs parent -> child, directed edge
+            ``E + e`` is the same edge child -> parent; mid-range offset fields are numbered so.
+        sigmas: one OKS sigma per keypoint type (COCO keypoint evaluation), > 0.
+        flip: for each keypoint, the index of its mirror image; itself where there is none. An involution.
+
+    Raises:
+        ValueError: lengths disagree, an index is out of range, a sigma is not positive, or ``flip`` is no involution.
+    """
+
+    names: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    sigmas: tuple[float, ...]
+    flip: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        freeze = object.__setattr__
+        freeze(self, "names", tuple(str(name) for name in self.names))
+        freeze(self, "edges", tuple((int(a), int(b)) for a, b in self.edges))
+        freeze(self, "sigmas", tuple(float(sigma) for sigma in self.sigmas))
+        freeze(self, "flip", tuple(int(i) for i in self.flip))
+        count = len(self.names)
+        if count == 0 or len(set(self.names)) != count:
+            raise ValueError(f"names: expected at least one and no name twice, got {self.names}")
+        for label, values in (("sigmas", self.sigmas), ("flip", self.flip)):
+            if len(values) != count:
+                raise ValueError(f"{label}: expected {count} entries, one per name, got {len(values)}")
+        if not all(np.isfinite(sigma) and sigma > 0 for sigma in self.sigmas):
+            raise ValueError(f"sigmas: expected positive finite numbers, got {self.sigmas}")
+        for a, b in self.edges:
+            if not (0 <= a < count and 0 <= b < count and a != b):
+                raise ValueError(f"edges: expected pairs of two different indices in 0..{count - 1}, got {(a, b)}")
+        if any(not 0 <= i < count or self.flip[i] != k for k, i in enumerate(self.flip)):
+            raise ValueError(f"flip: expected each index to be its mirror's mirror, got {self.flip}")
+
+    @property
+    def n_keypoints(self) -> int:
+        """K, the number of keypoint types."""
+        return len(self.names)
+
+    @property
+    def n_edges(self) -> int:
+        """E, the number of undirected edges; mid-range offsets have 2E channels."""
+        return len(self.edges)
+
+    @cached_property
+    def directed_edges(self) -> tuple[tuple[int, int], ...]:
+        """(source, target) of each of the 2E directed edges, in the order of the mid-range offset channels."""
+        return self.edges + tuple((b, a) for a, b in self.edges)
+
+    @cached_property
+    def directed_flip(self) -> tuple[int, ...]:
+        """For each directed edge, the channel that takes its place in a mirrored picture.
+
+        Raises:
+            ValueError: the mirror image of an edge is not an edge of this skeleton.
+        """
+        number = {edge: e for e, edge in enumerate(self.directed_edges)}
+        mirrored = [(self.flip[a], self.flip[b]) for a, b in self.directed_edges]
+        missing = [edge for edge in mirrored if edge not in number]
+        if missing:
+            raise ValueError(f"edges: {missing[0]} is the mirror image of an edge but no edge itself")
+        return tuple(number[edge] for edge in mirrored)
+
+    @cached_property
+    def native(self) -> _core.Skeleton:
+        """The compiled core's copy of edges and sigmas."""
+        from personlab import _core
+
+        return _core.Skeleton(self.n_keypoints, list(self.edges), list(self.sigmas))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("names", "edges", "sigmas", "flip")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+
+def _edges(names: Sequence[str], pairs: str) -> tuple[tuple[int, int], ...]:
+    index = {name: i for i, name in enumerate(names)}
+    return tuple((index[a], index[b]) for a, b in (pair.split("-") for pair in pairs.split()))
+
+
+_COCO_NAMES = (
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
+    "right_ankle",
+)  # fmt: skip
+
+COCO_PERSON = Skeleton(
+    names=_COCO_NAMES,
+    # The tree of the published PersonLab networks, in the order of their mid-range offset channels.
+    edges=_edges(
+        _COCO_NAMES,
+        "nose-left_eye left_eye-left_ear nose-right_eye right_eye-right_ear nose-left_shoulder "
+        "left_shoulder-left_elbow left_elbow-left_wrist left_shoulder-left_hip left_hip-left_knee "
+        "left_knee-left_ankle nose-right_shoulder right_shoulder-right_elbow right_elbow-right_wrist "
+        "right_shoulder-right_hip right_hip-right_knee right_knee-right_ankle",
+    ),
+    # COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval
+    sigmas=(
+        0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089,
+        0.089,
+    ),
+    flip=(0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15),
+)  # fmt: skip
+"""COCO's 17 keypoints and sigmas, joined by the 16 edges of the published PersonLab networks."""

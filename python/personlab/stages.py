@@ -1,0 +1,285 @@
+"""Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
+
+Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`, then
+`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors in host memory
+or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled core and
+returns float32; "reference" is `personlab.reference`, slow float64 NumPy.
+
+Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from personlab import _core, reference
+from personlab import targets as _targets
+from personlab._arrays import as_field, as_integer, check_shape, to_numpy
+from personlab.decode import check_mask_fields, check_pose_fields
+from personlab.options import DecodeOptions, MaskOptions
+from personlab.poses import Poses
+from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Backend = Literal["cpu", "reference"]
+Floats = NDArray[Any]
+
+_DECODE_DEFAULTS = DecodeOptions()
+_MASK_DEFAULTS = MaskOptions()
+
+
+class Peaks(NamedTuple):
+    """N local maxima of the Hough scores, best first."""
+
+    keypoints: NDArray[Any]  # (N,) keypoint type
+    positions: Floats  # (N, 2) x, y in input pixels
+    scores: Floats  # (N,)
+
+
+class Groups(NamedTuple):
+    """P poses in the order of their seeds."""
+
+    keypoints: Floats  # (P, K, 2) x, y in input pixels
+    probabilities: Floats  # (P, K) p_k(y_jk)
+
+
+class Ranked(NamedTuple):
+    """Q poses that are kept of P, best first."""
+
+    index: NDArray[Any]  # (Q,) into the P poses
+    keypoint_scores: Floats  # (Q, K) s_jk
+    scores: Floats  # (Q,)
+
+
+def _is_reference(backend: Backend) -> bool:
+    if backend not in get_args(Backend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+    return backend == "reference"
+
+
+def hough_vote(
+    heatmaps: Any,
+    short_offsets: Any,
+    *,
+    stride: int,
+    options: DecodeOptions = _DECODE_DEFAULTS,
+    backend: Backend = "cpu",
+) -> Floats:
+    """Hough scores at the pixels that are multiples of g = `options.hough_stride` (PersonLab, section 3.1.1).
+
+    Args:
+        heatmaps: (K, h, w) logits.
+        short_offsets: (K, 2, h, w) input pixels.
+        stride: input pixels from cell to cell.
+        options: hough_stride, disk_radius, vote_threshold and threads are used.
+        backend: where to compute.
+
+    Returns:
+        (K, H', W') with H' = floor((h - 1) * stride / g) + 1, W' likewise; (K, 0, 0) for an empty grid.
+    """
+    heatmaps, short_offsets = as_field(heatmaps, "heatmaps"), as_field(short_offsets, "short_offsets")
+    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
+    k, h, w = heatmaps.shape
+    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
+    stride = as_integer(stride, "stride", 1, 4096)
+    if _is_reference(backend):
+        return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
+    return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
+
+
+def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend = "cpu") -> Peaks:
+    """Local maxima of Hough scores (K, H', W'), as `hough_vote` gives them; best first, ties by keypoint, y, x.
+
+    Args:
+        hough: (K, H', W'); what is not finite is no peak.
+        options: hough_stride and peak_threshold are used.
+        backend: where to compute.
+    """
+    if _is_reference(backend):
+        hough = to_numpy(hough, "hough")
+        check_shape(hough, "hough", (None, None, None), "(K, H', W')")
+        return Peaks(*reference.find_peaks(hough, options=options))
+    hough = as_field(hough, "hough")
+    check_shape(hough, "hough", (None, None, None), "(K, H', W')")
+    return Peaks(*_core.find_peaks(hough, options.native))
+
+
+def group_poses(
+    peaks: Peaks | tuple[Any, Any, Any],
+    heatmaps: Any,
+    short_offsets: Any,
+    mid_offsets: Any,
+    *,
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions = _DECODE_DEFAULTS,
+    backend: Backend = "cpu",
+) -> Groups:
+    """Poses grown greedily from peaks along the edges of the skeleton (PersonLab, section 3.1.2).
+
+    Args:
+        peaks: keypoints (N,), positions (N, 2), scores (N,), in any order.
+        heatmaps: (K, h, w) logits.
+        short_offsets: (K, 2, h, w) input pixels.
+        mid_offsets: (2E, 2, h, w) input pixels.
+        stride: input pixels from cell to cell.
+        skeleton: keypoints and edges.
+        options: nms_radius and refine_steps are used.
+        backend: where to compute.
+    """
+    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
+        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton
+    )
+    if heatmaps.ndim != 3 or heatmaps.size == 0:
+        raise ValueError(f"heatmaps: expected shape (K, h, w) with cells, got {heatmaps.shape}")
+    keypoints, positions, scores = (to_numpy(value, name) for value, name in zip(peaks, Peaks._fields, strict=True))
+    check_shape(keypoints, "peaks.keypoints", (None,), "(N,)")
+    check_shape(positions, "peaks.positions", (len(keypoints), 2), "(N, 2)")
+    check_shape(scores, "peaks.scores", (len(keypoints),), "(N,)")
+    if keypoints.dtype.kind not in "iu":
+        raise TypeError(f"peaks.keypoints: expected integers, got {keypoints.dtype}")
+    if keypoints.size and not 0 <= keypoints.min() <= keypoints.max() < skeleton.n_keypoints:
+        raise ValueError(f"peaks.keypoints: expected 0..{skeleton.n_keypoints - 1}, got {keypoints.max()}")
+    if not (np.isfinite(positions).all() and np.isfinite(scores).all()):
+        raise ValueError("peaks: expected finite positions and scores, got NaN or infinity")
+    if _is_reference(backend):
+        return Groups(
+            *reference.group_poses(
+                (keypoints, positions, scores), heatmaps, short_offsets, mid_offsets,
+                stride=stride, skeleton=skeleton, options=options,
+            )
+        )  # fmt: skip
+    native = (np.ascontiguousarray(keypoints, np.int32), np.ascontiguousarray(positions, np.float32))
+    return Groups(
+        *_core.group_poses(
+            *native, np.ascontiguousarray(scores, np.float32), heatmaps, short_offsets, mid_offsets, stride,
+            skeleton.native, options.native,
+        )
+    )  # fmt: skip
+
+
+def score_poses(
+    groups: Groups | tuple[Any, Any],
+    hough: Any,
+    *,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions = _DECODE_DEFAULTS,
+    backend: Backend = "cpu",
+) -> Ranked:
+    """Keypoint scores, then instance scores by soft non-maximum suppression (PersonLab, section 3.1.3).
+
+    Args:
+        groups: keypoints (P, K, 2) in input pixels and probabilities (P, K).
+        hough: (K, H', W') scores from `hough_vote` with the same options.
+        skeleton: its sigmas are used.
+        options: hough_stride, disk_radius, nms_radius, scoring, min_score and max_poses are used.
+        backend: where to compute.
+    """
+    keypoints, probabilities = (to_numpy(value, name) for value, name in zip(groups, Groups._fields, strict=True))
+    hough = to_numpy(hough, "hough")
+    k = skeleton.n_keypoints
+    check_shape(keypoints, "groups.keypoints", (None, k, 2), "(P, K, 2)")
+    check_shape(probabilities, "groups.probabilities", (len(keypoints), k), "(P, K)")
+    check_shape(hough, "hough", (k, None, None), "(K, H', W')")
+    if not (np.isfinite(keypoints).all() and np.isfinite(probabilities).all()):
+        raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")
+    if _is_reference(backend):
+        return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
+    native = [np.ascontiguousarray(array, np.float32) for array in (keypoints, probabilities, hough)]
+    return Ranked(*_core.score_poses(*native, skeleton.native, options.native))
+
+
+def associate_pixels(
+    poses: Poses,
+    segmentation: Any,
+    long_offsets: Any,
+    short_offsets: Any = None,
+    *,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions = _MASK_DEFAULTS,
+    backend: Backend = "cpu",
+) -> NDArray[np.bool_]:
+    """Masks (P, H, W): the pixels of each pose; what `personlab.decode_masks` does, on a backend of your choice."""
+    segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
+        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
+    )
+    if _is_reference(backend):
+        return reference.associate_pixels(
+            poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets,
+            stride=stride, size=size, options=options,
+        )  # fmt: skip
+    return _core.associate_pixels(
+        poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets, stride, size,
+        options.native,
+    )  # fmt: skip
+
+
+def refine_offsets(
+    offsets: Any,
+    by: Any,
+    channels: Sequence[int],
+    *,
+    stride: int,
+    steps: int = 2,
+    threads: int = 1,
+    backend: Backend = "cpu",
+) -> Floats:
+    """Whole offset fields refined: `steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c] (section 3.1.2).
+
+    For mid-range offsets, `by` is the short-range offsets and `channels` the target keypoint of each directed edge; for
+    long-range offsets, first themselves and then the short-range offsets, with `channels` = 0 .. K - 1.
+
+    Args:
+        offsets: (C, 2, h, w) input pixels.
+        by: (L, 2, h, w) input pixels.
+        channels: C indices into `by`.
+        stride: input pixels from cell to cell.
+        steps: refinements.
+        threads: threads that share the work.
+        backend: where to compute.
+
+    Returns:
+        (C, 2, h, w); an offset that is not finite counts as (0, 0).
+    """
+    offsets, by = as_field(offsets, "offsets"), as_field(by, "by")
+    check_shape(offsets, "offsets", (None, 2, None, None), "(C, 2, h, w)")
+    check_shape(by, "by", (None, 2, *offsets.shape[2:]), "(L, 2, h, w)")
+    numbers = [as_integer(channel, "channels", 0, len(by) - 1) for channel in channels]
+    if len(numbers) != len(offsets):
+        raise ValueError(f"channels: expected {len(offsets)} entries, one per offset channel, got {len(numbers)}")
+    stride, steps = as_integer(stride, "stride", 1, 4096), as_integer(steps, "steps", 0, 1000)
+    threads = as_integer(threads, "threads", 1, 1024)
+    if _is_reference(backend):
+        return reference.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
+    return _core.refine_offsets(offsets, by, numbers, stride, steps, threads)
+
+
+def encode_targets(
+    keypoints: Any,
+    masks: Any,
+    *,
+    size: tuple[int, int],
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    disk_radius: float = 32.0,
+    crowd: Any = None,
+    backend: Backend = "cpu",
+) -> _targets.Targets:
+    """Training targets; what `personlab.encode_targets` does, on a backend of your choice."""
+    if not _is_reference(backend):
+        return _targets.encode_targets(
+            keypoints, masks, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius, crowd=crowd
+        )
+    people, people_masks, crowd, size, stride = _targets.check_annotations(
+        keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
+    )
+    arrays = reference.encode_targets(
+        people, people_masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
+    )
+    return _targets.Targets(**arrays, stride=stride)

@@ -1,0 +1,123 @@
+"""Annotations into what a perfect network would say of them: training targets, and fields that decode back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab import _core
+from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape, to_numpy
+from personlab.fields import Fields
+from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Targets:
+    """What a network is to say of one picture, and where that counts, on a grid of h x w cells (PersonLab, section 4).
+
+    Offsets also stand one cell's diagonal beyond their disc, where they do not count, so that reading between cells
+    inside a disc finds no gap; elsewhere they are 0.
+    """
+
+    heatmaps: FloatArray  # (K, h, w) 1 within R of a labelled keypoint, else 0
+    short_offsets: FloatArray  # (K, 2, h, w) input pixels
+    mid_offsets: FloatArray  # (2E, 2, h, w) input pixels
+    segmentation: FloatArray  # (1, h, w) 1 on any person's mask, else 0
+    long_offsets: FloatArray  # (K, 2, h, w) input pixels
+    heatmap_valid: BoolArray  # (1, h, w) neither crowd nor a person without labelled keypoints
+    short_valid: BoolArray  # (K, h, w) on the keypoint's disc
+    mid_valid: BoolArray  # (2E, h, w) on the source's disc, both ends labelled
+    segmentation_valid: BoolArray  # (1, h, w) no crowd, and masks given
+    long_valid: BoolArray  # (K, h, w) on exactly one person's mask, keypoint labelled
+    stride: int  # input pixels from cell to cell
+
+    def to_fields(self, *, logit: float = 10.0) -> Fields:
+        """The fields of a network that says exactly this, sure of itself by `logit`."""
+        return Fields(
+            heatmaps=(self.heatmaps * 2 - 1) * np.float32(logit),
+            short_offsets=self.short_offsets,
+            mid_offsets=self.mid_offsets,
+            segmentation=(self.segmentation * 2 - 1) * np.float32(logit),
+            long_offsets=self.long_offsets,
+            stride=self.stride,
+        )
+
+
+def _as_mask(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> NDArray[np.uint8]:
+    array = to_numpy(value, name)
+    if array.dtype not in (np.bool_, np.uint8):
+        raise TypeError(f"{name}: expected bool or uint8, got {array.dtype}")
+    check_shape(array, name, shape, meaning)
+    return np.require(array, None, ["C", "A"]).view(np.uint8)
+
+
+def check_annotations(
+    keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: float
+) -> tuple[FloatArray, NDArray[np.uint8] | None, NDArray[np.uint8] | None, tuple[int, int], int]:
+    """The annotations of one picture, checked against each other.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint that is not finite.
+    """
+    height, width = size = as_size(size, "size")
+    stride = as_integer(stride, "stride", 1, 4096)
+    if height < 1 or width < 1 or (height - 1) % stride or (width - 1) % stride:
+        raise ValueError(f"size: expected a multiple of the stride {stride} plus 1 each way, got {size}")
+    if not (np.isfinite(disk_radius) and disk_radius > 0):
+        raise ValueError(f"disk_radius: expected a positive finite number, got {disk_radius!r}")
+    array = to_numpy(keypoints, "keypoints")
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"keypoints: expected numbers, got {array.dtype}")
+    check_shape(array, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
+    people = as_field(array.astype(np.float32), "keypoints")
+    labelled = people[people[..., 2] > 0]
+    if not np.isfinite(labelled).all() or np.isnan(people[..., 2]).any():
+        raise ValueError("keypoints: expected finite coordinates where v > 0, got NaN or infinity")
+    count = len(people)
+    if masks is not None:
+        masks = _as_mask(masks, "masks", (count, height, width), "(P, H, W)")
+    if crowd is not None:
+        crowd = _as_mask(crowd, "crowd", (height, width), "(H, W)")
+    return people, masks, crowd, size, stride
+
+
+def encode_targets(
+    keypoints: Any,
+    masks: Any,
+    *,
+    size: tuple[int, int],
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    disk_radius: float = 32.0,
+    crowd: Any = None,
+) -> Targets:
+    """Training targets for one picture (PersonLab, section 4): the inverse of decoding.
+
+    Where discs of one keypoint type overlap, the nearest keypoint owns the cell, the first person at equal distance.
+
+    Args:
+        keypoints: (P, K, 3) x, y, v for each person: input pixels, fractions kept; labelled where v > 0.
+        masks: (P, H, W) bool or uint8, the pixels of each person; None where there are no masks.
+        size: (H, W) of the network input, each a multiple of `stride` plus 1.
+        stride: input pixels from cell to cell.
+        skeleton: keypoints and edges.
+        disk_radius: R, input pixels.
+        crowd: (H, W) bool or uint8, pixels that no loss is taken on.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or range.
+    """
+    people, people_masks, crowd, size, stride = check_annotations(
+        keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
+    )
+    arrays = _core.encode_targets(people, people_masks, crowd, size, stride, skeleton.native, disk_radius)
+    return Targets(**arrays, stride=stride)

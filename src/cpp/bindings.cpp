@@ -1,0 +1,326 @@
+// Module _core: NumPy arrays in, views to the core, NumPy arrays out. No logic; the Python side has checked everything.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "parallel.hpp"
+#include "stages.hpp"
+
+namespace py = pybind11;
+using namespace py::literals;
+using namespace personlab;
+
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
+
+// The caller's thread keeps its scratch memory from call to call.
+struct Scratch {
+  std::vector<DecodeScratch> pictures;
+  MaskBuffers masks;
+};
+
+Scratch& scratch() {
+  thread_local Scratch own;
+  return own;
+}
+
+int extent(const py::array& array, py::ssize_t axis_from_end) {
+  return static_cast<int>(array.shape(array.ndim() - axis_from_end));
+}
+
+// One picture of fields (..., h, w); n counts planes before that picture.
+Field view(const Floats& array, int planes, int stride, std::ptrdiff_t picture = 0) {
+  Field field{array.data(), planes, extent(array, 2), extent(array, 1), stride};
+  field.data += picture * planes * static_cast<std::ptrdiff_t>(field.cells());
+  return field;
+}
+
+template <typename T>
+py::array_t<T> array_of(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
+  py::array_t<T> array(std::move(shape));
+  if (!values.empty()) std::memcpy(array.mutable_data(), values.data(), values.size() * sizeof(T));
+  return array;
+}
+
+template <typename Array>
+auto* zeroed(Array& array) {
+  std::memset(array.mutable_data(), 0, static_cast<std::size_t>(array.nbytes()));
+  return array.mutable_data();
+}
+
+// What one picture's decoding found, copied out of the scratch.
+struct Found {
+  std::vector<float> keypoints, keypoint_scores, probabilities, scores;
+
+  explicit Found(const DecodeScratch& from) : keypoint_scores(from.ranking.keypoint_scores), scores(from.ranking.scores) {
+    for (const int j : from.ranking.index) {
+      const double* pose = from.poses.pose(j);
+      for (int i = 0; i < 2 * from.poses.n_keypoints; ++i) keypoints.push_back(static_cast<float>(pose[i]));
+      probabilities.insert(probabilities.end(), from.poses.probability(j),
+                           from.poses.probability(j) + from.poses.n_keypoints);
+    }
+  }
+
+  py::tuple arrays(int k) const {
+    const auto p = static_cast<py::ssize_t>(scores.size());
+    return py::make_tuple(array_of(keypoints, {p, k, 2}), array_of(keypoint_scores, {p, k}),
+                          array_of(probabilities, {p, k}), array_of(scores, {p}));
+  }
+};
+
+py::list decode_poses(const Floats& heatmaps, const Floats& short_offsets, const Floats& mid_offsets, int stride,
+                      const Skeleton& skeleton, const DecodeOptions& options) {
+  const int k = skeleton.n_keypoints;
+  const int pictures = heatmaps.ndim() == 4 ? static_cast<int>(heatmaps.shape(0)) : 1;
+  std::vector<std::optional<Found>> found(static_cast<std::size_t>(pictures));
+  {
+    const py::gil_scoped_release release;
+    std::vector<DecodeScratch>& own = scratch().pictures;
+    const int workers = std::max(1, std::min(pictures, options.threads));
+    if (own.size() < static_cast<std::size_t>(workers)) own.resize(static_cast<std::size_t>(workers));
+    DecodeOptions each = options;
+    if (workers > 1) each.threads = 1;
+    parallel_for(pictures, workers, [&](int n, int worker) {
+      DecodeScratch& mine = own[static_cast<std::size_t>(worker)];
+      const auto decode = options.posenet ? decode_posenet : decode_personlab;
+      decode(view(heatmaps, k, stride, n), view(short_offsets, 2 * k, stride, n),
+             view(mid_offsets, 4 * skeleton.n_edges(), stride, n), skeleton, each, mine);
+      found[static_cast<std::size_t>(n)].emplace(mine);
+    });
+  }
+  py::list result;
+  for (const std::optional<Found>& one : found) result.append(one->arrays(k));
+  return result;
+}
+
+py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, const Floats& segmentation,
+                            const Floats& long_offsets, const std::optional<Floats>& short_offsets, int stride,
+                            std::pair<int, int> size, const MaskOptions& options) {
+  const int p = static_cast<int>(keypoints.shape(0)), k = static_cast<int>(keypoints.shape(1));
+  const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system
+  py::array_t<bool> masks = zeros(py::make_tuple(p, size.first, size.second), py::dtype::of<bool>());
+  auto* out = reinterpret_cast<std::uint8_t*>(masks.mutable_data());
+  const py::gil_scoped_release release;
+  Field short_view;
+  if (short_offsets) short_view = view(*short_offsets, 2 * k, stride);
+  associate_pixels(keypoints.data(), weights.data(), p, k, view(segmentation, 1, stride),
+                   view(long_offsets, 2 * k, stride), short_offsets ? &short_view : nullptr, size.first, size.second,
+                   options, out, scratch().masks);
+  return masks;
+}
+
+// --- single stages, over dense arrays -------------------------------------------------------------------------------
+
+// Hough planes of dense scores (K, H', W'); what is not finite becomes 0.
+std::vector<HoughPlane> planes_of(const Floats& dense) {
+  constexpr int kTile = HoughPlane::kTile;
+  const int rows = extent(dense, 2), columns = extent(dense, 1);
+  std::vector<HoughPlane> hough(static_cast<std::size_t>(dense.shape(0)));
+  const float* from = dense.data();
+  for (HoughPlane& plane : hough) {
+    plane.reset(rows, columns);
+    for (int tile = 0; tile < plane.tile_rows * plane.tile_columns; ++tile) {
+      float* out = plane.add(tile);
+      for (int p = 0; p < HoughPlane::kTilePoints; ++p) {
+        const int row = tile / plane.tile_columns * kTile + p / kTile - 1;
+        const int column = tile % plane.tile_columns * kTile + p % kTile - 1;
+        const bool inside = row >= 0 && row < rows && column >= 0 && column < columns;
+        const float value = inside ? from[static_cast<std::ptrdiff_t>(row) * columns + column] : 0.0F;
+        out[p] = value - value == 0.0F ? value : 0.0F;
+      }
+    }
+    from += static_cast<std::ptrdiff_t>(rows) * columns;
+  }
+  return hough;
+}
+
+Floats hough_vote_dense(const Floats& heatmaps, const Floats& short_offsets, int stride, const DecodeOptions& options) {
+  const int k = static_cast<int>(heatmaps.shape(0));
+  std::vector<HoughPlane> hough;
+  {
+    const py::gil_scoped_release release;
+    std::vector<HoughScratch> own;
+    hough_vote(view(heatmaps, k, stride), view(short_offsets, 2 * k, stride), options, hough, own);
+  }
+  const int rows = hough.empty() ? 0 : hough[0].rows, columns = hough.empty() ? 0 : hough[0].columns;
+  Floats dense({k, rows, columns});
+  float* out = dense.mutable_data();
+  for (const HoughPlane& plane : hough)
+    for (int row = 0; row < rows; ++row)
+      for (int column = 0; column < columns; ++column) *out++ = plane.at(row, column);
+  return dense;
+}
+
+py::tuple find_peaks_dense(const Floats& dense, const DecodeOptions& options) {
+  std::vector<Peak> peaks;
+  {
+    const py::gil_scoped_release release;
+    find_peaks(planes_of(dense), options, peaks);
+  }
+  const auto n = static_cast<py::ssize_t>(peaks.size());
+  py::array_t<std::int32_t> keypoints(n);
+  Floats positions({n, py::ssize_t{2}}), scores(n);
+  for (py::ssize_t i = 0; i < n; ++i) {
+    const Peak& peak = peaks[static_cast<std::size_t>(i)];
+    keypoints.mutable_at(i) = peak.keypoint;
+    positions.mutable_at(i, 0) = peak.x;
+    positions.mutable_at(i, 1) = peak.y;
+    scores.mutable_at(i) = peak.score;
+  }
+  return py::make_tuple(keypoints, positions, scores);
+}
+
+py::tuple group_poses_dense(const py::array_t<std::int32_t, py::array::c_style>& peak_keypoints,
+                            const Floats& positions, const Floats& scores, const Floats& heatmaps,
+                            const Floats& short_offsets, const Floats& mid_offsets, int stride,
+                            const Skeleton& skeleton, const DecodeOptions& options) {
+  const int k = skeleton.n_keypoints;
+  std::vector<Peak> peaks;
+  for (py::ssize_t i = 0; i < scores.size(); ++i)
+    peaks.push_back({scores.at(i), peak_keypoints.at(i), positions.at(i, 0), positions.at(i, 1)});
+  PoseList poses;
+  {
+    const py::gil_scoped_release release;
+    GrowScratch own;
+    std::sort(peaks.begin(), peaks.end(), precedes<Peak>);
+    group_poses(peaks, view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
+                view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, options, poses, own);
+  }
+  const std::vector<float> keypoints(poses.keypoints.begin(), poses.keypoints.end());
+  return py::make_tuple(array_of(keypoints, {poses.count, k, 2}), array_of(poses.probabilities, {poses.count, k}));
+}
+
+py::tuple score_poses_dense(const Floats& keypoints, const Floats& probabilities, const Floats& hough,
+                            const Skeleton& skeleton, const DecodeOptions& options) {
+  const int k = skeleton.n_keypoints;
+  PoseList poses;
+  poses.clear(k);
+  poses.count = static_cast<int>(keypoints.shape(0));
+  poses.keypoints.assign(keypoints.data(), keypoints.data() + keypoints.size());
+  poses.probabilities.assign(probabilities.data(), probabilities.data() + probabilities.size());
+  Ranking ranking;
+  {
+    const py::gil_scoped_release release;
+    std::vector<float> scores = poses.probabilities;
+    if (options.expected_oks) expected_oks(poses, planes_of(hough), skeleton, options, scores);
+    rank_poses(poses, scores, options, ranking);
+  }
+  const auto q = static_cast<py::ssize_t>(ranking.index.size());
+  return py::make_tuple(array_of(ranking.index, {q}), array_of(ranking.keypoint_scores, {q, k}),
+                        array_of(ranking.scores, {q}));
+}
+
+Floats refine(const Floats& offsets, const Floats& by, const std::vector<int>& channels, int stride, int steps,
+              int threads) {
+  Floats refined(std::vector<py::ssize_t>(offsets.shape(), offsets.shape() + offsets.ndim()));
+  float* out = refined.mutable_data();
+  const py::gil_scoped_release release;
+  refine_offsets(view(offsets, 2 * static_cast<int>(offsets.shape(0)), stride),
+                 view(by, 2 * static_cast<int>(by.shape(0)), stride), channels.data(), steps, threads, out);
+  return refined;
+}
+
+py::dict encode(const Floats& keypoints, const std::optional<Bytes>& masks, const std::optional<Bytes>& crowd,
+                std::pair<int, int> size, int stride, const Skeleton& skeleton, float disk_radius) {
+  const py::ssize_t k = skeleton.n_keypoints, e2 = 2 * skeleton.n_edges();
+  const py::ssize_t h = (size.first - 1) / stride + 1, w = (size.second - 1) / stride + 1;
+  using Shape = std::vector<py::ssize_t>;
+  Floats heatmaps(Shape{k, h, w}), short_offsets(Shape{k, 2, h, w}), mid_offsets(Shape{e2, 2, h, w});
+  Floats segmentation(Shape{1, h, w}), long_offsets(Shape{k, 2, h, w});
+  py::array_t<bool> heatmap_valid(Shape{1, h, w}), short_valid(Shape{k, h, w}), mid_valid(Shape{e2, h, w});
+  py::array_t<bool> segmentation_valid(Shape{1, h, w}), long_valid(Shape{k, h, w});
+  const auto bytes = [](py::array_t<bool>& array) { return reinterpret_cast<std::uint8_t*>(zeroed(array)); };
+  const TargetViews targets{zeroed(heatmaps),     zeroed(short_offsets), zeroed(mid_offsets), zeroed(segmentation),
+                            zeroed(long_offsets), bytes(heatmap_valid),  bytes(short_valid),  bytes(mid_valid),
+                            bytes(segmentation_valid), bytes(long_valid)};
+  const Annotations annotations{keypoints.data(),
+                                masks ? masks->data() : nullptr,
+                                crowd ? crowd->data() : nullptr,
+                                static_cast<int>(keypoints.shape(0)),
+                                size.first,
+                                size.second};
+  {
+    const py::gil_scoped_release release;
+    encode_targets(annotations, skeleton, stride, disk_radius, targets);
+  }
+  return py::dict("heatmaps"_a = heatmaps, "short_offsets"_a = short_offsets, "mid_offsets"_a = mid_offsets,
+                  "segmentation"_a = segmentation, "long_offsets"_a = long_offsets, "heatmap_valid"_a = heatmap_valid,
+                  "short_valid"_a = short_valid, "mid_valid"_a = mid_valid,
+                  "segmentation_valid"_a = segmentation_valid, "long_valid"_a = long_valid);
+}
+
+std::string compiler() {
+#if defined(__clang__)
+  return "clang " __clang_version__;
+#elif defined(__GNUC__)
+  return "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+  return "msvc " + std::to_string(_MSC_FULL_VER);
+#else
+  return "unknown";
+#endif
+}
+
+// What the compiler was told it may use.
+std::string instruction_sets() {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__x86_64__) || defined(_M_X64)
+  return "SSE2 (baseline x86-64)";
+#elif defined(__aarch64__) || defined(_M_ARM64)
+  return "NEON (baseline arm64)";
+#else
+  return "baseline";
+#endif
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The compiled decoding core of personlab; use it through the functions of the package.";
+  m.attr("compiler") = compiler();
+  m.attr("instruction_sets") = instruction_sets();
+  m.attr("version") = PERSONLAB_VERSION;
+  m.attr("build_type") = PERSONLAB_BUILD_TYPE;
+
+  py::class_<Skeleton>(m, "Skeleton")
+      .def(py::init<int, const std::vector<std::pair<int, int>>&, const std::vector<float>&>(), "n_keypoints"_a,
+           "edges"_a, "sigmas"_a);
+  py::class_<DecodeOptions>(m, "DecodeOptions")
+      .def(py::init([](int hough_stride, float disk_radius, float vote_threshold, float peak_threshold,
+                       float nms_radius, int refine_steps, bool oks, bool posenet, float min_score, int max_poses,
+                       int threads) {
+             return DecodeOptions{hough_stride, disk_radius, vote_threshold, peak_threshold, nms_radius, refine_steps,
+                                  oks,          posenet,     min_score,      max_poses,      threads};
+           }),
+           py::kw_only(), "hough_stride"_a, "disk_radius"_a, "vote_threshold"_a, "peak_threshold"_a, "nms_radius"_a,
+           "refine_steps"_a, "expected_oks"_a, "posenet"_a, "min_score"_a, "max_poses"_a, "threads"_a);
+  py::class_<MaskOptions>(m, "MaskOptions")
+      .def(py::init([](float mask_threshold, float distance_threshold, int long_refine_steps, int short_refine_steps,
+                       bool exclusive, int threads) {
+             return MaskOptions{mask_threshold,     distance_threshold, long_refine_steps,
+                                short_refine_steps, exclusive,          threads};
+           }),
+           py::kw_only(), "mask_threshold"_a, "distance_threshold"_a, "long_refine_steps"_a, "short_refine_steps"_a,
+           "exclusive"_a, "threads"_a);
+
+  m.def("decode_poses", &decode_poses);
+  m.def("associate_pixels", &associate);
+  m.def("hough_vote", &hough_vote_dense);
+  m.def("find_peaks", &find_peaks_dense);
+  m.def("group_poses", &group_poses_dense);
+  m.def("score_poses", &score_poses_dense);
+  m.def("refine_offsets", &refine);
+  m.def("encode_targets", &encode);
+}

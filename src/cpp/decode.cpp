@@ -1,0 +1,83 @@
+// The two decoders: the paper's five stages in a row, and that of Google's PoseNet.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "sampling.hpp"
+#include "stages.hpp"
+
+namespace personlab {
+namespace {
+
+// Cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8 neighbours; best
+// first, ties by cell.
+void find_posenet_seeds(const Field& heatmaps, float lowest, std::vector<Peak>& seeds) {
+  const int h = heatmaps.height, w = heatmaps.width;
+  seeds.clear();
+  for (int k = 0; k < heatmaps.planes; ++k) {
+    const float* logits = heatmaps.plane(k);
+    for (int i = 0; i < h; ++i) {
+      const float* row = logits + static_cast<std::ptrdiff_t>(i) * w;
+      for (int j = 0; j < w; ++j) {
+        const float logit = row[j];
+        if (!(logit >= lowest)) continue;
+        bool best = true;
+        for (int di = i > 0 ? -1 : 0; di <= (i + 1 < h ? 1 : 0); ++di)
+          for (int dj = j > 0 ? -1 : 0; dj <= (j + 1 < w ? 1 : 0); ++dj)
+            best = best && !(row[static_cast<std::ptrdiff_t>(di) * w + j + dj] > logit);
+        if (best) seeds.push_back({logit, k, static_cast<float>(j), static_cast<float>(i)});
+      }
+    }
+  }
+  std::sort(seeds.begin(), seeds.end(), precedes<Peak>);
+}
+
+}  // namespace
+
+void decode_personlab(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
+                      const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch) {
+  hough_vote(heatmaps, short_offsets, options, scratch.hough, scratch.hough_scratch);
+  find_peaks(scratch.hough, options, scratch.peaks);
+  group_poses(scratch.peaks, heatmaps, short_offsets, mid_offsets, skeleton, options, scratch.poses, scratch.grow);
+  if (options.expected_oks)
+    expected_oks(scratch.poses, scratch.hough, skeleton, options, scratch.keypoint_scores);
+  else
+    scratch.keypoint_scores = scratch.poses.probabilities;
+  rank_poses(scratch.poses, scratch.keypoint_scores, options, scratch.ranking);
+}
+
+void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
+                    const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch) {
+  const double threshold = options.min_score;
+  const double odds = 1.0 / (threshold + 1e-6) - 1.0;
+  const float lowest =
+      odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();
+  find_posenet_seeds(heatmaps, lowest, scratch.peaks);
+  PoseList& poses = scratch.poses;
+  poses.clear(skeleton.n_keypoints);
+  const int count = skeleton.n_keypoints;
+  for (const Peak& seed : scratch.peaks) {
+    if (poses.count == options.max_poses) break;
+    const std::ptrdiff_t cell =
+        static_cast<std::ptrdiff_t>(seed.y) * heatmaps.width + static_cast<std::ptrdiff_t>(seed.x);
+    double dx = static_cast<double>(short_offsets.plane(2 * seed.keypoint)[cell]);
+    double dy = static_cast<double>(short_offsets.plane(2 * seed.keypoint + 1)[cell]);
+    if (!is_finite(dx) || !is_finite(dy)) dx = dy = 0.0;
+    const double x = clamp(static_cast<double>(seed.x) * heatmaps.stride + dx, 0.0, double(heatmaps.last_x()));
+    const double y = clamp(static_cast<double>(seed.y) * heatmaps.stride + dy, 0.0, double(heatmaps.last_y()));
+    if (is_taken(poses, seed.keypoint, x, y, options.nms_radius)) continue;
+    grow_pose(seed.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
+              scratch.grow);
+    const float* p = poses.probability(poses.count - 1);
+    if (std::accumulate(p, p + count, 0.0) / count < threshold) {
+      --poses.count;
+      poses.keypoints.resize(poses.keypoints.size() - 2 * static_cast<std::size_t>(count));
+      poses.probabilities.resize(poses.probabilities.size() - static_cast<std::size_t>(count));
+    }
+  }
+  scratch.keypoint_scores = poses.probabilities;
+  rank_poses(poses, scratch.keypoint_scores, options, scratch.ranking);
+}
+
+}  // namespace personlab

@@ -1,0 +1,94 @@
+// Greedy grouping: poses grow from the best peaks along mid-range offsets, refined at each step by short offsets.
+#include <algorithm>
+
+#include "sampling.hpp"
+#include "stages.hpp"
+
+namespace personlab {
+
+Skeleton::Skeleton(int keypoints, const std::vector<std::pair<int, int>>& pairs, const std::vector<float>& oks_sigmas)
+    : n_keypoints(keypoints), first(static_cast<std::size_t>(keypoints) + 1, 0), sigmas(oks_sigmas) {
+  const int count = static_cast<int>(pairs.size());
+  for (int k = 0; k < keypoints; ++k) {
+    for (int e = 0; e < 2 * count; ++e) {
+      const std::pair<int, int>& pair = pairs[static_cast<std::size_t>(e % count)];
+      const int source = e < count ? pair.first : pair.second, target = e < count ? pair.second : pair.first;
+      if (source == k) edges.push_back({e, target});
+    }
+    first[static_cast<std::size_t>(k) + 1] = static_cast<int>(edges.size());
+  }
+}
+
+void grow_pose(int keypoint, double x, double y, const Field& heatmaps, const Field& short_offsets,
+               const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
+               GrowScratch& scratch) {
+  const int h = heatmaps.height, w = heatmaps.width, stride = heatmaps.stride;
+  const double last_x = heatmaps.last_x(), last_y = heatmaps.last_y();
+  const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
+  const auto site = [&](double px, double py) { return site_at(px, py, h, w, stride); };
+  const auto waits = [](const Reached& a, const Reached& b) { return precedes(b, a); };
+
+  poses.keypoints.resize(poses.keypoints.size() + 2 * count);
+  poses.probabilities.resize(poses.probabilities.size() + count, 0.0F);
+  double* keypoints = poses.keypoints.data() + poses.keypoints.size() - 2 * count;
+  float* probabilities = poses.probabilities.data() + poses.probabilities.size() - count;
+  for (std::size_t k = 0; k < count; ++k) {  // a keypoint that no edge reaches stays at the seed
+    keypoints[2 * k] = x;
+    keypoints[2 * k + 1] = y;
+  }
+  ++poses.count;
+
+  std::vector<Reached>& queue = scratch.queue;
+  scratch.done.assign(count, 0);
+  queue.clear();
+  queue.push_back({read_probability(heatmaps.plane(keypoint), site(x, y)), keypoint, x, y});
+  while (!queue.empty()) {
+    std::pop_heap(queue.begin(), queue.end(), waits);
+    const Reached source = queue.back();
+    queue.pop_back();
+    const auto k = static_cast<std::size_t>(source.keypoint);
+    if (scratch.done[k] != 0) continue;
+    scratch.done[k] = 1;
+    keypoints[2 * k] = source.x;
+    keypoints[2 * k + 1] = source.y;
+    probabilities[k] = source.score;
+    for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
+      const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(e)];
+      if (scratch.done[static_cast<std::size_t>(edge.target)] != 0) continue;
+      double tx = source.x, ty = source.y;
+      const auto step = [&](const Field& field, int channel) {
+        const Offset<double> offset =
+            read_offset(field.plane(2 * channel), field.plane(2 * channel + 1), site(tx, ty));
+        tx = clamp(tx + offset.dx, 0.0, last_x);
+        ty = clamp(ty + offset.dy, 0.0, last_y);
+      };
+      step(mid_offsets, edge.channel);
+      for (int i = 0; i < refine_steps; ++i) step(short_offsets, edge.target);
+      queue.push_back({read_probability(heatmaps.plane(edge.target), site(tx, ty)), edge.target, tx, ty});
+      std::push_heap(queue.begin(), queue.end(), waits);
+    }
+  }
+}
+
+bool is_taken(const PoseList& poses, int keypoint, double x, double y, double radius) {
+  const double* at = poses.keypoints.data() + static_cast<std::ptrdiff_t>(2) * keypoint;
+  for (int j = 0; j < poses.count; ++j, at += static_cast<std::ptrdiff_t>(2) * poses.n_keypoints) {
+    const double dx = at[0] - x, dy = at[1] - y;
+    if (dx * dx + dy * dy <= radius * radius) return true;
+  }
+  return false;
+}
+
+void group_poses(const std::vector<Peak>& peaks, const Field& heatmaps, const Field& short_offsets,
+                 const Field& mid_offsets, const Skeleton& skeleton, const DecodeOptions& options, PoseList& poses,
+                 GrowScratch& scratch) {
+  poses.clear(skeleton.n_keypoints);
+  for (const Peak& peak : peaks) {
+    const double x = peak.x, y = peak.y;
+    if (!is_taken(poses, peak.keypoint, x, y, options.nms_radius))
+      grow_pose(peak.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
+                scratch);
+  }
+}
+
+}  // namespace personlab

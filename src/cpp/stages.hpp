@@ -1,0 +1,157 @@
+// The contract of the decoding core: one declaration per stage, in the order in which data flows through them.
+//
+// Stages are functions of views; the caller owns every buffer, scratch included. Arguments have been checked before.
+// Section numbers are those of the paper, arXiv 1803.08225.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "types.hpp"
+
+namespace personlab {
+
+// Buffers that one thread of a stage works in; contents mean nothing between calls.
+struct HoughScratch {
+  std::vector<std::int64_t> votes;   // (tile_rows * kTile, tile_columns * kTile) fixed point; all zero between calls
+  std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns); all zero between calls
+  std::vector<std::int32_t> tiles;   // the marked ones
+  std::vector<float> row;            // interpolated logits and offsets of one lattice row
+  std::vector<std::int32_t> voters;  // columns of that row
+};
+
+// Hough voting, section 3.1.1: scores of all K keypoint types at the pixels that are multiples of options.hough_stride.
+void hough_vote(const Field& heatmaps,       // K planes
+                const Field& short_offsets,  // 2K planes
+                const DecodeOptions& options,
+                std::vector<HoughPlane>& hough,      // resized to K
+                std::vector<HoughScratch>& scratch);  // resized to the threads used
+
+// Local maxima of the Hough scores, best first.
+void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& options, std::vector<Peak>& peaks);
+
+// A target keypoint waiting to join the pose that is growing.
+struct Reached {
+  float score;  // probability at the target
+  int keypoint;
+  double x, y;  // input pixels
+};
+
+// Where best-first search stands: waiting targets, and the keypoints found.
+struct GrowScratch {
+  std::vector<Reached> queue;
+  std::vector<std::uint8_t> done;  // (K)
+};
+
+// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`.
+void grow_pose(int keypoint, double x, double y, const Field& heatmaps, const Field& short_offsets,
+               const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
+               GrowScratch& scratch);
+
+// Whether (x, y) lies within `radius` of the given keypoint of any pose in the list.
+bool is_taken(const PoseList& poses, int keypoint, double x, double y, double radius);
+
+// Greedy grouping, section 3.1.2: a pose for every peak that no earlier pose has taken.
+void group_poses(const std::vector<Peak>& peaks,  // best first
+                 const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, const Skeleton& skeleton,
+                 const DecodeOptions& options, PoseList& poses, GrowScratch& scratch);
+
+// Expected-OKS scores s_jk, section 3.1.3.
+void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
+                  const DecodeOptions& options,
+                  std::vector<float>& scores);  // resized to (P, K)
+
+// Instance scores by soft non-maximum suppression of keypoint scores (P, K), section 3.1.3; best first, cut at min_score
+// and max_poses.
+void rank_poses(const PoseList& poses, const std::vector<float>& keypoint_scores, const DecodeOptions& options,
+                Ranking& ranking);
+
+// lambda_j: the square root of the area, at least 1, of the tight box of a pose (K, 2).
+template <typename Real>
+double pose_size(const Real* keypoints, int n_keypoints);
+
+// Everything that decoding one picture works in.
+struct DecodeScratch {
+  std::vector<HoughPlane> hough;
+  std::vector<HoughScratch> hough_scratch;
+  std::vector<Peak> peaks;
+  GrowScratch grow;
+  PoseList poses;
+  std::vector<float> keypoint_scores;
+  Ranking ranking;
+};
+
+// The paper's decoder, section 3.1; leaves its result in scratch.poses and scratch.ranking.
+void decode_personlab(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
+                      const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
+
+// The decoder of Google's PoseNet, number for number; leaves its result in the same places.
+void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
+                    const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
+
+// What one thread of mask association works in.
+struct MaskScratch {
+  std::vector<float> pixels;          // per foreground pixel of a block: tx, ty, x, y, G_x, G_y
+  std::vector<std::int32_t> rows, columns;
+  std::vector<float> distance;        // (poses still possible, pixels)
+  std::vector<std::int32_t> possible;  // poses
+};
+
+// A picture's pixels along one axis, placed over the grid.
+struct PixelAxis {
+  std::vector<std::int32_t> first;  // (blocks + 1): pixels from cell b to cell b + 1
+  std::vector<float> t;             // (pixels) in [0, 1] from cell b
+  std::vector<float> position;      // (pixels) in input pixels
+};
+
+struct MaskBuffers {
+  PixelAxis x, y;
+  std::vector<float> long_pairs, short_pairs;  // (K, h, w, 2) dx and dy side by side
+  std::vector<MaskScratch> workers;
+};
+
+// Mask association, section 3.2: masks (P, H, W), zero on entry, of poses given as float32.
+void associate_pixels(const float* keypoints,  // (P, K, 2) input pixels
+                      const float* weights,    // (P, K) p_jk
+                      int n_poses, int n_keypoints,
+                      const Field& segmentation,   // 1 plane
+                      const Field& long_offsets,   // 2K planes
+                      const Field* short_offsets,  // 2K planes, or null
+                      int height, int width,       // of the picture
+                      const MaskOptions& options, std::uint8_t* masks, MaskBuffers& scratch);
+
+// Dense refinement, section 3.1.2: `steps` times M_c(x) += S_l(x + M_c(x)), l = channels[c].
+void refine_offsets(const Field& offsets,  // 2C planes
+                    const Field& by,       // 2L planes
+                    const int* channels,   // (C) in 0 .. L - 1
+                    int steps, int threads,
+                    float* refined);  // (C, 2, h, w)
+
+// What is to be encoded for one picture.
+struct Annotations {
+  const float* keypoints;     // (P, K, 3): x, y in input pixels, v > 0 where labelled
+  const std::uint8_t* masks;  // (P, H, W), or null
+  const std::uint8_t* crowd;  // (H, W), or null
+  int n_people;
+  int height, width;  // H, W of the network input
+};
+
+// Training targets on the grid and where each counts, section 4; all arrays zero on entry.
+struct TargetViews {
+  float* heatmaps;                  // (K, h, w) 0 or 1
+  float* short_offsets;             // (K, 2, h, w)
+  float* mid_offsets;               // (2E, 2, h, w)
+  float* segmentation;              // (1, h, w) 0 or 1
+  float* long_offsets;              // (K, 2, h, w)
+  std::uint8_t* heatmap_valid;      // (h, w), one for all keypoint types
+  std::uint8_t* short_valid;        // (K, h, w)
+  std::uint8_t* mid_valid;          // (2E, h, w)
+  std::uint8_t* segmentation_valid;  // (h, w)
+  std::uint8_t* long_valid;         // (K, h, w)
+};
+
+// Targets from annotations, section 4: the inverse of decoding.
+void encode_targets(const Annotations& annotations, const Skeleton& skeleton, int stride, float disk_radius,
+                    const TargetViews& targets);
+
+}  // namespace personlab

@@ -1,0 +1,127 @@
+// Non-owning views, options and results of the decoding core, and the one order that all candidates are sorted by.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace personlab {
+
+// A stack of planes on a grid of field cells; cell (i, j) lies at input pixel (x = j * stride, y = i * stride).
+// Offset fields (C, 2, h, w) are stacks of 2C planes: plane 2c holds dx, plane 2c + 1 holds dy, in input pixels.
+struct Field {
+  const float* data = nullptr;  // (planes, height, width)
+  int planes = 0;
+  int height = 0;
+  int width = 0;
+  int stride = 1;  // input pixels
+
+  std::size_t cells() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
+  const float* plane(int p) const { return data + static_cast<std::size_t>(p) * cells(); }
+  int last_x() const { return (width - 1) * stride; }   // input pixel of the last column
+  int last_y() const { return (height - 1) * stride; }  // input pixel of the last row
+};
+
+// K keypoint types joined by 2E directed edges, those that leave one keypoint side by side.
+struct Skeleton {
+  struct Edge {
+    int channel;  // of the mid-range offsets
+    int target;   // keypoint
+  };
+  int n_keypoints = 0;
+  std::vector<Edge> edges;   // (2E), grouped by source
+  std::vector<int> first;    // (K + 1), edges of keypoint k: first[k] .. first[k + 1]
+  std::vector<float> sigmas;  // (K), of OKS
+
+  Skeleton(int n_keypoints, const std::vector<std::pair<int, int>>& pairs, const std::vector<float>& sigmas);
+  int n_edges() const { return static_cast<int>(edges.size()) / 2; }
+};
+
+struct DecodeOptions {
+  int hough_stride;      // g, input pixels
+  float disk_radius;     // R, input pixels
+  float vote_threshold;  // probability
+  float peak_threshold;  // Hough score
+  float nms_radius;      // input pixels
+  int refine_steps;
+  bool expected_oks;  // else score by the heatmap
+  bool posenet;       // Google's decoder, else the paper's
+  float min_score;    // instance score
+  int max_poses;
+  int threads;
+};
+
+struct MaskOptions {
+  float mask_threshold;      // probability
+  float distance_threshold;  // in units of a pose's size
+  int long_refine_steps;
+  int short_refine_steps;
+  bool exclusive;
+  int threads;
+};
+
+// A local maximum of the Hough scores.
+struct Peak {
+  float score;
+  int keypoint;
+  float x, y;  // input pixels
+};
+
+// The order of candidates in every stage: score descending, ties by keypoint, y, x ascending.
+template <typename Candidate>
+bool precedes(const Candidate& a, const Candidate& b) {
+  if (a.score != b.score) return a.score > b.score;
+  if (a.keypoint != b.keypoint) return a.keypoint < b.keypoint;
+  if (a.y != b.y) return a.y < b.y;
+  return a.x < b.x;
+}
+
+// Poses while they are being made, all in double so that rounding happens once, at the end.
+struct PoseList {
+  int n_keypoints = 0;
+  int count = 0;
+  std::vector<double> keypoints;     // (count, K, 2) input pixels
+  std::vector<float> probabilities;  // (count, K) p_k(y_jk)
+
+  void clear(int k) {
+    n_keypoints = k;
+    count = 0;
+    keypoints.clear();
+    probabilities.clear();
+  }
+  const double* pose(int j) const { return keypoints.data() + static_cast<std::size_t>(j) * 2 * n_keypoints; }
+  const float* probability(int j) const { return probabilities.data() + static_cast<std::size_t>(j) * n_keypoints; }
+};
+
+// Which poses are kept, best first, and their scores.
+struct Ranking {
+  std::vector<int> index;             // (Q)
+  std::vector<float> keypoint_scores;  // (Q, K) s_jk
+  std::vector<float> scores;          // (Q)
+};
+
+// Scores on the Hough lattice of one keypoint type, stored only where votes fell: tiles of kTile x kTile points. The
+// lattice has a margin of one point around it, always 0, so lattice point (row, column) lies at (row + 1, column + 1).
+struct HoughPlane {
+  static constexpr int kTile = 16;
+  static constexpr int kTilePoints = kTile * kTile;
+
+  int rows = 0, columns = 0;            // of the lattice, without the margin
+  int tile_rows = 0, tile_columns = 0;  // of the lattice with its margin
+  std::vector<std::int32_t> slot;       // (tile_rows, tile_columns): place in `scores`, -1 where no vote fell
+  std::vector<std::int32_t> touched;    // tiles with a slot, in the order of their slots
+  std::vector<float> scores;            // (slots, kTile, kTile)
+
+  // Empties the plane for a lattice of this size.
+  void reset(int lattice_rows, int lattice_columns);
+  // Gives a tile a slot and returns its uninitialised scores.
+  float* add(int tile);
+  // Score at a lattice point; row and column from -1 to rows and columns.
+  float at(int row, int column) const {
+    const int i = row + 1, j = column + 1;
+    const std::int32_t s = slot[static_cast<std::size_t>(i / kTile) * tile_columns + j / kTile];
+    return s < 0 ? 0.0F : scores[static_cast<std::size_t>(s) * kTilePoints + (i % kTile) * kTile + j % kTile];
+  }
+};
+
+}  // namespace personlab
