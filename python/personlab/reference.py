@@ -34,33 +34,35 @@ def log_odds(probability: float) -> float:
         return float(np.log(np.float64(probability)) - np.log1p(-np.float64(probability)))
 
 
-def sample(field: Field, x: Field, y: Field, stride: int) -> Array:
-    """Read field (..., h, w) bilinearly at input pixels x, y (any shape n): (..., n).
+def sample(field: Field, x: Field, y: Field, stride: int) -> Field:
+    """Read field (..., h, w) bilinearly at input pixels x, y (any shape n): (..., n), in the precision of x and y.
 
     Coordinates are clamped to the grid. A cell of weight zero is not read, so that a non-finite value reaches exactly the
     points that lie beside it.
     """
     h, w = field.shape[-2:]
-    cx = np.clip(np.asarray(x, np.float64) / stride, 0, w - 1)
-    cy = np.clip(np.asarray(y, np.float64) / stride, 0, h - 1)
+    x, y = np.asarray(x), np.asarray(y)
+    cx, cy = np.clip(x / x.dtype.type(stride), 0, w - 1), np.clip(y / y.dtype.type(stride), 0, h - 1)
     j = np.minimum(np.floor(cx).astype(int), max(w - 2, 0))
     i = np.minimum(np.floor(cy).astype(int), max(h - 2, 0))
-    tx, ty = cx - j, cy - i
-    total: Array = np.zeros(field.shape[:-2] + np.shape(cx))
-    for di, wy in ((0, 1 - ty), (1, ty)):
-        for dj, wx in ((0, 1 - tx), (1, tx)):
-            weight = wy * wx
-            value = field[..., np.minimum(i + di, h - 1), np.minimum(j + dj, w - 1)].astype(np.float64)
-            with np.errstate(invalid="ignore"):
-                total += np.where(weight > 0, weight * value, 0.0)
-    return total
+    right, below = np.minimum(j + 1, w - 1), np.minimum(i + 1, h - 1)
+    tx, ty = cx - j.astype(x.dtype), cy - i.astype(y.dtype)
+
+    def weighed(weight: Field, value: Field) -> Field:
+        with np.errstate(invalid="ignore"):
+            return np.where(weight > 0, weight * value, x.dtype.type(0))
+
+    a, b, c, d = (field[..., row, column].astype(x.dtype) for row in (i, below) for column in (j, right))
+    top, bottom = weighed(1 - tx, a) + weighed(tx, b), weighed(1 - tx, c) + weighed(tx, d)
+    return weighed(1 - ty, top) + weighed(ty, bottom)
 
 
-def sample_offset(offsets: Field, x: Field, y: Field, stride: int) -> tuple[Array, Array]:
+def sample_offset(offsets: Field, x: Field, y: Field, stride: int) -> tuple[Field, Field]:
     """Read an offset field (2, h, w) at input pixels x, y; a non-finite offset counts as (0, 0)."""
     dx, dy = sample(offsets, x, y, stride)
     finite = np.isfinite(dx) & np.isfinite(dy)
-    return np.where(finite, dx, 0.0), np.where(finite, dy, 0.0)
+    zero = dx.dtype.type(0)
+    return np.where(finite, dx, zero), np.where(finite, dy, zero)
 
 
 def sample_probability(heatmap: Field, x: Field, y: Field, stride: int) -> Array:
@@ -78,7 +80,7 @@ def hough_vote(heatmaps: Field, short_offsets: Field, *, stride: int, options: D
     if h == 0 or w == 0:
         return np.zeros((count, 0, 0))
     rows, columns = (h - 1) * stride // g + 1, (w - 1) * stride // g + 1
-    y, x = np.meshgrid(np.arange(rows) * g, np.arange(columns) * g, indexing="ij")
+    y, x = np.meshgrid(np.arange(rows) * float(g), np.arange(columns) * float(g), indexing="ij")
     hough = np.zeros((count, rows, columns))
     for k in range(count):
         logit = sample(heatmaps[k], x, y, stride)
@@ -125,7 +127,7 @@ def find_peaks(hough: Field, *, options: DecodeOptions) -> tuple[NDArray[np.intp
 
 
 def grow_pose(
-    seed: tuple[int, float, float],
+    seed: tuple[int, Any, Any],
     heatmaps: Field,
     short_offsets: Field,
     mid_offsets: Field,
@@ -136,11 +138,12 @@ def grow_pose(
 ) -> tuple[Array, Array]:
     """Follow the directed edges best-first from a seed (k, x, y): keypoints (K, 2) and their probabilities (K,).
 
+    x and y are NumPy scalars; coordinates are computed in their precision.
     A keypoint that no edge reaches from the seed stays at the seed's position with probability 0.
     """
     h, w = heatmaps.shape[1:]
     k, x, y = seed
-    keypoints = np.tile(np.array([x, y], np.float64), (skeleton.n_keypoints, 1))
+    keypoints = np.tile(np.array([x, y]), (skeleton.n_keypoints, 1))
     probabilities = np.zeros(skeleton.n_keypoints)
     reached = np.zeros(skeleton.n_keypoints, bool)
     queue = [(-float(sample_probability(heatmaps[k], x, y, stride)), k, y, x)]
@@ -162,7 +165,7 @@ def grow_pose(
                 tx = np.clip(tx + dx, 0, (w - 1) * stride)
                 ty = np.clip(ty + dy, 0, (h - 1) * stride)
             key = -float(sample_probability(heatmaps[target], tx, ty, stride))
-            heapq.heappush(queue, (key, target, float(ty), float(tx)))
+            heapq.heappush(queue, (key, target, ty, tx))
     return keypoints, probabilities
 
 
@@ -181,8 +184,8 @@ def group_poses(
     probabilities: list[Array] = []
     peak_keypoints, positions, scores = peaks
     for i in sort_order(scores, peak_keypoints, positions[:, 1], positions[:, 0]):
-        k, x, y = int(peak_keypoints[i]), float(positions[i, 0]), float(positions[i, 1])
-        if any(np.hypot(pose[k, 0] - x, pose[k, 1] - y) <= options.nms_radius for pose in poses):
+        k, (x, y) = int(peak_keypoints[i]), positions[i].astype(np.float64)
+        if any(np.hypot(*(pose[k] - (x, y)).astype(np.float64)) <= options.nms_radius for pose in poses):
             continue
         pose, probability = grow_pose(
             (k, x, y), heatmaps, short_offsets, mid_offsets,
@@ -191,7 +194,7 @@ def group_poses(
         poses.append(pose)
         probabilities.append(probability)
     count = skeleton.n_keypoints
-    return np.array(poses).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
+    return np.array(poses, np.float64).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
 
 
 # --- Scoring and soft non-maximum suppression (section 3.1.3) ---------------------------------------------------------
@@ -278,8 +281,11 @@ def decode_poses(
 
 def posenet_seeds(
     heatmaps: Field, short_offsets: Field, *, stride: int, threshold: float
-) -> list[tuple[float, int, float, float]]:
-    """Local maxima of the logits, ties all passing, as (logit, k, x, y) in input pixels; best first."""
+) -> list[tuple[float, int, np.float32, np.float32]]:
+    """Local maxima of the logits, ties all passing, as (logit, k, x, y) in input pixels; best first.
+
+    Positions are float32, in which the published decoder computes: a weak pose magnifies rounding to a visible distance.
+    """
     count, h, w = heatmaps.shape
     odds = 1.0 / (threshold + 1e-6) - 1.0
     lowest = -np.log(odds) if odds > 0 else np.inf
@@ -288,11 +294,11 @@ def posenet_seeds(
         logit = heatmaps[k, i, j]
         around = heatmaps[k, max(i - 1, 0) : i + 2, max(j - 1, 0) : j + 2]
         if logit >= lowest and not (around > logit).any():
-            dx, dy = short_offsets[k, :, i, j].astype(np.float64)
+            dx, dy = short_offsets[k, :, i, j]
             if not (np.isfinite(dx) and np.isfinite(dy)):
-                dx = dy = 0.0
+                dx = dy = np.float32(0)
             x, y = np.clip(j * stride + dx, 0, (w - 1) * stride), np.clip(i * stride + dy, 0, (h - 1) * stride)
-            seeds.append((float(logit), k, float(x), float(y), i, j))
+            seeds.append((float(logit), k, x, y, i, j))
     seeds.sort(key=lambda seed: (-seed[0], seed[1], seed[4], seed[5]))
     return [seed[:4] for seed in seeds]
 
@@ -313,7 +319,7 @@ def decode_posenet(
     for _, k, x, y in posenet_seeds(heatmaps, short_offsets, stride=stride, threshold=threshold):
         if len(poses) == options.max_poses:
             break
-        if any(np.hypot(pose[k, 0] - x, pose[k, 1] - y) <= options.nms_radius for pose in poses):
+        if any(np.hypot(*(pose[k] - (x, y)).astype(np.float64)) <= options.nms_radius for pose in poses):
             continue
         pose, probability = grow_pose(
             (k, x, y), heatmaps, short_offsets, mid_offsets,

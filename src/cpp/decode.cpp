@@ -57,16 +57,17 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
   const int count = skeleton.n_keypoints;
+  const auto stride = static_cast<float>(heatmaps.stride);
   for (const Peak& seed : scratch.peaks) {
     if (poses.count == options.max_poses) break;
     const std::ptrdiff_t cell =
         static_cast<std::ptrdiff_t>(seed.y) * heatmaps.width + static_cast<std::ptrdiff_t>(seed.x);
-    double dx = static_cast<double>(short_offsets.plane(2 * seed.keypoint)[cell]);
-    double dy = static_cast<double>(short_offsets.plane(2 * seed.keypoint + 1)[cell]);
-    if (!is_finite(dx) || !is_finite(dy)) dx = dy = 0.0;
-    const double x = clamp(static_cast<double>(seed.x) * heatmaps.stride + dx, 0.0, double(heatmaps.last_x()));
-    const double y = clamp(static_cast<double>(seed.y) * heatmaps.stride + dy, 0.0, double(heatmaps.last_y()));
-    if (is_taken(poses, seed.keypoint, x, y, options.nms_radius)) continue;
+    float dx = short_offsets.plane(2 * seed.keypoint)[cell];
+    float dy = short_offsets.plane(2 * seed.keypoint + 1)[cell];
+    if (!is_finite(dx) || !is_finite(dy)) dx = dy = 0.0F;
+    const float x = clamp(seed.x * stride + dx, 0.0F, static_cast<float>(heatmaps.last_x()));
+    const float y = clamp(seed.y * stride + dy, 0.0F, static_cast<float>(heatmaps.last_y()));
+    if (is_taken(poses, seed.keypoint, static_cast<double>(x), static_cast<double>(y), options.nms_radius)) continue;
     grow_pose(seed.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
               scratch.grow);
     const float* p = poses.probability(poses.count - 1);

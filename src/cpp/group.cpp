@@ -19,13 +19,14 @@ Skeleton::Skeleton(int keypoints, const std::vector<std::pair<int, int>>& pairs,
   }
 }
 
-void grow_pose(int keypoint, double x, double y, const Field& heatmaps, const Field& short_offsets,
+template <typename Real>
+void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field& short_offsets,
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
                GrowScratch& scratch) {
   const int h = heatmaps.height, w = heatmaps.width, stride = heatmaps.stride;
-  const double last_x = heatmaps.last_x(), last_y = heatmaps.last_y();
+  const auto last_x = static_cast<Real>(heatmaps.last_x()), last_y = static_cast<Real>(heatmaps.last_y());
   const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
-  const auto site = [&](double px, double py) { return site_at(px, py, h, w, stride); };
+  const auto site = [&](Real px, Real py) { return site_at(px, py, h, w, stride); };
   const auto waits = [](const Reached& a, const Reached& b) { return precedes(b, a); };
 
   poses.keypoints.resize(poses.keypoints.size() + 2 * count);
@@ -33,15 +34,15 @@ void grow_pose(int keypoint, double x, double y, const Field& heatmaps, const Fi
   double* keypoints = poses.keypoints.data() + poses.keypoints.size() - 2 * count;
   float* probabilities = poses.probabilities.data() + poses.probabilities.size() - count;
   for (std::size_t k = 0; k < count; ++k) {  // a keypoint that no edge reaches stays at the seed
-    keypoints[2 * k] = x;
-    keypoints[2 * k + 1] = y;
+    keypoints[2 * k] = static_cast<double>(x);
+    keypoints[2 * k + 1] = static_cast<double>(y);
   }
   ++poses.count;
 
   std::vector<Reached>& queue = scratch.queue;
   scratch.done.assign(count, 0);
   queue.clear();
-  queue.push_back({read_probability(heatmaps.plane(keypoint), site(x, y)), keypoint, x, y});
+  queue.push_back({read_probability(heatmaps.plane(keypoint), site(x, y)), keypoint, static_cast<double>(x), static_cast<double>(y)});
   while (!queue.empty()) {
     std::pop_heap(queue.begin(), queue.end(), waits);
     const Reached source = queue.back();
@@ -55,20 +56,26 @@ void grow_pose(int keypoint, double x, double y, const Field& heatmaps, const Fi
     for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
       const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(e)];
       if (scratch.done[static_cast<std::size_t>(edge.target)] != 0) continue;
-      double tx = source.x, ty = source.y;
+      auto tx = static_cast<Real>(source.x), ty = static_cast<Real>(source.y);
       const auto step = [&](const Field& field, int channel) {
-        const Offset<double> offset =
+        const Offset<Real> offset =
             read_offset(field.plane(2 * channel), field.plane(2 * channel + 1), site(tx, ty));
-        tx = clamp(tx + offset.dx, 0.0, last_x);
-        ty = clamp(ty + offset.dy, 0.0, last_y);
+        tx = clamp(tx + offset.dx, Real(0), last_x);
+        ty = clamp(ty + offset.dy, Real(0), last_y);
       };
       step(mid_offsets, edge.channel);
       for (int i = 0; i < refine_steps; ++i) step(short_offsets, edge.target);
-      queue.push_back({read_probability(heatmaps.plane(edge.target), site(tx, ty)), edge.target, tx, ty});
+      queue.push_back({read_probability(heatmaps.plane(edge.target), site(tx, ty)), edge.target,
+                       static_cast<double>(tx), static_cast<double>(ty)});
       std::push_heap(queue.begin(), queue.end(), waits);
     }
   }
 }
+
+template void grow_pose<float>(int, float, float, const Field&, const Field&, const Field&, const Skeleton&, int, PoseList&,
+                               GrowScratch&);
+template void grow_pose<double>(int, double, double, const Field&, const Field&, const Field&, const Skeleton&, int,
+                                PoseList&, GrowScratch&);
 
 bool is_taken(const PoseList& poses, int keypoint, double x, double y, double radius) {
   const double* at = poses.keypoints.data() + static_cast<std::ptrdiff_t>(2) * keypoint;

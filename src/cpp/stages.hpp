@@ -43,8 +43,10 @@ struct GrowScratch {
   std::vector<std::uint8_t> done;  // (K)
 };
 
-// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`.
-void grow_pose(int keypoint, double x, double y, const Field& heatmaps, const Field& short_offsets,
+// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`. Coordinates are computed
+// in Real: double, or float where the published PoseNet decoder is to be met to the last digit.
+template <typename Real>
+void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field& short_offsets,
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
                GrowScratch& scratch);
 
