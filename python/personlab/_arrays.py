@@ -1,4 +1,4 @@
-"""The one place where foreign arrays become checked NumPy arrays: names the argument, what was expected and what came."""
+"""Foreign arrays become checked NumPy arrays here; errors name the argument, what was expected and what came."""
 
 from __future__ import annotations
 
@@ -75,12 +75,9 @@ def as_integer(value: Any, name: str, lowest: int, highest: int = 2**31 - 1) -> 
         TypeError: no integer.
         ValueError: out of range.
     """
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name}: expected an integer, got {value!r}") from None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected an integer, got {value!r}")
+    number = operator.index(value)
     if not lowest <= number <= highest:
         raise ValueError(f"{name}: expected an integer from {lowest} to {highest}, got {number}")
     return number

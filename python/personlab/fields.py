@@ -153,7 +153,9 @@ class Fields:
         forward = _from_blocks(displacement_fwd, "displacement_fwd")
         backward = _from_blocks(displacement_bwd, "displacement_bwd")
         if forward.shape != backward.shape:
-            raise ValueError(f"displacement_bwd: expected shape {forward.shape} as the forward one, got {backward.shape}")
+            raise ValueError(
+                f"displacement_bwd: expected shape {forward.shape} as the forward one, got {backward.shape}"
+            )
         return cls(
             heatmaps=_channels_first(heatmaps, "heatmaps"),
             short_offsets=_from_blocks(short_offsets, "short_offsets"),

@@ -16,20 +16,21 @@ Decoder = Literal["personlab", "posenet"]
 
 
 def _number(options: object, name: str, lowest: float, highest: float, *, above: bool = False) -> None:
-    value = getattr(options, name)
+    value: Any = getattr(options, name)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name}: expected a number, got {value!r}")
-    if not math.isfinite(value) or not (lowest < value if above else lowest <= value) or value > highest:
+    number = float(value)
+    if not math.isfinite(number) or not (lowest < number if above else lowest <= number) or number > highest:
         bound = ">" if above else ">="
         limit = "" if highest == math.inf else f" and <= {highest:g}"
         raise ValueError(f"{name}: expected a finite number {bound} {lowest:g}{limit}, got {value!r}")
 
 
 def _integer(options: object, name: str, lowest: int, highest: int) -> None:
-    value = getattr(options, name)
+    value: Any = getattr(options, name)
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if not lowest <= value <= highest:
+    if not lowest <= int(value) <= highest:
         raise ValueError(f"{name}: expected an integer from {lowest} to {highest}, got {value}")
 
 
@@ -62,9 +63,9 @@ class DecodeOptions(_Picklable):
     vote_threshold: float = 0.1  # probability under which a lattice point casts no vote
     peak_threshold: float = 0.01  # Hough score under which a local maximum is no seed
     nms_radius: float = 10.0  # input pixels: two keypoints of one type this near are one
-    refine_steps: int = 2  # short-offset refinements of each keypoint reached along a mid-range offset
+    refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
     scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
-    min_score: float = 0.0  # instance score under which a pose is dropped
+    min_score: float = 0.1  # instance score under which a pose is dropped
     max_poses: int = 100  # poses kept, best first
     threads: int = 1  # threads that share the work of one call
     decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
@@ -142,8 +143,8 @@ class MaskOptions(_Picklable):
 
     mask_threshold: float = 0.5  # person probability under which a pixel is background
     distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
-    long_refine_steps: int = 2  # refinements of a long offset by the long offsets
-    short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
+    long_refine_steps: int = 5  # refinements of a long offset by the long offsets
+    short_refine_steps: int = 5  # refinements after that by the short offsets, where these are given
     exclusive: bool = False  # give a pixel that several poses claim to the nearest one alone
     threads: int = 1  # threads that share the work of one call
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -32,10 +32,10 @@ class Poses:
     keypoints: FloatArray
     keypoint_scores: FloatArray
     scores: FloatArray
-    keypoint_probabilities: FloatArray = None  # type: ignore[assignment]
+    keypoint_probabilities: FloatArray = cast("FloatArray", None)  # noqa: RUF009
 
     def __post_init__(self) -> None:
-        if self.keypoint_probabilities is None:
+        if cast("FloatArray | None", self.keypoint_probabilities) is None:
             object.__setattr__(self, "keypoint_probabilities", self.keypoint_scores)
         for name in ("keypoints", "keypoint_scores", "scores", "keypoint_probabilities"):
             object.__setattr__(self, name, as_field(getattr(self, name), name))

@@ -1,7 +1,7 @@
 """Every stage in plain float64 NumPy, written for reading: what the compiled backends have to equal.
 
-Shapes: K keypoint types, E edges, a field grid of h x w cells, stride s input pixels; coordinates are (x, y) input pixels.
-The functions take checked arrays and return float64; section numbers are the paper's (arXiv 1803.08225).
+Shapes: K keypoint types, E edges, a field grid of h x w cells, stride s input pixels; coordinates are (x, y) input
+pixels. The functions take checked arrays and return float64; section numbers are the paper's (arXiv 1803.08225).
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def log_odds(probability: float) -> float:
 def sample(field: Field, x: Field, y: Field, stride: int) -> Field:
     """Read field (..., h, w) bilinearly at input pixels x, y (any shape n): (..., n), in the precision of x and y.
 
-    Coordinates are clamped to the grid. A cell of weight zero is not read, so that a non-finite value reaches exactly the
-    points that lie beside it.
+    Coordinates are clamped to the grid. A cell of weight zero is not read, so that a non-finite value reaches exactly
+    the points that lie beside it.
     """
     h, w = field.shape[-2:]
     x, y = np.asarray(x), np.asarray(y)
@@ -117,9 +117,9 @@ def find_peaks(hough: Field, *, options: DecodeOptions) -> tuple[NDArray[np.intp
         peak &= centre > padded[:, 1 + di : 1 + di + rows, 1 + dj : 1 + dj + columns]
         peak &= centre >= padded[:, 1 - di : 1 - di + rows, 1 - dj : 1 - dj + columns]
     k, i, j = np.nonzero(peak)
-    scores = centre[k, i, j]
+    scores: Array = centre[k, i, j]
     order = sort_order(scores, k, i, j)
-    positions = np.stack([j, i], axis=1)[order] * float(options.hough_stride)
+    positions: Array = np.stack([j, i], axis=1)[order] * np.float64(options.hough_stride)
     return k[order], positions, scores[order]
 
 
@@ -201,11 +201,12 @@ def group_poses(
 
 
 def pose_size(keypoints: Field) -> Array:
-    """lambda_j, the square root of the area of the tight box of each pose (P, K, 2), the area being at least 1: (P,)."""
+    """lambda_j (P,): the square root of the area, at least 1, of the tight box of each pose (P, K, 2)."""
     if len(keypoints) == 0:
         return np.zeros(0)
     extent = np.ptp(np.asarray(keypoints, np.float64), axis=1)
-    return np.sqrt(np.maximum(extent[:, 0] * extent[:, 1], 1.0))
+    size: Array = np.sqrt(np.maximum(extent[:, 0] * extent[:, 1], 1.0))
+    return size
 
 
 def expected_oks(
@@ -284,7 +285,7 @@ def posenet_seeds(
 ) -> list[tuple[float, int, np.float32, np.float32]]:
     """Local maxima of the logits, ties all passing, as (logit, k, x, y) in input pixels; best first.
 
-    Positions are float32, in which the published decoder computes: a weak pose magnifies rounding to a visible distance.
+    Positions are float32, as the published decoder computes them: weak poses magnify rounding to visible distances.
     """
     count, h, w = heatmaps.shape
     odds = 1.0 / (threshold + 1e-6) - 1.0
@@ -398,74 +399,3 @@ def refine_offsets(
             dx, dy = sample_offset(by[l], x + refined[c, 0], y + refined[c, 1], stride)
             refined[c] += dx, dy
     return refined
-
-
-# --- Targets (section 4) ----------------------------------------------------------------------------------------------
-
-
-def encode_targets(
-    keypoints: Field,
-    masks: NDArray[Any] | None,
-    crowd: NDArray[Any] | None,
-    *,
-    size: tuple[int, int],
-    stride: int,
-    skeleton: Skeleton,
-    disk_radius: float,
-) -> dict[str, NDArray[Any]]:
-    """What a network should say of people with keypoints (P, K, 3) = (x, y, v) and masks (P, H, W); see `Targets`."""
-    height, width = size
-    people = len(keypoints)
-    xy = np.asarray(keypoints[..., :2], np.float64)
-    labelled = keypoints[..., 2] > 0
-    y, x = np.meshgrid(np.arange(0.0, height, stride), np.arange(0.0, width, stride), indexing="ij")
-    h, w = x.shape
-    edges = skeleton.directed_edges
-    heatmaps = np.zeros((skeleton.n_keypoints, h, w))
-    short_offsets, long_offsets = np.zeros((2, skeleton.n_keypoints, 2, h, w))
-    mid_offsets = np.zeros((len(edges), 2, h, w))
-    short_valid, long_valid = np.zeros((2, skeleton.n_keypoints, h, w), bool)
-    mid_valid = np.zeros((len(edges), h, w), bool)
-
-    def to(person: int, k: int) -> Array:
-        return np.stack([xy[person, k, 0] - x, xy[person, k, 1] - y])
-
-    for k in range(skeleton.n_keypoints):
-        owners = [person for person in range(people) if labelled[person, k]]
-        if not owners:
-            continue
-        distance2 = np.stack([(to(person, k) ** 2).sum(axis=0) for person in owners])
-        nearest = np.asarray(owners)[distance2.argmin(axis=0)]
-        on_disc = distance2.min(axis=0) <= disk_radius**2
-        near_disc = distance2.min(axis=0) <= (disk_radius + np.sqrt(2.0) * stride) ** 2
-        heatmaps[k] = short_valid[k] = on_disc
-        for person in owners:
-            own = near_disc & (nearest == person)
-            short_offsets[k, :, own] = to(person, k)[:, own].T
-            for e, (source, target) in enumerate(edges):
-                if source == k and labelled[person, target]:
-                    mid_offsets[e, :, own] = to(person, target)[:, own].T
-                    mid_valid[e] |= own & on_disc
-
-    at_cells = (slice(None), slice(None, None, stride), slice(None, None, stride))
-    covering = np.zeros((people, h, w), bool) if masks is None else masks[at_cells].astype(bool)
-    alone = covering.sum(axis=0) == 1
-    for person, k in zip(*np.nonzero(labelled), strict=True):
-        own = covering[person] & alone
-        long_offsets[k, :, own] = to(person, k)[:, own].T
-        long_valid[k] |= own
-    segmentation = covering.any(axis=0)[None]
-    unlabelled = covering[~labelled.any(axis=1)].any(axis=0)
-    counts = np.ones((h, w), bool) if crowd is None else ~crowd[None][at_cells][0].astype(bool)
-    return {
-        "heatmaps": heatmaps,
-        "short_offsets": short_offsets,
-        "mid_offsets": mid_offsets,
-        "segmentation": segmentation.astype(np.float64),
-        "long_offsets": long_offsets,
-        "heatmap_valid": (counts & ~unlabelled)[None],
-        "short_valid": short_valid & counts,
-        "mid_valid": mid_valid & counts,
-        "segmentation_valid": (counts & (masks is not None))[None],
-        "long_valid": long_valid & counts,
-    }

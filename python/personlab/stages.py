@@ -1,9 +1,9 @@
 """Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
 
 Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`, then
-`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors in host memory
-or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled core and
-returns float32; "reference" is `personlab.reference`, slow float64 NumPy.
+`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors in host
+memory or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled
+core and returns float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64 NumPy.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
 """
@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from personlab import _core, reference
+from personlab import _core, reference, reference_targets
 from personlab import targets as _targets
 from personlab._arrays import as_field, as_integer, check_shape, to_numpy
 from personlab.decode import check_mask_fields, check_pose_fields
 from personlab.options import DecodeOptions, MaskOptions
-from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from personlab.poses import Poses
 
 Backend = Literal["cpu", "reference"]
 Floats = NDArray[Any]
@@ -51,7 +52,7 @@ class Groups(NamedTuple):
 class Ranked(NamedTuple):
     """Q poses that are kept of P, best first."""
 
-    index: NDArray[Any]  # (Q,) into the P poses
+    kept: NDArray[Any]  # (Q,) which of the P poses
     keypoint_scores: Floats  # (Q, K) s_jk
     scores: Floats  # (Q,)
 
@@ -190,8 +191,10 @@ def score_poses(
         raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")
     if _is_reference(backend):
         return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
-    native = [np.ascontiguousarray(array, np.float32) for array in (keypoints, probabilities, hough)]
-    return Ranked(*_core.score_poses(*native, skeleton.native, options.native))
+    keypoints, probabilities, hough = (
+        np.ascontiguousarray(array, np.float32) for array in (keypoints, probabilities, hough)
+    )
+    return Ranked(*_core.score_poses(keypoints, probabilities, hough, skeleton.native, options.native))
 
 
 def associate_pixels(
@@ -279,7 +282,7 @@ def encode_targets(
     people, people_masks, crowd, size, stride = _targets.check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
-    arrays = reference.encode_targets(
+    arrays = reference_targets.encode_targets(
         people, people_masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
     return _targets.Targets(**arrays, stride=stride)

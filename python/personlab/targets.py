@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Targets:
     """What a network is to say of one picture, and where that counts, on a grid of h x w cells (PersonLab, section 4).
 
-    Offsets also stand one cell's diagonal beyond their disc, where they do not count, so that reading between cells
-    inside a disc finds no gap; elsewhere they are 0.
+    Short- and mid-range offsets also stand where they do not count, so that what is encoded can be decoded: one cell's
+    diagonal beyond each disc, for reading between cells inside it, and around an unlabelled keypoint as if it lay on
+    the nearest labelled one along the edges, for following the edges past it. Elsewhere they are 0.
     """
 
     heatmaps: FloatArray  # (K, h, w) 1 within R of a labelled keypoint, else 0
@@ -65,7 +66,7 @@ def check_annotations(
 
     Raises:
         TypeError: an argument of the wrong type.
-        ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint that is not finite.
+        ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint not finite.
     """
     height, width = size = as_size(size, "size")
     stride = as_integer(stride, "stride", 1, 4096)

@@ -48,8 +48,23 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {pairs.data(), h, w, field.stride, all, &field};
 }
 
+// Along one axis of a grid, the cell before each of n points, input pixels, and how far beyond it the point lies.
+void place(int n, const float* __restrict points, float inverse_stride, int cells, std::int32_t* __restrict cell,
+           float* __restrict t) {
+  const auto last = static_cast<float>(cells - 1), last_cell = static_cast<float>(cells - 2);
+  for (int i = 0; i < n; ++i) {
+    float c = points[i] * inverse_stride;
+    c = c > 0.0F ? c : 0.0F;
+    c = c < last ? c : last;
+    cell[i] = static_cast<std::int32_t>(c < last_cell ? c : last_cell);
+    t[i] = c - static_cast<float>(cell[i]);
+  }
+}
+
+constexpr int kGroup = 32;  // points that are read together where they can be
+
 // G += field(G) for n points.
-void follow(const PairGrid& grid, int k, int n, float* gx, float* gy) {
+void follow(const PairGrid& grid, int k, int n, float* __restrict gx, float* __restrict gy, MaskScratch::Sites& sites) {
   if (!grid.finite) {
     const Field& field = *grid.field;
     for (int i = 0; i < n; ++i) {
@@ -61,19 +76,39 @@ void follow(const PairGrid& grid, int k, int n, float* gx, float* gy) {
     }
     return;
   }
+  // First where to read, apart from the reads, so that compilers vectorise it.
+  float* __restrict tx = sites.tx.data();
+  float* __restrict ty = sites.ty.data();
+  std::int32_t* __restrict column = sites.column.data();
+  std::int32_t* __restrict row = sites.row.data();
+  const float inverse = 1.0F / static_cast<float>(grid.stride);
+  place(n, gx, inverse, grid.w, column, tx);
+  place(n, gy, inverse, grid.h, row, ty);
   const float* plane = grid.plane(k);
-  const auto inverse = 1.0F / static_cast<float>(grid.stride);
-  const auto last_column = static_cast<float>(grid.w - 1), last_row = static_cast<float>(grid.h - 1);
-  for (int i = 0; i < n; ++i) {
-    const float cx = clamp(gx[i] * inverse, 0.0F, last_column), cy = clamp(gy[i] * inverse, 0.0F, last_row);
-    const int column = std::min(static_cast<int>(cx), grid.w - 2), row = std::min(static_cast<int>(cy), grid.h - 2);
-    const float tx = cx - static_cast<float>(column), ty = cy - static_cast<float>(row);
-    const float* top = plane + (static_cast<std::ptrdiff_t>(row) * grid.w + column) * 2;
-    const float* bottom = top + static_cast<std::ptrdiff_t>(grid.w) * 2;
-    float mixed[4];  // dx, dy of the left column, dx, dy of the right one
-    for (int c = 0; c < 4; ++c) mixed[c] = (1.0F - ty) * top[c] + ty * bottom[c];
-    gx[i] += (1.0F - tx) * mixed[0] + tx * mixed[2];
-    gy[i] += (1.0F - tx) * mixed[1] + tx * mixed[3];
+  const std::ptrdiff_t below = static_cast<std::ptrdiff_t>(grid.w) * 2;
+  for (int from = 0; from < n; from += kGroup) {
+    const int to = std::min(from + kGroup, n);
+    // Points gather around the keypoint, so those of a group mostly lie between the same four cells.
+    std::int32_t elsewhere = 0;
+    for (int i = from; i < to; ++i) elsewhere |= (column[i] ^ column[from]) | (row[i] ^ row[from]);
+    if (elsewhere == 0) {
+      const float* a = plane + (static_cast<std::ptrdiff_t>(row[from]) * grid.w + column[from]) * 2;
+      const float* b = a + below;
+      const float ax = a[0], ay = a[1], bx = a[2], by = a[3], cx = b[0], cy = b[1], dx = b[2], dy = b[3];
+      for (int i = from; i < to; ++i) {
+        const float sx = 1.0F - tx[i], sy = 1.0F - ty[i];
+        gx[i] += sy * (sx * ax + tx[i] * bx) + ty[i] * (sx * cx + tx[i] * dx);
+        gy[i] += sy * (sx * ay + tx[i] * by) + ty[i] * (sx * cy + tx[i] * dy);
+      }
+      continue;
+    }
+    for (int i = from; i < to; ++i) {
+      const float sx = 1.0F - tx[i], sy = 1.0F - ty[i];
+      const float* a = plane + (static_cast<std::ptrdiff_t>(row[i]) * grid.w + column[i]) * 2;
+      const float* b = a + below;
+      gx[i] += sy * (sx * a[0] + tx[i] * a[2]) + ty[i] * (sx * b[0] + tx[i] * b[2]);
+      gy[i] += sy * (sx * a[1] + tx[i] * a[3]) + ty[i] * (sx * b[1] + tx[i] * b[3]);
+    }
   }
 }
 
@@ -162,7 +197,8 @@ class Associator {
     if (scratch.rows.size() < most) {
       scratch.rows.resize(most);
       scratch.columns.resize(most);
-      scratch.pixels.resize(4 * most);
+      scratch.pixels.resize(2 * most);
+      scratch.sites.resize(most);
     }
     int n = 0;
     for (int row = r0; row < r1; ++row) {
@@ -182,39 +218,60 @@ class Associator {
     return n;
   }
 
-  // Sums the weighted distances of n listed pixels to the poses that may still reach one of them.
+  // Sums the weighted distances of n listed pixels to the poses that may reach one of them.
   void measure(int n, MaskScratch& scratch) const {
     const auto count = static_cast<std::size_t>(n);
-    const float* start = scratch.pixels.data();  // (2, n) x, y
-    float* gx = scratch.pixels.data() + 2 * count;
-    float* gy = gx + n;
+    const auto points = static_cast<std::size_t>(n_keypoints_) * 2 * count;
+    if (scratch.points.size() < points) scratch.points.resize(points);
     scratch.possible.clear();
+    scratch.nearest.assign(static_cast<std::size_t>(n_poses_), 0.0F);
     for (int j = 0; j < n_poses_; ++j)
       if (reach_[static_cast<std::size_t>(j)] >= 0.0F) scratch.possible.push_back(j);
-    scratch.distance.assign(scratch.possible.size() * count, 0.0F);
     for (int k = 0; k < n_keypoints_ && !scratch.possible.empty(); ++k) {
-      std::copy(start, start + 2 * count, gx);
-      for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, gx, gy);
+      float* gx = scratch.points.data() + static_cast<std::size_t>(k) * 2 * count;
+      float* gy = gx + n;
+      std::copy(scratch.pixels.begin(), scratch.pixels.begin() + 2 * n, gx);
+      for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, gx, gy, scratch.sites);
       if (short_ != nullptr)
-        for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, gx, gy);
-      std::size_t kept = 0;
-      for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
-        const int j = scratch.possible[a];
+        for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, gx, gy, scratch.sites);
+      drop_unreachable(k, n, gx, gy, scratch);
+    }
+    scratch.distance.assign(scratch.possible.size() * count, 0.0F);
+    for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
+      const int j = scratch.possible[a];
+      float* distance = scratch.distance.data() + a * count;
+      for (int k = 0; k < n_keypoints_; ++k) {
+        const float* gx = scratch.points.data() + static_cast<std::size_t>(k) * 2 * count;
+        const float* gy = gx + n;
         const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1], p = weight(j, k);
-        const float* from = scratch.distance.data() + a * count;
-        float* to = scratch.distance.data() + kept * count;
-        float least = std::numeric_limits<float>::infinity();
         for (int i = 0; i < n; ++i) {
           const float dx = gx[i] - x, dy = gy[i] - y;
-          const float distance = from[i] + p * std::sqrt(dx * dx + dy * dy);
-          to[i] = distance;
-          least = distance < least ? distance : least;
+          distance[i] += p * std::sqrt(dx * dx + dy * dy);
         }
-        // Distances only grow, so a pose out of reach everywhere stays out of reach.
-        if (least <= reach_[static_cast<std::size_t>(j)]) scratch.possible[kept++] = j;
       }
-      scratch.possible.resize(kept);
     }
+  }
+
+  // Adds to each pose's bound its distance to the box of the points for keypoint k, which no point is nearer than, and
+  // drops the poses whose bound is out of reach for all pixels.
+  void drop_unreachable(int k, int n, const float* gx, const float* gy, MaskScratch& scratch) const {
+    float x0 = gx[0], x1 = gx[0], y0 = gy[0], y1 = gy[0];
+    for (int i = 1; i < n; ++i) {
+      x0 = gx[i] < x0 ? gx[i] : x0;
+      x1 = gx[i] > x1 ? gx[i] : x1;
+      y0 = gy[i] < y0 ? gy[i] : y0;
+      y1 = gy[i] > y1 ? gy[i] : y1;
+    }
+    std::size_t kept = 0;
+    for (const std::int32_t j : scratch.possible) {
+      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
+      const float dx = x < x0 ? x0 - x : (x > x1 ? x - x1 : 0.0F), dy = y < y0 ? y0 - y : (y > y1 ? y - y1 : 0.0F);
+      float& bound = scratch.nearest[static_cast<std::size_t>(j)];
+      bound += weight(j, k) * std::sqrt(dx * dx + dy * dy);
+      // The margin is wider than all rounding, here and in the distances themselves.
+      if (bound <= reach_[static_cast<std::size_t>(j)] * 1.001F) scratch.possible[kept++] = j;
+    }
+    scratch.possible.resize(kept);
   }
 
   const float* keypoints_;

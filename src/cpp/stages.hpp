@@ -91,12 +91,27 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                     const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
 
-// What one thread of mask association works in.
+// What one thread of mask association works in, for one block of pixels.
 struct MaskScratch {
-  std::vector<float> pixels;          // per foreground pixel of a block: tx, ty, x, y, G_x, G_y
-  std::vector<std::int32_t> rows, columns;
-  std::vector<float> distance;        // (poses still possible, pixels)
-  std::vector<std::int32_t> possible;  // poses
+  std::vector<std::int32_t> rows, columns;  // of the n foreground pixels
+  std::vector<float> pixels;                // (2, n) x and y, input pixels
+  std::vector<float> points;                // (K, 2, n) G_k, input pixels
+  std::vector<std::int32_t> possible;       // poses that may reach one of the pixels
+  std::vector<float> nearest;               // (P) lower bound of a pose's weighted distance to all of the pixels
+  std::vector<float> distance;              // (possible, n) weighted sum of distances
+
+  // Where the next offsets are read.
+  struct Sites {
+    std::vector<std::int32_t> column, row;  // (n) of the cell before the point
+    std::vector<float> tx, ty;              // (n) in [0, 1] from it
+
+    void resize(std::size_t n) {
+      column.resize(n);
+      row.resize(n);
+      tx.resize(n);
+      ty.resize(n);
+    }
+  } sites;
 };
 
 // A picture's pixels along one axis, placed over the grid.

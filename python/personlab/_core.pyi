@@ -1,0 +1,103 @@
+"""Types of the compiled core; see src/cpp/bindings.cpp. Its callers have checked all arguments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Floats = NDArray[np.float32]
+_Indices = NDArray[np.int32]
+
+compiler: str
+version: str
+build_type: str
+instruction_sets: str
+
+class Skeleton:
+    def __init__(self, n_keypoints: int, edges: Sequence[tuple[int, int]], sigmas: Sequence[float]) -> None: ...
+
+class DecodeOptions:
+    def __init__(
+        self,
+        *,
+        hough_stride: int,
+        disk_radius: float,
+        vote_threshold: float,
+        peak_threshold: float,
+        nms_radius: float,
+        refine_steps: int,
+        expected_oks: bool,
+        posenet: bool,
+        min_score: float,
+        max_poses: int,
+        threads: int,
+    ) -> None: ...
+
+class MaskOptions:
+    def __init__(
+        self,
+        *,
+        mask_threshold: float,
+        distance_threshold: float,
+        long_refine_steps: int,
+        short_refine_steps: int,
+        exclusive: bool,
+        threads: int,
+    ) -> None: ...
+
+def decode_poses(
+    heatmaps: _Floats,
+    short_offsets: _Floats,
+    mid_offsets: _Floats,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+    /,
+) -> list[tuple[_Floats, _Floats, _Floats, _Floats]]: ...
+def associate_pixels(
+    keypoints: _Floats,
+    weights: _Floats,
+    segmentation: _Floats,
+    long_offsets: _Floats,
+    short_offsets: _Floats | None,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions,
+    /,
+) -> NDArray[np.bool_]: ...
+def hough_vote(heatmaps: _Floats, short_offsets: _Floats, stride: int, options: DecodeOptions, /) -> _Floats: ...
+def find_peaks(hough: _Floats, options: DecodeOptions, /) -> tuple[_Indices, _Floats, _Floats]: ...
+def group_poses(
+    peak_keypoints: _Indices,
+    positions: _Floats,
+    scores: _Floats,
+    heatmaps: _Floats,
+    short_offsets: _Floats,
+    mid_offsets: _Floats,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+    /,
+) -> tuple[_Floats, _Floats]: ...
+def score_poses(
+    keypoints: _Floats,
+    probabilities: _Floats,
+    hough: _Floats,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+    /,
+) -> tuple[_Indices, _Floats, _Floats]: ...
+def refine_offsets(
+    offsets: _Floats, by: _Floats, channels: Sequence[int], stride: int, steps: int, threads: int, /
+) -> _Floats: ...
+def encode_targets(
+    keypoints: _Floats,
+    masks: NDArray[np.uint8] | None,
+    crowd: NDArray[np.uint8] | None,
+    size: tuple[int, int],
+    stride: int,
+    skeleton: Skeleton,
+    disk_radius: float,
+    /,
+) -> dict[str, Any]: ...
