@@ -143,8 +143,8 @@ class MaskOptions(_Picklable):
 
     mask_threshold: float = 0.5  # person probability under which a pixel is background
     distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
-    long_refine_steps: int = 5  # refinements of a long offset by the long offsets
-    short_refine_steps: int = 5  # refinements after that by the short offsets, where these are given
+    long_refine_steps: int = 2  # refinements of a long offset by the long offsets
+    short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
     exclusive: bool = False  # give a pixel that several poses claim to the nearest one alone
     threads: int = 1  # threads that share the work of one call
 

@@ -87,7 +87,7 @@ def encode_targets(
         own = covering[person] & alone
         long_offsets[k, :, own] = to(person, k)[:, own].T
         long_valid[k] |= own
-    segmentation = covering.any(axis=0)[None]
+    segmentation = np.logical_or.reduce(covering, axis=0)[None]
     unlabelled = covering[np.flatnonzero(~labelled.any(axis=1))].any(axis=0)
     counts = np.ones((h, w), bool) if crowd is None else ~crowd[at_cells[1:]].astype(bool)
     return {

@@ -129,14 +129,18 @@ std::vector<HoughPlane> planes_of(const Floats& dense) {
   for (HoughPlane& plane : hough) {
     plane.reset(rows, columns);
     for (int tile = 0; tile < plane.tile_rows * plane.tile_columns; ++tile) {
-      float* out = plane.add(tile);
-      for (int p = 0; p < HoughPlane::kTilePoints; ++p) {
-        const int row = tile / plane.tile_columns * kTile + p / kTile - 1;
-        const int column = tile % plane.tile_columns * kTile + p % kTile - 1;
-        const bool inside = row >= 0 && row < rows && column >= 0 && column < columns;
-        const float value = inside ? from[static_cast<std::ptrdiff_t>(row) * columns + column] : 0.0F;
-        out[p] = value - value == 0.0F ? value : 0.0F;
+      const int i0 = tile / plane.tile_columns * kTile - 1, j0 = tile % plane.tile_columns * kTile - 1;
+      float scores[HoughPlane::kTilePoints] = {};
+      bool empty = true;
+      for (int i = std::max(i0, 0); i < std::min(i0 + kTile, rows); ++i) {
+        for (int j = std::max(j0, 0); j < std::min(j0 + kTile, columns); ++j) {
+          const float value = from[static_cast<std::ptrdiff_t>(i) * columns + j];
+          if (value == 0.0F || value - value != 0.0F) continue;
+          scores[(i - i0) * kTile + j - j0] = value;
+          empty = false;
+        }
       }
+      if (!empty) std::memcpy(plane.add(tile), scores, sizeof scores);
     }
     from += static_cast<std::ptrdiff_t>(rows) * columns;
   }

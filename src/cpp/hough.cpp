@@ -1,7 +1,7 @@
 // Hough voting: every lattice point inside a keypoint's disc votes, by its short offset, for where the keypoint is.
 //
-// Work follows the votes. Grid cells whose corners all lie under the threshold are passed over in one comparison each; the
-// rest is interpolated row by row, never as a plane. Votes are summed in 64-bit fixed point, so that the sum does not depend
+// Work follows the votes. Lattice points between cells that all lie under the threshold are passed over together; the rest
+// is read a few hundred points at a time, never as a plane. Votes are summed in 64-bit fixed point, so that the sum does not depend
 // on their order, and only tiles that a vote has touched are converted, kept and cleared.
 #include <algorithm>
 #include <cmath>
@@ -37,127 +37,134 @@ struct LatticeAxis {
   }
 };
 
-// One keypoint type on its way from fields to scores.
+// What one keypoint type's votes are cast from and into.
 class Voter {
  public:
   Voter(const Field& heatmaps, const Field& short_offsets, const LatticeAxis& x, const LatticeAxis& y,
         const DecodeOptions& options)
-      : heatmaps_(heatmaps), short_offsets_(short_offsets), x_(x), y_(y), g_(static_cast<float>(options.hough_stride)) {
+      : heatmaps_(heatmaps),
+        short_offsets_(short_offsets),
+        x_(x),
+        y_(y),
+        inverse_g_(1.0F / static_cast<float>(options.hough_stride)) {
     const double t = options.vote_threshold;
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
   }
 
-  void vote(int k, HoughPlane& plane, HoughScratch& scratch) const {
+  void vote(int k, const HoughPlane& plane, HoughScratch& scratch) const {
     const int w = heatmaps_.width, h = heatmaps_.height;
     const int below = h > 1 ? w : 0, right = w > 1 ? 1 : 0;
-    const int row_blocks = std::max(h - 1, 1), column_blocks = std::max(w - 1, 1);
     const float* logits = heatmaps_.plane(k);
-    for (int r = 0; r < row_blocks; ++r) {
+    scratch.ballots.count = 0;
+    for (int r = 0; r < std::max(h - 1, 1); ++r) {
       const float* top = logits + static_cast<std::ptrdiff_t>(r) * w;
-      const auto active = [&](int c) {
-        return top[c] >= lowest_ || top[c + right] >= lowest_ || top[c + below] >= lowest_ ||
-               top[c + below + right] >= lowest_;
-      };
-      for (int c = 0; c < column_blocks; ++c) {
-        if (!active(c)) continue;
-        int end = c + 1;
-        while (end < column_blocks && active(end)) ++end;
-        vote_run(k, r, c, end, plane, scratch);
-        c = end;
-      }
+      for (int c = 0; c < std::max(w - 1, 1); ++c)
+        if (top[c] >= lowest_ || top[c + right] >= lowest_ || top[c + below] >= lowest_ ||
+            top[c + below + right] >= lowest_)
+          sample_block(k, r, c, plane, scratch);
     }
+    cast(plane, scratch);
   }
 
  private:
-  // All votes from blocks [begin, end) of row of blocks r.
-  void vote_run(int k, int r, int begin, int end, const HoughPlane& plane, HoughScratch& scratch) const {
+  // Reads the fields at the lattice points between four cells.
+  void sample_block(int k, int r, int c, const HoughPlane& plane, HoughScratch& scratch) const {
     const int w = heatmaps_.width;
-    const std::ptrdiff_t origin = static_cast<std::ptrdiff_t>(r) * w + begin;
-    const std::ptrdiff_t below = heatmaps_.height > 1 ? w : 0;
-    const float* fields[3] = {heatmaps_.plane(k) + origin, short_offsets_.plane(2 * k) + origin,
-                              short_offsets_.plane(2 * k + 1) + origin};
-    const int cells = heatmaps_.width > 1 ? end - begin + 1 : 1;
+    const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(r) * w + c;
+    const std::ptrdiff_t below = heatmaps_.height > 1 ? w : 0, right = w > 1 ? 1 : 0;
+    const float* planes[3] = {heatmaps_.plane(k), short_offsets_.plane(2 * k), short_offsets_.plane(2 * k + 1)};
+    float corner[3][4];
     float nothing = 0.0F;  // stays 0 while all values are finite
-    for (const float* field : fields)
-      for (int c = 0; c < cells; ++c) nothing += (field[c] - field[c]) + (field[c + below] - field[c + below]);
-    const bool finite = nothing == 0.0F;
-
-    const int first = x_.first[static_cast<std::size_t>(begin)], last = x_.first[static_cast<std::size_t>(end)];
-    const int first_row = y_.first[static_cast<std::size_t>(r)], last_row = y_.first[static_cast<std::size_t>(r) + 1];
-    for (int row = first_row; row < last_row; ++row) {
+    for (int f = 0; f < 3; ++f) {
+      const float* at = planes[f] + cell;
+      corner[f][0] = at[0];
+      corner[f][1] = at[right];
+      corner[f][2] = at[below];
+      corner[f][3] = at[below + right];
+      for (const float value : corner[f]) nothing += value - value;
+    }
+    const int first = x_.first[static_cast<std::size_t>(c)], n = x_.first[static_cast<std::size_t>(c) + 1] - first;
+    const float* tx = x_.t.data() + first;
+    Ballots& ballots = scratch.ballots;
+    const int last_row = y_.first[static_cast<std::size_t>(r) + 1];
+    for (int row = y_.first[static_cast<std::size_t>(r)]; row < last_row; ++row) {
       const float ty = y_.t[static_cast<std::size_t>(row)];
-      // Values at the run's lattice points: logits, dx, dy.
-      float* values[3];
-      for (int f = 0; f < 3; ++f) {
-        values[f] = scratch.row.data() + static_cast<std::ptrdiff_t>(f) * (x_.points + w);
-        interpolate(fields[f], below, cells, begin, end, ty, finite, values[f]);
-      }
-      std::int32_t* voters = scratch.voters.data();
-      int count = 0;
-      for (int p = 0; p < last - first; ++p) {
-        voters[count] = p;
-        count += static_cast<int>(values[0][p] >= lowest_);
-      }
-      for (int v = 0; v < count; ++v) {
-        const int p = voters[v];
-        cast(sigmoid(values[0][p]), first + p, row, values[1][p], values[2][p], plane, scratch);
+      for (int done = 0; done < n; done += Ballots::kMost) {
+        const int some = std::min(n - done, Ballots::kMost);
+        if (ballots.count + some > Ballots::kMost) cast(plane, scratch);
+        float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
+        if (nothing == 0.0F) {
+          for (int f = 0; f < 3; ++f) mix(corner[f], tx + done, ty, some, out[f]);
+        } else {
+          for (int f = 0; f < 3; ++f)
+            for (int i = 0; i < some; ++i)
+              out[f][i] = lerp2(corner[f][0], corner[f][1], corner[f][2], corner[f][3], tx[done + i], ty);
+        }
+        for (int i = 0; i < some; ++i) {
+          ballots.column[ballots.count + i] = first + done + i;
+          ballots.row[ballots.count + i] = row;
+        }
+        ballots.count += some;
       }
     }
   }
 
-  // One field at the lattice points of blocks [begin, end) on the lattice row ty between two rows of cells. `out` has room
-  // for the row's points and, behind them, for a row of cells.
-  void interpolate(const float* top, std::ptrdiff_t below, int cells, int begin, int end, float ty, bool finite,
-                   float* out) const {
-    const int first = x_.first[static_cast<std::size_t>(begin)];
-    const int right = cells > 1 ? 1 : 0;
-    if (!finite) {
-      for (int b = begin; b < end; ++b) {
-        const float* corner = top + (b - begin);
-        for (int p = x_.first[static_cast<std::size_t>(b)]; p < x_.first[static_cast<std::size_t>(b) + 1]; ++p)
-          out[p - first] = lerp2(corner[0], corner[right], corner[below], corner[below + right],
-                                 x_.t[static_cast<std::size_t>(p)], ty);
-      }
-      return;
-    }
-    float* mixed = out + x_.points;  // the two rows of cells made one
+  // One row of lattice points between four finite values.
+  static void mix(const float* corner, const float* __restrict tx, float ty, int n, float* __restrict out) {
     const float sy = 1.0F - ty;
-    for (int c = 0; c < cells; ++c) mixed[c] = sy * top[c] + ty * top[c + below];
-    for (int b = begin; b < end; ++b) {
-      const float left_value = mixed[b - begin], right_value = mixed[b - begin + right];
-      const int from = x_.first[static_cast<std::size_t>(b)], to = x_.first[static_cast<std::size_t>(b) + 1];
-      const float* t = x_.t.data();
-      for (int p = from; p < to; ++p) out[p - first] = (1.0F - t[p]) * left_value + t[p] * right_value;
-    }
+    const float left = sy * corner[0] + ty * corner[2], right = sy * corner[1] + ty * corner[3];
+    for (int i = 0; i < n; ++i) out[i] = (1.0F - tx[i]) * left + tx[i] * right;
   }
 
-  // Adds one vote of weight p from lattice point (column, row) by an offset in input pixels.
-  void cast(float p, int column, int row, float dx, float dy, const HoughPlane& plane, HoughScratch& scratch) const {
-    // Relative to the voter: as precise at the far corner of a large picture as at the near one.
-    const float u = dx / g_, v = dy / g_;
-    if (!(u > static_cast<float>(-1 - column) && u < static_cast<float>(plane.columns - column) &&
-          v > static_cast<float>(-1 - row) && v < static_cast<float>(plane.rows - row)))
-      return;  // outside, or not finite
-    const int left = floor_int(u), top = floor_int(v);
-    const float fx = u - static_cast<float>(left), fy = v - static_cast<float>(top);
-    const float weight = p * kVoteUnit, upper = weight * (1.0F - fy), lower = weight * fy;
-    const int j = column + left + 1, i = row + top + 1;  // with the margin
-    const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(plane.tile_columns) * kTile;
-    std::int64_t* at = scratch.votes.data() + i * pitch + j;
-    at[0] += static_cast<std::int32_t>(upper * (1.0F - fx));
-    at[1] += static_cast<std::int32_t>(upper * fx);
-    at[pitch] += static_cast<std::int32_t>(lower * (1.0F - fx));
-    at[pitch + 1] += static_cast<std::int32_t>(lower * fx);
-    mark(i / kTile, j / kTile, plane, scratch);
-    if ((i + 1) % kTile == 0 || (j + 1) % kTile == 0) {
-      mark((i + 1) / kTile, j / kTile, plane, scratch);
-      mark(i / kTile, (j + 1) / kTile, plane, scratch);
-      mark((i + 1) / kTile, (j + 1) / kTile, plane, scratch);
+  // Adds the collected votes to the sums.
+  void cast(const HoughPlane& plane, HoughScratch& scratch) const {
+    Ballots& ballots = scratch.ballots;
+    const int pitch = plane.tile_columns * kTile;
+    for (int i = 0; i < ballots.count; ++i) {
+      // Relative to the voter: as precise at the far corner of a large picture as at the near one. What is not finite or
+      // absurdly far ends up outside.
+      const float u = bounded(ballots.dx[i] * inverse_g_), v = bounded(ballots.dy[i] * inverse_g_);
+      const std::int32_t left = floor_int(u), top = floor_int(v);
+      const float fx = u - static_cast<float>(left), fy = v - static_cast<float>(top);
+      const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;  // with the margin
+      const bool counts = (ballots.logit[i] >= lowest_) & (column >= 0) & (column <= plane.columns) & (row >= 0) &
+                          (row <= plane.rows);
+      const float weight = sigmoid(ballots.logit[i]) * kVoteUnit;
+      const float upper = weight * (1.0F - fy), lower = weight * fy;
+      ballots.vote[0][i] = static_cast<std::int32_t>(upper * (1.0F - fx));
+      ballots.vote[1][i] = static_cast<std::int32_t>(upper * fx);
+      ballots.vote[2][i] = static_cast<std::int32_t>(lower * (1.0F - fx));
+      ballots.vote[3][i] = static_cast<std::int32_t>(lower * fx);
+      ballots.column[i] = counts ? column : -1;
+      ballots.row[i] = row;
     }
+    for (int i = 0; i < ballots.count; ++i) {
+      const std::int32_t column = ballots.column[i], row = ballots.row[i];
+      if (column < 0) continue;
+      std::int64_t* at = scratch.votes.data() + static_cast<std::ptrdiff_t>(row) * pitch + column;
+      at[0] += ballots.vote[0][i];
+      at[1] += ballots.vote[1][i];
+      at[pitch] += ballots.vote[2][i];
+      at[pitch + 1] += ballots.vote[3][i];
+      const int tile = row / kTile * plane.tile_columns + column / kTile;
+      mark(tile, scratch);
+      const int across = (column + 1) % kTile == 0 ? 1 : 0, down = (row + 1) % kTile == 0 ? plane.tile_columns : 0;
+      if ((across | down) != 0) {
+        mark(tile + across, scratch);
+        mark(tile + down, scratch);
+        mark(tile + down + across, scratch);
+      }
+    }
+    ballots.count = 0;
   }
 
-  static void mark(int tile_row, int tile_column, const HoughPlane& plane, HoughScratch& scratch) {
-    const std::int32_t tile = tile_row * plane.tile_columns + tile_column;
+  static float bounded(float v) {
+    constexpr float kFar = 1048576.0F;  // lattice points
+    v = v > -kFar ? v : -kFar;
+    return v < kFar ? v : kFar;
+  }
+
+  static void mark(int tile, HoughScratch& scratch) {
     std::uint8_t& marked = scratch.marked[static_cast<std::size_t>(tile)];
     if (marked == 0) {
       marked = 1;
@@ -169,8 +176,8 @@ class Voter {
   const Field& short_offsets_;
   const LatticeAxis& x_;
   const LatticeAxis& y_;
-  float g_;
-  float lowest_;  // logit of the vote threshold
+  float inverse_g_;  // lattice points per input pixel
+  float lowest_;     // logit of the vote threshold
 };
 
 // Moves the touched tiles from sums to scores, and leaves the scratch all zero.
@@ -238,8 +245,6 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
     const std::size_t tiles = static_cast<std::size_t>(plane.tile_rows) * plane.tile_columns;
     if (own.marked.size() < tiles) own.marked.resize(tiles, 0);
     if (own.votes.size() < tiles * HoughPlane::kTilePoints) own.votes.resize(tiles * HoughPlane::kTilePoints, 0);
-    own.row.resize(3 * static_cast<std::size_t>(x.points + heatmaps.width));
-    own.voters.resize(static_cast<std::size_t>(x.points) + 1);
     try {
       voter.vote(k, plane, own);
       collect(scale, plane, own);

@@ -11,13 +11,22 @@
 
 namespace personlab {
 
-// Buffers that one thread of a stage works in; contents mean nothing between calls.
+// Lattice points on their way to casting a vote, side by side for vector instructions.
+struct Ballots {
+  static constexpr int kMost = 256;
+
+  int count = 0;
+  float logit[kMost], dx[kMost], dy[kMost];          // read at the point
+  std::int32_t column[kMost], row[kMost];            // of the point; then of the lattice point voted for, -1 for none
+  std::int32_t vote[4][kMost];                       // fixed point, for the four lattice points around the target
+};
+
+// Buffers that one thread of Hough voting works in.
 struct HoughScratch {
   std::vector<std::int64_t> votes;   // (tile_rows * kTile, tile_columns * kTile) fixed point; all zero between calls
   std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns); all zero between calls
   std::vector<std::int32_t> tiles;   // the marked ones
-  std::vector<float> row;            // interpolated logits and offsets of one lattice row
-  std::vector<std::int32_t> voters;  // columns of that row
+  Ballots ballots;
 };
 
 // Hough voting, section 3.1.1: scores of all K keypoint types at the pixels that are multiples of options.hough_stride.

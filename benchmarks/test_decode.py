@@ -1,0 +1,69 @@
+"""The whole call from Python, single thread, on every field file: poses in both modes, and masks at image size."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from personlab import DecodeOptions, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
+from personlab.skeleton import COCO_PERSON
+
+BACKENDS = ["cpu", "reference"]
+MODES = {
+    "posenet": DecodeOptions.posenet(0.25, 20.0, 5, 20),
+    "paper g=2": DecodeOptions(hough_stride=2),
+    "paper g=1": DecodeOptions(hough_stride=1),
+}
+
+
+def decode(fields, options, backend="cpu"):
+    arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
+    if backend == "cpu":
+        return decode_poses(*arrays, stride=fields.stride, options=options)
+    keypoints, keypoint_scores, probabilities, scores = reference.decode_poses(
+        *arrays, stride=fields.stride, skeleton=COCO_PERSON, options=options
+    )
+    return Poses(*(array.astype(np.float32) for array in (keypoints, keypoint_scores, scores, probabilities)))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("mode", MODES)
+def test_poses(timed, name, fields, mode, backend):
+    options = MODES[mode]
+    poses = timed(f"{mode}, {name}", lambda: decode(fields, options, backend), backend)
+    expected = decode(fields, options)
+    assert len(poses) > 0
+    np.testing.assert_allclose(poses.keypoints, expected.keypoints, atol=2e-4)
+    np.testing.assert_allclose(poses.scores, expected.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_masks(timed, name, fields, backend):
+    poses = decode(fields, DecodeOptions(hough_stride=2))
+    # The reference takes minutes for the pixels of a large photograph: both are timed at the input's size then.
+    width, height = min(fields.image_size, fields.input_size)
+    arguments = (poses, fields.segmentation, fields.long_offsets)
+    sizes = {"short_offsets": fields.short_offsets, "stride": fields.stride, "size": (height, width)}
+    masks = timed(
+        f"masks {width}x{height}, {name}",
+        lambda: stages.associate_pixels(*arguments, **sizes, options=MaskOptions(), backend=backend),
+        backend,
+    )
+    expected = decode_masks(*arguments, **sizes)
+    assert masks.any(axis=(1, 2)).sum() >= 2
+    assert (masks != expected).mean() < 1e-5
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_batch(timed, threads):
+    """Sixteen pictures in one call."""
+    rng = np.random.default_rng(0)
+    k, e2 = COCO_PERSON.n_keypoints, 2 * COCO_PERSON.n_edges
+    heatmaps = rng.normal(-4, 2, (16, k, 54, 81)).astype(np.float32)
+    short = rng.normal(0, 4, (16, k, 2, 54, 81)).astype(np.float32)
+    mid = rng.normal(0, 30, (16, e2, 2, 54, 81)).astype(np.float32)
+    options = DecodeOptions.posenet(0.3, threads=threads)
+    poses = timed("batch of 16", lambda: decode_poses(heatmaps, short, mid, stride=8, options=options))
+    assert [len(p) for p in poses] == [
+        len(decode_poses(heatmaps[i], short[i], mid[i], stride=8, options=options)) for i in range(16)
+    ]

@@ -1,0 +1,131 @@
+"""The command line: which commands there are, and how each ends; data on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from personlab.commands.common import UsageError
+from personlab.info import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jsonargparse import ArgumentParser
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
+COMMANDS = ("demo", "decode", "info")  # modules of personlab.commands, in the order of the help
+_EXTRAS = ("cv2", "jsonargparse", "pycocotools")  # modules that `pip install personlab` alone leaves out
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: arguments after the program's name; those of this process where left out.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    try:
+        config = _parse(list(sys.argv[1:] if argv is None else argv))
+        if config is not None:
+            import_module(f"personlab.commands.{config.command}").run(config)
+        sys.stdout.flush()
+    except UsageError as error:
+        return _fail(str(error), USAGE)
+    except KeyboardInterrupt:
+        return _fail("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader of stdout has left: nothing more to say, not even when Python flushes
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        return _fail(_explained(error), FAILED)
+    return DONE
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stderr.write(f"personlab: error: {' '.join(message.split())}\n")
+    return code
+
+
+def _explained(error: Exception) -> str:
+    """One line about what went wrong, for a reader who does not know the code."""
+    if isinstance(error, ImportError):
+        if (error.name or "").partition(".")[0] not in _EXTRAS:
+            raise error
+        return f"this command needs {error.name} ({error}): pip install 'personlab[full]'"
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _parse(argv: list[str]) -> Any:
+    """The arguments as a namespace with `command`, or None where help or the version was all that was asked for.
+
+    Raises:
+        UsageError: arguments that no command takes.
+    """
+    from jsonargparse import ArgumentError
+
+    try:
+        config = _parser().parse_args(argv)
+    except ArgumentError as error:
+        command = f"{argv[0]} " if argv and argv[0] in COMMANDS else ""
+        raise UsageError(f"{_plain(str(error))} (see personlab {command}--help)") from None
+    except SystemExit as exit_:
+        if exit_.code:
+            raise
+        return None
+    arguments = config[config.command]
+    arguments.command = config.command
+    return arguments
+
+
+def _plain(message: str) -> str:
+    """The parser's complaint in the words of the help."""
+    for pattern, plain in (
+        (r"\s+", " "),
+        (r'Parser key "([\w.]+)":', r"argument --\1:"),
+        (r"--image_id\b", "--image-id"),
+        (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
+        (r"Not of type \w+: (\S+) does not conform to restriction v(\S+)", r"expected an integer \2, got \1"),
+        (r"required: \w+\.(\w+)", lambda found: f"required: {found[1].upper()}"),
+        (r'expected "command" to be one of \{(.*)\}, but it was not provided.', r"expected a command: \1"),
+    ):
+        message = re.sub(pattern, plain, message)
+    return message
+
+
+def _parser() -> ArgumentParser:
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter):
+        """Help without types, and without defaults that say nothing."""
+
+        def __init__(self, prog: str) -> None:
+            width = min(shutil.get_terminal_size().columns - 2, 110)
+            super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
+
+        def _get_help_string(self, action: Any) -> str:
+            told = action.default is not None and action.nargs != 0 and action.option_strings
+            return f"{action.help} [%(default)s]" if told else action.help or ""
+
+    def parser(usage: str, description: str, **more: Any) -> ArgumentParser:
+        return ArgumentParser(
+            prog="personlab", usage=f"personlab {usage}", description=description, formatter_class=Formatter,
+            exit_on_error=False, allow_abbrev=False, **more,
+        )  # fmt: skip
+
+    whole = parser("COMMAND ...", "Find every person in a picture, bottom-up.", version=__version__)
+    commands = whole.add_subcommands(required=True, dest="command", metavar="COMMAND", title="commands", description="")
+    for name in COMMANDS:
+        module = import_module(f"personlab.commands.{name}")
+        command = parser(f"{name} {module.USAGE}".rstrip(), module.DESCRIPTION)
+        module.add_arguments(command)
+        commands.add_subcommand(name, command, help=module.SUMMARY)
+    return whole

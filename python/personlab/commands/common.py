@@ -1,0 +1,89 @@
+"""What the commands share: errors in the command line, flags from option classes, tables, times."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import inspect
+import re
+import sys
+import time
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonargparse import ArgumentParser
+
+
+class UsageError(Exception):
+    """The command line itself is wrong, whatever the files hold."""
+
+
+def log(message: str) -> None:
+    """Tell the person at the terminal something that is no result."""
+    sys.stderr.write(f"personlab: {message}\n")
+
+
+def _comments(options: type) -> dict[str, str]:
+    """What the comment beside each field of an options class says of it; none where the source is not installed."""
+    try:
+        source = inspect.getsource(options)
+    except OSError:
+        return {}
+    return dict(re.findall(r"^    (\w+): [^#\n]*# (.+)$", source, re.MULTILINE))
+
+
+def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str = "") -> None:
+    """One flag `--prefix.name` for each field of an options dataclass; a flag that is not given reads None.
+
+    Args:
+        parser: gets the flags, in a group of their own.
+        title: of the group.
+        prefix: of the flags.
+        options: an instance, whose values the help tells as defaults.
+        leave_out: a field that gets no flag.
+    """
+    group = parser.add_argument_group(title)
+    hints, comments = get_type_hints(type(options)), _comments(type(options))
+    for field in dataclasses.fields(options):
+        if field.name == leave_out:
+            continue
+        hint, default = hints[field.name], getattr(options, field.name)
+        shown = str(default).lower() if isinstance(default, bool) else default
+        metavar: dict[str, Any] = {int: {"metavar": "N"}, float: {"metavar": "X"}}.get(hint, {})
+        help_text = f"{comments.get(field.name, field.name)} [{shown}]".replace("%", "%%")
+        group.add_argument(f"--{prefix}.{field.name}", type=hint, default=None, help=help_text, **metavar)
+
+
+def with_given(options: Any, given: Any) -> Any:
+    """The options with the flags that were given in place of their values.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+    try:
+        return dataclasses.replace(options, **{k: v for k, v in vars(given).items() if v is not None})
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None
+
+
+def write_table(header: list[str], rows: list[list[str]]) -> None:
+    """Columns as wide as their widest cell, numbers to the right and names to the left."""
+    table = [header, *rows]
+    widths = [max(len(row[c]) for row in table) for c in range(len(header))]
+    numbers = [all(re.fullmatch(r"-?[\d.]+", row[c]) for row in rows) for c in range(len(header))]
+    for row in table:
+        cells = [
+            text.rjust(width) if number else text.ljust(width)
+            for text, width, number in zip(row, widths, numbers, strict=True)
+        ]
+        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+
+
+@contextlib.contextmanager
+def timed(times: dict[str, float], name: str) -> Iterator[None]:
+    """Note under `name` how long the block took, milliseconds."""
+    start = time.perf_counter()
+    yield
+    times[name] = 1e3 * (time.perf_counter() - start)

@@ -1,0 +1,167 @@
+"""`personlab decode`: the people in a file of fields, as a table, a drawing and COCO results."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab._files import write_whole
+from personlab.commands.common import UsageError, add_options, log, timed, with_given, write_table
+from personlab.decode import decode_masks, decode_poses
+from personlab.fields import Fields
+from personlab.options import DecodeOptions, MaskOptions
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+    from numpy.typing import NDArray
+
+    from personlab.poses import Poses
+
+SUMMARY = "find the people in the output of a network"
+USAGE = "FIELDS [options]"
+DESCRIPTION = "Find the people in the output of a network and print a table of them, in pixels of the picture."
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    from jsonargparse.typing import NonNegativeInt
+
+    posenet = dataclasses.asdict(DecodeOptions.posenet())
+    paper = dataclasses.asdict(DecodeOptions())
+    changed = [name for name in posenet if posenet[name] != paper[name] and name not in ("decoder", "scoring")]
+    parser.add_argument(
+        "fields", type=str, metavar="FIELDS", help="an .npz file of fields, as personlab.Fields.save writes it"
+    )
+    parser.add_argument("--image", type=str, metavar="FILE", help="the picture that the fields are of")
+    parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
+    parser.add_argument("--output", type=str, metavar="PNG", help="write a drawing of poses and masks to this file")
+    parser.add_argument(
+        "--json", type=str, metavar="FILE",
+        help="write COCO keypoint results to this file and, with --masks, COCO segmentation results (RLE) to another "
+        "beside it that ends in .masks.json",
+    )  # fmt: skip
+    parser.add_argument(
+        "--image-id", type=NonNegativeInt, metavar="N",
+        help="image_id in these results [the digits at the end of the picture's name, else 0]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--posenet", action="store_true",
+        help="decode as Google's PoseNet does: keypoint scores are probabilities, hough_stride, disk_radius, "
+        "vote_threshold, peak_threshold and scoring have no effect, and other defaults are "
+        + ", ".join(f"{name} {posenet[name]:g}" for name in changed),
+    )  # fmt: skip
+    add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
+    add_options(parser, "masks", "mask", MaskOptions())
+
+
+def run(config: Any) -> None:
+    """Decode a file of fields, print a table of the people and the times, and write what was asked for.
+
+    Raises:
+        UsageError: an option out of range, or a file to write that is also one to read.
+        ValueError: the files do not hold what they should.
+    """
+    options: DecodeOptions = with_given(DecodeOptions.posenet() if config.posenet else DecodeOptions(), config.decode)
+    mask_options: MaskOptions = with_given(MaskOptions(), config.mask)
+    mask_json = Path(config.json).with_suffix(".masks.json") if config.json and config.masks else None
+    _check_paths(
+        {"FIELDS": config.fields, "--image": config.image},
+        {"--output": config.output, "--json": config.json, "--json with --masks": mask_json},
+    )
+    times: dict[str, float] = {}
+    with timed(times, "read"):
+        fields, image = _read(config.fields, config.image, masks=config.masks)
+    heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
+    width, height = fields.image_size or fields.input_size
+    with timed(times, "decode_poses"):
+        found: Any = decode_poses(heat, short, mid, stride=stride, options=options)
+    poses: Poses = found.scaled(*fields.image_scale)
+    masks: Any = None
+    if config.masks:
+        with timed(times, "decode_masks"):
+            masks = decode_masks(
+                found, fields.segmentation, fields.long_offsets,
+                short_offsets=short, stride=stride, size=(height, width), options=mask_options,
+            )  # fmt: skip
+    if config.output:
+        with timed(times, "draw"):
+            _draw(config.output, fields, image, poses, masks)
+    if config.json:
+        with timed(times, "json"):
+            _write_results(config, poses, masks, mask_json)
+    sys.stdout.write(f"{len(poses)} people in {width} x {height} pixels\n\n")
+    _write_people(poses, masks)
+    sys.stdout.write("\n")
+    write_table(["stage", "ms"], [[name, f"{value:.2f}"] for name, value in times.items()])
+
+
+def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
+    """Refuse to write two things to one file, or over what is read."""
+    known = {Path(path).resolve(): name for name, path in inputs.items() if path is not None}
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        other = known.setdefault(Path(path).resolve(), name)
+        if other != name:
+            raise UsageError(f"{name}: {path} is the file of {other}, too")
+
+
+def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, NDArray[np.uint8] | None]:
+    """The fields of one picture, and the picture where it is given."""
+    fields = Fields.load(path)
+    if fields.heatmaps.ndim == 4:
+        if len(fields.heatmaps) != 1:
+            raise ValueError(f"{path}: expected the fields of one picture, got a batch of {len(fields.heatmaps)}")
+        fields = fields[0]
+    if masks and (fields.segmentation is None or fields.long_offsets is None):
+        raise ValueError(f"{path}: expected segmentation and long_offsets, which --masks needs, got neither or one")
+    if image_path is None:
+        return fields, None
+    from personlab import visualize
+
+    image = visualize.read_image(image_path)
+    size = (image.shape[1], image.shape[0])
+    if fields.image_size not in (None, size):
+        raise ValueError(f"{image_path}: expected the picture of {fields.image_size} pixels in {path}, got {size}")
+    return dataclasses.replace(fields, image_size=size), image
+
+
+def _draw(path: str, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
+    from personlab import visualize
+
+    drawn = visualize.overlay(visualize.canvas(fields) if image is None else image, poses, masks)
+    visualize.write_image(path, drawn)
+    log(f"wrote {path}")
+
+
+def _write_results(config: Any, poses: Poses, masks: Any, mask_path: Path | None) -> None:
+    digits = re.search(r"\d+$", Path(config.image).stem) if config.image else None
+    image_id = config.image_id if config.image_id is not None else int(digits[0]) if digits else 0
+    written = [(config.json, poses.to_coco(image_id))]
+    if mask_path is not None:
+        from personlab.evaluate import mask_results
+
+        written.append((mask_path, mask_results(poses, masks, image_id)))
+    for path, results in written:
+        write_whole(path, json.dumps(results).encode() + b"\n")
+        log(f"wrote {path}")
+
+
+def _write_people(poses: Poses, masks: Any) -> None:
+    header = ["person", "score", "x0", "y0", "x1", "y1", "keypoints >= 0.5"]
+    sure = (poses.keypoint_probabilities >= 0.5).sum(axis=1)
+    rows = [
+        [str(j + 1), f"{poses.scores[j]:.3f}", *(f"{side:.1f}" for side in poses.boxes[j]), str(sure[j])]
+        for j in range(len(poses))
+    ]
+    if masks is not None:
+        header.append("mask pixels")
+        for row, mask in zip(rows, masks, strict=True):
+            row.append(str(np.count_nonzero(mask)))
+    write_table(header, rows)

@@ -1,0 +1,168 @@
+"""`personlab demo`: drawn people, what a network would say of them, and everyone found again."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from personlab import stages
+from personlab.commands.common import log, write_table
+from personlab.data.synthetic import Scene, add_noise, make_scene
+from personlab.decode import decode_masks, decode_poses
+from personlab.options import DecodeOptions, MaskOptions
+from personlab.skeleton import COCO_PERSON
+from personlab.targets import encode_targets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from jsonargparse import ArgumentParser
+    from numpy.typing import NDArray
+
+    from personlab.fields import Fields
+    from personlab.poses import Poses
+
+Result = TypeVar("Result")
+
+SUMMARY = "decode a drawn scene and show who was found; needs no files"
+USAGE = "[options]"
+DESCRIPTION = (
+    "Draw a scene of several people, encode it as the output of a network, add noise, decode it, and draw who was "
+    "found beside the scene."
+)
+
+STRIDE = 8  # input pixels from cell to cell
+SIZE = (60 * STRIDE + 1, 80 * STRIDE + 1)  # (H, W) of the picture, pixels
+RUNS = 9  # runs whose median is a stage's time
+_FOUND = 0.5  # least object keypoint similarity at which a person counts as found
+
+
+@dataclass(frozen=True, eq=False)
+class Demo:
+    """One demonstration and its numbers."""
+
+    scene: Scene
+    poses: Poses  # pixels of the picture
+    masks: NDArray[np.bool_]  # (P, H, W)
+    found: int  # people of the scene that a pose belongs to
+    keypoint_error: float  # mean distance from their keypoints, pixels; NaN where nobody was found
+    milliseconds: Mapping[str, float]  # median time of each stage
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+    parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="the picture to write")
+    parser.add_argument("--people", type=NonNegativeInt, default=5, metavar="N", help="people in the scene")
+    parser.add_argument("--seed", type=NonNegativeInt, default=5, metavar="N", help="another seed, another scene")
+    parser.add_argument(
+        "--threads", type=PositiveInt, default=1, metavar="N", help="threads that share one call's work"
+    )
+
+
+def run(config: Any) -> None:
+    """Run the demonstration, print its numbers, and write the scene and the drawing side by side."""
+    from personlab import visualize
+
+    demo = make_demo(people=config.people, seed=config.seed, threads=config.threads)
+    image = visualize.overlay(demo.scene.image, demo.poses, demo.masks)
+    visualize.write_image(config.output, np.concatenate([demo.scene.image, image], axis=1))
+    error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.found else ""
+    sys.stdout.write(f"{demo.found} of {config.people} people found by {len(demo.poses)} poses{error}\n\n")
+    rows = [[name, f"{value:.2f}"] for name, value in demo.milliseconds.items()]
+    write_table(["stage", f"ms, median of {RUNS} runs"], rows)
+    sys.stdout.write(
+        "\ndecode_poses and decode_masks are whole calls; the stages above pass dense arrays to each other.\n"
+    )
+    log(f"wrote {config.output}")
+
+
+def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
+    """Draw a scene, encode it as the fields of an imperfect network, decode these, and compare.
+
+    Args:
+        people: people in the scene.
+        seed: the scene's, and the noise's.
+        threads: threads that share the work of one call.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument out of range.
+    """
+    options, mask_options = DecodeOptions(threads=threads), MaskOptions(threads=threads)
+    scene = make_scene(seed, size=SIZE, people=people)
+    targets = encode_targets(scene.keypoints, scene.masks, size=SIZE, stride=STRIDE)
+    fields = add_noise(targets.to_fields(logit=5.0), seed=seed)
+    milliseconds, poses, masks = _time_stages(fields, options, mask_options)
+    found, error = match_people(poses, scene)
+    return Demo(scene, poses, masks, found, error, milliseconds)
+
+
+def match_people(poses: Poses, scene: Scene) -> tuple[int, float]:
+    """How many of a scene's people have a pose of their own, and the mean distance between their keypoints.
+
+    Each pose, best first, takes the person it is most similar to (COCO's object keypoint similarity, over keypoints
+    inside the picture) of those not yet taken.
+
+    Returns:
+        The people found, and the mean distance in pixels over their keypoints; NaN where there is none.
+    """
+    free = [j for j, person in enumerate(scene.keypoints) if (person[:, 2] > 0).any()]
+    distances: list[Any] = []
+    found = 0
+    for pose in poses.keypoints:
+        candidates = [(similarity(pose, scene.keypoints[j]), j) for j in free]
+        best, j = max(candidates, default=(0.0, -1))
+        if best < _FOUND:
+            continue
+        free.remove(j)
+        found += 1
+        person = scene.keypoints[j]
+        distances.extend(np.hypot(*(pose - person[:, :2])[person[:, 2] > 0].T))
+    return found, float(np.mean(distances)) if distances else float("nan")
+
+
+def similarity(pose: Any, person: Any) -> float:
+    """COCO's object keypoint similarity of a pose (K, 2) to an annotated person (K, 3), its keypoints' box as area."""
+    labelled = person[:, 2] > 0
+    points = person[labelled, :2].astype(np.float64)
+    area = max(float(np.prod(np.ptp(points, axis=0))), 1.0)
+    kappa = 2 * np.array(COCO_PERSON.sigmas)[labelled]
+    squared = ((pose[labelled] - points) ** 2).sum(axis=1)
+    return float(np.exp(-squared / (2 * area * kappa**2)).mean())
+
+
+def _time_stages(
+    fields: Fields, options: DecodeOptions, mask_options: MaskOptions
+) -> tuple[dict[str, float], Poses, NDArray[np.bool_]]:
+    """Each stage by itself, then the whole calls: median times in ms, and what the calls gave."""
+    milliseconds: dict[str, float] = {}
+
+    def timed(name: str, call: Callable[[], Result]) -> Result:
+        times = []
+        for _ in range(RUNS):
+            start = time.perf_counter()
+            result = call()
+            times.append(time.perf_counter() - start)
+        milliseconds[name] = 1e3 * float(np.median(times))
+        return result
+
+    heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
+    hough = timed("hough", lambda: stages.hough_vote(heat, short, stride=stride, options=options))
+    peaks = timed("peaks", lambda: stages.find_peaks(hough, options=options))
+    groups = timed("group", lambda: stages.group_poses(peaks, heat, short, mid, stride=stride, options=options))
+    timed("score", lambda: stages.score_poses(groups, hough, options=options))
+    poses: Any = timed("decode_poses", lambda: decode_poses(heat, short, mid, stride=stride, options=options))
+    segmentation, long = fields.segmentation, fields.long_offsets
+    masks: Any = timed(
+        "decode_masks",
+        lambda: decode_masks(
+            poses, segmentation, long, short_offsets=short, stride=stride, size=SIZE, options=mask_options
+        ),
+    )
+    return milliseconds, poses, masks

@@ -1,0 +1,67 @@
+"""Where the shared real data is, and the fixtures that bring it to the tests."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+
+FIELD_NAMES = (
+    "coco_000000081988_641_s8",
+    "coco_000000114907_641_s8",
+    "coco_000000147740_641_s8",
+    "coco_000000541055_641_s8",
+    "couple_641_s16",
+    "couple_641_s8",
+    "office_group_801_s8",
+    "soccer_1281_s8",
+    "soccer_641_s16",
+)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of shared data; its tests are skipped where there is none, and fail where it is required."""
+    named = os.environ.get("PERSONLAB_DATA")
+    folder = Path(named) if named else Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not (folder / "fields").is_dir():
+        reason = f"no shared data in {folder}: set PERSONLAB_DATA to the folder that holds fields/ and golden/"
+        if os.environ.get("PERSONLAB_REQUIRE_DATA") == "1":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def load_fields(data):
+    """Name of a field file -> its `Fields`, read once a session; the arrays are read-only."""
+    from personlab import Fields
+
+    @functools.cache
+    def load(name: str) -> Fields:
+        fields = Fields.load(data / "fields" / f"{name}.npz")
+        for array in (fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.segmentation, fields.long_offsets):
+            array.flags.writeable = False
+        return fields
+
+    return load
+
+
+@pytest.fixture(params=FIELD_NAMES)
+def field_name(request) -> str:
+    """Each of the real field files in turn, by name."""
+    return request.param
+
+
+@pytest.fixture
+def fields(load_fields, field_name):
+    """Each of the real field files in turn."""
+    return load_fields(field_name)
+
+
+@pytest.fixture(params=["cpu", "reference"])
+def backend(request) -> str:
+    """Each backend in turn."""
+    return request.param
