@@ -42,7 +42,13 @@ def load_fields(data):
     @functools.cache
     def load(name: str) -> Fields:
         fields = Fields.load(data / "fields" / f"{name}.npz")
-        for array in (fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.segmentation, fields.long_offsets):
+        for array in (
+            fields.heatmaps,
+            fields.short_offsets,
+            fields.mid_offsets,
+            fields.segmentation,
+            fields.long_offsets,
+        ):
             array.flags.writeable = False
         return fields
 

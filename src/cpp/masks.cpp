@@ -1,17 +1,20 @@
 // Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
 //
-// The picture is walked in blocks, the pixels between four neighbouring cells, so that background is passed over by looking
-// at four logits, and a pose that can no longer reach any pixel of a block is dropped for that block.
+// The picture is walked in blocks, the pixels between four neighbouring cells. Background is passed over by looking at four
+// logits; a block's points are followed together, and the box they end up in decides most poses for all of its pixels.
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "float4.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 
 namespace personlab {
 namespace {
+
+constexpr float kMargin = 1e-3F;  // relative: bounds decide only where rounding could not
 
 // Two offset planes as pairs, so that one cell is one read; a grid one cell wide or high is doubled, so that every site has
 // four cells.
@@ -48,68 +51,47 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {pairs.data(), h, w, field.stride, all, &field};
 }
 
-// Along one axis of a grid, the cell before each of n points, input pixels, and how far beyond it the point lies.
-void place(int n, const float* __restrict points, float inverse_stride, int cells, std::int32_t* __restrict cell,
-           float* __restrict t) {
-  const auto last = static_cast<float>(cells - 1), last_cell = static_cast<float>(cells - 2);
-  for (int i = 0; i < n; ++i) {
-    float c = points[i] * inverse_stride;
-    c = c > 0.0F ? c : 0.0F;
-    c = c < last ? c : last;
-    cell[i] = static_cast<std::int32_t>(c < last_cell ? c : last_cell);
-    t[i] = c - static_cast<float>(cell[i]);
-  }
-}
-
-constexpr int kGroup = 32;  // points that are read together where they can be
-
-// G += field(G) for n points.
-void follow(const PairGrid& grid, int k, int n, float* __restrict gx, float* __restrict gy, MaskScratch::Sites& sites) {
+// G += field(G) for n points (x, y), n even.
+void follow(const PairGrid& grid, int k, int n, float* points) {
   if (!grid.finite) {
     const Field& field = *grid.field;
-    for (int i = 0; i < n; ++i) {
+    for (int i = 0; i < n; ++i, points += 2) {
       const Offset<float> offset =
           read_offset(field.plane(2 * k), field.plane(2 * k + 1),
-                      site_at(gx[i], gy[i], field.height, field.width, field.stride));
-      gx[i] += offset.dx;
-      gy[i] += offset.dy;
+                      site_at(points[0], points[1], field.height, field.width, field.stride));
+      points[0] += offset.dx;
+      points[1] += offset.dy;
     }
     return;
   }
-  // First where to read, apart from the reads, so that compilers vectorise it.
-  float* __restrict tx = sites.tx.data();
-  float* __restrict ty = sites.ty.data();
-  std::int32_t* __restrict column = sites.column.data();
-  std::int32_t* __restrict row = sites.row.data();
-  const float inverse = 1.0F / static_cast<float>(grid.stride);
-  place(n, gx, inverse, grid.w, column, tx);
-  place(n, gy, inverse, grid.h, row, ty);
-  const float* plane = grid.plane(k);
-  const std::ptrdiff_t below = static_cast<std::ptrdiff_t>(grid.w) * 2;
-  for (int from = 0; from < n; from += kGroup) {
-    const int to = std::min(from + kGroup, n);
-    // Points gather around the keypoint, so those of a group mostly lie between the same four cells.
-    std::int32_t elsewhere = 0;
-    for (int i = from; i < to; ++i) elsewhere |= (column[i] ^ column[from]) | (row[i] ^ row[from]);
-    if (elsewhere == 0) {
-      const float* a = plane + (static_cast<std::ptrdiff_t>(row[from]) * grid.w + column[from]) * 2;
-      const float* b = a + below;
-      const float ax = a[0], ay = a[1], bx = a[2], by = a[3], cx = b[0], cy = b[1], dx = b[2], dy = b[3];
-      for (int i = from; i < to; ++i) {
-        const float sx = 1.0F - tx[i], sy = 1.0F - ty[i];
-        gx[i] += sy * (sx * ax + tx[i] * bx) + ty[i] * (sx * cx + tx[i] * dx);
-        gy[i] += sy * (sx * ay + tx[i] * by) + ty[i] * (sx * cy + tx[i] * dy);
-      }
-      continue;
-    }
-    for (int i = from; i < to; ++i) {
-      const float sx = 1.0F - tx[i], sy = 1.0F - ty[i];
-      const float* a = plane + (static_cast<std::ptrdiff_t>(row[i]) * grid.w + column[i]) * 2;
-      const float* b = a + below;
-      gx[i] += sy * (sx * a[0] + tx[i] * a[2]) + ty[i] * (sx * b[0] + tx[i] * b[2]);
-      gy[i] += sy * (sx * a[1] + tx[i] * a[3]) + ty[i] * (sx * b[1] + tx[i] * b[3]);
-    }
+  const float* pairs = grid.plane(k);
+  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(grid.w) * 2;
+  const Float4 inverse = all4(1.0F / static_cast<float>(grid.stride)), zero = all4(0.0F), one = all4(1.0F);
+  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
+  const Float4 last{w - 1, h - 1, w - 1, h - 1}, last_cell{w - 2, h - 2, w - 2, h - 2};
+  for (int i = 0; i < n; i += 2, points += 4) {  // two points at a time: x, y, x, y
+    const Float4 at = load4(points);
+    const Float4 c = at_most(at_least(at * inverse, zero), last);
+    const Int4 cell = truncate(at_most(c, last_cell));
+    const Float4 t = c - to_float(cell), s = one - t;
+    const float* a = pairs + cell[1] * pitch + 2 * cell[0];
+    const float* b = pairs + cell[3] * pitch + 2 * cell[2];
+    // dx, dy of the left column, dx, dy of the right one
+    const Float4 p = (all4(s[1]) * load4(a) + all4(t[1]) * load4(a + pitch)) * Float4{s[0], s[0], t[0], t[0]};
+    const Float4 q = (all4(s[3]) * load4(b) + all4(t[3]) * load4(b + pitch)) * Float4{s[2], s[2], t[2], t[2]};
+    store4(at + (Float4{p[0], p[1], q[0], q[1]} + Float4{p[2], p[3], q[2], q[3]}), points);
   }
+}
+
+// The box of n points (x, y), n even.
+MaskScratch::Box bounds(int n, const float* points) {
+  Float4 low = load4(points), high = low;
+  for (int i = 2; i < n; i += 2) {
+    const Float4 at = load4(points + static_cast<std::ptrdiff_t>(2) * i);
+    low = at_most(at, low);
+    high = at_least(at, high);
+  }
+  return {std::min(low[0], low[2]), std::min(low[1], low[3]), std::max(high[0], high[2]), std::max(high[1], high[3])};
 }
 
 void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
@@ -152,126 +134,139 @@ class Associator {
     }
   }
 
-  // Pixels columns [c0, c1) of rows [r0, r1), which lie between the cells of one block.
-  void block(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y, int width, std::size_t area,
-             std::uint8_t* masks, MaskScratch& scratch) const {
-    const int n = find_foreground(block_row, block_column, x, y, scratch);
-    if (n == 0) return;
-    measure(n, scratch);
-    if (scratch.possible.empty()) return;
-    for (int i = 0; i < n; ++i) {
-      const std::size_t pixel = static_cast<std::size_t>(scratch.rows[static_cast<std::size_t>(i)]) * width +
-                                static_cast<std::size_t>(scratch.columns[static_cast<std::size_t>(i)]);
-      int nearest = -1;
-      float nearest_distance = std::numeric_limits<float>::infinity();
-      for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
-        const auto j = static_cast<std::size_t>(scratch.possible[a]);
-        const float distance = scratch.distance[a * static_cast<std::size_t>(n) + static_cast<std::size_t>(i)];
-        if (!(distance <= reach_[j])) continue;
-        if (!options_.exclusive) {
-          masks[j * area + pixel] = 1;
-        } else if (nearest < 0 || distance / unit_[j] < nearest_distance) {
-          nearest = static_cast<int>(j);
-          nearest_distance = distance / unit_[j];
-        }
+  // The pixels that lie between the cells of one block.
+  void block(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y, std::uint8_t* masks,
+             MaskScratch& scratch) const {
+    find_foreground(block_row, block_column, x, y, scratch);
+    if (scratch.pixel.empty()) return;
+    follow_all(scratch);
+    const std::size_t area = x.t.size() * y.t.size();
+    // A pose alone in reach, and in reach of every pixel, needs no distances.
+    const bool alone = !options_.exclusive || scratch.possible.size() == 1;
+    std::size_t open = 0;
+    for (const std::int32_t j : scratch.possible) {
+      if (alone && owns_all(j, scratch)) {
+        for (const std::size_t pixel : scratch.pixel) masks[static_cast<std::size_t>(j) * area + pixel] = 1;
+      } else {
+        scratch.possible[open++] = j;
       }
-      if (nearest >= 0) masks[static_cast<std::size_t>(nearest) * area + pixel] = 1;
     }
+    scratch.possible.resize(open);
+    measure(scratch);
+    for (std::size_t i = 0; i < scratch.pixel.size() && open > 0; ++i) give(i, area, masks, scratch);
   }
 
  private:
   const float* pose(int j) const { return keypoints_ + static_cast<std::ptrdiff_t>(j) * 2 * n_keypoints_; }
   float weight(int j, int k) const { return weights_[static_cast<std::ptrdiff_t>(j) * n_keypoints_ + k]; }
 
-  // Lists the block's foreground pixels; returns their number.
-  int find_foreground(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y,
-                      MaskScratch& scratch) const {
+  // Lists the block's foreground pixels.
+  void find_foreground(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y,
+                       MaskScratch& scratch) const {
+    scratch.pixel.clear();
+    scratch.start.clear();
     const auto bx = static_cast<std::size_t>(block_column), by = static_cast<std::size_t>(block_row);
-    const int c0 = x.first[bx], c1 = x.first[bx + 1], r0 = y.first[by], r1 = y.first[by + 1];
-    if (c0 >= c1 || r0 >= r1) return 0;
     const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
     const float* corner = segmentation_.data + static_cast<std::ptrdiff_t>(block_row) * w + block_column;
     const float a = corner[0], b = corner[right], c = corner[below], d = corner[below + right];
-    if (!(a >= lowest_ || b >= lowest_ || c >= lowest_ || d >= lowest_)) return 0;
-    const auto most = static_cast<std::size_t>(c1 - c0) * static_cast<std::size_t>(r1 - r0);
-    if (scratch.rows.size() < most) {
-      scratch.rows.resize(most);
-      scratch.columns.resize(most);
-      scratch.pixels.resize(2 * most);
-      scratch.sites.resize(most);
-    }
-    int n = 0;
-    for (int row = r0; row < r1; ++row) {
-      const float ty = y.t[static_cast<std::size_t>(row)];
-      for (int column = c0; column < c1; ++column) {
-        scratch.rows[static_cast<std::size_t>(n)] = row;
-        scratch.columns[static_cast<std::size_t>(n)] = column;
-        n += static_cast<int>(lerp2(a, b, c, d, x.t[static_cast<std::size_t>(column)], ty) >= lowest_);
+    if (!(a >= lowest_ || b >= lowest_ || c >= lowest_ || d >= lowest_)) return;
+    for (auto row = static_cast<std::size_t>(y.first[by]); row < static_cast<std::size_t>(y.first[by + 1]); ++row) {
+      for (auto column = static_cast<std::size_t>(x.first[bx]); column < static_cast<std::size_t>(x.first[bx + 1]);
+           ++column) {
+        if (!(lerp2(a, b, c, d, x.t[column], y.t[row]) >= lowest_)) continue;
+        scratch.pixel.push_back(row * x.t.size() + column);
+        scratch.start.push_back(x.position[column]);
+        scratch.start.push_back(y.position[row]);
       }
     }
-    float* px = scratch.pixels.data();
-    float* py = px + n;
-    for (int i = 0; i < n; ++i) {
-      px[i] = x.position[static_cast<std::size_t>(scratch.columns[static_cast<std::size_t>(i)])];
-      py[i] = y.position[static_cast<std::size_t>(scratch.rows[static_cast<std::size_t>(i)])];
-    }
-    return n;
+    if (scratch.pixel.size() % 2 == 1)  // points are followed two at a time
+      scratch.start.insert(scratch.start.end(), {*(scratch.start.end() - 2), *(scratch.start.end() - 1)});
   }
 
-  // Sums the weighted distances of n listed pixels to the poses that may reach one of them.
-  void measure(int n, MaskScratch& scratch) const {
-    const auto count = static_cast<std::size_t>(n);
-    const auto points = static_cast<std::size_t>(n_keypoints_) * 2 * count;
-    if (scratch.points.size() < points) scratch.points.resize(points);
+  // Follows the offsets of the listed pixels for one keypoint after another, until no pose can be reached by any of them.
+  void follow_all(MaskScratch& scratch) const {
+    const std::size_t values = scratch.start.size();
+    if (scratch.points.size() < values * static_cast<std::size_t>(n_keypoints_))
+      scratch.points.resize(values * static_cast<std::size_t>(n_keypoints_));
+    scratch.boxes.resize(static_cast<std::size_t>(n_keypoints_));
     scratch.possible.clear();
     scratch.nearest.assign(static_cast<std::size_t>(n_poses_), 0.0F);
     for (int j = 0; j < n_poses_; ++j)
       if (reach_[static_cast<std::size_t>(j)] >= 0.0F) scratch.possible.push_back(j);
+    const int n = static_cast<int>(values / 2);
     for (int k = 0; k < n_keypoints_ && !scratch.possible.empty(); ++k) {
-      float* gx = scratch.points.data() + static_cast<std::size_t>(k) * 2 * count;
-      float* gy = gx + n;
-      std::copy(scratch.pixels.begin(), scratch.pixels.begin() + 2 * n, gx);
-      for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, gx, gy, scratch.sites);
+      float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
+      std::copy(scratch.start.begin(), scratch.start.end(), points);
+      for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, points);
       if (short_ != nullptr)
-        for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, gx, gy, scratch.sites);
-      drop_unreachable(k, n, gx, gy, scratch);
+        for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, points);
+      drop_unreachable(k, bounds(n, points), scratch);
     }
-    scratch.distance.assign(scratch.possible.size() * count, 0.0F);
+  }
+
+  // Adds to each pose's bound its distance to the box of the points for keypoint k, which no point is nearer than, and
+  // drops the poses whose bound is out of reach for all pixels.
+  void drop_unreachable(int k, const MaskScratch::Box& box, MaskScratch& scratch) const {
+    scratch.boxes[static_cast<std::size_t>(k)] = box;
+    std::size_t kept = 0;
+    for (const std::int32_t j : scratch.possible) {
+      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
+      const float dx = x < box.x0 ? box.x0 - x : (x > box.x1 ? x - box.x1 : 0.0F);
+      const float dy = y < box.y0 ? box.y0 - y : (y > box.y1 ? y - box.y1 : 0.0F);
+      float& bound = scratch.nearest[static_cast<std::size_t>(j)];
+      bound += weight(j, k) * std::sqrt(dx * dx + dy * dy);
+      if (!(bound * (1.0F - kMargin) > reach_[static_cast<std::size_t>(j)])) scratch.possible[kept++] = j;
+    }
+    scratch.possible.resize(kept);
+  }
+
+  // Whether even points at the far corners of all boxes would belong to pose j.
+  bool owns_all(int j, const MaskScratch& scratch) const {
+    float bound = 0.0F;
+    for (int k = 0; k < n_keypoints_; ++k) {
+      const MaskScratch::Box& box = scratch.boxes[static_cast<std::size_t>(k)];
+      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
+      const float dx = std::max(std::abs(x - box.x0), std::abs(x - box.x1));
+      const float dy = std::max(std::abs(y - box.y0), std::abs(y - box.y1));
+      bound += weight(j, k) * std::sqrt(dx * dx + dy * dy);
+    }
+    return bound * (1.0F + kMargin) <= reach_[static_cast<std::size_t>(j)];
+  }
+
+  // Sums the weighted distances of the listed pixels to the poses left.
+  void measure(MaskScratch& scratch) const {
+    const std::size_t n = scratch.pixel.size(), values = scratch.start.size();
+    scratch.distance.assign(scratch.possible.size() * n, 0.0F);
     for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
       const int j = scratch.possible[a];
-      float* distance = scratch.distance.data() + a * count;
+      float* __restrict distance = scratch.distance.data() + a * n;
       for (int k = 0; k < n_keypoints_; ++k) {
-        const float* gx = scratch.points.data() + static_cast<std::size_t>(k) * 2 * count;
-        const float* gy = gx + n;
+        const float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
         const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1], p = weight(j, k);
-        for (int i = 0; i < n; ++i) {
-          const float dx = gx[i] - x, dy = gy[i] - y;
+        for (std::size_t i = 0; i < n; ++i) {
+          const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
           distance[i] += p * std::sqrt(dx * dx + dy * dy);
         }
       }
     }
   }
 
-  // Adds to each pose's bound its distance to the box of the points for keypoint k, which no point is nearer than, and
-  // drops the poses whose bound is out of reach for all pixels.
-  void drop_unreachable(int k, int n, const float* gx, const float* gy, MaskScratch& scratch) const {
-    float x0 = gx[0], x1 = gx[0], y0 = gy[0], y1 = gy[0];
-    for (int i = 1; i < n; ++i) {
-      x0 = gx[i] < x0 ? gx[i] : x0;
-      x1 = gx[i] > x1 ? gx[i] : x1;
-      y0 = gy[i] < y0 ? gy[i] : y0;
-      y1 = gy[i] > y1 ? gy[i] : y1;
+  // Gives one listed pixel to the poses left that it belongs to.
+  void give(std::size_t i, std::size_t area, std::uint8_t* masks, const MaskScratch& scratch) const {
+    int owner = -1;
+    float least = std::numeric_limits<float>::infinity();
+    for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
+      const auto j = static_cast<std::size_t>(scratch.possible[a]);
+      const float distance = scratch.distance[a * scratch.pixel.size() + i];
+      if (!(distance <= reach_[j])) continue;
+      if (!options_.exclusive) {
+        masks[j * area + scratch.pixel[i]] = 1;
+      } else if (owner < 0 || distance / unit_[j] < least) {
+        owner = static_cast<int>(j);
+        least = distance / unit_[j];
+      }
     }
-    std::size_t kept = 0;
-    for (const std::int32_t j : scratch.possible) {
-      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
-      const float dx = x < x0 ? x0 - x : (x > x1 ? x - x1 : 0.0F), dy = y < y0 ? y0 - y : (y > y1 ? y - y1 : 0.0F);
-      float& bound = scratch.nearest[static_cast<std::size_t>(j)];
-      bound += weight(j, k) * std::sqrt(dx * dx + dy * dy);
-      // The margin is wider than all rounding, here and in the distances themselves.
-      if (bound <= reach_[static_cast<std::size_t>(j)] * 1.001F) scratch.possible[kept++] = j;
-    }
-    scratch.possible.resize(kept);
+    if (owner >= 0) masks[static_cast<std::size_t>(owner) * area + scratch.pixel[i]] = 1;
   }
 
   const float* keypoints_;
@@ -301,12 +296,10 @@ void associate_pixels(const float* keypoints, const float* weights, int n_poses,
   const Associator associate(keypoints, weights, n_poses, n_keypoints, segmentation, long_pairs,
                              refine_short ? &short_pairs : nullptr, options);
   const int block_rows = std::max(segmentation.height - 1, 1), block_columns = std::max(segmentation.width - 1, 1);
-  const std::size_t area = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, block_rows))));
   parallel_for(block_rows, options.threads, [&](int row, int worker) {
     for (int column = 0; column < block_columns; ++column)
-      associate.block(row, column, scratch.x, scratch.y, width, area, masks,
-                      scratch.workers[static_cast<std::size_t>(worker)]);
+      associate.block(row, column, scratch.x, scratch.y, masks, scratch.workers[static_cast<std::size_t>(worker)]);
   });
 }
 

@@ -100,27 +100,18 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                     const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
 
-// What one thread of mask association works in, for one block of pixels.
+// What one thread of mask association works in, for the n foreground pixels of one block.
 struct MaskScratch {
-  std::vector<std::int32_t> rows, columns;  // of the n foreground pixels
-  std::vector<float> pixels;                // (2, n) x and y, input pixels
-  std::vector<float> points;                // (K, 2, n) G_k, input pixels
-  std::vector<std::int32_t> possible;       // poses that may reach one of the pixels
-  std::vector<float> nearest;               // (P) lower bound of a pose's weighted distance to all of the pixels
-  std::vector<float> distance;              // (possible, n) weighted sum of distances
-
-  // Where the next offsets are read.
-  struct Sites {
-    std::vector<std::int32_t> column, row;  // (n) of the cell before the point
-    std::vector<float> tx, ty;              // (n) in [0, 1] from it
-
-    void resize(std::size_t n) {
-      column.resize(n);
-      row.resize(n);
-      tx.resize(n);
-      ty.resize(n);
-    }
-  } sites;
+  struct Box {
+    float x0, y0, x1, y1;
+  };
+  std::vector<std::size_t> pixel;      // (n) index in the picture
+  std::vector<float> start;            // (n, 2) x and y, input pixels; n made even by repeating the last
+  std::vector<float> points;           // (K, n, 2) G_k, input pixels
+  std::vector<Box> boxes;              // (K) of those points
+  std::vector<std::int32_t> possible;  // poses that may reach one of the pixels
+  std::vector<float> nearest;          // (P) lower bound of a pose's weighted distance to all of the pixels
+  std::vector<float> distance;         // (possible, n) weighted sum of distances
 };
 
 // A picture's pixels along one axis, placed over the grid.

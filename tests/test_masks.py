@@ -1,0 +1,257 @@
+"""Mask association: by hand on rows of a few pixels, then the core against the reference."""
+
+import numpy as np
+import pytest
+from agreement import assert_same_masks, core_poses
+from scenes import GRIDS, OFF, SKELETONS, array, mask_options, offsets, paper_options, random_fields, sprinkled
+
+from personlab import Fields, Poses, decode_masks, stages
+
+
+def poses_of(keypoints, weights):
+    keypoints, weights = array(keypoints), array(weights)
+    return Poses(keypoints, weights, weights.mean(axis=1), weights)
+
+
+def row(poses, long_offsets, backend, *, segmentation=(0,) * 5, short=None, size=(1, 5), stride=1, **options):
+    """Masks of a row of pixels as strings: # where a pixel belongs."""
+    options = {"long_refine_steps": 0, "short_refine_steps": 0, "distance_threshold": 1.0, **options}
+    masks = stages.associate_pixels(
+        poses, array([[segmentation]]), array(long_offsets), short,
+        stride=stride, size=size, options=mask_options(**options), backend=backend,
+    )  # fmt: skip
+    assert masks.dtype == np.bool_
+    assert masks.shape == (len(poses), *size)
+    return ["".join(".#"[int(pixel)] for pixel in mask.ravel()) for mask in masks]
+
+
+AT_TWO = poses_of([[[2, 0]]], [[1]])  # one keypoint: lambda = 1
+NOWHERE = offsets(1, 5, (0, 0))
+
+
+def test_pixels_that_point_at_the_keypoint_and_are_a_person(backend):
+    # dx takes each pixel to x = 2; the second has p = 0.27, the third 0.5, which is enough.
+    long_offsets = [[[[2, 1, 0, -1, -2]], [[0] * 5]]]
+    assert row(AT_TWO, long_offsets, backend, segmentation=(9, -1, 0, 1, 9)) == ["#.###"]
+
+
+def test_pixels_up_to_the_distance_threshold(backend):
+    # Without offsets D = |x - 2|.
+    assert row(AT_TWO, NOWHERE, backend, distance_threshold=1.0) == [".###."]
+    assert row(AT_TWO, NOWHERE, backend, distance_threshold=0.99) == ["..#.."]
+    assert row(AT_TWO, NOWHERE, backend, distance_threshold=0.0) == ["..#.."]
+    assert row(AT_TWO, NOWHERE, backend, distance_threshold=2.0, mask_threshold=0.51) == ["....."]
+
+
+def test_distances_are_euclidean(backend):
+    # G - y = (x + 1, 4): 5 at x = 2.
+    assert row(AT_TWO, offsets(1, 5, (3, 4)), backend, distance_threshold=5.0) == ["###.."]
+
+
+def test_keypoints_weigh_by_their_probabilities(backend):
+    # D = (0.75 x + 0.25 (4 - x)) / 1 = 1 + x / 2; the weights need not sum to 1.
+    poses = poses_of([[[0, 0], [4, 0]]], [[0.375, 0.125]])
+    assert row(poses, offsets(1, 5, (0, 0), (0, 0)), backend, distance_threshold=2.0) == ["###.."]
+
+
+def test_probabilities_weigh_not_scores(backend):
+    poses = Poses(array([[[0, 0], [4, 0]]]), array([[0, 0.5]]), array([0.25]), array([[0.5, 0]]))
+    assert row(poses, offsets(1, 5, (0, 0), (0, 0)), backend) == ["##..."]
+
+
+def test_distances_are_in_units_of_the_size_of_the_pose(backend):
+    # Box 4 x 4: lambda = 4. D = (x + |(x, 0) - (4, 4)|) / 2 / 4: 0.707, 0.75, 0.809, 0.890, 1.
+    poses = poses_of([[[0, 0], [4, 4]]], [[0.5, 0.5]])
+    still = offsets(1, 5, (0, 0), (0, 0))
+    assert row(poses, still, backend, distance_threshold=0.76) == ["##..."]
+    assert row(poses, still, backend, distance_threshold=0.9) == ["####."]
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(0, "..###"), (1, ".###."), (2, "###.."), (3, "##...")])
+def test_long_offsets_refine_themselves(backend, steps, expected):
+    # dx = 1: G = x + 1 + steps, the keypoint at 4.
+    poses = poses_of([[[4, 0]]], [[1]])
+    assert row(poses, offsets(1, 5, (1, 0)), backend, long_refine_steps=steps) == [expected]
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(0, "##..."), (1, "###.."), (2, ".###.")])
+def test_short_offsets_refine_after_that(backend, steps, expected):
+    # L = 1 twice, then S = -1: G = x + 2 - steps, the keypoint at 2.
+    short = offsets(1, 5, (-1, 0))
+    assert row(AT_TWO, offsets(1, 5, (1, 0)), backend, short=short, long_refine_steps=1, short_refine_steps=steps) == [
+        expected
+    ]
+
+
+def test_without_short_offsets_their_steps_do_nothing(backend):
+    assert row(AT_TWO, NOWHERE, backend, short_refine_steps=5) == [".###."]
+
+
+def test_offsets_are_read_where_refinement_has_come_to(backend):
+    # L(x) = 2 at 0 and 0 elsewhere; from 0 to 2 and no further. S(2) = 1 once more: 3.
+    long_offsets = [[[[2, 0, 0, 0, 0]], [[0] * 5]]]
+    short = array([[[[9, 0, 1, 0, 0]], [[0] * 5]]])
+    poses = poses_of([[[3, 0]]], [[1]])
+    masks = row(
+        poses, long_offsets, backend, short=short, long_refine_steps=2, short_refine_steps=1, distance_threshold=0.0
+    )
+    assert masks == ["#.##."]
+
+
+def test_background_belongs_to_nobody(backend):
+    assert row(AT_TWO, NOWHERE, backend, segmentation=(OFF,) * 5) == ["....."]
+
+
+def test_a_pixel_may_belong_to_several_poses_or_to_the_nearest(backend):
+    # |x - 1| and |x - 3|; at x = 2 both 1: the first pose's.
+    poses = poses_of([[[1, 0]], [[3, 0]]], [[1], [1]])
+    assert row(poses, NOWHERE, backend, distance_threshold=2.0) == ["####.", ".####"]
+    assert row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True) == ["###..", "...##"]
+    assert row(poses, NOWHERE, backend, distance_threshold=0.5, exclusive=True) == [".#...", "...#."]
+
+
+def test_fields_are_stretched_over_the_picture(backend):
+    # Three cells, stride 4: W = 9. Pixels of a picture 5 wide lie at 0, 2, 4, 6, 8; of one 3 high and 1 wide at x = 0.
+    poses = poses_of([[[8, 0]]], [[1]])
+    options = {"segmentation": (0, 0, 0), "stride": 4}
+    assert row(poses, offsets(1, 3, (0, 0)), backend, distance_threshold=2.0, **options) == ["...##"]
+    assert row(poses, offsets(1, 3, (0, 0)), backend, distance_threshold=8.0, size=(3, 1), **options) == ["###"]
+    assert row(poses, offsets(1, 3, (0, 0)), backend, distance_threshold=7.9, size=(3, 1), **options) == ["..."]
+
+
+def test_segmentation_is_read_bilinearly_between_cells(backend):
+    # Logits -2, 2 four pixels apart: 0 half way, which is enough.
+    poses = poses_of([[[0, 0]]], [[1]])
+    masks = row(poses, offsets(1, 2, (0, 0)), backend, segmentation=(-2, 2), stride=4, distance_threshold=9.0)
+    assert masks == ["..###"]
+
+
+def test_a_pose_without_weight_owns_nothing(backend):
+    poses = poses_of([[[2, 0]], [[2, 0]]], [[0], [1]])
+    assert row(poses, NOWHERE, backend) == [".....", ".###."]
+    assert row(poses, NOWHERE, backend, exclusive=True) == [".....", ".###."]
+
+
+def test_what_is_not_finite_counts_for_nothing(backend):
+    # A NaN logit is no person; an offset with a NaN or infinite part is none.
+    long_offsets = [[[[np.nan, 0, np.inf, 1, 0]], [[5, 0, 5, -np.inf, 0]]]]
+    assert row(AT_TWO, long_offsets, backend, segmentation=(0, np.nan, 0, 0, np.inf), distance_threshold=2.0) == [
+        "#.###"
+    ]
+
+
+def test_a_pixel_on_a_cell_reads_that_cell_alone(backend):
+    # Pixel 11 of 23 lies at 11 * 30 / 22 = 15, on cell 3 of 7, which says -5; those beside it say nothing.
+    long_offsets = [[[[0, 0, np.nan, -5, np.nan, 0, 0]], [[0] * 7]]]
+    poses = poses_of([[[10, 0]]], [[1]])
+    options = {"segmentation": (0,) * 7, "stride": 5, "size": (1, 23), "distance_threshold": 0.1}
+    assert row(poses, long_offsets, backend, **options) == ["." * 11 + "#" + "." * 11]
+
+
+@pytest.mark.parametrize("far", [1e15, 1e25, 3e38])
+def test_a_keypoint_without_weight_has_no_say_however_far_off(backend, far):
+    poses = poses_of([[[2, 0], [2, 0]]], [[1, 0]])
+    assert row(poses, offsets(1, 5, (0, 0), (far, far)), backend) == [".###."]
+
+
+def test_no_poses_no_pixels_or_no_cells_give_empty_masks(backend):
+    nobody = poses_of(np.zeros((0, 1, 2)), np.zeros((0, 1)))
+    assert row(nobody, NOWHERE, backend) == []
+    for size in ((0, 5), (5, 0), (0, 0)):
+        assert row(AT_TWO, NOWHERE, backend, size=size) == [""]
+    for h, w in ((0, 5), (3, 0)):
+        masks = stages.associate_pixels(
+            AT_TWO, np.zeros((1, h, w), np.float32), np.zeros((1, 2, h, w), np.float32),
+            stride=4, size=(3, 4), backend=backend,
+        )  # fmt: skip
+        assert masks.shape == (1, 3, 4)
+        assert not masks.any()
+
+
+def random_poses(rng, people, fields, count=6):
+    width, height = fields.input_size
+    keypoints = rng.uniform(-0.1, 1.1, (count, people.n_keypoints, 2)) * [max(width, 20), max(height, 20)]
+    return poses_of(keypoints, rng.random((count, people.n_keypoints)))
+
+
+def assert_core_equals_reference(poses, fields, size, options, *, short=True):
+    short_offsets = fields.short_offsets if short else None
+    core, reference = (
+        stages.associate_pixels(
+            poses, fields.segmentation, fields.long_offsets, short_offsets,
+            stride=fields.stride, size=size, options=options, backend=backend,
+        )
+        for backend in ("cpu", "reference")
+    )  # fmt: skip
+    assert_same_masks(core, reference, poses, fields, size=size, options=options, short_offsets=short_offsets)
+    return core
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("size", [(31, 47), (1, 20), (64, 9), (1, 1)], ids=str)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_core_equals_reference_on_noise(grid, size, short, exclusive):
+    people, (h, w, stride) = SKELETONS["tree"], grid
+    fields = random_fields(13, people, h, w, stride)
+    poses = random_poses(np.random.default_rng(14), people, fields)
+    options = mask_options(distance_threshold=1.0, exclusive=exclusive)
+    assert_core_equals_reference(poses, fields, size, options, short=short)
+
+
+def test_noise_has_pixels_inside_and_outside():
+    people = SKELETONS["tree"]
+    fields = random_fields(13, people, 5, 8, 8)
+    poses = random_poses(np.random.default_rng(14), people, fields)
+    masks = assert_core_equals_reference(poses, fields, (31, 47), mask_options(distance_threshold=1.0))
+    assert 0.02 < masks.mean() < 0.98
+
+
+@pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf), (1e38,), (-1e38,)], ids=str)
+@pytest.mark.parametrize("grid", GRIDS, ids=str)
+def test_core_equals_reference_where_fields_are_not_finite(grid, values):
+    people, (h, w, stride) = SKELETONS["tree"], grid
+    rng = np.random.default_rng(15)
+    clean = random_fields(16, people, h, w, stride)
+    fields = Fields(
+        heatmaps=clean.heatmaps,
+        short_offsets=sprinkled(clean.short_offsets, rng, values=values),
+        mid_offsets=clean.mid_offsets,
+        segmentation=sprinkled(clean.segmentation, rng, values=values),
+        long_offsets=sprinkled(clean.long_offsets, rng, values=values),
+        stride=stride,
+    )
+    assert_core_equals_reference(
+        random_poses(rng, people, fields), fields, (24, 32), mask_options(distance_threshold=1.0)
+    )
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_core_equals_reference_on_real_fields(fields, exclusive):
+    poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.05, max_poses=12))
+    size = fields.image_size[1] // 2, fields.image_size[0] // 2
+    masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
+    assert masks.any()
+    if exclusive:
+        assert masks.sum(axis=0).max() == 1
+
+
+def test_core_equals_reference_at_the_size_of_the_picture(load_fields):
+    fields = load_fields("coco_000000114907_641_s8")
+    poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.1))
+    width, height = fields.image_size
+    assert assert_core_equals_reference(poses, fields, (height, width), mask_options()).any()
+
+
+def test_masks_do_not_depend_on_threads(load_fields):
+    fields = load_fields("couple_641_s16")
+    poses = core_poses(fields, paper_options(hough_stride=2))
+    one, *others = (
+        decode_masks(
+            poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets,
+            stride=fields.stride, size=(200, 300), options=mask_options(threads=threads),
+        ).tobytes()
+        for threads in (1, 2, 5)
+    )  # fmt: skip
+    assert others == [one, one]
+    assert any(one)
