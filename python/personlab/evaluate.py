@@ -1,4 +1,4 @@
-"""How good poses and masks are: COCO's average precision, through pycocotools."""
+"""How good poses and masks are: COCO's average precision, through pycocotools, and the most a network could reach."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from personlab.decode import decode_masks, decode_poses
+from personlab.options import DecodeOptions, MaskOptions
+from personlab.poses import Poses
+from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.targets import encode_targets
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from pycocotools.coco import COCO
 
-    from personlab.poses import Poses
+    from personlab.data.coco import People
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,3 +94,84 @@ def average_precision(
     stats = evaluation.stats
     recall = stats[5] if kind == "keypoints" else stats[8]
     return Precision(ap=float(stats[0]), ap50=float(stats[1]), ap75=float(stats[2]), recall=float(recall))
+
+
+def decode_ceiling(
+    people: People,
+    *,
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions,
+    mask_options: MaskOptions,
+) -> tuple[Poses, NDArray[np.bool_]]:
+    """What decoding makes of a network that says exactly what the annotations of one picture do.
+
+    Args:
+        people: annotations of a picture of H x W pixels, which is widened to a multiple of the stride plus 1.
+        stride: pixels from cell to cell of the network imagined.
+        skeleton: keypoints and edges.
+        options: how poses are decoded.
+        mask_options: how masks are.
+
+    Returns:
+        the poses, and their masks (P, H, W), in the picture's pixels.
+    """
+    height, width = people.crowd.shape
+    size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
+
+    def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        wide = np.zeros((*mask.shape[:-2], *size), bool)
+        wide[..., :height, :width] = mask
+        return wide
+
+    fields = encode_targets(
+        people.keypoints,
+        widened(people.masks),
+        size=(size[0], size[1]),
+        stride=stride,
+        skeleton=skeleton,
+        disk_radius=options.disk_radius,
+        crowd=widened(people.crowd),
+    ).to_fields()
+    poses = decode_poses(
+        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=stride, skeleton=skeleton, options=options
+    )
+    assert isinstance(poses, Poses)
+    assert fields.segmentation is not None
+    masks = decode_masks(
+        poses,
+        fields.segmentation,
+        fields.long_offsets,
+        short_offsets=fields.short_offsets,
+        stride=stride,
+        size=(size[0], size[1]),
+        options=mask_options,
+    )
+    return poses, np.asarray(masks)[:, :height, :width]
+
+
+def evaluate_ceiling(
+    pictures: Mapping[int, People],
+    *,
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions | None = None,
+    mask_options: MaskOptions | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """COCO keypoint and segmentation results of `decode_ceiling` over pictures by image id.
+
+    Options left out are the defaults with every pose kept, for average precision counts low scores too.
+    """
+    keypoints: list[dict[str, Any]] = []
+    segmentations: list[dict[str, Any]] = []
+    for image_id, people in pictures.items():
+        poses, masks = decode_ceiling(
+            people,
+            stride=stride,
+            skeleton=skeleton,
+            options=options or DecodeOptions(hough_stride=1, min_score=0.0),
+            mask_options=mask_options or MaskOptions(),
+        )
+        keypoints += poses.to_coco(image_id)
+        segmentations += mask_results(poses, masks, image_id)
+    return keypoints, segmentations

@@ -129,7 +129,7 @@ class Voter {
       const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;  // with the margin
       const bool counts = (ballots.logit[i] >= lowest_) & (column >= 0) & (column <= plane.columns) & (row >= 0) &
                           (row <= plane.rows);
-      const float weight = sigmoid(ballots.logit[i]) * kVoteUnit;
+      const float weight = sigmoid(ballots.logit[i] >= lowest_ ? ballots.logit[i] : lowest_) * kVoteUnit;
       const float upper = weight * (1.0F - fy), lower = weight * fy;
       ballots.vote[0][i] = static_cast<std::int32_t>(upper * (1.0F - fx));
       ballots.vote[1][i] = static_cast<std::int32_t>(upper * fx);

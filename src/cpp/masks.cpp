@@ -99,16 +99,19 @@ void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
   axis.t.resize(static_cast<std::size_t>(pixels));
   axis.position.resize(static_cast<std::size_t>(pixels));
-  const double step = pixels > 1 ? static_cast<double>((cells - 1) * stride) / (pixels - 1) : 0.0;
+  const double extent = static_cast<double>((cells - 1) * stride);
   int block = -1;
   for (int p = 0; p < pixels; ++p) {
-    const double position = p * step;
+    const double position = p * extent / std::max(pixels - 1, 1);
     const int b = std::min(static_cast<int>(position / stride), blocks - 1);
     while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
     axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
     axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
   }
 }
+
+// A distance times its weight; one of weight zero has no say, be it infinite.
+float weighed(float weight, float dx, float dy) { return weight == 0.0F ? 0.0F : weight * std::sqrt(dx * dx + dy * dy); }
 
 class Associator {
  public:
@@ -214,7 +217,7 @@ class Associator {
       const float dx = x < box.x0 ? box.x0 - x : (x > box.x1 ? x - box.x1 : 0.0F);
       const float dy = y < box.y0 ? box.y0 - y : (y > box.y1 ? y - box.y1 : 0.0F);
       float& bound = scratch.nearest[static_cast<std::size_t>(j)];
-      bound += weight(j, k) * std::sqrt(dx * dx + dy * dy);
+      bound += weighed(weight(j, k), dx, dy);
       if (!(bound * (1.0F - kMargin) > reach_[static_cast<std::size_t>(j)])) scratch.possible[kept++] = j;
     }
     scratch.possible.resize(kept);
@@ -228,7 +231,7 @@ class Associator {
       const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
       const float dx = std::max(std::abs(x - box.x0), std::abs(x - box.x1));
       const float dy = std::max(std::abs(y - box.y0), std::abs(y - box.y1));
-      bound += weight(j, k) * std::sqrt(dx * dx + dy * dy);
+      bound += weighed(weight(j, k), dx, dy);
     }
     return bound * (1.0F + kMargin) <= reach_[static_cast<std::size_t>(j)];
   }
@@ -243,6 +246,7 @@ class Associator {
       for (int k = 0; k < n_keypoints_; ++k) {
         const float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
         const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1], p = weight(j, k);
+        if (p == 0.0F) continue;
         for (std::size_t i = 0; i < n; ++i) {
           const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
           distance[i] += p * std::sqrt(dx * dx + dy * dy);

@@ -1,14 +1,18 @@
-"""COCO's annotations of one picture as arrays: keypoints, masks and crowd regions of its people."""
+"""COCO's annotations as arrays, one picture at a time, and arrays as COCO's annotations."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import contextlib
+import io
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
     from pycocotools.coco import COCO
 
@@ -45,3 +49,47 @@ def load_people(annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_P
         np.array(masks, bool).reshape(-1, *size),
         crowd,
     )
+
+
+def make_annotations(pictures: Mapping[int, People], *, skeleton: Skeleton = COCO_PERSON) -> COCO:
+    """COCO's index of people that never were in a file, by image id; what evaluation compares with.
+
+    A person's area is that of the mask, as in COCO; crowd regions are one annotation for each picture.
+    """
+    from pycocotools import mask as coco_mask
+    from pycocotools.coco import COCO
+
+    def annotation(image_id: int, mask: NDArray[np.bool_], keypoints: NDArray[np.float32], *, crowd: bool) -> None:
+        encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+        listed.append(
+            {
+                "id": len(listed) + 1,
+                "image_id": image_id,
+                "category_id": _PERSON,
+                "iscrowd": int(crowd),
+                "area": float(mask.sum()),
+                "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
+                "segmentation": encoded,
+                "keypoints": [float(value) for value in keypoints.ravel()],
+                "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+            }
+        )
+
+    listed: list[dict[str, Any]] = []
+    for image_id, people in pictures.items():
+        for keypoints, mask in zip(people.keypoints, people.masks, strict=True):
+            annotation(image_id, mask, keypoints, crowd=False)
+        if people.crowd.any():
+            annotation(image_id, people.crowd, np.zeros((skeleton.n_keypoints, 3), np.float32), crowd=True)
+    index = COCO()
+    index.dataset = {
+        "images": [
+            {"id": image_id, "height": people.crowd.shape[0], "width": people.crowd.shape[1]}
+            for image_id, people in pictures.items()
+        ],
+        "annotations": listed,
+        "categories": [{"id": _PERSON, "name": "person", "keypoints": list(skeleton.names)}],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
+    return index

@@ -1,0 +1,99 @@
+"""What encoding and decoding lose by themselves: the average precision of a network that repeats the annotations.
+
+Prints Markdown: keypoint AP, and person mask AP with what masks lose to people without labelled keypoints, to the
+resolution of the grid, and to association.
+
+    python benchmarks/ceiling.py [--data DIR] [--strides 4 8 16]
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import os
+from pathlib import Path
+
+import numpy as np
+
+from personlab import MaskOptions, Poses, reference
+from personlab.data.coco import People, load_people, make_annotations
+from personlab.data.synthetic import make_scene
+from personlab.evaluate import average_precision, evaluate_ceiling, load_annotations, mask_results
+
+DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+
+
+def labelled_scenes(count):
+    """Synthetic scenes all of whose keypoints lie inside the picture."""
+    pictures = {}
+    seed = 0
+    while len(pictures) < count:
+        scene = make_scene(seed, size=(401, 561), people=4)
+        if (scene.keypoints[..., 2] > 0).all():
+            pictures[seed] = People(scene.keypoints, scene.masks, np.zeros(scene.masks.shape[1:], bool))
+        seed += 1
+    return pictures
+
+
+def without_unlabelled(annotations):
+    """The same annotations in which people without labelled keypoints are neither hits nor misses."""
+    ignoring = copy.deepcopy(annotations)
+    for annotation in ignoring.anns.values():
+        if annotation["category_id"] == 1 and not annotation.get("num_keypoints"):
+            annotation["iscrowd"] = 1
+    return ignoring
+
+
+def resolution_results(pictures, stride):
+    """Each labelled person's own mask, sampled at the cells and read back between them: no association at all."""
+    results = []
+    for image_id, people in pictures.items():
+        height, width = people.crowd.shape
+        y, x = np.mgrid[:height, :width].astype(float)
+        masks = []
+        for mask in people.masks[(people.keypoints[..., 2] > 0).any(axis=1)]:
+            cells = np.zeros(tuple(-(-(side - 1) // stride) + 1 for side in (height, width)), np.float32)
+            sampled = mask[::stride, ::stride]
+            cells[: sampled.shape[0], : sampled.shape[1]] = sampled
+            masks.append(reference.sample(cells, x, y, stride) >= 0.5)
+        count = len(masks)
+        poses = Poses(*(np.ones(shape, np.float32) for shape in ((count, 1, 2), (count, 1), (count,))))
+        results += mask_results(poses, np.array(masks, bool).reshape(-1, height, width), image_id)
+    return results
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--strides", type=int, nargs="+", default=[4, 8, 16])
+    arguments = parser.parse_args()
+    annotations = load_annotations(str(arguments.data / "coco-mini" / "annotations" / "person_keypoints.json"))
+    coco = {image_id: load_people(annotations, image_id) for image_id in annotations.imgs}
+    scenes = labelled_scenes(30)
+    unrefined = MaskOptions(long_refine_steps=0, short_refine_steps=0)
+    columns = (
+        "pictures", "stride", "keypoint AP", "mask AP", "mask AP, people with labels", "the same, offsets not refined",
+        "the same, grid resolution alone",
+    )  # fmt: skip
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for name, pictures, truth in (
+        ("coco-mini (80)", coco, annotations),
+        ("synthetic, all labelled (30)", scenes, make_annotations(scenes)),
+    ):
+        labelled = without_unlabelled(truth)
+        for stride in arguments.strides:
+            keypoints, masks = evaluate_ceiling(pictures, stride=stride)
+            _, plain = evaluate_ceiling(pictures, stride=stride, mask_options=unrefined)
+            figures = (
+                average_precision(truth, keypoints, "keypoints"),
+                average_precision(truth, masks, "segm"),
+                average_precision(labelled, masks, "segm"),
+                average_precision(labelled, plain, "segm"),
+                average_precision(labelled, resolution_results(pictures, stride), "segm"),
+            )
+            print(f"| {name} | {stride} | " + " | ".join(f"{figure.ap:.3f}" for figure in figures) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
