@@ -12,6 +12,7 @@ _Indices = NDArray[np.int32]
 compiler: str
 version: str
 build_type: str
+instruction_set: str
 instruction_sets: str
 
 class Skeleton:

@@ -13,7 +13,7 @@ def build_info() -> dict[str, str]:
     """Facts about this installation that a bug report needs.
 
     Returns:
-        version, compiler, build type, machine, Python, instruction sets the core was built for, and whether CUDA can be
+        version, compiler, build type, machine, Python, instruction set in use, and whether CUDA can be
         used, with the reason where it cannot.
     """
     return {
@@ -22,6 +22,6 @@ def build_info() -> dict[str, str]:
         "build type": _core.build_type,
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "instruction sets": _core.instruction_sets,
+        "instruction set": f"{_core.instruction_set} (of {_core.instruction_sets}; PERSONLAB_ISA chooses)",
         "cuda": "no: this version decodes on the CPU only",
     }

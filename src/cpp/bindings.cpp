@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "kernels.hpp"
 #include "parallel.hpp"
 #include "stages.hpp"
 
@@ -274,27 +275,13 @@ std::string compiler() {
 #endif
 }
 
-// What the compiler was told it may use.
-std::string instruction_sets() {
-#if defined(__AVX512F__)
-  return "AVX-512";
-#elif defined(__AVX2__)
-  return "AVX2";
-#elif defined(__x86_64__) || defined(_M_X64)
-  return "SSE2 (baseline x86-64)";
-#elif defined(__aarch64__) || defined(_M_ARM64)
-  return "NEON (baseline arm64)";
-#else
-  return "baseline";
-#endif
-}
-
 }  // namespace
 
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled decoding core of personlab; use it through the functions of the package.";
   m.attr("compiler") = compiler();
-  m.attr("instruction_sets") = instruction_sets();
+  m.attr("instruction_set") = kernels().name;
+  m.attr("instruction_sets") = kernel_names();
   m.attr("version") = PERSONLAB_VERSION;
   m.attr("build_type") = PERSONLAB_BUILD_TYPE;
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
@@ -14,7 +15,6 @@ namespace personlab {
 namespace {
 
 constexpr int kTile = HoughPlane::kTile;
-constexpr float kVoteUnit = 1073741824.0F;  // 2^30: fixed-point value of a whole vote; 2^33 of them fit one sum
 constexpr double kPi = 3.14159265358979323846;
 
 // Lattice points along one axis, by the pair of cells that they lie between.
@@ -119,25 +119,8 @@ class Voter {
   // Adds the collected votes to the sums.
   void cast(const HoughPlane& plane, HoughScratch& scratch) const {
     Ballots& ballots = scratch.ballots;
+    kernels().work_out(ballots, inverse_g_, lowest_, plane.columns, plane.rows);
     const int pitch = plane.tile_columns * kTile;
-    for (int i = 0; i < ballots.count; ++i) {
-      // Relative to the voter: as precise at the far corner of a large picture as at the near one. What is not finite or
-      // absurdly far ends up outside.
-      const float u = bounded(ballots.dx[i] * inverse_g_), v = bounded(ballots.dy[i] * inverse_g_);
-      const std::int32_t left = floor_int(u), top = floor_int(v);
-      const float fx = u - static_cast<float>(left), fy = v - static_cast<float>(top);
-      const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;  // with the margin
-      const bool counts = (ballots.logit[i] >= lowest_) & (column >= 0) & (column <= plane.columns) & (row >= 0) &
-                          (row <= plane.rows);
-      const float weight = sigmoid(ballots.logit[i] >= lowest_ ? ballots.logit[i] : lowest_) * kVoteUnit;
-      const float upper = weight * (1.0F - fy), lower = weight * fy;
-      ballots.vote[0][i] = static_cast<std::int32_t>(upper * (1.0F - fx));
-      ballots.vote[1][i] = static_cast<std::int32_t>(upper * fx);
-      ballots.vote[2][i] = static_cast<std::int32_t>(lower * (1.0F - fx));
-      ballots.vote[3][i] = static_cast<std::int32_t>(lower * fx);
-      ballots.column[i] = counts ? column : -1;
-      ballots.row[i] = row;
-    }
     for (int i = 0; i < ballots.count; ++i) {
       const std::int32_t column = ballots.column[i], row = ballots.row[i];
       if (column < 0) continue;
@@ -156,12 +139,6 @@ class Voter {
       }
     }
     ballots.count = 0;
-  }
-
-  static float bounded(float v) {
-    constexpr float kFar = 1048576.0F;  // lattice points
-    v = v > -kFar ? v : -kFar;
-    return v < kFar ? v : kFar;
   }
 
   static void mark(int tile, HoughScratch& scratch) {

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "float4.hpp"
+#include "kernels.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
@@ -51,35 +52,19 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {pairs.data(), h, w, field.stride, all, &field};
 }
 
-// G += field(G) for n points (x, y), n even.
+// G += field(G) for n points (x, y), whole groups of them.
 void follow(const PairGrid& grid, int k, int n, float* points) {
-  if (!grid.finite) {
-    const Field& field = *grid.field;
-    for (int i = 0; i < n; ++i, points += 2) {
-      const Offset<float> offset =
-          read_offset(field.plane(2 * k), field.plane(2 * k + 1),
-                      site_at(points[0], points[1], field.height, field.width, field.stride));
-      points[0] += offset.dx;
-      points[1] += offset.dy;
-    }
+  if (grid.finite) {
+    kernels().follow({grid.plane(k), grid.h, grid.w, 1.0F / static_cast<float>(grid.stride)}, n, points);
     return;
   }
-  const float* pairs = grid.plane(k);
-  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(grid.w) * 2;
-  const Float4 inverse = all4(1.0F / static_cast<float>(grid.stride)), zero = all4(0.0F), one = all4(1.0F);
-  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
-  const Float4 last{w - 1, h - 1, w - 1, h - 1}, last_cell{w - 2, h - 2, w - 2, h - 2};
-  for (int i = 0; i < n; i += 2, points += 4) {  // two points at a time: x, y, x, y
-    const Float4 at = load4(points);
-    const Float4 c = at_most(at_least(at * inverse, zero), last);
-    const Int4 cell = truncate(at_most(c, last_cell));
-    const Float4 t = c - to_float(cell), s = one - t;
-    const float* a = pairs + cell[1] * pitch + 2 * cell[0];
-    const float* b = pairs + cell[3] * pitch + 2 * cell[2];
-    // dx, dy of the left column, dx, dy of the right one
-    const Float4 p = (all4(s[1]) * load4(a) + all4(t[1]) * load4(a + pitch)) * Float4{s[0], s[0], t[0], t[0]};
-    const Float4 q = (all4(s[3]) * load4(b) + all4(t[3]) * load4(b + pitch)) * Float4{s[2], s[2], t[2], t[2]};
-    store4(at + (Float4{p[0], p[1], q[0], q[1]} + Float4{p[2], p[3], q[2], q[3]}), points);
+  const Field& field = *grid.field;
+  for (int i = 0; i < n; ++i, points += 2) {
+    const Offset<float> offset =
+        read_offset(field.plane(2 * k), field.plane(2 * k + 1),
+                    site_at(points[0], points[1], field.height, field.width, field.stride));
+    points[0] += offset.dx;
+    points[1] += offset.dy;
   }
 }
 
@@ -182,8 +167,8 @@ class Associator {
         scratch.start.push_back(y.position[row]);
       }
     }
-    if (scratch.pixel.size() % 2 == 1)  // points are followed two at a time
-      scratch.start.insert(scratch.start.end(), {*(scratch.start.end() - 2), *(scratch.start.end() - 1)});
+    while (scratch.start.size() % (2 * kPointGroup) != 0)  // the last point again and again
+      scratch.start.push_back(*(scratch.start.end() - 2));
   }
 
   // Follows the offsets of the listed pixels for one keypoint after another, until no pose can be reached by any of them.

@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <cstring>
 
+#ifndef PERSONLAB_HD
 #ifdef __CUDACC__
 #define PERSONLAB_HD __host__ __device__ inline
 #else
 #define PERSONLAB_HD inline
+#endif
 #endif
 
 namespace personlab {
@@ -21,9 +23,8 @@ PERSONLAB_HD float exp_same(float x) {
   const float shifted = x * 1.44269504F + magic;
   const float n = shifted - magic;
   const float r = (x - n * 0.693145752F) - n * 1.42860677e-6F;  // ln 2 in two parts; |r| <= ln 2 / 2
-  // Taylor polynomial of degree 7: truncation below 2^-30 on that interval.
-  float p = 1.0F / 5040.0F;
-  p = p * r + 1.0F / 720.0F;
+  // Taylor polynomial of degree 6: truncation below 2^-22 of the value on that interval.
+  float p = 1.0F / 720.0F;
   p = p * r + 1.0F / 120.0F;
   p = p * r + 1.0F / 24.0F;
   p = p * r + 1.0F / 6.0F;

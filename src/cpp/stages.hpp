@@ -7,19 +7,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "kernels.hpp"
 #include "types.hpp"
 
 namespace personlab {
-
-// Lattice points on their way to casting a vote, side by side for vector instructions.
-struct Ballots {
-  static constexpr int kMost = 256;
-
-  int count = 0;
-  float logit[kMost], dx[kMost], dy[kMost];          // read at the point
-  std::int32_t column[kMost], row[kMost];            // of the point; then of the lattice point voted for, -1 for none
-  std::int32_t vote[4][kMost];                       // fixed point, for the four lattice points around the target
-};
 
 // Buffers that one thread of Hough voting works in.
 struct HoughScratch {
@@ -106,7 +97,7 @@ struct MaskScratch {
     float x0, y0, x1, y1;
   };
   std::vector<std::size_t> pixel;      // (n) index in the picture
-  std::vector<float> start;            // (n, 2) x and y, input pixels; n made even by repeating the last
+  std::vector<float> start;            // (n, 2) x and y, input pixels; n made whole groups by repeating the last
   std::vector<float> points;           // (K, n, 2) G_k, input pixels
   std::vector<Box> boxes;              // (K) of those points
   std::vector<std::int32_t> possible;  // poses that may reach one of the pixels

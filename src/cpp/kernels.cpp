@@ -1,0 +1,168 @@
+// The kernels, compiled once for each instruction set under a namespace of its own.
+//
+// Nothing here may leave a function that the linker could share with code for other processors: hence no standard containers,
+// and sampling.hpp with internal linkage.
+#define PERSONLAB_HD static inline
+#include "kernels.hpp"
+
+#include "float4.hpp"
+#include "sampling.hpp"
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace personlab {
+namespace PERSONLAB_KERNELS {
+namespace {
+
+float bounded(float v) {
+  constexpr float kFar = 1048576.0F;  // lattice points
+  v = v > -kFar ? v : -kFar;
+  return v < kFar ? v : kFar;
+}
+
+void work_out(Ballots& ballots, float inverse_g, float lowest, std::int32_t columns, std::int32_t rows) {
+  const int count = ballots.count;
+  for (int i = 0; i < count; ++i) {
+    // Relative to the voter: as precise at the far corner of a large picture as at the near one. What is not finite or
+    // absurdly far ends up outside.
+    const float u = bounded(ballots.dx[i] * inverse_g), v = bounded(ballots.dy[i] * inverse_g);
+    const std::int32_t left = floor_int(u), top = floor_int(v);
+    const float fx = u - static_cast<float>(left), fy = v - static_cast<float>(top);
+    const float logit = ballots.logit[i];
+    const float weight = sigmoid(logit >= lowest ? logit : lowest) * kVoteUnit;
+    const float upper = weight * (1.0F - fy), lower = weight * fy;
+    ballots.vote[0][i] = static_cast<std::int32_t>(upper * (1.0F - fx));
+    ballots.vote[1][i] = static_cast<std::int32_t>(upper * fx);
+    ballots.vote[2][i] = static_cast<std::int32_t>(lower * (1.0F - fx));
+    ballots.vote[3][i] = static_cast<std::int32_t>(lower * fx);
+    const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;
+    std::int32_t out = logit >= lowest ? 0 : -1;
+    out |= column | row | (columns - column) | (rows - row);  // negative where anything is
+    ballots.column[i] = out < 0 ? -1 : column;
+    ballots.row[i] = row;
+  }
+}
+
+// A register of points (x, y), two in each quarter of four floats, and what `follow` does with it. A "row" is the 4 floats
+// dx, dy of a cell and dx, dy of the next one; rows(p) are those of the first (0) or second (1) point of every quarter.
+#if defined(__AVX512F__)
+
+struct Lanes {
+  using Floats = __m512;
+  using Ints = __m512i;
+  static constexpr int kPoints = 8;
+  static Floats load(const float* from) { return _mm512_loadu_ps(from); }
+  static void store(Floats v, float* to) { _mm512_storeu_ps(to, v); }
+  static Floats all(float v) { return _mm512_set1_ps(v); }
+  static Floats pairs(float x, float y) { return _mm512_setr4_ps(x, y, x, y); }
+  static Floats least(Floats a, Floats b) { return _mm512_min_ps(a, b); }
+  static Floats most(Floats a, Floats b) { return _mm512_max_ps(a, b); }
+  static Ints truncate(Floats v) { return _mm512_cvttps_epi32(v); }
+  static Floats to_float(Ints v) { return _mm512_cvtepi32_ps(v); }
+  static void store(Ints v, std::int32_t* to) { _mm512_storeu_si512(to, v); }
+  static Floats rows(const float* a, const float* b, const float* c, const float* d) {
+    __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(a));
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(b), 1);
+    v = _mm512_insertf32x4(v, _mm_loadu_ps(c), 2);
+    return _mm512_insertf32x4(v, _mm_loadu_ps(d), 3);
+  }
+  static Floats rows(const float* const* from, std::ptrdiff_t further) {
+    return rows(from[0] + further, from[2] + further, from[4] + further, from[6] + further);
+  }
+  template <int kOrder>
+  static Floats shuffle(Floats a, Floats b) {
+    return _mm512_shuffle_ps(a, b, kOrder);
+  }
+};
+
+#elif defined(__AVX2__)
+
+struct Lanes {
+  using Floats = __m256;
+  using Ints = __m256i;
+  static constexpr int kPoints = 4;
+  static Floats load(const float* from) { return _mm256_loadu_ps(from); }
+  static void store(Floats v, float* to) { _mm256_storeu_ps(to, v); }
+  static Floats all(float v) { return _mm256_set1_ps(v); }
+  static Floats pairs(float x, float y) { return _mm256_setr_ps(x, y, x, y, x, y, x, y); }
+  static Floats least(Floats a, Floats b) { return _mm256_min_ps(a, b); }
+  static Floats most(Floats a, Floats b) { return _mm256_max_ps(a, b); }
+  static Ints truncate(Floats v) { return _mm256_cvttps_epi32(v); }
+  static Floats to_float(Ints v) { return _mm256_cvtepi32_ps(v); }
+  static void store(Ints v, std::int32_t* to) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
+  static Floats rows(const float* const* from, std::ptrdiff_t further) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + further)),
+                                _mm_loadu_ps(from[2] + further), 1);
+  }
+  template <int kOrder>
+  static Floats shuffle(Floats a, Floats b) {
+    return _mm256_shuffle_ps(a, b, kOrder);
+  }
+};
+
+#else
+
+struct Lanes {
+  using Floats = Float4;
+  using Ints = Int4;
+  static constexpr int kPoints = 2;
+  static Floats load(const float* from) { return load4(from); }
+  static void store(Floats v, float* to) { store4(v, to); }
+  static Floats all(float v) { return all4(v); }
+  static Floats pairs(float x, float y) { return Float4{x, y, x, y}; }
+  static Floats least(Floats a, Floats b) { return at_most(a, b); }
+  static Floats most(Floats a, Floats b) { return at_least(a, b); }
+  static Ints truncate(Floats v) { return personlab::truncate(v); }
+  static Floats to_float(Ints v) { return personlab::to_float(v); }
+  static void store(Ints v, std::int32_t* to) { std::memcpy(to, &v, sizeof v); }
+  static Floats rows(const float* const* from, std::ptrdiff_t further) { return load4(from[0] + further); }
+  template <int kOrder>
+  static Floats shuffle(Floats a, Floats b) {
+    return Float4{a[kOrder & 3], a[kOrder >> 2 & 3], b[kOrder >> 4 & 3], b[kOrder >> 6 & 3]};
+  }
+};
+
+#endif
+
+// Which floats of a quarter to take: two of the first register, then two of the second.
+constexpr int order(int a, int b, int c, int d) { return a | b << 2 | c << 4 | d << 6; }
+
+void follow(const Pairs& pairs, int n, float* points) {
+  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
+  const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
+  const auto inverse = Lanes::all(pairs.inverse_stride), zero = Lanes::all(0.0F), one = Lanes::all(1.0F);
+  const auto last = Lanes::pairs(w - 1, h - 1), last_cell = Lanes::pairs(w - 2, h - 2);
+  for (int i = 0; i < n; i += Lanes::kPoints, points += 2 * Lanes::kPoints) {
+    const auto at = Lanes::load(points);
+    const auto c = Lanes::least(Lanes::most(at * inverse, zero), last);
+    const auto cell = Lanes::truncate(Lanes::least(c, last_cell));
+    const auto t = c - Lanes::to_float(cell), s = one - t;
+    std::int32_t index[2 * Lanes::kPoints];
+    Lanes::store(cell, index);
+    const float* row[Lanes::kPoints];
+    for (int p = 0; p < Lanes::kPoints; ++p) row[p] = pairs.data + index[2 * p + 1] * pitch + 2 * index[2 * p];
+    // First points of the quarters, then second ones: the cells above and below made one, then left and right weighed.
+    const auto first = (Lanes::shuffle<order(1, 1, 1, 1)>(s, s) * Lanes::rows(row, 0) +
+                        Lanes::shuffle<order(1, 1, 1, 1)>(t, t) * Lanes::rows(row, pitch)) *
+                       Lanes::shuffle<order(0, 0, 0, 0)>(s, t);
+    const auto second = (Lanes::shuffle<order(3, 3, 3, 3)>(s, s) * Lanes::rows(row + 1, 0) +
+                         Lanes::shuffle<order(3, 3, 3, 3)>(t, t) * Lanes::rows(row + 1, pitch)) *
+                        Lanes::shuffle<order(2, 2, 2, 2)>(s, t);
+    Lanes::store(at + (Lanes::shuffle<order(0, 1, 0, 1)>(first, second) +
+                       Lanes::shuffle<order(2, 3, 2, 3)>(first, second)),
+                 points);
+  }
+}
+
+#define PERSONLAB_TEXT_(x) #x
+#define PERSONLAB_TEXT(x) PERSONLAB_TEXT_(x)
+
+}  // namespace
+
+extern const Kernels kKernels;
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &work_out, &follow};
+
+}  // namespace PERSONLAB_KERNELS
+}  // namespace personlab

@@ -1,0 +1,50 @@
+// The inner loops that are compiled once for each instruction set, and the choice between them.
+#pragma once
+
+#include <cstdint>
+
+namespace personlab {
+
+constexpr float kVoteUnit = 1073741824.0F;  // 2^30: fixed-point value of a whole vote; 2^33 of them fit one 64-bit sum
+
+// Lattice points on their way to casting a vote, side by side for vector instructions.
+struct Ballots {
+  static constexpr int kMost = 256;
+
+  int count = 0;
+  float logit[kMost], dx[kMost], dy[kMost];  // read at the point
+  std::int32_t column[kMost], row[kMost];    // of the point; then of the lattice point voted for, -1 for none
+  std::int32_t vote[4][kMost];               // fixed point, for the four lattice points around the target
+};
+
+// Offset planes as pairs of dx and dy on a grid of at least 2 x 2 cells, all finite.
+struct Pairs {
+  const float* data;  // (h, w, 2)
+  int h, w;
+  float inverse_stride;  // cells per input pixel
+};
+
+// Points are followed in groups of this many.
+constexpr int kPointGroup = 8;
+
+struct Kernels {
+  const char* name;
+
+  // From what was read at lattice points to where their votes fall, with the margin, and what they add there. `inverse_g` is
+  // in lattice points per input pixel, `lowest` the logit of the vote threshold, columns and rows those of the lattice.
+  void (*work_out)(Ballots& ballots, float inverse_g, float lowest, std::int32_t columns, std::int32_t rows);
+
+  // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
+  void (*follow)(const Pairs& pairs, int n, float* points);
+};
+
+// The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the
+// same to the last bit.
+//
+// Throws std::invalid_argument where that variable names none that can run.
+const Kernels& kernels();
+
+// Names of all kernels in this build, fastest last, separated by commas.
+const char* kernel_names();
+
+}  // namespace personlab

@@ -1,0 +1,74 @@
+"""Whatever instruction set runs, the bytes are the same; and the environment variable that chooses one does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from personlab import _core, build_info
+
+DIGEST = """
+import hashlib, sys
+from pathlib import Path
+from personlab import DecodeOptions, Fields, decode_masks, decode_poses
+
+digest = hashlib.sha256()
+for path in sorted(Path(sys.argv[1]).glob("*.npz")):
+    fields = Fields.load(path)
+    for options in (DecodeOptions(hough_stride=2), DecodeOptions(hough_stride=3), DecodeOptions.posenet(0.1)):
+        poses = decode_poses(
+            fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
+        )
+        for array in (poses.keypoints, poses.keypoint_scores, poses.keypoint_probabilities, poses.scores):
+            digest.update(array.tobytes())
+        masks = decode_masks(
+            poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets,
+            stride=fields.stride, size=(237, 301),
+        )
+        digest.update(masks.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def run(code, isa, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PERSONLAB_ISA": isa},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def runnable():
+    """The instruction sets of this build that this processor has."""
+    names = _core.instruction_sets.split(", ")
+    return [name for name in names if run("import personlab", name).returncode == 0]
+
+
+def test_same_bytes_from_every_instruction_set(data):
+    names = runnable()
+    assert "baseline" in names
+    digests = {name: run(DIGEST, name, str(data / "fields")) for name in names}
+    assert all(result.returncode == 0 for result in digests.values()), digests
+    assert len({result.stdout for result in digests.values()}) == 1
+
+
+@pytest.mark.parametrize("name", runnable())
+def test_the_variable_chooses(name):
+    result = run("import personlab; print(personlab.build_info()['instruction set'])", name)
+    assert result.stdout.split()[0] == name
+
+
+def test_an_unknown_name_is_refused():
+    result = run("import personlab", "mmx")
+    assert result.returncode != 0
+    assert "PERSONLAB_ISA: expected one of baseline" in result.stderr
+    assert "'mmx'" in result.stderr
+
+
+def test_build_info_tells():
+    assert build_info()["instruction set"].startswith(_core.instruction_set)
