@@ -1,7 +1,8 @@
-"""The table that decides DecodeOptions' defaults: keypoint AP and decoding time on real fields, setting by setting.
+"""The tables that decide the defaults: average precision and decoding time on real fields, setting by setting.
 
-Runs the BodyPix networks over coco-mini through ONNX Runtime (extra `dev`), once for each output stride, then decodes those
-fields under each setting in turn. Prints Markdown.
+Runs the BodyPix networks over coco-mini through ONNX Runtime (extra `dev`), once for each output stride, then decodes
+those fields under each setting in turn: decoding options, ways to refine peaks between lattice points, mask options.
+Prints Markdown.
 
     python benchmarks/choose_defaults.py [--data DIR] [--strides 8 16] [--long-edge 641]
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,15 +21,16 @@ import numpy as np
 import onnx
 import onnxruntime
 
-import personlab
-from personlab.evaluate import average_precision, load_annotations
+from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
+from personlab.evaluate import average_precision, load_annotations, mask_results
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+EVERYONE = DecodeOptions(min_score=0.0)  # average precision counts low scores too
 
 
 class Picture(NamedTuple):
     image_id: int
-    fields: personlab.Fields
+    fields: Fields
 
 
 def load_network(path: Path) -> onnxruntime.InferenceSession:
@@ -58,32 +60,110 @@ def run_network(data: Path, stride: int, long_edge: int) -> list[Picture]:
         resized = cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=cv2.INTER_LINEAR)
         feed = {session.get_inputs()[0].name: (resized[None] / np.float32(127.5) - 1).astype(np.float32)}
         outputs = [output[0] for output in session.run(wanted, feed)]
-        fields = personlab.Fields.from_tfjs(*outputs, stride=stride, image_size=(w, h))
-        pictures.append(Picture(image["id"], fields))
+        pictures.append(Picture(image["id"], Fields.from_tfjs(*outputs, stride=stride, image_size=(w, h))))
     return pictures
 
 
-def decode(picture: Picture, options: personlab.DecodeOptions) -> personlab.Poses:
-    fields = picture.fields
-    return personlab.decode_poses(
+def decode(fields: Fields, options: DecodeOptions) -> Poses:
+    return decode_poses(
         fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
     )
 
 
-def settings(base: personlab.DecodeOptions) -> list[tuple[str, personlab.DecodeOptions]]:
-    rows = [("defaults", base), ("Google's decoder", personlab.DecodeOptions.posenet(0.1, 20.0, 5, 20))]
-    variants: dict[str, tuple[object, ...]] = {
+def table(title, *columns):
+    print(f"\n{title}\n\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
+
+
+def compare_decoding(pictures, annotations, title):
+    table(title, "setting", "AP", "AP50", "AP75", "AR", "poses a picture", "ms a picture")
+    rows = [("defaults, every pose kept", EVERYONE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
+    for name, values in {
         "hough_stride": (1, 2, 4, 8),
         "refine_steps": (0, 1, 2, 3, 5, 8),
         "vote_threshold": (0.01, 0.1, 0.2, 0.3, 0.5),
         "peak_threshold": (0.003, 0.01, 0.03),
         "nms_radius": (5.0, 10.0, 15.0, 20.0),
         "scoring": ("expected_oks", "heatmap"),
-        "min_score": (0.0, 0.02, 0.05, 0.1, 0.2),
-    }
-    for name, values in variants.items():
-        rows += [(f"{name} = {value}", replace(base, **{name: value})) for value in values]
-    return rows
+        "min_score": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2),
+    }.items():
+        rows += [(f"{name} = {value}", replace(EVERYONE, **{name: value})) for value in values]
+    for name, options in rows:
+        results, times, poses = [], [], 0
+        for image_id, fields in pictures:
+            start = time.perf_counter()
+            found = decode(fields, options)
+            times.append(time.perf_counter() - start)
+            results += found.scaled(*fields.image_scale).to_coco(image_id)
+            poses += len(found)
+        p = average_precision(annotations, results, "keypoints")
+        print(
+            f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {p.recall:.3f} | {poses / len(pictures):.1f} | "
+            f"{1e3 * float(np.median(times)):.2f} |",
+            flush=True,
+        )
+
+
+def between_lattice_points(hough, peaks, way, fields, g):
+    """Positions of peaks moved off the lattice: by a parabola through three scores each way, or by short offsets."""
+    positions = peaks.positions.astype(np.float64)
+    for n, k in enumerate(peaks.keypoints):
+        if way == "parabola":
+            column, row = (peaks.positions[n] / g).astype(int)
+            for axis, (di, dj) in enumerate(((0, 1), (1, 0))):
+                if not (di <= row < hough.shape[1] - di and dj <= column < hough.shape[2] - dj):
+                    continue
+                low, high = hough[k, row - di, column - dj], hough[k, row + di, column + dj]
+                bend = low - 2 * hough[k, row, column] + high
+                if bend < 0:
+                    positions[n, axis] += g * np.clip((low - high) / (2 * bend), -0.5, 0.5)
+        else:
+            x, y = positions[n]
+            for _ in range(2):
+                dx, dy = reference.sample_offset(fields.short_offsets[k], x, y, fields.stride)
+                width, height = fields.input_size
+                x, y = np.clip(x + dx, 0, width - 1), np.clip(y + dy, 0, height - 1)
+            positions[n] = x, y
+    return peaks._replace(positions=positions.astype(np.float32))
+
+
+def compare_peaks(pictures, annotations, title):
+    table(title, "hough_stride", "on the lattice", "parabola", "two short offsets")
+    for g in (1, 2, 4, 8):
+        options = replace(EVERYONE, hough_stride=g)
+        figures = []
+        for way in (None, "parabola", "short offsets"):
+            results = []
+            for image_id, fields in pictures:
+                arrays = {"stride": fields.stride, "options": options}
+                hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, **arrays)
+                peaks = stages.find_peaks(hough, options=options)
+                if way is not None:
+                    peaks = between_lattice_points(hough, peaks, way, fields, g)
+                groups = stages.group_poses(peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, **arrays)
+                ranked = stages.score_poses(groups, hough, options=options)
+                poses = Poses(groups.keypoints[ranked.kept], ranked.keypoint_scores, ranked.scores)
+                results += poses.scaled(*fields.image_scale).to_coco(image_id)
+            figures.append(average_precision(annotations, results, "keypoints").ap)
+        print(f"| {g} | " + " | ".join(f"{ap:.3f}" for ap in figures) + " |", flush=True)
+
+
+def compare_masks(pictures, annotations, title):
+    table(title, "long_refine_steps", "short_refine_steps", "mask AP", "mask AP, exclusive")
+    found = [decode(fields, EVERYONE) for _, fields in pictures]
+    for long_steps, short_steps in ((0, 0), (0, 2), (1, 1), (2, 0), (2, 1), (2, 2), (2, 5), (5, 5)):
+        figures = []
+        for exclusive in (False, True):
+            options = MaskOptions(long_refine_steps=long_steps, short_refine_steps=short_steps, exclusive=exclusive)
+            results = []
+            for (image_id, fields), poses in zip(pictures, found, strict=True):
+                masks = decode_masks(
+                    poses, fields.segmentation, fields.long_offsets,
+                    short_offsets=fields.short_offsets, stride=fields.stride, size=fields.image_size[::-1],
+                    options=options,
+                )  # fmt: skip
+                results += mask_results(poses, masks, image_id)
+            figures.append(average_precision(annotations, results, "segm").ap)
+        print(f"| {long_steps} | {short_steps} | " + " | ".join(f"{ap:.3f}" for ap in figures) + " |", flush=True)
 
 
 def main() -> None:
@@ -92,28 +172,15 @@ def main() -> None:
     parser.add_argument("--strides", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--long-edge", type=int, default=641)
     arguments = parser.parse_args()
-    annotations = load_annotations(str(arguments.data / "coco-mini" / "annotations" / "person_keypoints.json"))
+    folder = arguments.data / "coco-mini" / "annotations"
+    keypoints = load_annotations(str(folder / "person_keypoints.json"))
+    instances = load_annotations(str(folder / "instances.json"))
     for stride in arguments.strides:
         pictures = run_network(arguments.data, stride, arguments.long_edge)
-        print(
-            f"\nBodyPix 0.50, stride {stride}, longest side {arguments.long_edge}; defaults {asdict(personlab.DecodeOptions())}\n"
-        )
-        print("| setting | AP | AP50 | AP75 | AR | poses | ms a picture |")
-        print("|---|---|---|---|---|---|---|")
-        for name, options in settings(personlab.DecodeOptions()):
-            results, times, poses = [], [], 0
-            for picture in pictures:
-                start = time.perf_counter()
-                found = decode(picture, options)
-                times.append(time.perf_counter() - start)
-                results += found.scaled(*picture.fields.image_scale).to_coco(picture.image_id)
-                poses += len(found)
-            p = average_precision(annotations, results, "keypoints")
-            print(
-                f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {p.recall:.3f} | {poses / len(pictures):.1f} | "
-                f"{1e3 * float(np.median(times)):.2f} |",
-                flush=True,
-            )
+        network = f"BodyPix 0.50, stride {stride}, longest side {arguments.long_edge}"
+        compare_decoding(pictures, keypoints, f"**{network}: decoding options**")
+        compare_peaks(pictures, keypoints, f"**{network}: keypoint AP by where seeds start**")
+        compare_masks(pictures, instances, f"**{network}: mask options**")
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
@@ -113,7 +111,9 @@ def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
         (["decode", "a.npz", "--mask"], "--mask"),
         (["decode", "a.npz", "--decode.hough_stride", "wide"], "--decode.hough_stride: expected int, got wide"),
         (["decode", "a.npz", "--decode.hough_stride", "0"], "hough_stride: expected an integer from 1 to 1024, got 0"),
-        (["decode", "a.npz", "--mask.mask_threshold", "2"], "mask_threshold"),
+        (["decode", "a.npz", "--masks", "--mask.mask_threshold", "2"], "mask_threshold"),
+        (["decode", "a.npz", "--mask.threads", "2"], "--mask.threads: has no effect without --masks"),
+        (["decode", "a.npz", "--mask.exclusive=false", "--json", "b.json"], "--mask.exclusive: has no effect without"),
         (["decode", "a.npz", "--image-id", "-1"], "--image-id: expected an integer >=0, got -1"),
         (["decode", "a.npz", "--json", "a.npz"], "--json: a.npz is the file of FIELDS, too"),
         (["decode", "a.npz", "--image", "p.png", "--output", "./p.png"], "the file of --image"),
@@ -337,31 +337,3 @@ def test_flags_that_were_not_given_keep_the_options():
     assert with_given(options, Given(mask_threshold=None, threads=3)) == MaskOptions(mask_threshold=0.7, threads=3)
     with pytest.raises(UsageError, match="threads"):
         with_given(options, Given(threads=-1))
-
-
-def process(*argv, **more):
-    return subprocess.run(
-        [sys.executable, *argv], capture_output=True, text=True, timeout=60, check=False, **more
-    )  # fmt: skip
-
-
-def test_the_module_runs_and_returns_the_exit_code():
-    assert process("-m", "personlab", "--version").stdout == f"personlab {personlab.__version__}\n"
-    assert process("-m", "personlab", "nope").returncode == 2
-
-
-def test_importing_the_library_imports_none_of_the_extras():
-    names = ("cv2", "jsonargparse", "pycocotools", "torch", "tqdm", "personlab.cli", "personlab.visualize")
-    code = f"import sys, personlab; print([name for name in {names} if name in sys.modules])"
-    assert process("-c", code).stdout == "[]\n"
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pipes end differently elsewhere")
-def test_a_reader_that_leaves_early_is_no_traceback():
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(
-        [sys.executable, "-m", "personlab", "info"], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
-    )
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b"")

@@ -149,7 +149,7 @@ def test_no_peaks_give_no_poses(backend):
     assert probabilities.shape == (0, 2)
 
 
-@pytest.mark.parametrize("shape", [(0, 5), (3, 0)])
+@pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
 def test_no_cells_give_no_poses(backend, shape):
     keypoints, probabilities = group(
         [], np.zeros((2, *shape)), np.zeros((2, 2, *shape)), np.zeros((2, 2, *shape)), backend

@@ -252,11 +252,19 @@ def test_a_wrong_shape_or_range_is_named(case):
 def test_an_input_too_large_for_its_pixels_to_be_counted_is_refused(options):
     # 600000 cells at stride 4096 reach pixel 2457595904, beyond 2^31.
     wide = cells(2, 1, 600000)
-    with pytest.raises(ValueError, match=r"(heatmaps|stride): expected"):
+    with pytest.raises(ValueError, match=r"heatmaps: expected .*, got 1 x 600000 cells of stride 4096"):
         decode(
             heatmaps=wide, short_offsets=cells(2, 2, 1, 600000), mid_offsets=cells(2, 2, 1, 600000),
             stride=4096, options=options,
         )  # fmt: skip
+
+
+def test_a_lattice_too_large_is_refused_where_there_is_one():
+    # 32769 x 32769 pixels.
+    fields = {"heatmaps": cells(2, 9, 9), "short_offsets": cells(2, 2, 9, 9), "mid_offsets": cells(2, 2, 9, 9)}
+    with pytest.raises(ValueError, match=r"hough_stride: expected at most 1073741824 lattice points .*, got 1"):
+        decode(**fields, stride=4096, options=decode_options(hough_stride=1))
+    decode(**fields, stride=4096, options=DecodeOptions.posenet(0.9))
 
 
 @pytest.mark.parametrize(
@@ -265,6 +273,8 @@ def test_an_input_too_large_for_its_pixels_to_be_counted_is_refused(options):
         ({"poses": None}, TypeError, "poses: expected Poses.*, got NoneType"),
         ({"poses": 5}, TypeError, "poses: expected Poses.*, got int"),
         ({"poses": POSES.keypoints}, TypeError, "poses: expected Poses.*, got "),
+        ({"poses": "ab"}, TypeError, r"poses\[0\]: expected Poses, got str"),
+        ({"poses": [POSES, None]}, TypeError, r"poses\[1\]: expected Poses, got NoneType"),
         ({"segmentation": cells(5, 8)}, ValueError, r"segmentation: expected .*\(1, h, w\).*, got \(5, 8\)"),
         ({"segmentation": cells(2, 5, 8)}, ValueError, r"segmentation: expected .*, got \(2, 5, 8\)"),
         (
@@ -301,9 +311,11 @@ def test_wrong_arguments_of_masks_are_named(changes, error, message):
         ({"crowd": np.zeros((1, 9, 17), bool)}, ValueError, r"crowd: expected .*\(9, 17\), got \(1, 9, 17\)"),
         ({"size": (10, 17)}, ValueError, r"size: expected a multiple of the stride 8 plus 1 .*, got \(10, 17\)"),
         ({"size": (0, 17)}, ValueError, r"size: expected .*, got \(0, 17\)"),
+        ({"size": (9, 2**20 + 1)}, ValueError, r"size\[1\]: expected .* to 1048576, got 1048577"),
         ({"stride": 0}, ValueError, "stride: expected .*, got 0"),
         ({"disk_radius": 0.0}, ValueError, "disk_radius: expected .*, got 0.0"),
         ({"disk_radius": np.inf}, ValueError, "disk_radius: expected .*, got inf"),
+        ({"disk_radius": 5000}, ValueError, "disk_radius: expected .* <= 4096, got 5000"),
         ({"disk_radius": "far"}, TypeError, "disk_radius: expected .*, got 'far'"),
         ({"skeleton": None}, TypeError, "skeleton: expected Skeleton, got NoneType"),
     ],

@@ -83,6 +83,7 @@ def test_an_integer_out_of_range_is_named(name, value):
         ({"peak_threshold": 0}, "peak_threshold: expected a finite number > 0, got 0"),
         ({"vote_threshold": 1.5}, "vote_threshold: .* <= 1, got 1.5"),
         ({"min_score": 1.01}, "min_score: .* <= 1, got 1.01"),
+        ({"nms_radius": 10**400}, "nms_radius: expected a finite number >= 0, got 1000"),
         ({"scoring": "oks"}, "scoring: expected one of expected_oks, heatmap, got 'oks'"),
         ({"scoring": None}, "scoring: expected one of expected_oks, heatmap, got None"),
         ({"decoder": "openpose"}, "decoder: expected one of personlab, posenet, got 'openpose'"),
@@ -122,6 +123,9 @@ def test_numbers_of_other_kinds_reach_the_core():
     other = decode_options(
         hough_stride=np.int64(2), disk_radius=np.float32(8), vote_threshold=Fraction(1, 2), max_poses=np.uint8(3)
     )
+    assert plain == other
+    assert {type(getattr(other, name)) for name in INTEGERS} == {int}
+    assert {type(getattr(other, name)) for name in NUMBERS} == {float}
     a, b = (decode_poses(heatmaps, still, still, stride=8, skeleton=PAIR, options=o) for o in (plain, other))
     assert len(a) > 0
     assert a.scores.tobytes() == b.scores.tobytes()
@@ -134,6 +138,8 @@ def test_posenet_says_what_the_published_decoder_takes():
     assert (options.min_score, options.nms_radius, options.refine_steps, options.max_poses) == (0.5, 20, 5, 20)
     with pytest.raises(ValueError, match=r"score_threshold: .*, got 2\.0"):
         DecodeOptions.posenet(2.0)
+    with pytest.raises(TypeError, match="score_threshold: expected a number, got 'half'"):
+        DecodeOptions.posenet("half")
     assert DecodeOptions.posenet(threads=3).threads == 3
 
 

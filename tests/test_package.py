@@ -46,7 +46,7 @@ def test_version_comes_from_one_place():
 
 def test_build_info_is_text():
     info = personlab.build_info()
-    assert {"version", "compiler", "instruction sets", "cuda"} <= set(info)
+    assert {"version", "compiler", "instruction set", "cuda"} <= set(info)
     for key, value in info.items():
         assert isinstance(key, str)
         assert isinstance(value, str)

@@ -65,6 +65,11 @@ def test_what_is_not_finite_is_no_peak(backend, value):
     assert peaks_of([[[0.5, 0, value]]], backend) == ([0], [[0, 0]], [0.5])
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_hides_no_peak_beside_it(backend, value):
+    assert peaks_of([[[value, 0.5, value], [value, value, value]]], backend) == ([0], [[1, 0]], [0.5])
+
+
 @pytest.mark.parametrize("shape", [(2, 0, 0), (2, 0, 5), (1, 3, 0)])
 def test_no_lattice_has_no_peaks(backend, shape):
     keypoints, positions, scores = stages.find_peaks(np.zeros(shape, np.float32), backend=backend)

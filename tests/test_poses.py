@@ -133,6 +133,12 @@ def test_coco_results_of_a_numpy_image_id_are_json(poses):
     assert json.loads(json.dumps(poses.to_coco(np.int64(42))))[0]["image_id"] == 42
 
 
+@pytest.mark.parametrize("image_id", [4.0, "42", None, True, np.array([42])])
+def test_an_image_id_that_is_no_integer_is_named(poses, image_id):
+    with pytest.raises(TypeError, match="image_id: expected an integer, got "):
+        poses.to_coco(image_id)
+
+
 def test_nobody():
     poses = Poses(np.zeros((0, 17, 2), np.float32), np.zeros((0, 17), np.float32), np.zeros(0, np.float32))
     assert len(poses) == 0

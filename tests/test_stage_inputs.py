@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from scenes import PAIR, decode_options, random_fields
+from scenes import PAIR, decode_options, mask_options, random_fields
 
-from personlab import stages
+from personlab import Poses, stages
 
 FIELDS = random_fields(41, PAIR, 4, 6, 8)
 
@@ -15,8 +15,8 @@ def group(peaks, **changes):
     )
 
 
-def peaks(keypoints=(0,), positions=((1, 2),), scores=(1,)):
-    return np.array(keypoints, np.int32), np.array(positions, np.float32), np.array(scores, np.float32)
+def peaks(keypoints=(0,), positions=((1, 2),), scores=(1,), kind=np.float32):
+    return np.array(keypoints, np.int32), np.array(positions, kind), np.array(scores, kind)
 
 
 @pytest.mark.parametrize("name", ["cuda", "gpu", "", None, 3])
@@ -36,11 +36,21 @@ def test_an_unknown_backend_is_named(name):
         (peaks(positions=(1, 2)), ValueError, r"positions: expected .*\(1, 2\), got \(2,\)"),
         ((np.zeros(1), *peaks()[1:]), TypeError, "keypoints: expected integers, got float64"),
         (([0], [[1, 2]], [1]), TypeError, "keypoints: expected an array or tensor, got list"),
+        (peaks(positions=((1e300, 0),), kind=np.float64), ValueError, "peaks: expected finite"),
+        (peaks()[:2], TypeError, r"peaks: expected Peaks or a tuple \(keypoints, positions, scores\), got 2 items"),
+        (None, TypeError, "peaks: expected Peaks or a tuple .*, got NoneType"),
     ],
 )
 def test_wrong_peaks_are_named(backend, wrong, error, message):
     with pytest.raises(error, match=message):
         group(wrong, backend=backend)
+
+
+@pytest.mark.parametrize("shape", [(0, 6), (4, 0)])
+def test_peaks_where_there_are_no_cells_are_named(backend, shape):
+    arrays = (np.zeros((2, *axes, *shape), np.float32) for axes in ((), (2,), (2,)))
+    with pytest.raises(ValueError, match=r"peaks: expected none on a grid of shape .*, got 1"):
+        stages.group_poses(peaks(), *arrays, stride=8, skeleton=PAIR, backend=backend)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +93,6 @@ def test_wrong_arguments_of_refinement_are_named(backend, changes, error, messag
         stages.refine_offsets(FIELDS.mid_offsets, arguments.pop("by"), arguments.pop("channels"), **arguments)
 
 
-@pytest.mark.parametrize("backend", ["cpu", "reference"])
 def test_wrong_options_are_named(backend):
     hough = np.zeros((2, 4, 5), np.float32)
     groups = np.zeros((1, 2, 2), np.float32), np.zeros((1, 2), np.float32)
@@ -98,3 +107,103 @@ def test_wrong_options_are_named(backend):
         call(decode_options())
         with pytest.raises(TypeError, match="options: expected DecodeOptions, got dict"):
             call({"hough_stride": 2})
+        with pytest.raises(TypeError, match="options: expected DecodeOptions, got MaskOptions"):
+            call(mask_options())
+
+
+POSES = Poses(np.zeros((1, 2, 2), np.float32), np.ones((1, 2), np.float32), np.ones(1, np.float32))
+
+
+def associate(backend, **changes):
+    arguments = {"poses": POSES, "stride": 8, "size": (9, 7), "backend": backend, **changes}
+    return stages.associate_pixels(
+        arguments.pop("poses"), FIELDS.segmentation, FIELDS.long_offsets, FIELDS.short_offsets, **arguments
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": None}, "options: expected MaskOptions, got NoneType"),
+        ({"options": decode_options()}, "options: expected MaskOptions, got DecodeOptions"),
+        ({"poses": [POSES]}, "poses: expected Poses, got list"),
+    ],
+)
+def test_wrong_arguments_of_masks_are_named(backend, changes, message):
+    assert associate(backend).shape == (1, 9, 7)
+    with pytest.raises(TypeError, match=message):
+        associate(backend, **changes)
+
+
+@pytest.mark.parametrize("wrong", [None, "coco"])
+def test_a_wrong_skeleton_is_named(backend, wrong):
+    message = f"skeleton: expected Skeleton, got {type(wrong).__name__}"
+    groups = np.zeros((1, 2, 2), np.float32), np.zeros((1, 2), np.float32)
+    with pytest.raises(TypeError, match=message):
+        group(peaks(), skeleton=wrong, backend=backend)
+    with pytest.raises(TypeError, match=message):
+        stages.score_poses(groups, np.zeros((2, 4, 5), np.float32), skeleton=wrong, backend=backend)
+    with pytest.raises(TypeError, match=message):
+        stages.encode_targets(np.zeros((0, 2, 3)), None, size=(9, 9), stride=8, skeleton=wrong, backend=backend)
+
+
+# 2^20 input pixels each way are the most: 257 cells of stride 4096 reach one further, 256 do not.
+WIDE, TALL = (1, 257), (257, 1)
+
+
+@pytest.mark.parametrize("shape", [WIDE, TALL], ids=str)
+def test_a_grid_over_too_many_pixels_is_named(backend, shape):
+    def cells(*axes):
+        return np.zeros((*axes, *shape), np.float32)
+
+    end = rf": expected a grid over at most 1048576 input pixels each way, got {shape[0]} x {shape[1]} cells of stride"
+    with pytest.raises(ValueError, match=f"heatmaps{end} 4096"):
+        stages.hough_vote(cells(2), cells(2, 2), stride=4096, backend=backend)
+    with pytest.raises(ValueError, match=f"heatmaps{end} 4096"):
+        stages.group_poses(
+            peaks(), cells(2), cells(2, 2), cells(2, 2), stride=4096, skeleton=PAIR, backend=backend
+        )  # fmt: skip
+    with pytest.raises(ValueError, match=f"segmentation{end} 4096"):
+        stages.associate_pixels(POSES, cells(1), cells(2, 2), stride=4096, size=(2, 3), backend=backend)
+    with pytest.raises(ValueError, match=f"offsets{end} 4096"):
+        stages.refine_offsets(cells(1, 2), cells(1, 2), [0], stride=4096, backend=backend)
+    assert stages.refine_offsets(cells(1, 2), cells(1, 2), [0], stride=4095, backend=backend).shape == (1, 2, *shape)
+
+
+def test_a_lattice_of_too_many_points_is_named(backend):
+    # 9 x 9 cells of stride 4096 lie over 32769 x 32769 pixels: 2^30 points and some for g = 1.
+    with pytest.raises(ValueError, match=r"hough_stride: expected at most 1073741824 lattice points .*, got 1"):
+        stages.hough_vote(
+            np.zeros((1, 9, 9), np.float32), np.zeros((1, 2, 9, 9), np.float32),
+            stride=4096, options=decode_options(hough_stride=1), backend=backend,
+        )  # fmt: skip
+
+
+def test_backends_can_be_mixed_stage_by_stage():
+    # What the reference gives is float64.
+    options, arrays = decode_options(hough_stride=2), (FIELDS.heatmaps, FIELDS.short_offsets)
+    hough, exact = (stages.hough_vote(*arrays, stride=8, options=options, backend=b) for b in ("cpu", "reference"))
+    assert exact.dtype == np.float64
+    found = stages.find_peaks(exact, options=options)
+    assert found.scores.dtype == np.float32
+    assert len(found.scores) > 3
+    given = stages.find_peaks(exact, options=options, backend="reference")
+    groups = group(given, options=options)
+    np.testing.assert_allclose(groups.keypoints, group(found, options=options).keypoints, rtol=0, atol=1e-4)
+    grown = group(found, options=options, backend="reference")
+    for one, other in ((grown, exact), (groups, exact), (grown, hough)):
+        ranked = stages.score_poses(one, other, skeleton=PAIR, options=options)
+        assert ranked.scores.dtype == np.float32
+        expected = stages.score_poses(groups, hough, skeleton=PAIR, options=options, backend="reference")
+        np.testing.assert_allclose(ranked.scores, expected.scores, rtol=0, atol=1e-5)
+
+
+def test_what_is_no_number_is_named(backend):
+    groups = np.zeros((1, 2, 2), bool), np.zeros((1, 2), np.float32)
+    hough = np.zeros((2, 4, 5), np.float32)
+    with pytest.raises(TypeError, match="hough: expected numbers, got object"):
+        stages.find_peaks(hough.astype(object), backend=backend)
+    with pytest.raises(TypeError, match=r"groups\.keypoints: expected numbers, got bool"):
+        stages.score_poses(groups, hough, skeleton=PAIR, backend=backend)
+    with pytest.raises(TypeError, match=r"peaks\.scores: expected numbers, got <U1"):
+        group((*peaks()[:2], np.array(["a"])), backend=backend)

@@ -1,7 +1,7 @@
 """PersonLab: find every person in a picture bottom-up, from one pass of a network (ECCV 2018, arXiv 1803.08225)."""
 
 try:
-    import personlab._core
+    import personlab._core  # noqa: F401  # here, so that its absence is explained below
 except ModuleNotFoundError as error:
     if error.name != "personlab._core":
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 import sys
 from typing import Any
@@ -9,34 +11,62 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from personlab._dlpack import bfloat16_bits
+
 FloatArray = NDArray[np.float32]
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
+_LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
+_LARGEST_LATTICE = 2**30  # points of one keypoint type, which the core counts in 32 bits
+
+
+def check_type(value: Any, name: str, cls: type) -> None:
+    """Refuse what is no instance of a class.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, cls):
+        raise TypeError(f"{name}: expected {cls.__name__}, got {type(value).__name__}")
 
 
 def to_numpy(value: Any, name: str) -> NDArray[Any]:
-    """NumPy's view of an array, a torch tensor or any DLPack producer in host memory; copies nothing.
+    """NumPy's view of an array, a torch tensor or any DLPack producer in host memory; copies bfloat16 alone, widened.
 
     Raises:
-        TypeError: no such thing, or on a device this backend cannot read.
+        TypeError: no such thing, on a device this backend cannot read, or nothing its producer lets NumPy read.
     """
     if isinstance(value, np.ndarray):
-        return value
+        return _widened(value.view(np.uint16)) if value.dtype.name == "bfloat16" else value
     if not hasattr(value, "__dlpack__"):
         raise TypeError(f"{name}: expected an array or tensor, got {type(value).__name__}")
-    device = value.__dlpack_device__()[0]
+    try:
+        device = value.__dlpack_device__()[0]
+    except (AttributeError, TypeError, ValueError):  # torch's "meta" has no number in DLPack
+        device = None
     if device not in _CPU_DEVICES:
         raise TypeError(f"{name}: expected host memory, got a tensor on {getattr(value, 'device', f'device {device}')}")
+    try:
+        return _read_tensor(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise TypeError(f"{name}: expected a tensor that NumPy can read, got {kind}: {error}") from None
+
+
+def _read_tensor(value: Any) -> NDArray[Any]:
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(value, torch.Tensor):
         value = value.detach()
         if value.dtype == torch.bfloat16:  # NumPy has no bfloat16: take the bits
-            return _bfloat16_bits_to_float32(value.view(torch.int16).numpy().view(np.uint16))
+            return _widened(value.view(torch.int16).numpy().view(np.uint16))
         array: NDArray[Any] = value.numpy()
         return array
-    return np.from_dlpack(value)
+    try:
+        return np.from_dlpack(value)
+    except (BufferError, RuntimeError, SystemError):  # a type NumPy lacks; SystemError where a destructor is Python
+        return _widened(bfloat16_bits(value))
 
 
-def _bfloat16_bits_to_float32(bits: NDArray[np.uint16]) -> FloatArray:
+def _widened(bits: NDArray[np.uint16]) -> FloatArray:
     return (bits.astype(np.uint32) << 16).view(np.float32)
 
 
@@ -49,11 +79,27 @@ def as_field(value: Any, name: str) -> FloatArray:
     if type(value) is np.ndarray and value.dtype == np.float32 and value.flags.c_contiguous and value.flags.aligned:
         return value
     array = to_numpy(value, name)
-    if array.dtype.name == "bfloat16":
-        array = _bfloat16_bits_to_float32(array.view(np.uint16))
     if array.dtype not in (np.float32, np.float16):
         raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {array.dtype}")
     return np.require(array, np.float32, ["C", "A"])
+
+
+def as_numbers(value: Any, name: str) -> NDArray[Any]:
+    """An array of real numbers of any width.
+
+    Raises:
+        TypeError: another element type, or no array.
+    """
+    array = to_numpy(value, name)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"{name}: expected numbers, got {array.dtype}")
+    return array
+
+
+def narrowed(array: NDArray[Any]) -> FloatArray:
+    """The same numbers as C-contiguous, aligned, native float32; infinite where these are too large for it."""
+    with np.errstate(over="ignore"):
+        return np.require(array, np.float32, ["C", "A"])
 
 
 def check_shape(array: NDArray[Any], name: str, expected: tuple[int | None, ...], meaning: str) -> None:
@@ -68,30 +114,76 @@ def check_shape(array: NDArray[Any], name: str, expected: tuple[int | None, ...]
         raise ValueError(f"{name}: expected shape {meaning} = ({wanted}), got {shape}")
 
 
-def as_integer(value: Any, name: str, lowest: int, highest: int = 2**31 - 1) -> int:
+def as_integer(value: Any, name: str, lowest: int = -(2**63), highest: int = 2**63 - 1) -> int:
     """A Python int from anything that is an integer.
 
     Raises:
         TypeError: no integer.
         ValueError: out of range.
     """
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    number = operator.index(value)
     if not lowest <= number <= highest:
         raise ValueError(f"{name}: expected an integer from {lowest} to {highest}, got {number}")
     return number
 
 
-def as_size(value: Any, name: str) -> tuple[int, int]:
-    """(H, W) of a picture.
+def as_number(value: Any, name: str, lowest: float, highest: float = math.inf, *, above: bool = False) -> float:
+    """A finite Python float from anything that is a real number; `above` leaves `lowest` itself out.
+
+    Raises:
+        TypeError: no number.
+        ValueError: out of range.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name}: expected a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int or a fraction past float64
+        number = math.inf
+    if not math.isfinite(number) or not (lowest < number if above else lowest <= number) or number > highest:
+        bound = ">" if above else ">="
+        limit = "" if highest == math.inf else f" and <= {highest:g}"
+        raise ValueError(f"{name}: expected a finite number {bound} {lowest:g}{limit}, got {value!r}")
+    return number
+
+
+def as_size(value: Any, name: str, axes: str = "(H, W)", lowest: int = 0) -> tuple[int, int]:
+    """Two extents of a picture, in pixels.
 
     Raises:
         TypeError: not two integers.
-        ValueError: negative, or more than one memory can hold.
+        ValueError: too small, or more than one memory can hold.
     """
     try:
-        height, width = value
+        first, second = value
     except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected (H, W), got {value!r}") from None
-    return as_integer(height, f"{name}[0]", 0, 2**20), as_integer(width, f"{name}[1]", 0, 2**20)
+        raise TypeError(f"{name}: expected {axes}, got {value!r}") from None
+    return (
+        as_integer(first, f"{name}[0]", lowest, _LARGEST_INPUT),
+        as_integer(second, f"{name}[1]", lowest, _LARGEST_INPUT),
+    )
+
+
+def check_extent(array: NDArray[Any], name: str, stride: int, hough_stride: int | None = None) -> None:
+    """Refuse a grid (..., h, w) over more input pixels, or more Hough lattice points, than coordinates can tell apart.
+
+    Raises:
+        ValueError: too large.
+    """
+    h, w = array.shape[-2:]
+    bottom, right = (h - 1) * stride, (w - 1) * stride
+    if bottom >= _LARGEST_INPUT or right >= _LARGEST_INPUT:
+        raise ValueError(
+            f"{name}: expected a grid over at most {_LARGEST_INPUT} input pixels each way, "
+            f"got {h} x {w} cells of stride {stride}"
+        )
+    if hough_stride is not None and (bottom // hough_stride + 1) * (right // hough_stride + 1) > _LARGEST_LATTICE:
+        raise ValueError(
+            f"hough_stride: expected at most {_LARGEST_LATTICE} lattice points on {bottom + 1} x {right + 1} "
+            f"input pixels, got {hough_stride}"
+        )

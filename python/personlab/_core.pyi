@@ -1,13 +1,13 @@
-"""Types of the compiled core; see src/cpp/bindings.cpp. Its callers have checked all arguments."""
+# Types of the compiled core; see src/cpp/bindings.cpp. Its callers have checked all arguments.
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-_Floats = NDArray[np.float32]
-_Indices = NDArray[np.int32]
+_Floats: TypeAlias = NDArray[np.float32]
+_Indices: TypeAlias = NDArray[np.int32]
 
 compiler: str
 version: str

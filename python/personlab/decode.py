@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from personlab import _core
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape
+from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_extent, check_shape, check_type
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -21,14 +20,21 @@ _MASK_DEFAULTS = MaskOptions()
 
 
 def check_pose_fields(
-    heatmaps: Any, short_offsets: Any, mid_offsets: Any, *, stride: Any, skeleton: Skeleton
+    heatmaps: Any,
+    short_offsets: Any,
+    mid_offsets: Any,
+    *,
+    stride: Any,
+    skeleton: Skeleton,
+    hough_stride: int | None = None,
 ) -> tuple[FloatArray, FloatArray, FloatArray, int]:
     """The three fields that poses come from, checked against each other and the skeleton, and the stride.
 
     Raises:
-        TypeError: no float array, or no integer stride.
-        ValueError: a wrong shape.
+        TypeError: no float array, no integer stride, or no skeleton.
+        ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
     """
+    check_type(skeleton, "skeleton", Skeleton)
     heatmaps = as_field(heatmaps, "heatmaps")
     short_offsets = as_field(short_offsets, "short_offsets")
     mid_offsets = as_field(mid_offsets, "mid_offsets")
@@ -43,6 +49,7 @@ def check_pose_fields(
         check_shape(mid_offsets, "mid_offsets", (*n, e2, 2, h, w), "([N,] 2E, 2, h, w)")
     if type(stride) is not int or not 1 <= stride <= 4096:
         stride = as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", stride, hough_stride)
     return heatmaps, short_offsets, mid_offsets, stride
 
 
@@ -73,9 +80,11 @@ def decode_poses(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape or range.
     """
+    check_type(options, "options", DecodeOptions)
     heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton
-    )
+        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
+        hough_stride=options.hough_stride if options.decoder == "personlab" else None,
+    )  # fmt: skip
     found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
     poses = [Poses._trusted(arrays) for arrays in found]
     return poses if heatmaps.ndim == 4 else poses[0]
@@ -88,10 +97,9 @@ def check_mask_fields(
 
     Raises:
         TypeError: no float array, no integer stride, or no size.
-        ValueError: a wrong shape.
+        ValueError: a wrong shape, or a grid too large for the stride.
     """
-    if not isinstance(poses, Poses):
-        raise TypeError(f"poses: expected Poses, got {type(poses).__name__}")
+    check_type(poses, "poses", Poses)
     segmentation = as_field(segmentation, "segmentation")
     long_offsets = as_field(long_offsets, "long_offsets")
     k = poses.keypoints.shape[1]
@@ -101,7 +109,9 @@ def check_mask_fields(
     if short_offsets is not None:
         short_offsets = as_field(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
-    return segmentation, long_offsets, short_offsets, as_integer(stride, "stride", 1, 4096), as_size(size, "size")
+    stride = as_integer(stride, "stride", 1, 4096)
+    check_extent(segmentation, "segmentation", stride)
+    return segmentation, long_offsets, short_offsets, stride, as_size(size, "size")
 
 
 def decode_masks(
@@ -132,6 +142,7 @@ def decode_masks(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape or range.
     """
+    check_type(options, "options", MaskOptions)
     if not isinstance(poses, Poses):
         return _decode_mask_batch(
             poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
@@ -155,7 +166,10 @@ def _decode_mask_batch(
     size: tuple[int, int],
     options: MaskOptions,
 ) -> list[NDArray[np.bool_]]:
-    poses = list(poses)
+    if not isinstance(poses, Sequence):
+        raise TypeError(f"poses: expected Poses or a sequence of them, got {type(poses).__name__}")
+    for i, one in enumerate(poses):
+        check_type(one, f"poses[{i}]", Poses)
     n = len(poses)
     segmentation = as_field(segmentation, "segmentation")
     long_offsets = as_field(long_offsets, "long_offsets")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from personlab._arrays import as_integer
 from personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
@@ -50,6 +51,7 @@ def mask_results(poses: Poses, masks: NDArray[np.bool_], image_id: int) -> list[
     """One COCO segmentation result for each pose and its mask (P, H, W): run-length encoded, scored as the pose."""
     from pycocotools import mask as coco_mask
 
+    image_id = as_integer(image_id, "image_id")
     results = []
     for score, mask in zip(poses.scores, masks, strict=True):
         encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import os
+import io
 import zipfile
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_field, as_integer, check_shape
+from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape
+from personlab._files import write_whole
 from personlab.skeleton import COCO_PERSON
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
 
 _NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 
@@ -59,8 +66,7 @@ class Fields:
         if self.long_offsets is not None:
             check_shape(self.long_offsets, "long_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
         if self.image_size is not None:
-            width, height = self.image_size
-            freeze(self, "image_size", (as_integer(width, "image_size[0]", 1), as_integer(height, "image_size[1]", 1)))
+            freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -82,38 +88,34 @@ class Fields:
 
         Raises:
             FileNotFoundError: no such file.
-            ValueError: not such a file, or an array is missing or has the wrong shape.
+            ValueError: not such a file, or an array is missing or has the wrong shape or element type.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-        except (zipfile.BadZipFile, EOFError, AttributeError, TypeError, ValueError) as error:
-            raise ValueError(f"{path}: expected an .npz file of fields ({error})") from None
-        missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
-        if missing:
-            raise ValueError(f"{path}: expected an array {missing[0]!r}, got {', '.join(arrays) or 'none'}")
-        size = arrays.get("image_size")
-        return cls(
-            **{name: arrays[name] for name in _NAMES if name in arrays},
-            stride=arrays["stride"].item(),
-            image_size=None if size is None else (int(size[0]), int(size[1])),
-        )
+            arrays = _read_arrays(Path(path))
+            check_shape(arrays["stride"], "stride", (), "of one number")
+            arrays["stride"] = arrays["stride"].item()
+            if "image_size" in arrays:
+                check_shape(arrays["image_size"], "image_size", (2,), "(w, h)")
+                arrays["image_size"] = arrays["image_size"].tolist()
+            return cls(**arrays)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file that `load` reads; the file appears whole or not at all."""
+        """Write an .npz file that `load` reads; the file appears whole or not at all.
+
+        Raises:
+            FileNotFoundError: the folder does not exist.
+            OSError: it cannot be written to.
+        """
         arrays: dict[str, Any] = {name: getattr(self, name) for name in _NAMES if getattr(self, name) is not None}
         arrays["stride"] = np.int32(self.stride)
         arrays["input_size"] = np.array(self.input_size, np.int32)
         if self.image_size is not None:
             arrays["image_size"] = np.array(self.image_size, np.int32)
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with partial.open("wb") as file:
-                np.savez_compressed(file, **arrays)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        content = io.BytesIO()
+        np.savez_compressed(content, **arrays)
+        write_whole(path, content.getvalue())
 
     def __getitem__(self, index: int) -> Fields:
         """One picture of a batch.
@@ -218,6 +220,36 @@ class Fields:
             stride=stride,
             image_size=image_size,
         )
+
+
+def _read_arrays(path: Path) -> dict[str, Any]:
+    """The arrays of an .npz file that fields are made of, those that must be there among them.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: not such a file, or an array is missing.
+    """
+    kind = "expected an .npz file of fields"
+    content = path.read_bytes()
+    if content[:4] not in (b"PK\x03\x04", b"PK\x05\x06"):  # np.load would take any other file for a pickle
+        raise ValueError(f"{kind}, got no zip archive")
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            found = list(archive)
+            arrays = {n: _read_array(archive, n) for n in (*_NAMES, "stride", "image_size") if n in found}
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError):
+        raise ValueError(f"{kind}, got a damaged one") from None
+    missing = [name for name in (*_NAMES[:3], "stride") if name not in found]
+    if missing:
+        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found) or 'none'}")
+    return arrays
+
+
+def _read_array(archive: Any, name: str) -> NDArray[Any]:
+    try:
+        return np.asarray(archive[name])  # bytes, where it does not begin as an array does
+    except ValueError:  # whose text advises to allow pickles
+        raise ValueError(f"{name}: expected an array of numbers, got a pickled object or a damaged array") from None
 
 
 # The Keras port's keypoint numbers and edges (its config.py), the keypoints by COCO's names.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import numbers
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from personlab._arrays import as_integer, as_number
 
 if TYPE_CHECKING:
     from personlab import _core
@@ -16,22 +17,11 @@ Decoder = Literal["personlab", "posenet"]
 
 
 def _number(options: object, name: str, lowest: float, highest: float, *, above: bool = False) -> None:
-    value: Any = getattr(options, name)
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{name}: expected a number, got {value!r}")
-    number = float(value)
-    if not math.isfinite(number) or not (lowest < number if above else lowest <= number) or number > highest:
-        bound = ">" if above else ">="
-        limit = "" if highest == math.inf else f" and <= {highest:g}"
-        raise ValueError(f"{name}: expected a finite number {bound} {lowest:g}{limit}, got {value!r}")
+    object.__setattr__(options, name, as_number(getattr(options, name), name, lowest, highest, above=above))
 
 
 def _integer(options: object, name: str, lowest: int, highest: int) -> None:
-    value: Any = getattr(options, name)
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if not lowest <= int(value) <= highest:
-        raise ValueError(f"{name}: expected an integer from {lowest} to {highest}, got {value}")
+    object.__setattr__(options, name, as_integer(getattr(options, name), name, lowest, highest))
 
 
 def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
@@ -65,7 +55,7 @@ class DecodeOptions(_Picklable):
     nms_radius: float = 10.0  # input pixels: two keypoints of one type this near are one
     refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
     scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
-    min_score: float = 0.1  # instance score under which a pose is dropped
+    min_score: float = 0.15  # instance score under which a pose is dropped
     max_poses: int = 100  # poses kept, best first
     threads: int = 1  # threads that share the work of one call
     decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
@@ -105,7 +95,7 @@ class DecodeOptions(_Picklable):
         return cls(
             decoder="posenet",
             scoring="heatmap",
-            min_score=score_threshold,
+            min_score=as_number(score_threshold, "score_threshold", 0, 1),
             nms_radius=nms_radius,
             refine_steps=refine_steps,
             max_poses=max_poses,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_field, check_shape
+from personlab._arrays import FloatArray, as_field, as_integer, check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +89,12 @@ class Poses:
         return Poses(keypoints, self.keypoint_scores, self.scores, self.keypoint_probabilities)
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """One COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score."""
+        """One COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score.
+
+        Raises:
+            TypeError: `image_id` is no integer.
+        """
+        image_id = as_integer(image_id, "image_id")  # NumPy's int64 is not JSON
         triples = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2)
         return [
             {

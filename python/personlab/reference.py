@@ -49,12 +49,12 @@ def sample(field: Field, x: Field, y: Field, stride: int) -> Field:
     tx, ty = cx - j.astype(x.dtype), cy - i.astype(y.dtype)
 
     def weighed(weight: Field, value: Field) -> Field:
-        with np.errstate(invalid="ignore"):
-            return np.where(weight > 0, weight * value, x.dtype.type(0))
+        return np.where(weight > 0, weight * value, x.dtype.type(0))
 
     a, b, c, d = (field[..., row, column].astype(x.dtype) for row in (i, below) for column in (j, right))
-    top, bottom = weighed(1 - tx, a) + weighed(tx, b), weighed(1 - tx, c) + weighed(tx, d)
-    return weighed(1 - ty, top) + weighed(ty, bottom)
+    with np.errstate(invalid="ignore", over="ignore"):  # 0 * inf, +inf beside -inf, sums past float32
+        top, bottom = weighed(1 - tx, a) + weighed(tx, b), weighed(1 - tx, c) + weighed(tx, d)
+        return weighed(1 - ty, top) + weighed(ty, bottom)
 
 
 def sample_offset(offsets: Field, x: Field, y: Field, stride: int) -> tuple[Field, Field]:
@@ -107,12 +107,15 @@ def sort_order(scores: Field, keypoints: Field, y: Field, x: Field) -> NDArray[n
 
 
 def find_peaks(hough: Field, *, options: DecodeOptions) -> tuple[NDArray[np.intp], Array, Array]:
-    """Local maxima of (K, H', W') scores: keypoint (N,), position (N, 2) in input pixels, score (N,); best first."""
+    """Local maxima of (K, H', W') scores: keypoint (N,), position (N, 2) in input pixels, score (N,); best first.
+
+    A score that is not finite counts as 0: it is no peak and hides none.
+    """
     count, rows, columns = hough.shape
     padded = np.full((count, rows + 2, columns + 2), -np.inf)
-    padded[:, 1:-1, 1:-1] = np.where(np.isnan(hough), -np.inf, hough)
+    padded[:, 1:-1, 1:-1] = np.where(np.isfinite(hough), hough, 0.0)
     centre = padded[:, 1:-1, 1:-1]
-    peak = (centre >= options.peak_threshold) & np.isfinite(centre)
+    peak = centre >= options.peak_threshold
     for di, dj in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
         peak &= centre > padded[:, 1 + di : 1 + di + rows, 1 + dj : 1 + dj + columns]
         peak &= centre >= padded[:, 1 - di : 1 - di + rows, 1 - dj : 1 - dj + columns]
@@ -357,8 +360,8 @@ def associate_pixels(
     if len(keypoints) == 0 or 0 in (h, w, height, width):
         return masks
     y, x = np.meshgrid(
-        np.arange(height) * ((h - 1) * stride / max(height - 1, 1)),
-        np.arange(width) * ((w - 1) * stride / max(width - 1, 1)),
+        np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
+        np.arange(width) * ((w - 1) * stride) / max(width - 1, 1),
         indexing="ij",
     )
     rows, columns = np.nonzero(sample(segmentation[0], x, y, stride) >= log_odds(options.mask_threshold))

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 
 from personlab import _core, reference, reference_targets
 from personlab import targets as _targets
-from personlab._arrays import as_field, as_integer, check_shape, to_numpy
+from personlab._arrays import (
+    as_field,
+    as_integer,
+    as_numbers,
+    check_extent,
+    check_shape,
+    check_type,
+    narrowed,
+    to_numpy,
+)
 from personlab.decode import check_mask_fields, check_pose_fields
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -63,6 +72,13 @@ def _is_reference(backend: Backend) -> bool:
     return backend == "reference"
 
 
+def _parts(value: Any, name: str, kind: type[Peaks | Groups]) -> tuple[Any, ...]:
+    if not isinstance(value, (tuple, list)) or len(value) != len(kind._fields):
+        got = f"{len(value)} items" if isinstance(value, (tuple, list)) else type(value).__name__
+        raise TypeError(f"{name}: expected {kind.__name__} or a tuple ({', '.join(kind._fields)}), got {got}")
+    return tuple(value)
+
+
 def hough_vote(
     heatmaps: Any,
     short_offsets: Any,
@@ -83,11 +99,13 @@ def hough_vote(
     Returns:
         (K, H', W') with H' = floor((h - 1) * stride / g) + 1, W' likewise; (K, 0, 0) for an empty grid.
     """
+    check_type(options, "options", DecodeOptions)
     heatmaps, short_offsets = as_field(heatmaps, "heatmaps"), as_field(short_offsets, "short_offsets")
     check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
     k, h, w = heatmaps.shape
     check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
     stride = as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", stride, options.hough_stride)
     if _is_reference(backend):
         return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
     return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
@@ -97,17 +115,16 @@ def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend
     """Local maxima of Hough scores (K, H', W'), as `hough_vote` gives them; best first, ties by keypoint, y, x.
 
     Args:
-        hough: (K, H', W'); what is not finite is no peak.
+        hough: (K, H', W') numbers of any width; what is not finite counts as 0.
         options: hough_stride and peak_threshold are used.
         backend: where to compute.
     """
-    if _is_reference(backend):
-        hough = to_numpy(hough, "hough")
-        check_shape(hough, "hough", (None, None, None), "(K, H', W')")
-        return Peaks(*reference.find_peaks(hough, options=options))
-    hough = as_field(hough, "hough")
+    check_type(options, "options", DecodeOptions)
+    hough = as_numbers(hough, "hough")
     check_shape(hough, "hough", (None, None, None), "(K, H', W')")
-    return Peaks(*_core.find_peaks(hough, options.native))
+    if _is_reference(backend):
+        return Peaks(*reference.find_peaks(hough, options=options))
+    return Peaks(*_core.find_peaks(narrowed(hough), options.native))
 
 
 def group_poses(
@@ -124,7 +141,8 @@ def group_poses(
     """Poses grown greedily from peaks along the edges of the skeleton (PersonLab, section 3.1.2).
 
     Args:
-        peaks: keypoints (N,), positions (N, 2), scores (N,), in any order.
+        peaks: keypoints (N,), positions (N, 2), scores (N,), in any order, numbers of any width; none where the grid
+            has no cells.
         heatmaps: (K, h, w) logits.
         short_offsets: (K, 2, h, w) input pixels.
         mid_offsets: (2E, 2, h, w) input pixels.
@@ -133,12 +151,15 @@ def group_poses(
         options: nms_radius and refine_steps are used.
         backend: where to compute.
     """
+    check_type(options, "options", DecodeOptions)
     heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
         heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton
     )
-    if heatmaps.ndim != 3 or heatmaps.size == 0:
-        raise ValueError(f"heatmaps: expected shape (K, h, w) with cells, got {heatmaps.shape}")
-    keypoints, positions, scores = (to_numpy(value, name) for value, name in zip(peaks, Peaks._fields, strict=True))
+    if heatmaps.ndim != 3:
+        raise ValueError(f"heatmaps: expected shape (K, h, w), got {heatmaps.shape}")
+    keypoints, positions, scores = _parts(peaks, "peaks", Peaks)
+    keypoints = to_numpy(keypoints, "peaks.keypoints")
+    positions, scores = as_numbers(positions, "peaks.positions"), as_numbers(scores, "peaks.scores")
     check_shape(keypoints, "peaks.keypoints", (None,), "(N,)")
     check_shape(positions, "peaks.positions", (len(keypoints), 2), "(N, 2)")
     check_shape(scores, "peaks.scores", (len(keypoints),), "(N,)")
@@ -146,7 +167,10 @@ def group_poses(
         raise TypeError(f"peaks.keypoints: expected integers, got {keypoints.dtype}")
     if keypoints.size and not 0 <= keypoints.min() <= keypoints.max() < skeleton.n_keypoints:
         raise ValueError(f"peaks.keypoints: expected 0..{skeleton.n_keypoints - 1}, got {keypoints.max()}")
-    if not (np.isfinite(positions).all() and np.isfinite(scores).all()):
+    if len(keypoints) and heatmaps.size == 0:
+        raise ValueError(f"peaks: expected none on a grid of shape {heatmaps.shape}, got {len(keypoints)}")
+    native = narrowed(positions), narrowed(scores)
+    if not all(np.isfinite(array).all() for array in native):
         raise ValueError("peaks: expected finite positions and scores, got NaN or infinity")
     if _is_reference(backend):
         return Groups(
@@ -155,10 +179,9 @@ def group_poses(
                 stride=stride, skeleton=skeleton, options=options,
             )
         )  # fmt: skip
-    native = (np.ascontiguousarray(keypoints, np.int32), np.ascontiguousarray(positions, np.float32))
     return Groups(
         *_core.group_poses(
-            *native, np.ascontiguousarray(scores, np.float32), heatmaps, short_offsets, mid_offsets, stride,
+            np.ascontiguousarray(keypoints, np.int32), *native, heatmaps, short_offsets, mid_offsets, stride,
             skeleton.native, options.native,
         )
     )  # fmt: skip
@@ -175,26 +198,28 @@ def score_poses(
     """Keypoint scores, then instance scores by soft non-maximum suppression (PersonLab, section 3.1.3).
 
     Args:
-        groups: keypoints (P, K, 2) in input pixels and probabilities (P, K).
-        hough: (K, H', W') scores from `hough_vote` with the same options.
+        groups: keypoints (P, K, 2) in input pixels and probabilities (P, K), numbers of any width.
+        hough: (K, H', W') scores from `hough_vote` with the same options, on either backend.
         skeleton: its sigmas are used.
         options: hough_stride, disk_radius, nms_radius, scoring, min_score and max_poses are used.
         backend: where to compute.
     """
-    keypoints, probabilities = (to_numpy(value, name) for value, name in zip(groups, Groups._fields, strict=True))
-    hough = to_numpy(hough, "hough")
+    check_type(skeleton, "skeleton", Skeleton)
+    check_type(options, "options", DecodeOptions)
+    keypoints, probabilities = _parts(groups, "groups", Groups)
+    keypoints = as_numbers(keypoints, "groups.keypoints")
+    probabilities = as_numbers(probabilities, "groups.probabilities")
+    hough = as_numbers(hough, "hough")
     k = skeleton.n_keypoints
     check_shape(keypoints, "groups.keypoints", (None, k, 2), "(P, K, 2)")
     check_shape(probabilities, "groups.probabilities", (len(keypoints), k), "(P, K)")
     check_shape(hough, "hough", (k, None, None), "(K, H', W')")
-    if not (np.isfinite(keypoints).all() and np.isfinite(probabilities).all()):
+    native = narrowed(keypoints), narrowed(probabilities)
+    if not all(np.isfinite(array).all() for array in native):
         raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")
     if _is_reference(backend):
         return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
-    keypoints, probabilities, hough = (
-        np.ascontiguousarray(array, np.float32) for array in (keypoints, probabilities, hough)
-    )
-    return Ranked(*_core.score_poses(keypoints, probabilities, hough, skeleton.native, options.native))
+    return Ranked(*_core.score_poses(*native, narrowed(hough), skeleton.native, options.native))
 
 
 def associate_pixels(
@@ -209,6 +234,7 @@ def associate_pixels(
     backend: Backend = "cpu",
 ) -> NDArray[np.bool_]:
     """Masks (P, H, W): the pixels of each pose; what `personlab.decode_masks` does, on a backend of your choice."""
+    check_type(options, "options", MaskOptions)
     segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
         poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
     )
@@ -257,6 +283,7 @@ def refine_offsets(
     if len(numbers) != len(offsets):
         raise ValueError(f"channels: expected {len(offsets)} entries, one per offset channel, got {len(numbers)}")
     stride, steps = as_integer(stride, "stride", 1, 4096), as_integer(steps, "steps", 0, 1000)
+    check_extent(offsets, "offsets", stride)
     threads = as_integer(threads, "threads", 1, 1024)
     if _is_reference(backend):
         return reference.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
@@ -279,7 +306,7 @@ def encode_targets(
         return _targets.encode_targets(
             keypoints, masks, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius, crowd=crowd
         )
-    people, people_masks, crowd, size, stride = _targets.check_annotations(
+    people, people_masks, crowd, size, stride, disk_radius = _targets.check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
     arrays = reference_targets.encode_targets(

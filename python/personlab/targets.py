@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab import _core
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape, to_numpy
+from personlab._arrays import (
+    FloatArray,
+    as_integer,
+    as_number,
+    as_numbers,
+    as_size,
+    check_shape,
+    check_type,
+    narrowed,
+    to_numpy,
+)
 from personlab.fields import Fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -60,25 +70,22 @@ def _as_mask(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> NDA
 
 
 def check_annotations(
-    keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: float
-) -> tuple[FloatArray, NDArray[np.uint8] | None, NDArray[np.uint8] | None, tuple[int, int], int]:
+    keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: Any
+) -> tuple[FloatArray, NDArray[np.uint8] | None, NDArray[np.uint8] | None, tuple[int, int], int, float]:
     """The annotations of one picture, checked against each other.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint not finite.
     """
+    check_type(skeleton, "skeleton", Skeleton)
     height, width = size = as_size(size, "size")
     stride = as_integer(stride, "stride", 1, 4096)
     if height < 1 or width < 1 or (height - 1) % stride or (width - 1) % stride:
         raise ValueError(f"size: expected a multiple of the stride {stride} plus 1 each way, got {size}")
-    if not (np.isfinite(disk_radius) and disk_radius > 0):
-        raise ValueError(f"disk_radius: expected a positive finite number, got {disk_radius!r}")
-    array = to_numpy(keypoints, "keypoints")
-    if array.dtype.kind not in "fiu":
-        raise TypeError(f"keypoints: expected numbers, got {array.dtype}")
-    check_shape(array, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
-    people = as_field(array.astype(np.float32), "keypoints")
+    disk_radius = as_number(disk_radius, "disk_radius", 0, 4096, above=True)
+    people = narrowed(as_numbers(keypoints, "keypoints"))
+    check_shape(people, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
     labelled = people[people[..., 2] > 0]
     if not np.isfinite(labelled).all() or np.isnan(people[..., 2]).any():
         raise ValueError("keypoints: expected finite coordinates where v > 0, got NaN or infinity")
@@ -87,7 +94,7 @@ def check_annotations(
         masks = _as_mask(masks, "masks", (count, height, width), "(P, H, W)")
     if crowd is not None:
         crowd = _as_mask(crowd, "crowd", (height, width), "(H, W)")
-    return people, masks, crowd, size, stride
+    return people, masks, crowd, size, stride, disk_radius
 
 
 def encode_targets(
@@ -117,7 +124,7 @@ def encode_targets(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape or range.
     """
-    people, people_masks, crowd, size, stride = check_annotations(
+    people, people_masks, crowd, size, stride, disk_radius = check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
     arrays = _core.encode_targets(people, people_masks, crowd, size, stride, skeleton.native, disk_radius)

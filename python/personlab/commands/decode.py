@@ -64,11 +64,14 @@ def run(config: Any) -> None:
     """Decode a file of fields, print a table of the people and the times, and write what was asked for.
 
     Raises:
-        UsageError: an option out of range, or a file to write that is also one to read.
+        UsageError: an option out of range or without effect, or a file to write that is also one to read.
         ValueError: the files do not hold what they should.
     """
     options: DecodeOptions = with_given(DecodeOptions.posenet() if config.posenet else DecodeOptions(), config.decode)
     mask_options: MaskOptions = with_given(MaskOptions(), config.mask)
+    useless = [name for name, value in vars(config.mask).items() if value is not None and not config.masks]
+    if useless:
+        raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
     mask_json = Path(config.json).with_suffix(".masks.json") if config.json and config.masks else None
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},

@@ -1,0 +1,39 @@
+"""The command line in a process of its own: exit codes, what is imported, pipes that break."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+import personlab
+
+pytest.importorskip("jsonargparse")
+
+
+def process(*argv, **more):
+    return subprocess.run(
+        [sys.executable, *argv], capture_output=True, text=True, timeout=60, check=False, **more
+    )  # fmt: skip
+
+
+def test_the_module_runs_and_returns_the_exit_code():
+    assert process("-m", "personlab", "--version").stdout == f"personlab {personlab.__version__}\n"
+    assert process("-m", "personlab", "nope").returncode == 2
+
+
+def test_importing_the_library_imports_none_of_the_extras():
+    names = ("cv2", "jsonargparse", "pycocotools", "torch", "tqdm", "personlab.cli", "personlab.visualize")
+    code = f"import sys, personlab; print([name for name in {names} if name in sys.modules])"
+    assert process("-c", code).stdout == "[]\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes end differently elsewhere")
+def test_a_reader_that_leaves_early_is_no_traceback():
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "personlab", "info"], stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
