@@ -15,6 +15,8 @@ namespace personlab {
 namespace {
 
 constexpr int kTile = HoughPlane::kTile;
+constexpr int kTileShift = 4;
+static_assert(1 << kTileShift == kTile);
 constexpr double kPi = 3.14159265358979323846;
 
 // Lattice points along one axis, by the pair of cells that they lie between.
@@ -92,13 +94,14 @@ class Voter {
       for (int done = 0; done < n; done += Ballots::kMost) {
         const int some = std::min(n - done, Ballots::kMost);
         if (ballots.count + some > Ballots::kMost) cast(plane, scratch);
-        float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
-        if (nothing == 0.0F) {
-          for (int f = 0; f < 3; ++f) mix(corner[f], tx + done, ty, some, out[f]);
+        if (nothing != 0.0F) {
+          sample_careful(corner, tx + done, ty, some, ballots);
+        } else if (some == 4) {
+          sample_row<4>(corner, tx + done, ty, some, ballots);
+        } else if (some == 8) {
+          sample_row<8>(corner, tx + done, ty, some, ballots);
         } else {
-          for (int f = 0; f < 3; ++f)
-            for (int i = 0; i < some; ++i)
-              out[f][i] = lerp2(corner[f][0], corner[f][1], corner[f][2], corner[f][3], tx[done + i], ty);
+          sample_row<0>(corner, tx + done, ty, some, ballots);
         }
         for (int i = 0; i < some; ++i) {
           ballots.column[ballots.count + i] = first + done + i;
@@ -109,44 +112,57 @@ class Voter {
     }
   }
 
-  // One row of lattice points between four finite values.
-  static void mix(const float* corner, const float* __restrict tx, float ty, int n, float* __restrict out) {
+  // One row of n lattice points between four finite cells; kCount is n where that is known early, as it is on common grids.
+  template <int kCount>
+  static void sample_row(const float corner[3][4], const float* tx, float ty, int n, Ballots& ballots) {
     const float sy = 1.0F - ty;
-    const float left = sy * corner[0] + ty * corner[2], right = sy * corner[1] + ty * corner[3];
-    for (int i = 0; i < n; ++i) out[i] = (1.0F - tx[i]) * left + tx[i] * right;
+    float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
+    const int count = kCount > 0 ? kCount : n;
+    for (int f = 0; f < 3; ++f) {
+      const float left = sy * corner[f][0] + ty * corner[f][2], right = sy * corner[f][1] + ty * corner[f][3];
+      float* __restrict to = out[f];
+      for (int i = 0; i < count; ++i) to[i] = (1.0F - tx[i]) * left + tx[i] * right;
+    }
+  }
+
+  // The same where a value is not finite.
+  static void sample_careful(const float corner[3][4], const float* tx, float ty, int n, Ballots& ballots) {
+    float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
+    for (int f = 0; f < 3; ++f)
+      for (int i = 0; i < n; ++i)
+        out[f][i] = lerp2(corner[f][0], corner[f][1], corner[f][2], corner[f][3], tx[i], ty);
   }
 
   // Adds the collected votes to the sums.
   void cast(const HoughPlane& plane, HoughScratch& scratch) const {
     Ballots& ballots = scratch.ballots;
-    kernels().work_out(ballots, inverse_g_, lowest_, plane.columns, plane.rows);
-    const int pitch = plane.tile_columns * kTile;
+    const std::int32_t tiles = plane.tile_rows * plane.tile_columns;
+    const std::int32_t pitch = plane.tile_columns * kTile;
+    kernels().work_out(ballots, inverse_g_, lowest_,
+                       {plane.columns, plane.rows, pitch, kTileShift, plane.tile_columns,
+                        tiles * HoughPlane::kTilePoints, tiles});
+    std::int64_t* const sums = scratch.votes.data();
+    std::uint8_t* const marked = scratch.marked.data();
     for (int i = 0; i < ballots.count; ++i) {
-      const std::int32_t column = ballots.column[i], row = ballots.row[i];
-      if (column < 0) continue;
-      std::int64_t* at = scratch.votes.data() + static_cast<std::ptrdiff_t>(row) * pitch + column;
-      at[0] += ballots.vote[0][i];
-      at[1] += ballots.vote[1][i];
-      at[pitch] += ballots.vote[2][i];
-      at[pitch + 1] += ballots.vote[3][i];
-      const int tile = row / kTile * plane.tile_columns + column / kTile;
-      mark(tile, scratch);
-      const int across = (column + 1) % kTile == 0 ? 1 : 0, down = (row + 1) % kTile == 0 ? plane.tile_columns : 0;
-      if ((across | down) != 0) {
-        mark(tile + across, scratch);
-        mark(tile + down, scratch);
-        mark(tile + down + across, scratch);
-      }
+      std::int64_t* const upper = sums + ballots.at[i];
+      std::int64_t* const lower = upper + pitch;
+      upper[0] += ballots.vote[0][i];
+      upper[1] += ballots.vote[1][i];
+      lower[0] += ballots.vote[2][i];
+      lower[1] += ballots.vote[3][i];
+      const std::int32_t tile = ballots.tile[i];
+      marked[tile] = 1;
+      if (ballots.edge[i] != 0) mark_around(tile, ballots.at[i], pitch, plane, marked);
     }
     ballots.count = 0;
   }
 
-  static void mark(int tile, HoughScratch& scratch) {
-    std::uint8_t& marked = scratch.marked[static_cast<std::size_t>(tile)];
-    if (marked == 0) {
-      marked = 1;
-      scratch.tiles.push_back(tile);
-    }
+  // Marks the tiles of the three sums beside, below and across from the first, which lies in `tile`.
+  static void mark_around(std::int32_t tile, std::int32_t at, std::int32_t pitch, const HoughPlane& plane,
+                          std::uint8_t* marked) {
+    const int across = (at % pitch + 1) % kTile == 0 ? 1 : 0;
+    const int down = (at / pitch + 1) % kTile == 0 ? plane.tile_columns : 0;
+    marked[tile + across] = marked[tile + down] = marked[tile + across + down] = 1;
   }
 
   const Field& heatmaps_;
@@ -160,8 +176,9 @@ class Voter {
 // Moves the touched tiles from sums to scores, and leaves the scratch all zero.
 void collect(double scale, HoughPlane& plane, HoughScratch& scratch) {
   const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(plane.tile_columns) * kTile;
-  std::sort(scratch.tiles.begin(), scratch.tiles.end());
-  for (const std::int32_t tile : scratch.tiles) {
+  const std::int32_t tiles = plane.tile_rows * plane.tile_columns;
+  for (std::int32_t tile = 0; tile < tiles; ++tile) {
+    if (scratch.marked[static_cast<std::size_t>(tile)] == 0) continue;
     const int i0 = tile / plane.tile_columns * kTile, j0 = tile % plane.tile_columns * kTile;
     float* out = plane.add(tile);
     for (int i = 0; i < kTile; ++i) {
@@ -175,7 +192,10 @@ void collect(double scale, HoughPlane& plane, HoughScratch& scratch) {
     }
     scratch.marked[static_cast<std::size_t>(tile)] = 0;
   }
-  scratch.tiles.clear();
+  // What was sent nowhere.
+  std::int64_t* const nowhere = scratch.votes.data() + static_cast<std::ptrdiff_t>(tiles) * HoughPlane::kTilePoints;
+  nowhere[0] = nowhere[1] = nowhere[pitch] = nowhere[pitch + 1] = 0;
+  scratch.marked[static_cast<std::size_t>(tiles)] = 0;
 }
 
 }  // namespace
@@ -219,9 +239,11 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
     HoughPlane& plane = hough[static_cast<std::size_t>(k)];
     HoughScratch& own = scratch[static_cast<std::size_t>(worker)];
     plane.reset(y.points, x.points);
+    // One tile and two rows more than the lattice has, for votes that do not count.
     const std::size_t tiles = static_cast<std::size_t>(plane.tile_rows) * plane.tile_columns;
-    if (own.marked.size() < tiles) own.marked.resize(tiles, 0);
-    if (own.votes.size() < tiles * HoughPlane::kTilePoints) own.votes.resize(tiles * HoughPlane::kTilePoints, 0);
+    const std::size_t sums = tiles * HoughPlane::kTilePoints + 2 * static_cast<std::size_t>(plane.tile_columns) * kTile;
+    if (own.marked.size() < tiles + 1) own.marked.resize(tiles + 1, 0);
+    if (own.votes.size() < sums) own.votes.resize(sums, 0);
     try {
       voter.vote(k, plane, own);
       collect(scale, plane, own);

@@ -22,8 +22,10 @@ float bounded(float v) {
   return v < kFar ? v : kFar;
 }
 
-void work_out(Ballots& ballots, float inverse_g, float lowest, std::int32_t columns, std::int32_t rows) {
+void work_out(Ballots& ballots, float inverse_g, float lowest, const VotingLattice& lattice) {
   const int count = ballots.count;
+  const VotingLattice to = lattice;
+  const std::int32_t last = (1 << to.tile_shift) - 1;
   for (int i = 0; i < count; ++i) {
     // Relative to the voter: as precise at the far corner of a large picture as at the near one. What is not finite or
     // absurdly far ends up outside.
@@ -37,16 +39,19 @@ void work_out(Ballots& ballots, float inverse_g, float lowest, std::int32_t colu
     ballots.vote[1][i] = static_cast<std::int32_t>(upper * fx);
     ballots.vote[2][i] = static_cast<std::int32_t>(lower * (1.0F - fx));
     ballots.vote[3][i] = static_cast<std::int32_t>(lower * fx);
-    const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;
+    const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;  // with the margin
     std::int32_t out = logit >= lowest ? 0 : -1;
-    out |= column | row | (columns - column) | (rows - row);  // negative where anything is
-    ballots.column[i] = out < 0 ? -1 : column;
-    ballots.row[i] = row;
+    out |= column | row | (to.columns - column) | (to.rows - row);  // negative where anything is
+    ballots.at[i] = out < 0 ? to.nowhere : row * to.pitch + column;
+    ballots.tile[i] = out < 0 ? to.nowhere_tile : (row >> to.tile_shift) * to.tile_columns + (column >> to.tile_shift);
+    const std::int32_t inner = ((column & last) - last) & ((row & last) - last);  // negative where neither is the last
+    ballots.edge[i] = (out | inner) < 0 ? 0 : 1;
   }
 }
 
 // A register of points (x, y), two in each quarter of four floats, and what `follow` does with it. A "row" is the 4 floats
 // dx, dy of a cell and dx, dy of the next one; rows(p) are those of the first (0) or second (1) point of every quarter.
+// store_index writes the place of each point's cell among the pairs to every other integer.
 #if defined(__AVX512F__)
 
 struct Lanes {
@@ -61,7 +66,10 @@ struct Lanes {
   static Floats most(Floats a, Floats b) { return _mm512_max_ps(a, b); }
   static Ints truncate(Floats v) { return _mm512_cvttps_epi32(v); }
   static Floats to_float(Ints v) { return _mm512_cvtepi32_ps(v); }
-  static void store(Ints v, std::int32_t* to) { _mm512_storeu_si512(to, v); }
+  static void store_index(Ints cell, std::int32_t pitch, std::int32_t* to) {
+    const __m512i parts = _mm512_mullo_epi32(cell, _mm512_setr4_epi32(2, pitch, 2, pitch));
+    _mm512_storeu_si512(to, _mm512_add_epi32(parts, _mm512_srli_epi64(parts, 32)));
+  }
   static Floats rows(const float* a, const float* b, const float* c, const float* d) {
     __m512 v = _mm512_castps128_ps512(_mm_loadu_ps(a));
     v = _mm512_insertf32x4(v, _mm_loadu_ps(b), 1);
@@ -91,7 +99,10 @@ struct Lanes {
   static Floats most(Floats a, Floats b) { return _mm256_max_ps(a, b); }
   static Ints truncate(Floats v) { return _mm256_cvttps_epi32(v); }
   static Floats to_float(Ints v) { return _mm256_cvtepi32_ps(v); }
-  static void store(Ints v, std::int32_t* to) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v); }
+  static void store_index(Ints cell, std::int32_t pitch, std::int32_t* to) {
+    const __m256i parts = _mm256_mullo_epi32(cell, _mm256_setr_epi32(2, pitch, 2, pitch, 2, pitch, 2, pitch));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_add_epi32(parts, _mm256_srli_epi64(parts, 32)));
+  }
   static Floats rows(const float* const* from, std::ptrdiff_t further) {
     return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + further)),
                                 _mm_loadu_ps(from[2] + further), 1);
@@ -116,7 +127,10 @@ struct Lanes {
   static Floats most(Floats a, Floats b) { return at_least(a, b); }
   static Ints truncate(Floats v) { return personlab::truncate(v); }
   static Floats to_float(Ints v) { return personlab::to_float(v); }
-  static void store(Ints v, std::int32_t* to) { std::memcpy(to, &v, sizeof v); }
+  static void store_index(Ints cell, std::int32_t pitch, std::int32_t* to) {
+    to[0] = cell[1] * pitch + 2 * cell[0];
+    to[2] = cell[3] * pitch + 2 * cell[2];
+  }
   static Floats rows(const float* const* from, std::ptrdiff_t further) { return load4(from[0] + further); }
   template <int kOrder>
   static Floats shuffle(Floats a, Floats b) {
@@ -140,9 +154,9 @@ void follow(const Pairs& pairs, int n, float* points) {
     const auto cell = Lanes::truncate(Lanes::least(c, last_cell));
     const auto t = c - Lanes::to_float(cell), s = one - t;
     std::int32_t index[2 * Lanes::kPoints];
-    Lanes::store(cell, index);
+    Lanes::store_index(cell, static_cast<std::int32_t>(pitch), index);
     const float* row[Lanes::kPoints];
-    for (int p = 0; p < Lanes::kPoints; ++p) row[p] = pairs.data + index[2 * p + 1] * pitch + 2 * index[2 * p];
+    for (int p = 0; p < Lanes::kPoints; ++p) row[p] = pairs.data + index[2 * p];
     // First points of the quarters, then second ones: the cells above and below made one, then left and right weighed.
     const auto first = (Lanes::shuffle<order(1, 1, 1, 1)>(s, s) * Lanes::rows(row, 0) +
                         Lanes::shuffle<order(1, 1, 1, 1)>(t, t) * Lanes::rows(row, pitch)) *

@@ -13,8 +13,19 @@ struct Ballots {
 
   int count = 0;
   float logit[kMost], dx[kMost], dy[kMost];  // read at the point
-  std::int32_t column[kMost], row[kMost];    // of the point; then of the lattice point voted for, -1 for none
-  std::int32_t vote[4][kMost];               // fixed point, for the four lattice points around the target
+  std::int32_t column[kMost], row[kMost];    // of the point
+  std::int32_t at[kMost];                    // first of the four sums to add to: it, the next, and those a pitch further
+  std::int32_t vote[4][kMost];               // what to add to them, fixed point
+  std::int32_t tile[kMost];                  // tile of the first sum
+  std::int32_t edge[kMost];                  // not 0 where the four sums lie in more than one tile
+};
+
+// Where votes may fall: a lattice with a margin of one point around it, in tiles of 2^tile_shift points a side.
+struct VotingLattice {
+  std::int32_t columns, rows;  // without the margin
+  std::int32_t pitch;          // points from row to row
+  std::int32_t tile_shift, tile_columns;
+  std::int32_t nowhere, nowhere_tile;  // place and tile of sums that nobody reads, for votes that do not count
 };
 
 // Offset planes as pairs of dx and dy on a grid of at least 2 x 2 cells, all finite.
@@ -30,9 +41,9 @@ constexpr int kPointGroup = 8;
 struct Kernels {
   const char* name;
 
-  // From what was read at lattice points to where their votes fall, with the margin, and what they add there. `inverse_g` is
-  // in lattice points per input pixel, `lowest` the logit of the vote threshold, columns and rows those of the lattice.
-  void (*work_out)(Ballots& ballots, float inverse_g, float lowest, std::int32_t columns, std::int32_t rows);
+  // From what was read at lattice points to where their votes fall and what they add there. `inverse_g` is in lattice
+  // points per input pixel, `lowest` the logit of the vote threshold.
+  void (*work_out)(Ballots& ballots, float inverse_g, float lowest, const VotingLattice& lattice);
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);

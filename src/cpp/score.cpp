@@ -26,62 +26,64 @@ struct Span {
 };
 
 // exp(-d^2 / (2 lambda^2 kappa^2)) for the lattice points of a span: the OKS is the product of two of these.
-void fill_oks(const Span& span, int g, double centre, double inverse, float* out) {
-  for (int i = span.first; i <= span.last; ++i) {
-    const double d = static_cast<double>(i) * g - centre;
-    out[i - span.first] = exp_same(static_cast<float>(-d * d * inverse));
+void fill_oks(const Span& span, int g, double centre, float inverse, float* __restrict out) {
+  const auto start = static_cast<float>(static_cast<double>(span.first) * g - centre);
+  const int n = span.last - span.first + 1;
+  for (int i = 0; i < n; ++i) {
+    const float d = start + static_cast<float>(i * g);
+    out[i] = exp_same(-d * d * inverse);
   }
 }
 
 class DiscScorer {
  public:
   DiscScorer(int g, double radius)
-      : g_(g), radius_(radius), span_(static_cast<std::size_t>(2.0 * radius / g) + 3 + 2 * kTile) {
-    row_oks_.resize(span_);
-    column_oks_.resize(span_);
-    first_.resize(span_);
-    last_.resize(span_);
-  }
+      : g_(g), radius_(radius), row_oks_(kTile), column_oks_(static_cast<std::size_t>(2.0 * radius / g) + 3 + 2 * kTile) {}
 
   // `inverse` is 1 / (2 lambda^2 kappa^2).
-  DiscSums operator()(const HoughPlane& plane, double x, double y, double inverse) {
+  DiscSums operator()(const HoughPlane& plane, double x, double y, float inverse) {
     DiscSums sums;
     const Span rows(y, radius_, g_, plane.rows), columns(x, radius_, g_, plane.columns);
     if (rows.first > rows.last || columns.first > columns.last) return sums;
-    fill_oks(rows, g_, y, inverse, row_oks_.data());
     // Column values start at a tile's edge, so that whole tiles can be multiplied at once.
-    const int tile_left = (columns.first + 1) / kTile, tile_right = (columns.last + 1) / kTile;
-    const int origin = tile_left * kTile - 1;
-    std::fill(column_oks_.begin(), column_oks_.end(), 0.0F);
-    fill_oks(columns, g_, x, inverse, column_oks_.data() + (columns.first - origin));
-    for (int row = rows.first; row <= rows.last; ++row) {
-      const double dy = static_cast<double>(row) * g_ - y;
-      const Span chord(x, std::sqrt(std::max(0.0, radius_ * radius_ - dy * dy)), g_, plane.columns);
-      first_[static_cast<std::size_t>(row - rows.first)] = chord.first - origin;
-      last_[static_cast<std::size_t>(row - rows.first)] = chord.last - origin;
-    }
+    const int left = (columns.first + 1) / kTile, right = (columns.last + 1) / kTile;
+    const int origin = left * kTile - 1;
+    bool ready = false;  // column_oks_ is filled once a touched tile asks for it
     for (int tile_row = (rows.first + 1) / kTile; tile_row <= (rows.last + 1) / kTile; ++tile_row) {
-      const int top = std::max(rows.first, tile_row * kTile - 1);
-      const int bottom = std::min(rows.last, tile_row * kTile + kTile - 2);
-      for (int tile_column = tile_left; tile_column <= tile_right; ++tile_column) {
-        const std::int32_t slot =
-            plane.slot[static_cast<std::size_t>(tile_row) * plane.tile_columns + static_cast<std::size_t>(tile_column)];
-        if (slot < 0) continue;
-        add_tile(plane.scores.data() + static_cast<std::size_t>(slot) * HoughPlane::kTilePoints, tile_row, top, bottom,
-                 rows.first, (tile_column - tile_left) * kTile, sums);
+      const std::int32_t* slots = plane.slot.data() + static_cast<std::ptrdiff_t>(tile_row) * plane.tile_columns;
+      if (std::all_of(slots + left, slots + right + 1, [](std::int32_t slot) { return slot < 0; })) continue;
+      if (!ready) {
+        std::fill(column_oks_.begin(), column_oks_.begin() + (right - left + 1) * kTile, 0.0F);
+        fill_oks(columns, g_, x, inverse, column_oks_.data() + (columns.first - origin));
+        ready = true;
+      }
+      Span some = rows;
+      some.first = std::max(rows.first, tile_row * kTile - 1);
+      some.last = std::min(rows.last, tile_row * kTile + kTile - 2);
+      fill_oks(some, g_, y, inverse, row_oks_.data());
+      for (int row = some.first; row <= some.last; ++row) {
+        const double dy = static_cast<double>(row) * g_ - y;
+        const Span chord(x, std::sqrt(std::max(0.0, radius_ * radius_ - dy * dy)), g_, plane.columns);
+        first_[row - some.first] = chord.first - origin;
+        last_[row - some.first] = chord.last - origin;
+      }
+      for (int tile_column = left; tile_column <= right; ++tile_column) {
+        if (slots[tile_column] < 0) continue;
+        const float* tile = plane.scores.data() + static_cast<std::ptrdiff_t>(slots[tile_column]) * HoughPlane::kTilePoints;
+        add_rows(tile + (some.first + 1 - tile_row * kTile) * kTile, some.last - some.first + 1,
+                 (tile_column - left) * kTile, sums);
       }
     }
     return sums;
   }
 
  private:
-  void add_tile(const float* scores, int tile_row, int top, int bottom, int first_row, int offset, DiscSums& sums) const {
+  // Adds n rows of one tile, whose columns start `offset` from the left tile's edge.
+  void add_rows(const float* h, int n, int offset, DiscSums& sums) const {
     float weight[kTile] = {}, oks[kTile] = {};
     const float* column_oks = column_oks_.data() + offset;
-    for (int row = top; row <= bottom; ++row) {
-      const auto r = static_cast<std::size_t>(row - first_row);
-      const float* h = scores + (row + 1 - tile_row * kTile) * kTile;
-      const float factor = row_oks_[r];
+    for (int r = 0; r < n; ++r, h += kTile) {
+      const float factor = row_oks_[static_cast<std::size_t>(r)];
       const int first = first_[r] - offset, last = last_[r] - offset;
       if (first <= 0 && last >= kTile - 1) {
         for (int j = 0; j < kTile; ++j) {
@@ -96,16 +98,15 @@ class DiscScorer {
       }
     }
     for (int j = 0; j < kTile; ++j) {
-      sums.weight += weight[j];
-      sums.oks += oks[j];
+      sums.weight += static_cast<double>(weight[j]);
+      sums.oks += static_cast<double>(oks[j]);
     }
   }
 
   int g_;
   double radius_;
-  std::size_t span_;
-  std::vector<float> row_oks_, column_oks_;
-  std::vector<int> first_, last_;  // chord of the disc on each row, from the left tile's edge
+  std::vector<float> row_oks_, column_oks_;  // of the rows of one tile; of the columns of all tiles across the disc
+  int first_[kTile], last_[kTile];           // chord of the disc on each of those rows, from the left tile's edge
 };
 
 }  // namespace
@@ -139,7 +140,8 @@ void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, c
       const double kappa = 2.0 * static_cast<double>(skeleton.sigmas[static_cast<std::size_t>(k)]);
       const double* at = poses.pose(j) + static_cast<std::ptrdiff_t>(2) * k;
       const DiscSums sums =
-          score(hough[static_cast<std::size_t>(k)], at[0], at[1], 1.0 / (2.0 * size * size * kappa * kappa));
+          score(hough[static_cast<std::size_t>(k)], at[0], at[1],
+                static_cast<float>(1.0 / (2.0 * size * size * kappa * kappa)));
       if (sums.weight > 0.0)
         scores[static_cast<std::size_t>(j) * count + k] = static_cast<float>(p * (sums.oks / sums.weight));
     }

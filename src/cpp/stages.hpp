@@ -15,8 +15,7 @@ namespace personlab {
 // Buffers that one thread of Hough voting works in.
 struct HoughScratch {
   std::vector<std::int64_t> votes;   // (tile_rows * kTile, tile_columns * kTile) fixed point; all zero between calls
-  std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns); all zero between calls
-  std::vector<std::int32_t> tiles;   // the marked ones
+  std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns) where a vote fell; all zero between calls
   Ballots ballots;
 };
 
