@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
+from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("times")
-    with open(parser.parse_args().times, encoding="utf-8") as file:
-        content = json.load(file)
+    content = json.loads(Path(parser.parse_args().times).read_text(encoding="utf-8"))
     groups = defaultdict(dict)
     for benchmark in content["benchmarks"]:
         backend = (benchmark["params"] or {}).get("backend") or "cpu"
