@@ -79,8 +79,8 @@ def test_an_integer_out_of_range_is_named(name, value):
     [
         ({"hough_stride": 0}, "hough_stride: .*, got 0"),
         ({"threads": 0}, "threads: .*, got 0"),
-        ({"disk_radius": 0}, "disk_radius: expected a finite number > 0 .*, got 0"),
-        ({"peak_threshold": 0}, "peak_threshold: expected a finite number > 0, got 0"),
+        ({"disk_radius": 0}, "disk_radius: expected a finite number >= 0.001 .*, got 0"),
+        ({"peak_threshold": 0}, "peak_threshold: expected a finite number >= 1e-09, got 0"),
         ({"vote_threshold": 1.5}, "vote_threshold: .* <= 1, got 1.5"),
         ({"min_score": 1.01}, "min_score: .* <= 1, got 1.01"),
         ({"nms_radius": 10**400}, "nms_radius: expected a finite number >= 0, got 1000"),

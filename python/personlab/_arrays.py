@@ -15,8 +15,8 @@ from personlab._dlpack import bfloat16_bits
 
 FloatArray = NDArray[np.float32]
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
-_LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
-_LARGEST_LATTICE = 2**30  # points of one keypoint type, which the core counts in 32 bits
+LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
+_LARGEST_GRID = 2**30  # cells, or lattice points, of one keypoint type: the core counts them in 32 bits
 
 
 def check_type(value: Any, name: str, cls: type) -> None:
@@ -164,8 +164,8 @@ def as_size(value: Any, name: str, axes: str = "(H, W)", lowest: int = 0) -> tup
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected {axes}, got {value!r}") from None
     return (
-        as_integer(first, f"{name}[0]", lowest, _LARGEST_INPUT),
-        as_integer(second, f"{name}[1]", lowest, _LARGEST_INPUT),
+        as_integer(first, f"{name}[0]", lowest, LARGEST_INPUT),
+        as_integer(second, f"{name}[1]", lowest, LARGEST_INPUT),
     )
 
 
@@ -177,13 +177,15 @@ def check_extent(array: NDArray[Any], name: str, stride: int, hough_stride: int 
     """
     h, w = array.shape[-2:]
     bottom, right = (h - 1) * stride, (w - 1) * stride
-    if bottom >= _LARGEST_INPUT or right >= _LARGEST_INPUT:
+    if bottom >= LARGEST_INPUT or right >= LARGEST_INPUT:
         raise ValueError(
-            f"{name}: expected a grid over at most {_LARGEST_INPUT} input pixels each way, "
+            f"{name}: expected a grid over at most {LARGEST_INPUT} input pixels each way, "
             f"got {h} x {w} cells of stride {stride}"
         )
-    if hough_stride is not None and (bottom // hough_stride + 1) * (right // hough_stride + 1) > _LARGEST_LATTICE:
+    if h * w >= _LARGEST_GRID or len(array) >= _LARGEST_GRID:
+        raise ValueError(f"{name}: expected fewer than {_LARGEST_GRID} cells, and pictures, got shape {array.shape}")
+    if hough_stride is not None and (bottom // hough_stride + 1) * (right // hough_stride + 1) > _LARGEST_GRID:
         raise ValueError(
-            f"hough_stride: expected at most {_LARGEST_LATTICE} lattice points on {bottom + 1} x {right + 1} "
+            f"hough_stride: expected at most {_LARGEST_GRID} lattice points on {bottom + 1} x {right + 1} "
             f"input pixels, got {hough_stride}"
         )

@@ -127,7 +127,8 @@ def decode_masks(
     """Give each pose the pixels of its person (PersonLab, section 3.2).
 
     Args:
-        poses: P poses in pixels of the network input, as `decode_poses` gave them; a sequence of N for a batch.
+        poses: P poses in pixels of the network input, as `decode_poses` gave them; a sequence of N for a batch. A pose
+            that is not finite, or with a negative probability, owns no pixel.
         segmentation: ([N,] 1, h, w) logits of "is a person"; element types and containers as in `decode_poses`.
         long_offsets: ([N,] K, 2, h, w) (dx, dy) from a person's pixel to keypoint k, in pixels of the network input.
         short_offsets: ([N,] K, 2, h, w), for the last refinement steps; None leaves these out.

@@ -16,8 +16,8 @@ Scoring = Literal["expected_oks", "heatmap"]
 Decoder = Literal["personlab", "posenet"]
 
 
-def _number(options: object, name: str, lowest: float, highest: float, *, above: bool = False) -> None:
-    object.__setattr__(options, name, as_number(getattr(options, name), name, lowest, highest, above=above))
+def _number(options: object, name: str, lowest: float, highest: float) -> None:
+    object.__setattr__(options, name, as_number(getattr(options, name), name, lowest, highest))
 
 
 def _integer(options: object, name: str, lowest: int, highest: int) -> None:
@@ -62,9 +62,9 @@ class DecodeOptions(_Picklable):
 
     def __post_init__(self) -> None:
         _integer(self, "hough_stride", 1, 1024)
-        _number(self, "disk_radius", 0, 4096, above=True)
+        _number(self, "disk_radius", 1e-3, 4096)
         _number(self, "vote_threshold", 0, 1)
-        _number(self, "peak_threshold", 0, math.inf, above=True)
+        _number(self, "peak_threshold", 1e-9, math.inf)
         _number(self, "nms_radius", 0, math.inf)
         _integer(self, "refine_steps", 0, 1000)
         _choice(self, "scoring", get_args(Scoring))

@@ -7,10 +7,12 @@ pixels. The functions take checked arrays and return float64; section numbers ar
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from personlab._arrays import LARGEST_INPUT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Field = NDArray[Any]  # float32 as it came, or float64
+Path = tuple[tuple[Any, Any], ...]  # (x, y) after the mid-range offset, then after each refinement
+
+
+class Growth(NamedTuple):
+    """How a pose came to be."""
+
+    seed: tuple[int, Any, Any]  # keypoint type, x, y
+    score: float  # by which the queue of seeds is ordered
+    followed: list[tuple[int, Path]]  # directed edges in the order in which they reached a keypoint, and how
 
 
 def sigmoid(logit: Field) -> Array:
@@ -138,37 +149,51 @@ def grow_pose(
     stride: int,
     skeleton: Skeleton,
     refine_steps: int,
+    followed: list[tuple[int, Path]] | None = None,
 ) -> tuple[Array, Array]:
     """Follow the directed edges best-first from a seed (k, x, y): keypoints (K, 2) and their probabilities (K,).
 
-    x and y are NumPy scalars; coordinates are computed in their precision.
+    x and y are NumPy scalars; coordinates are computed in their precision. In float64 targets wait by their
+    probability, as in the paper; in float32 by their logit, as in the published PoseNet decoder.
     A keypoint that no edge reaches from the seed stays at the seed's position with probability 0.
+    `followed`, where given, gets what `Growth` says.
     """
     h, w = heatmaps.shape[1:]
     k, x, y = seed
     keypoints = np.tile(np.array([x, y]), (skeleton.n_keypoints, 1))
     probabilities = np.zeros(skeleton.n_keypoints)
     reached = np.zeros(skeleton.n_keypoints, bool)
-    queue = [(-float(sample_probability(heatmaps[k], x, y, stride)), k, y, x)]
+    path: Path = ()
+    by_logit = np.asarray(x).dtype == np.float32
+
+    def key(k: int, x: Any, y: Any) -> float:
+        if by_logit:
+            return -float(np.nan_to_num(sample(heatmaps[k], x, y, stride), nan=-np.inf, posinf=np.inf, neginf=-np.inf))
+        return -float(sample_probability(heatmaps[k], x, y, stride))
+
+    queue = [(key(k, x, y), k, y, x, -1, path)]
     while queue:
-        key, k, y, x = heapq.heappop(queue)
+        waited, k, y, x, e, path = heapq.heappop(queue)
         if reached[k]:
             continue
         reached[k] = True
+        if followed is not None and e >= 0:
+            followed.append((e, path))
         keypoints[k] = x, y
-        probabilities[k] = -key
+        probabilities[k] = sigmoid(np.asarray(-waited)) if by_logit else -waited
         for e, (source, target) in enumerate(skeleton.directed_edges):
             if source != k or reached[target]:
                 continue
             dx, dy = sample_offset(mid_offsets[e], x, y, stride)
             tx = np.clip(x + dx, 0, (w - 1) * stride)
             ty = np.clip(y + dy, 0, (h - 1) * stride)
+            path = ((tx, ty),)
             for _ in range(refine_steps):
                 dx, dy = sample_offset(short_offsets[target], tx, ty, stride)
                 tx = np.clip(tx + dx, 0, (w - 1) * stride)
                 ty = np.clip(ty + dy, 0, (h - 1) * stride)
-            key = -float(sample_probability(heatmaps[target], tx, ty, stride))
-            heapq.heappush(queue, (key, target, ty, tx))
+                path += ((tx, ty),)
+            heapq.heappush(queue, (key(target, tx, ty), target, ty, tx, e, path))
     return keypoints, probabilities
 
 
@@ -181,8 +206,12 @@ def group_poses(
     stride: int,
     skeleton: Skeleton,
     options: DecodeOptions,
+    growths: list[Growth] | None = None,
 ) -> tuple[Array, Array]:
-    """Poses in the order of their seeds: keypoints (P, K, 2) in input pixels, probabilities p_k(y_jk) (P, K)."""
+    """Poses in the order of their seeds: keypoints (P, K, 2) in input pixels, probabilities p_k(y_jk) (P, K).
+
+    `growths`, where given, gets one `Growth` for each pose.
+    """
     poses: list[Array] = []
     probabilities: list[Array] = []
     peak_keypoints, positions, scores = peaks
@@ -190,12 +219,15 @@ def group_poses(
         k, (x, y) = int(peak_keypoints[i]), positions[i].astype(np.float64)
         if any(np.hypot(*(pose[k] - (x, y)).astype(np.float64)) <= options.nms_radius for pose in poses):
             continue
+        followed: list[tuple[int, Path]] = []
         pose, probability = grow_pose(
             (k, x, y), heatmaps, short_offsets, mid_offsets,
-            stride=stride, skeleton=skeleton, refine_steps=options.refine_steps,
+            stride=stride, skeleton=skeleton, refine_steps=options.refine_steps, followed=followed,
         )  # fmt: skip
         poses.append(pose)
         probabilities.append(probability)
+        if growths is not None:
+            growths.append(Growth((k, x, y), float(scores[i]), followed))
     count = skeleton.n_keypoints
     return np.array(poses, np.float64).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
 
@@ -222,8 +254,8 @@ def expected_oks(
     scores = np.zeros(np.shape(probabilities))
     for j, k in np.ndindex(*scores.shape):
         x, y = keypoints[j, k].astype(np.float64)
-        i0, i1 = max(int(np.ceil((y - radius) / g)), 0), min(int(np.floor((y + radius) / g)) + 1, rows)
-        j0, j1 = max(int(np.ceil((x - radius) / g)), 0), min(int(np.floor((x + radius) / g)) + 1, columns)
+        i0, i1 = (int(np.clip(i, 0, rows)) for i in (np.ceil((y - radius) / g), np.floor((y + radius) / g) + 1))
+        j0, j1 = (int(np.clip(j, 0, columns)) for j in (np.ceil((x - radius) / g), np.floor((x + radius) / g) + 1))
         window = np.nan_to_num(hough[k, i0:i1, j0:j1].astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
         distance2 = (np.arange(i0, i1)[:, None] * g - y) ** 2 + (np.arange(j0, j1) * g - x) ** 2
         weight = np.where(distance2 <= radius**2, window, 0.0)
@@ -307,6 +339,38 @@ def posenet_seeds(
     return [seed[:4] for seed in seeds]
 
 
+def group_posenet(
+    heatmaps: Field,
+    short_offsets: Field,
+    mid_offsets: Field,
+    *,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+    growths: list[Growth] | None = None,
+) -> tuple[Array, Array]:
+    """Poses that the published PoseNet decoder accepts, in the order of their seeds: as `group_poses` returns them."""
+    poses: list[Array] = []
+    probabilities: list[Array] = []
+    for logit, k, x, y in posenet_seeds(heatmaps, short_offsets, stride=stride, threshold=options.min_score):
+        if len(poses) == options.max_poses:
+            break
+        if any(np.hypot(*(pose[k] - (x, y)).astype(np.float64)) <= options.nms_radius for pose in poses):
+            continue
+        followed: list[tuple[int, Path]] = []
+        pose, probability = grow_pose(
+            (k, x, y), heatmaps, short_offsets, mid_offsets,
+            stride=stride, skeleton=skeleton, refine_steps=options.refine_steps, followed=followed,
+        )  # fmt: skip
+        if probability.mean() >= options.min_score:
+            poses.append(pose)
+            probabilities.append(probability)
+            if growths is not None:
+                growths.append(Growth((k, x, y), logit, followed))
+    count = skeleton.n_keypoints
+    return np.array(poses).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
+
+
 def decode_posenet(
     heatmaps: Field,
     short_offsets: Field,
@@ -317,26 +381,20 @@ def decode_posenet(
     options: DecodeOptions,
 ) -> tuple[Array, Array, Array, Array]:
     """Poses as the published PoseNet decoder finds them; returns what `decode_poses` does."""
-    threshold = options.min_score
-    poses: list[Array] = []
-    probabilities: list[Array] = []
-    for _, k, x, y in posenet_seeds(heatmaps, short_offsets, stride=stride, threshold=threshold):
-        if len(poses) == options.max_poses:
-            break
-        if any(np.hypot(*(pose[k] - (x, y)).astype(np.float64)) <= options.nms_radius for pose in poses):
-            continue
-        pose, probability = grow_pose(
-            (k, x, y), heatmaps, short_offsets, mid_offsets,
-            stride=stride, skeleton=skeleton, refine_steps=options.refine_steps,
-        )  # fmt: skip
-        if probability.mean() >= threshold:
-            poses.append(pose)
-            probabilities.append(probability)
-    count = skeleton.n_keypoints
-    keypoints, p = np.array(poses).reshape(-1, count, 2), np.array(probabilities).reshape(-1, count)
-    order, scores = soft_nms(keypoints, p, nms_radius=options.nms_radius) if poses else (np.zeros(0, int), np.zeros(0))
-    best = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= threshold]
-    return keypoints[order[best]], p[order[best]], p[order[best]], scores[best]
+    keypoints, p = group_posenet(
+        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, options=options
+    )  # fmt: skip
+    best, scores = rank_posenet(keypoints, p, options=options)
+    return keypoints[best], p[best], p[best], scores
+
+
+def rank_posenet(keypoints: Field, p: Field, *, options: DecodeOptions) -> tuple[NDArray[np.intp], Array]:
+    """Which of the accepted poses (P, K, 2) with probabilities (P, K) are kept, best first, and their scores."""
+    if len(keypoints) == 0:
+        return np.zeros(0, np.intp), np.zeros(0)
+    order, scores = soft_nms(keypoints, p, nms_radius=options.nms_radius)
+    best = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= options.min_score]
+    return order[best], scores[best]
 
 
 # --- Masks (section 3.2) ----------------------------------------------------------------------------------------------
@@ -376,10 +434,13 @@ def associate_pixels(
             dx, dy = sample_offset(offsets, gx, gy, stride)
             gx, gy = gx + dx, gy + dy
         for j in range(len(keypoints)):
-            distance[j] += weights[j, k] * np.hypot(gx - keypoints[j, k, 0], gy - keypoints[j, k, 1])
+            with np.errstate(invalid="ignore"):
+                distance[j] += weights[j, k] * np.hypot(gx - keypoints[j, k, 0], gy - keypoints[j, k, 1])
     with np.errstate(divide="ignore", invalid="ignore"):
         distance /= (pose_size(keypoints) * weights.sum(axis=1, dtype=np.float64))[:, None]
-    belongs = distance <= options.distance_threshold  # NaN, a pose without weight, owns nothing
+    sound = np.array([(np.abs(pose) <= LARGEST_INPUT).all() for pose in keypoints])  # lies somewhere
+    sound &= np.array([(weight >= 0).all() and bool(np.isfinite(weight).all()) for weight in weights])
+    belongs = (distance <= options.distance_threshold) & sound[:, None]  # NaN, a pose without weight, owns nothing
     if options.exclusive:
         nearest = np.where(belongs, distance, np.inf).argmin(axis=0)
         belongs &= nearest == np.arange(len(keypoints))[:, None]

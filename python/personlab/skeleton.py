@@ -24,7 +24,7 @@ class Skeleton:
         names: one name per keypoint type.
         edges: pairs of keypoint indices (parent, child). Directed edge ``e < E`` runs parent -> child, directed edge
             ``E + e`` is the same edge child -> parent; mid-range offset fields are numbered so.
-        sigmas: one OKS sigma per keypoint type (COCO keypoint evaluation), > 0.
+        sigmas: one OKS sigma per keypoint type (COCO keypoint evaluation), from 1e-6 to 1e6.
         flip: for each keypoint, the index of its mirror image; itself where there is none. An involution.
 
     Raises:
@@ -48,8 +48,8 @@ class Skeleton:
         for label, values in (("sigmas", self.sigmas), ("flip", self.flip)):
             if len(values) != count:
                 raise ValueError(f"{label}: expected {count} entries, one per name, got {len(values)}")
-        if not all(np.isfinite(sigma) and sigma > 0 for sigma in self.sigmas):
-            raise ValueError(f"sigmas: expected positive finite numbers, got {self.sigmas}")
+        if not all(np.isfinite(sigma) and 1e-6 <= sigma <= 1e6 for sigma in self.sigmas):
+            raise ValueError(f"sigmas: expected numbers from 1e-6 to 1e6, got {self.sigmas}")
         for a, b in self.edges:
             if not (0 <= a < count and 0 <= b < count and a != b):
                 raise ValueError(f"edges: expected pairs of two different indices in 0..{count - 1}, got {(a, b)}")

@@ -122,6 +122,7 @@ def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend
     check_type(options, "options", DecodeOptions)
     hough = as_numbers(hough, "hough")
     check_shape(hough, "hough", (None, None, None), "(K, H', W')")
+    check_extent(hough, "hough", 1)
     if _is_reference(backend):
         return Peaks(*reference.find_peaks(hough, options=options))
     return Peaks(*_core.find_peaks(narrowed(hough), options.native))
@@ -214,6 +215,7 @@ def score_poses(
     check_shape(keypoints, "groups.keypoints", (None, k, 2), "(P, K, 2)")
     check_shape(probabilities, "groups.probabilities", (len(keypoints), k), "(P, K)")
     check_shape(hough, "hough", (k, None, None), "(K, H', W')")
+    check_extent(hough, "hough", 1)
     native = narrowed(keypoints), narrowed(probabilities)
     if not all(np.isfinite(array).all() for array in native):
         raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")

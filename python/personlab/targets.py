@@ -83,7 +83,7 @@ def check_annotations(
     stride = as_integer(stride, "stride", 1, 4096)
     if height < 1 or width < 1 or (height - 1) % stride or (width - 1) % stride:
         raise ValueError(f"size: expected a multiple of the stride {stride} plus 1 each way, got {size}")
-    disk_radius = as_number(disk_radius, "disk_radius", 0, 4096, above=True)
+    disk_radius = as_number(disk_radius, "disk_radius", 1e-3, 4096)
     people = narrowed(as_numbers(keypoints, "keypoints"))
     check_shape(people, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
     labelled = people[people[..., 2] > 0]

@@ -1,4 +1,4 @@
-// Module _core: NumPy arrays in, views to the core, NumPy arrays out. No logic; the Python side has checked everything.
+// Module _core: NumPy arrays in, views to the core, NumPy arrays out; the Python side has checked everything.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -38,7 +38,7 @@ int extent(const py::array& array, py::ssize_t axis_from_end) {
   return static_cast<int>(array.shape(array.ndim() - axis_from_end));
 }
 
-// One picture of fields (..., h, w); n counts planes before that picture.
+// The planes of one picture of an array (..., h, w).
 Field view(const Floats& array, int planes, int stride, std::ptrdiff_t picture = 0) {
   Field field{array.data(), planes, extent(array, 2), extent(array, 1), stride};
   field.data += picture * planes * static_cast<std::ptrdiff_t>(field.cells());
@@ -150,15 +150,16 @@ std::vector<HoughPlane> planes_of(const Floats& dense) {
 
 Floats hough_vote_dense(const Floats& heatmaps, const Floats& short_offsets, int stride, const DecodeOptions& options) {
   const int k = static_cast<int>(heatmaps.shape(0));
-  std::vector<HoughPlane> hough;
-  {
-    const py::gil_scoped_release release;
-    std::vector<HoughScratch> own;
-    hough_vote(view(heatmaps, k, stride), view(short_offsets, 2 * k, stride), options, hough, own);
-  }
-  const int rows = hough.empty() ? 0 : hough[0].rows, columns = hough.empty() ? 0 : hough[0].columns;
+  const Field field = view(heatmaps, k, stride);
+  const bool empty = field.cells() == 0;
+  const int rows = empty ? 0 : field.last_y() / options.hough_stride + 1;
+  const int columns = empty ? 0 : field.last_x() / options.hough_stride + 1;
   Floats dense({k, rows, columns});
   float* out = dense.mutable_data();
+  const py::gil_scoped_release release;
+  std::vector<HoughPlane> hough;
+  std::vector<HoughScratch> own;
+  hough_vote(field, view(short_offsets, 2 * k, stride), options, hough, own);
   for (const HoughPlane& plane : hough)
     for (int row = 0; row < rows; ++row)
       for (int column = 0; column < columns; ++column) *out++ = plane.at(row, column);

@@ -1,5 +1,7 @@
 // Greedy grouping: poses grow from the best peaks along mid-range offsets, refined at each step by short offsets.
 #include <algorithm>
+#include <limits>
+#include <type_traits>
 
 #include "sampling.hpp"
 #include "stages.hpp"
@@ -27,6 +29,16 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
   const auto last_x = static_cast<Real>(heatmaps.last_x()), last_y = static_cast<Real>(heatmaps.last_y());
   const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
   const auto site = [&](Real px, Real py) { return site_at(px, py, h, w, stride); };
+  // A NaN logit waits longest and has no probability.
+  const auto key = [&](int k, Real px, Real py) {
+    if (!std::is_same<Real, float>::value) return read_probability(heatmaps.plane(k), site(px, py));
+    const auto logit = static_cast<float>(read(heatmaps.plane(k), site(px, py)));
+    return logit == logit ? logit : -std::numeric_limits<float>::infinity();
+  };
+  const auto probability = [](float score) {
+    if (!std::is_same<Real, float>::value) return score;
+    return score == -std::numeric_limits<float>::infinity() ? 0.0F : sigmoid(score);
+  };
   const auto waits = [](const Reached& a, const Reached& b) { return precedes(b, a); };
 
   poses.keypoints.resize(poses.keypoints.size() + 2 * count);
@@ -42,7 +54,7 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
   std::vector<Reached>& queue = scratch.queue;
   scratch.done.assign(count, 0);
   queue.clear();
-  queue.push_back({read_probability(heatmaps.plane(keypoint), site(x, y)), keypoint, static_cast<double>(x), static_cast<double>(y)});
+  queue.push_back({key(keypoint, x, y), keypoint, static_cast<double>(x), static_cast<double>(y)});
   while (!queue.empty()) {
     std::pop_heap(queue.begin(), queue.end(), waits);
     const Reached source = queue.back();
@@ -52,7 +64,7 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
     scratch.done[k] = 1;
     keypoints[2 * k] = source.x;
     keypoints[2 * k + 1] = source.y;
-    probabilities[k] = source.score;
+    probabilities[k] = probability(source.score);
     for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
       const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(e)];
       if (scratch.done[static_cast<std::size_t>(edge.target)] != 0) continue;
@@ -65,8 +77,7 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
       };
       step(mid_offsets, edge.channel);
       for (int i = 0; i < refine_steps; ++i) step(short_offsets, edge.target);
-      queue.push_back({read_probability(heatmaps.plane(edge.target), site(tx, ty)), edge.target,
-                       static_cast<double>(tx), static_cast<double>(ty)});
+      queue.push_back({key(edge.target, tx, ty), edge.target, static_cast<double>(tx), static_cast<double>(ty)});
       std::push_heap(queue.begin(), queue.end(), waits);
     }
   }

@@ -202,6 +202,7 @@ void collect(double scale, HoughPlane& plane, HoughScratch& scratch) {
 
 void HoughPlane::reset(int lattice_rows, int lattice_columns) {
   if (lattice_rows != rows || lattice_columns != columns || slot.empty()) {
+    slot.clear();  // so that the next call starts afresh should there be no memory for this one
     rows = lattice_rows;
     columns = lattice_columns;
     tile_rows = (rows + 2 + kTile - 1) / kTile;
@@ -215,8 +216,8 @@ void HoughPlane::reset(int lattice_rows, int lattice_columns) {
 }
 
 float* HoughPlane::add(int tile) {
-  slot[static_cast<std::size_t>(tile)] = static_cast<std::int32_t>(touched.size());
   touched.push_back(tile);
+  slot[static_cast<std::size_t>(tile)] = static_cast<std::int32_t>(touched.size()) - 1;
   scores.resize(touched.size() * kTilePoints);
   return scores.data() + (touched.size() - 1) * kTilePoints;
 }

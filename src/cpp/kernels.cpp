@@ -5,6 +5,8 @@
 #define PERSONLAB_HD static inline
 #include "kernels.hpp"
 
+#include <cstddef>
+
 #include "float4.hpp"
 #include "sampling.hpp"
 
@@ -139,6 +141,8 @@ struct Lanes {
 };
 
 #endif
+
+static_assert(kPointGroup % Lanes::kPoints == 0);
 
 // Which floats of a quarter to take: two of the first register, then two of the second.
 constexpr int order(int a, int b, int c, int d) { return a | b << 2 | c << 4 | d << 6; }

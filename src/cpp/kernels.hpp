@@ -5,7 +5,7 @@
 
 namespace personlab {
 
-constexpr float kVoteUnit = 1073741824.0F;  // 2^30: fixed-point value of a whole vote; 2^33 of them fit one 64-bit sum
+constexpr float kVoteUnit = 1073741824.0F;  // 2^30: fixed-point value of a whole vote; 2^33 - 1 of them fit a 64-bit sum
 
 // Lattice points on their way to casting a vote, side by side for vector instructions.
 struct Ballots {

@@ -15,7 +15,8 @@
 namespace personlab {
 namespace {
 
-constexpr float kMargin = 1e-3F;  // relative: bounds decide only where rounding could not
+constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
+constexpr float kMargin = 1e-3F;  // relative: bounds decide only where no rounding could differ
 
 // Two offset planes as pairs, so that one cell is one read; a grid one cell wide or high is doubled, so that every site has
 // four cells.
@@ -114,11 +115,17 @@ class Associator {
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
     for (int j = 0; j < n_poses; ++j) {
       double total = 0.0;
-      for (int k = 0; k < n_keypoints; ++k) total += static_cast<double>(weight(j, k));
+      bool sound = true;
+      for (int k = 0; k < n_keypoints; ++k) {
+        total += static_cast<double>(weight(j, k));
+        sound = sound && weight(j, k) >= 0.0F && std::abs(pose(j)[2 * k]) <= kFarthest &&
+                std::abs(pose(j)[2 * k + 1]) <= kFarthest;
+      }
       const double unit = pose_size(pose(j), n_keypoints) * total;
       unit_.push_back(static_cast<float>(unit));
-      // A pose without weight owns nothing.
-      reach_.push_back(total > 0.0 ? static_cast<float>(unit * static_cast<double>(options.distance_threshold)) : -1.0F);
+      // A pose that lies nowhere, or has no weight, owns nothing.
+      sound = sound && total > 0.0 && is_finite(total);
+      reach_.push_back(sound ? static_cast<float>(unit * static_cast<double>(options.distance_threshold)) : -1.0F);
     }
   }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <exception>
 #include <mutex>
 #include <thread>
@@ -35,8 +36,8 @@ void parallel_for(int pieces, int threads, const Work& work) {
   pool.reserve(static_cast<std::size_t>(workers) - 1);
   try {
     for (int worker = 1; worker < workers; ++worker) pool.emplace_back(run, worker);
-  } catch (const std::system_error&) {
-    // No more threads to be had: those that started and this one do all the work.
+  } catch (...) {
+    // No more threads or no memory for them: those that started and this one do all the work.
   }
   run(0);
   for (std::thread& thread : pool) thread.join();

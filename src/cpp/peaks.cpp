@@ -28,7 +28,7 @@ void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& optio
       const int row0 = tile / plane.tile_columns * kTile - 1, column0 = tile % plane.tile_columns * kTile - 1;
       const float* scores = plane.scores.data() + s * HoughPlane::kTilePoints;
       for (int p = 0; p < HoughPlane::kTilePoints; ++p) {
-        if (!(scores[p] >= options.peak_threshold)) continue;
+        if (!(scores[p] > 0.0F && scores[p] >= options.peak_threshold)) continue;  // the margin is 0
         const int row = row0 + p / kTile, column = column0 + p % kTile;
         if (is_peak(plane, row, column, scores[p]))
           peaks.push_back({scores[p], k, static_cast<float>(column) * g, static_cast<float>(row) * g});

@@ -21,8 +21,8 @@ struct DiscSums {
 struct Span {
   int first, last;
   Span(double centre, double reach, int g, int points)
-      : first(std::max(0, static_cast<int>(std::ceil((centre - reach) / g)))),
-        last(std::min(points - 1, static_cast<int>(std::floor((centre + reach) / g)))) {}
+      : first(static_cast<int>(clamp(std::ceil((centre - reach) / g), 0.0, static_cast<double>(points)))),
+        last(static_cast<int>(clamp(std::floor((centre + reach) / g), -1.0, static_cast<double>(points - 1)))) {}
 };
 
 // exp(-d^2 / (2 lambda^2 kappa^2)) for the lattice points of a span: the OKS is the product of two of these.

@@ -1,6 +1,7 @@
 // The contract of the decoding core: one declaration per stage, in the order in which data flows through them.
 //
-// Stages are functions of views; the caller owns every buffer, scratch included. Arguments have been checked before.
+// Stages are functions of views; the caller owns what outlives a call, large scratch included. Arguments have been checked
+// before.
 // Section numbers are those of the paper, arXiv 1803.08225.
 #pragma once
 
@@ -14,8 +15,10 @@ namespace personlab {
 
 // Buffers that one thread of Hough voting works in.
 struct HoughScratch {
-  std::vector<std::int64_t> votes;   // (tile_rows * kTile, tile_columns * kTile) fixed point; all zero between calls
-  std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns) where a vote fell; all zero between calls
+  // All zero between calls, and at least as large as any call needed; behind the lattice lies a place for votes that do not
+  // count.
+  std::vector<std::int64_t> votes;   // (tile_rows * kTile, tile_columns * kTile) fixed point, and two rows more
+  std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns) where a vote fell, and one more
   Ballots ballots;
 };
 
@@ -31,7 +34,7 @@ void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& optio
 
 // A target keypoint waiting to join the pose that is growing.
 struct Reached {
-  float score;  // probability at the target
+  float score;  // the key it waits by: probability, or logit
   int keypoint;
   double x, y;  // input pixels
 };
@@ -42,8 +45,8 @@ struct GrowScratch {
   std::vector<std::uint8_t> done;  // (K)
 };
 
-// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`. Coordinates are computed
-// in Real: double, or float where the published PoseNet decoder is to be met to the last digit.
+// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`. In double, targets wait by
+// their probability, as the paper has it; in float, by their logit, as the published PoseNet decoder has it and computes.
 template <typename Real>
 void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field& short_offsets,
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,

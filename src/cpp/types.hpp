@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace personlab {
@@ -76,7 +77,7 @@ bool precedes(const Candidate& a, const Candidate& b) {
   return a.x < b.x;
 }
 
-// Poses while they are being made, all in double so that rounding happens once, at the end.
+// Poses while they are being made: coordinates in double, so that they are rounded once, at the end.
 struct PoseList {
   int n_keypoints = 0;
   int count = 0;
@@ -114,7 +115,7 @@ struct HoughPlane {
 
   // Empties the plane for a lattice of this size.
   void reset(int lattice_rows, int lattice_columns);
-  // Gives a tile a slot and returns its uninitialised scores.
+  // Gives a tile a slot and returns its scores, for the caller to fill.
   float* add(int tile);
   // Score at a lattice point; row and column from -1 to rows and columns.
   float at(int row, int column) const {
