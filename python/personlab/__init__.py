@@ -1,5 +1,9 @@
 """PersonLab: find every person in a picture bottom-up, from one pass of a network (ECCV 2018, arXiv 1803.08225)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 try:
     import personlab._core  # noqa: F401  # here, so that its absence is explained below
 except ModuleNotFoundError as error:
@@ -19,12 +23,18 @@ from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.targets import Targets, encode_targets
 
+if TYPE_CHECKING:
+    from personlab.predict import Prediction, Predictor
+    from personlab.weights import load_model
+
 __all__ = [
     "COCO_PERSON",
     "DecodeOptions",
     "Fields",
     "MaskOptions",
     "Poses",
+    "Prediction",
+    "Predictor",
     "Skeleton",
     "Targets",
     "__version__",
@@ -32,5 +42,20 @@ __all__ = [
     "decode_masks",
     "decode_poses",
     "encode_targets",
+    "load_model",
     "stages",
 ]
+
+_LAZY = {  # names whose modules import torch: imported when they are asked for
+    "Prediction": "personlab.predict",
+    "Predictor": "personlab.predict",
+    "load_model": "personlab.weights",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LAZY[name]), name)

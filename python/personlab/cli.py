@@ -18,8 +18,16 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
-COMMANDS = ("demo", "decode", "info")  # modules of personlab.commands, in the order of the help
-_EXTRAS = ("cv2", "jsonargparse", "pycocotools")  # modules that `pip install personlab` alone leaves out
+COMMANDS = (
+    "demo",
+    "predict",
+    "decode",
+    "evaluate",
+    "convert",
+    "info",
+)  # modules of personlab.commands, in the order of the help
+# modules that `pip install personlab` alone leaves out
+_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,9 +98,10 @@ def _plain(message: str) -> str:
     """The parser's complaint in the words of the help."""
     for pattern, plain in (
         (r"\s+", " "),
-        (r'Parser key "([\w.]+)":', r"argument --\1:"),
-        (r"--image_id\b", "--image-id"),
+        (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
+        (r"--[a-z]+(?:_[a-z]+)+\b", lambda found: found[0].replace("_", "-")),
         (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
+        (r"Not of type \w*Float: (\S+) does not conform to restriction v(\S+)", r"expected a number \2, got \1"),
         (r"Not of type \w+: (\S+) does not conform to restriction v(\S+)", r"expected an integer \2, got \1"),
         (r"required: \w+\.(\w+)", lambda found: f"required: {found[1].upper()}"),
         (r'expected "command" to be one of \{(.*)\}, but it was not provided.', r"expected a command: \1"),

@@ -42,6 +42,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
     parser.add_argument("--output", type=str, metavar="PNG", help="write a drawing of poses and masks to this file")
     parser.add_argument(
+        "--fields", type=str, dest="gallery", metavar="DIR",
+        help="write a picture of each field and each step of decoding into DIR, and all of them on contact_sheet.png",
+    )  # fmt: skip
+    parser.add_argument(
         "--json", type=str, metavar="FILE",
         help="write COCO keypoint results to this file and, with --masks, COCO segmentation results (RLE) to another "
         "beside it that ends in .masks.json",
@@ -95,6 +99,9 @@ def run(config: Any) -> None:
     if config.output:
         with timed(times, "draw"):
             _draw(config.output, fields, image, poses, masks)
+    if config.gallery:
+        with timed(times, "draw fields"):
+            _draw_fields(config.gallery, fields, image, poses, masks, options)
     if config.json:
         with timed(times, "json"):
             _write_results(config, poses, masks, mask_json)
@@ -141,6 +148,20 @@ def _draw(path: str, fields: Fields, image: NDArray[np.uint8] | None, poses: Pos
     drawn = visualize.overlay(visualize.canvas(fields) if image is None else image, poses, masks)
     visualize.write_image(path, drawn)
     log(f"wrote {path}")
+
+
+def _draw_fields(
+    folder: str,
+    fields: Fields,
+    image: NDArray[np.uint8] | None,
+    poses: Poses,
+    masks: Any,
+    options: DecodeOptions,
+) -> None:
+    from personlab import visualize
+
+    gallery = visualize.fields_gallery(fields, image, poses, masks, options=options)
+    log(f"wrote {len(visualize.write_gallery(folder, gallery))} pictures into {folder}")
 
 
 def _write_results(config: Any, poses: Poses, masks: Any, mask_path: Path | None) -> None:

@@ -46,6 +46,7 @@ class Demo:
     """One demonstration and its numbers."""
 
     scene: Scene
+    fields: Fields
     poses: Poses  # pixels of the picture
     masks: NDArray[np.bool_]  # (P, H, W)
     found: int  # people of the scene that a pose belongs to
@@ -58,6 +59,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     from jsonargparse.typing import NonNegativeInt, PositiveInt
 
     parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="the picture to write")
+    parser.add_argument(
+        "--fields", type=str, metavar="DIR", help="write a picture of each field and each step of decoding into DIR"
+    )
     parser.add_argument("--people", type=NonNegativeInt, default=5, metavar="N", help="people in the scene")
     parser.add_argument("--seed", type=NonNegativeInt, default=5, metavar="N", help="another seed, another scene")
     parser.add_argument(
@@ -80,6 +84,9 @@ def run(config: Any) -> None:
         "\ndecode_poses and decode_masks are whole calls; the stages above pass dense arrays to each other.\n"
     )
     log(f"wrote {config.output}")
+    if config.fields:
+        gallery = visualize.fields_gallery(demo.fields, demo.scene.image, demo.poses, demo.masks)
+        log(f"wrote {len(visualize.write_gallery(config.fields, gallery))} pictures into {config.fields}")
 
 
 def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
@@ -100,7 +107,7 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
     fields = add_noise(targets.to_fields(logit=5.0), seed=seed)
     milliseconds, poses, masks = _time_stages(fields, options, mask_options)
     found, error = match_people(poses, scene)
-    return Demo(scene, poses, masks, found, error, milliseconds)
+    return Demo(scene, fields, poses, masks, found, error, milliseconds)
 
 
 def match_people(poses: Poses, scene: Scene) -> tuple[int, float]:

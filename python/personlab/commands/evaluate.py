@@ -1,0 +1,197 @@
+"""`personlab evaluate`: COCO's average precision of a network, setting beside setting, or of the encoding alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personlab._files import write_whole
+from personlab.commands import network
+from personlab.commands.common import UsageError, log, write_table
+from personlab.options import DecodeOptions
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+    from pycocotools.coco import COCO
+
+    from personlab.predict import Predictor
+    from personlab.predict.dataset import Results
+
+SUMMARY = "score a network on annotated pictures (COCO's average precision)"
+USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
+DESCRIPTION = (
+    "Print COCO's average precision of keypoints and, where the network has them, of person masks, and the time of "
+    "each stage. Every pose counts, whatever its score, unless --decode.min_score says otherwise."
+)
+_SEVERAL = (0.75, 1.0, 1.5)  # scales that --compare takes where none are given
+_CEILING_STRIDES = (8, 16)
+_EVERY_POSE = DecodeOptions(min_score=0.0)  # average precision counts low scores, too
+_POSENET = DecodeOptions.posenet(0.05)  # that decoder looks for seeds down to its score threshold: at 0, everywhere
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    parser.add_argument(
+        "--annotations", type=str, required=True, metavar="FILE", help="COCO's person_keypoints JSON, or one alike"
+    )
+    parser.add_argument("--images", type=str, metavar="DIR", help="the folder with the pictures it names")
+    parser.add_argument(
+        "--ceiling", action="store_true",
+        help="score no network but the annotations themselves, encoded and decoded: the most a network could reach, "
+        "at strides 8 and 16 unless --stride names one",
+    )  # fmt: skip
+    parser.add_argument(
+        "--compare", action="store_true",
+        help="score a single scale, too, beside the setting asked for: scales 0.75 1 1.5 + flip if none is",
+    )  # fmt: skip
+    parser.add_argument(
+        "--json", type=str, metavar="FILE",
+        help="write the results for COCO's server: keypoints to this file, masks to another beside it that ends in "
+        ".masks.json; those of the last setting",
+    )  # fmt: skip
+    network.add_network(parser, required=False)
+    network.add_decoding(parser, _EVERY_POSE)
+
+
+def run(config: Any) -> None:
+    """Score each setting and print them side by side.
+
+    Raises:
+        UsageError: neither --weights nor --ceiling, or both, or no --images for a network.
+        ValueError: pictures that could not be read; all else is scored.
+    """
+    if bool(config.weights) == bool(config.ceiling):
+        raise UsageError("expected either --weights or --ceiling")
+    if config.weights and not config.images:
+        raise UsageError("--images: expected the folder with the pictures, got none")
+    if config.ceiling and (config.compare or config.scales or config.flip):
+        raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
+    _check_json(config)
+    annotations = _load(config.annotations)
+    if config.ceiling:
+        _run_ceiling(config, annotations)
+        return
+    if not Path(config.images).is_dir():
+        raise FileNotFoundError(f"{config.images}: no such folder")
+    options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
+    results: dict[str, Results] = {}
+    scored: dict[str, dict[str, str]] = {}
+    weights = config.weights
+    for scales, flip in _settings(config):
+        name = network.described(scales, flip)
+        predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
+        weights = predictor.network  # read once
+        start = time.perf_counter()
+        results[name] = _predict(config, predictor, annotations, name)
+        wall = time.perf_counter() - start
+        scored[name] = _figures(annotations, results[name], predictor, wall)
+    _write_side_by_side(scored)
+    last = results[next(reversed(results))]
+    _write_results(config, last.keypoints, last.masks)
+    if last.problems:
+        raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} pictures could not be done; see above")
+
+
+def _check_json(config: Any) -> None:
+    if config.json and Path(config.json).resolve() == Path(config.annotations).resolve():
+        raise UsageError(f"--json: {config.json} is the file of --annotations, too")
+    if config.json and not Path(config.json).resolve().parent.is_dir():
+        raise FileNotFoundError(f"{config.json}: no such folder {Path(config.json).resolve().parent}")
+
+
+def _load(path: str) -> COCO:
+    from personlab.evaluate import load_annotations
+
+    try:
+        annotations = load_annotations(path)
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError(f"{path}: expected annotations in COCO's format, got something else") from None
+    if not annotations.imgs or not annotations.anns:
+        raise ValueError(f"{path}: expected annotated pictures, got {len(annotations.imgs)} without annotations")
+    return annotations
+
+
+def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
+    """(scales, flip) of each column."""
+    single = ((1.0,), False)
+    asked = (tuple(config.scales or (1.0,)), bool(config.flip))
+    if not config.compare:
+        return [asked]
+    return [single, asked if asked != single else (_SEVERAL, True)]
+
+
+def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -> Results:
+    from personlab.predict.dataset import predict_dataset
+
+    with network.warnings_as_lines(), network.progress_bar(len(annotations.imgs), label) as bar:
+        results = predict_dataset(predictor, annotations, config.images, progress=bar.update)
+    for name, error in results.problems.items():
+        log(f"skipped {network.explained(str(Path(config.images) / name), error)}")
+    return results
+
+
+def _figures(annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
+    """One column: what the table has to say of one setting."""
+    from personlab.evaluate import average_precision
+
+    figures: dict[str, str] = {}
+    if _any_has(annotations, "num_keypoints"):
+        sigmas = predictor.skeleton.sigmas
+        figures |= _precision("keypoint", average_precision(annotations, results.keypoints, "keypoints", sigmas=sigmas))
+    if predictor.masks and _any_has(annotations, "segmentation"):
+        figures |= _precision("mask", average_precision(annotations, results.masks, "segm"))
+    count = max(len(annotations.imgs) - len(results.problems), 1)
+    figures |= {f"{stage}, ms a picture": value for stage, value, _ in network.time_rows(results.times, count)}
+    figures["pictures a second"] = f"{count / wall:.2f}"
+    return figures
+
+
+def _any_has(annotations: COCO, name: str) -> bool:
+    return any(name in annotation for annotation in annotations.anns.values())
+
+
+def _precision(kind: str, precision: Any) -> dict[str, str]:
+    labels = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "AR"}
+    return {f"{kind} {label}": f"{getattr(precision, name):.3f}" for name, label in labels.items()}
+
+
+def _run_ceiling(config: Any, annotations: COCO) -> None:
+    from personlab.data.coco import load_people
+    from personlab.evaluate import average_precision, evaluate_ceiling
+
+    exact = dataclasses.replace(_EVERY_POSE, hough_stride=1)
+    options, mask_options = network.decode_options(config, exact, _POSENET)
+    pictures = {number: load_people(annotations, number) for number in sorted(annotations.imgs)}
+    scored: dict[str, dict[str, str]] = {}
+    keypoints: list[dict[str, Any]] = []
+    masks: list[dict[str, Any]] = []
+    for stride in [config.stride] if config.stride else _CEILING_STRIDES:
+        start = time.perf_counter()
+        keypoints, masks = evaluate_ceiling(pictures, stride=stride, options=options, mask_options=mask_options)
+        wall = time.perf_counter() - start
+        scored[f"ceiling, stride {stride}"] = {
+            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints")),
+            **_precision("mask", average_precision(annotations, masks, "segm")),
+            "pictures a second": f"{len(pictures) / wall:.2f}",
+        }
+    _write_side_by_side(scored)
+    _write_results(config, keypoints, masks)
+
+
+def _write_side_by_side(scored: dict[str, dict[str, str]]) -> None:
+    labels = list(dict.fromkeys(label for figures in scored.values() for label in figures))
+    write_table(["", *scored], [[label, *(figures.get(label, "") for figures in scored.values())] for label in labels])
+
+
+def _write_results(config: Any, keypoints: list[dict[str, Any]], masks: list[dict[str, Any]]) -> None:
+    if not config.json:
+        return
+    written = [(Path(config.json), keypoints)]
+    if masks:
+        written.append((Path(config.json).with_suffix(".masks.json"), masks))
+    for path, results in written:
+        write_whole(path, json.dumps(results).encode() + b"\n")
+        log(f"wrote {path}")

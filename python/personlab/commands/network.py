@@ -1,0 +1,141 @@
+"""What the commands that run a network share: flags, the predictor they make, and how its mishaps read."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from personlab.commands.common import add_options, log, with_given
+from personlab.options import DecodeOptions, MaskOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from jsonargparse import ArgumentParser
+
+    from personlab.predict import Predictor
+
+STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
+
+
+def add_network(parser: ArgumentParser, *, required: bool) -> None:
+    """Flags for the network and what it is shown."""
+    from jsonargparse.typing import PositiveFloat, PositiveInt
+
+    group = parser.add_argument_group("network")
+    group.add_argument(
+        "--weights", type=str, required=required, metavar="W",
+        help="the network: a .safetensors file, a tfjs model (its JSON or folder), an .onnx file of BodyPix, or a "
+        "published network's name",
+    )  # fmt: skip
+    group.add_argument("--device", type=str, metavar="NAME", help="where it runs [cuda where there is any, else cpu]")
+    group.add_argument("--stride", type=PositiveInt, metavar="N", help="of its output, input pixels [its own]")
+    group.add_argument(
+        "--long-edge", type=PositiveInt, default=641, metavar="N", help="longest side of its input, pixels"
+    )
+    group.add_argument(
+        "--scales", type=PositiveFloat, nargs="+", metavar="X",
+        help="show it each picture at these multiples of --long-edge and merge what it says [1]",
+    )  # fmt: skip
+    group.add_argument("--flip", action="store_true", help="show it each picture's mirror image, too")
+    group.add_argument("--batch-size", type=PositiveInt, default=1, metavar="N", help="most pictures in one run of it")
+    group.add_argument("--autocast", action="store_true", help="compute in 16 bits where PyTorch deems it safe")
+    group.add_argument(
+        "--max-pixels", type=PositiveInt, default=4096 * 4096, metavar="N",
+        help="largest input, pixels: a larger one is made smaller, with a warning",
+    )  # fmt: skip
+    group.add_argument("--threads", type=PositiveInt, default=None, metavar="N", help="threads that decode a picture")
+
+
+def add_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
+    """Flags for the decoder, whose defaults are those of `options`."""
+    parser.add_argument("--posenet", action="store_true", help="decode as Google's PoseNet does; its own defaults")
+    add_options(parser, "decoding", "decode", options, leave_out="decoder")
+    add_options(parser, "masks", "mask", MaskOptions())
+
+
+def decode_options(config: Any, options: DecodeOptions, posenet: DecodeOptions) -> tuple[DecodeOptions, MaskOptions]:
+    """What the decoder's flags ask for, on top of `options` or, with --posenet, of `posenet`.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+    base, masks = posenet if config.posenet else options, MaskOptions()
+    if config.threads is not None:
+        base = dataclasses.replace(base, threads=config.threads)
+        masks = dataclasses.replace(masks, threads=config.threads)
+    return with_given(base, config.decode), with_given(masks, config.mask)
+
+
+def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOptions, **more: Any) -> Predictor:
+    """The predictor that the flags ask for; `more` goes before them.
+
+    Raises:
+        ImportError, OSError, TypeError, ValueError: as `Predictor` raises them.
+    """
+    from personlab.predict import Predictor
+
+    asked: dict[str, Any] = {
+        "device": config.device,
+        "stride": config.stride,
+        "long_edge": config.long_edge,
+        "scales": config.scales or (1.0,),
+        "flip": config.flip,
+        "batch_size": config.batch_size,
+        "autocast": config.autocast,
+        "max_pixels": config.max_pixels,
+        "options": options,
+        "mask_options": mask_options,
+    }
+    return Predictor(more.pop("weights", config.weights), **{**asked, **more})
+
+
+def described(scales: Any, flip: bool) -> str:
+    """A setting in the words of the tables."""
+    several = [] if tuple(scales) == (1.0,) else [f"scales {' '.join(f'{scale:g}' for scale in scales)}"]
+    return " + ".join([*several, *(["flip"] if flip else [])]) or "single scale"
+
+
+def explained(name: str, error: Exception) -> str:
+    """One line about a picture that could not be done, which begins with its name."""
+    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    line = " ".join(text.split()) or type(error).__name__
+    return line if line.startswith(name) else f"{name}: {line}"
+
+
+@contextlib.contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings as lines of the log, each once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("once", RuntimeWarning)
+
+        def show(message: Warning | str, *_: Any, **__: Any) -> None:
+            with above_progress():
+                log(f"warning: {message}")
+
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def above_progress() -> Iterator[None]:
+    """Lines written here stand above progress bars, not in them."""
+    from tqdm import tqdm
+
+    with tqdm.external_write_mode(file=sys.stderr):
+        yield
+
+
+def progress_bar(total: int | None, label: str) -> Any:
+    """A progress bar on stderr, where that is a terminal."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, desc=label, unit=" pictures", file=sys.stderr, disable=None, leave=False)
+
+
+def time_rows(times: Mapping[str, float], count: int) -> list[list[str]]:
+    """Stage, ms a picture, and seconds in all, for a table."""
+    return [[s, f"{times[s] / max(count, 1):.2f}", f"{times[s] / 1e3:.2f}"] for s in STAGES if s in times]

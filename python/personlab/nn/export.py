@@ -1,0 +1,74 @@
+"""Networks for other runtimes: ONNX and torch.export graphs that take pixels and give fields."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from personlab._arrays import as_size
+from personlab._files import write_whole
+
+if TYPE_CHECKING:
+    import os
+
+    from personlab.nn.model import PersonLab
+
+_FREE_AXES = {0: "batch", 2: "height", 3: "width"}
+_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+
+
+def export_program(model: PersonLab, *, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
+    """The network as torch.export traces it, in evaluation mode; the model itself is left as it is.
+
+    Args:
+        model: what to export, at its own output stride.
+        size: (W, H) of the pictures it will be given, pixels; None: any number of pictures, of any size past the
+            stride both ways, that is of two cells and more.
+
+    Returns:
+        A program whose module takes images (N, 3, H, W) float32 and returns `Outputs`; N = 1 where `size` is given.
+
+    Raises:
+        TypeError: `size` is no pair of integers.
+        ValueError: `size` is not positive.
+    """
+    if size is None:
+        # An example whose free axes are not alike and not 1, which torch.export would take for a rule.
+        shape = (2, 3, 4 * model.config.stride + 1, 5 * model.config.stride + 1)
+        lowest = {"batch": 1, "height": model.config.stride + 1, "width": model.config.stride + 1}
+        dynamic = {"images": {i: torch.export.Dim(name, min=lowest[name]) for i, name in _FREE_AXES.items()}}
+    else:
+        width, height = as_size(size, "size", "(W, H)", 1)
+        shape, dynamic = (1, 3, height, width), None
+    device = model.pixel_mean.device
+    evaluated = model.at_stride(model.config.stride).eval()
+    with torch.no_grad():
+        return torch.export.export(evaluated, (torch.zeros(shape, device=device),), dynamic_shapes=dynamic)
+
+
+def export_onnx(model: PersonLab, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> None:
+    """Write the network as one ONNX file, whole or not at all; needs onnx, onnxscript and torch 2.6.
+
+    Input `images` (N, 3, H, W) float32 RGB 0..255; outputs `heatmaps`, `short_offsets`, `mid_offsets` and, with masks,
+    `segmentation` and `long_offsets`, in the layout that `personlab.decode_poses` takes: output[i] is one picture. The
+    configuration is the metadata entry `personlab.config`, JSON.
+
+    Args:
+        model: what to export, at its own output stride.
+        path: the file to write.
+        size: (W, H) of the pictures it will be given, pixels; None: any size and any number of pictures.
+
+    Raises:
+        ImportError: onnx or onnxscript is missing.
+        FileNotFoundError: the folder does not exist.
+        ValueError: `size` is not positive.
+    """
+    program = export_program(model, size=size)
+    free = None if size is not None else {"images": _FREE_AXES}  # so that the file names them so
+    names = [name for name in _NAMES if model.config.masks or name not in ("segmentation", "long_offsets")]
+    onnx: Any = torch.onnx.export(
+        program, input_names=["images"], output_names=names, dynamic_shapes=free, dynamo=True, verbose=False
+    )
+    onnx.model.metadata_props["personlab.config"] = model.config.to_json()
+    write_whole(path, onnx.model_proto.SerializeToString())

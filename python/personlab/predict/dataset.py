@@ -1,0 +1,62 @@
+"""A network over the pictures of a COCO annotation file: results to be scored, and times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable
+
+    from pycocotools.coco import COCO
+
+    from personlab.predict.predictor import Predictor
+
+
+@dataclass
+class Results:
+    """COCO results of a whole set of pictures."""
+
+    keypoints: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[dict[str, Any]] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)
+    """milliseconds of each stage, all pictures together"""
+
+    problems: dict[str, Exception] = field(default_factory=dict)
+    """by file name, what went wrong with pictures that are left out"""
+
+
+def predict_dataset(
+    predictor: Predictor,
+    annotations: COCO,
+    images: str | os.PathLike[str],
+    *,
+    progress: Callable[[], object] = lambda: None,
+) -> Results:
+    """Find the people in every picture of an annotation file.
+
+    Args:
+        predictor: with masks, where they are to be scored; `DecodeOptions.min_score` best 0, for average precision
+            counts low scores, too.
+        annotations: what `personlab.evaluate.load_annotations` gave.
+        images: the folder that the file names in the annotations are in.
+        progress: called after each picture.
+    """
+    listed = [(number, str(annotations.imgs[number]["file_name"])) for number in sorted(annotations.imgs)]
+    results = Results()
+    with predictor.stream([Path(images) / name for _, name in listed]) as stream:
+        for number, name in listed:
+            try:
+                prediction = next(stream)
+            except (OSError, RuntimeError, TypeError, ValueError) as error:
+                results.problems[name] = error
+            else:
+                results.keypoints += prediction.to_coco(number)
+                if prediction.masks is not None:
+                    results.masks += prediction.masks_to_coco(number)
+                for stage, value in prediction.times.items():
+                    results.times[stage] = results.times.get(stage, 0.0) + value
+            progress()
+    return results

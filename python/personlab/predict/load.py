@@ -1,0 +1,36 @@
+"""Whatever stands for a network becomes one, at the stride and on the device asked for."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+
+def load_network(weights: Any, stride: int | None, device: str | torch.device | None) -> tuple[Any, torch.device]:
+    """The network in eval mode, at the stride, on the device."""
+    if isinstance(weights, (str, os.PathLike)):
+        from personlab.weights import load_model
+
+        chosen = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        return load_model(weights, stride=stride, device=chosen), chosen
+    if not isinstance(weights, torch.nn.Module) or not hasattr(weights, "config"):
+        raise TypeError(f"weights: expected a path, a name or a PersonLab network, got {type(weights).__name__}")
+    network: Any = weights.eval()
+    if stride is not None and stride != network.config.stride:
+        network = network.at_stride(stride).eval()
+    if device is None:
+        return network, next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    chosen = _device(device)
+    return network.to(chosen), chosen
+
+
+def _device(device: str | torch.device) -> torch.device:
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device: {str(error).splitlines()[0]}") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device: expected one that is there, got {chosen}: PyTorch finds no CUDA")
+    return chosen

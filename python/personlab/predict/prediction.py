@@ -1,0 +1,95 @@
+"""What prediction gives back: the people of one picture, in its own pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from personlab.fields import Fields
+    from personlab.poses import Poses
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prediction:
+    """The P people of one picture, best first."""
+
+    poses: Poses
+    """pixels of the picture"""
+
+    masks: NDArray[np.bool_] | None
+    """(P, H, W) of the picture's pixels; smaller where `Predictor.max_pixels` says so; None where not asked for or
+    where the network has none"""
+
+    image_size: tuple[int, int]
+    """(w, h) of the picture, pixels, its EXIF orientation followed"""
+
+    times: Mapping[str, float] = field(default_factory=dict)
+    """milliseconds of each stage: read, resize, network, decode, masks; the network's share where it ran a batch"""
+
+    fields: Fields | None = None
+    """what the network said, in pixels of its input; where asked for"""
+
+    image: NDArray[np.uint8] | None = None
+    """(H, W, 3) RGB, the picture as read; where asked for"""
+
+    skeleton: Skeleton = COCO_PERSON
+    """the keypoints and edges of the poses"""
+
+    def to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """COCO keypoint results, as `Poses.to_coco` gives them."""
+        return self.poses.to_coco(image_id)
+
+    def masks_to_coco(self, image_id: int) -> list[dict[str, Any]]:
+        """COCO segmentation results, run-length encoded at the picture's size, one for each person.
+
+        Raises:
+            ValueError: there are no masks.
+        """
+        from personlab.evaluate import mask_results
+
+        if self.masks is None:
+            raise ValueError("masks: expected a prediction with masks, got one without")
+        width, height = self.image_size
+        if self.masks.shape[1:] == (height, width):
+            return mask_results(self.poses, self.masks, image_id)
+        results = []
+        for pose, mask in zip(self.poses, self.masks, strict=True):  # one at a time: together they are too large
+            results += mask_results(pose, _enlarged(mask, (width, height))[None], image_id)
+        return results
+
+    def draw(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """The picture with masks, where there are any, and poses over it.
+
+        Args:
+            image: (H, W, 3) uint8 RGB; the picture itself where it was kept.
+
+        Raises:
+            ValueError: no picture was kept and none given, or it has another size.
+        """
+        import numpy as np
+
+        from personlab import visualize
+
+        image = self.image if image is None else image
+        if image is None:
+            raise ValueError("image: expected the picture, for this prediction does not keep it, got None")
+        masks = self.masks
+        if masks is not None and masks.shape[1:] != image.shape[:2]:
+            size = (image.shape[1], image.shape[0])
+            masks = np.array([_enlarged(mask, size) for mask in masks], bool).reshape(-1, *image.shape[:2])
+        return visualize.overlay(image, self.poses, masks, skeleton=self.skeleton)
+
+
+def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
+    import cv2
+    import numpy as np
+
+    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)).astype(bool)

@@ -1,0 +1,40 @@
+"""Pictures of what a network says, of how it is decoded, and of who was found; all take and give uint8 RGB.
+
+`overlay` draws the result, `fields_gallery` all the rest: one picture for each field and each step of decoding. No
+function writes to its arguments. Lines, labels and legends are sized for the picture that they are drawn on; scalars
+are in viridis and people in Okabe and Ito's palette, which are told apart with any colour vision.
+"""
+
+from personlab.visualize.decoding import draw_explanation, draw_order
+from personlab.visualize.explain import Explanation, Step, explain_pose, explain_poses, explain_seed
+from personlab.visualize.fields import draw_heatmap, draw_hough, draw_segmentation
+from personlab.visualize.gallery import contact_sheet, fields_gallery, write_gallery
+from personlab.visualize.images import canvas, read_image, write_image
+from personlab.visualize.offsets import draw_long_offsets, draw_mid_offsets, draw_short_offsets
+from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours
+
+__all__ = [
+    "Explanation",
+    "Step",
+    "canvas",
+    "contact_sheet",
+    "draw_explanation",
+    "draw_heatmap",
+    "draw_hough",
+    "draw_long_offsets",
+    "draw_masks",
+    "draw_mid_offsets",
+    "draw_order",
+    "draw_poses",
+    "draw_segmentation",
+    "draw_short_offsets",
+    "explain_pose",
+    "explain_poses",
+    "explain_seed",
+    "fields_gallery",
+    "overlay",
+    "person_colours",
+    "read_image",
+    "write_gallery",
+    "write_image",
+]

@@ -1,0 +1,95 @@
+"""Networks from files and names: published ones (tfjs, ONNX) and our own checkpoints; needs torch and safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personlab.weights.checkpoint import Checkpoint, check_name, load_checkpoint, refuse_pickle, save_model
+from personlab.weights.download import cache_folder, download, known_names, parse_name
+
+if TYPE_CHECKING:
+    import os
+
+    import torch
+
+    from personlab.nn.config import ModelConfig
+    from personlab.nn.model import PersonLab
+
+__all__ = [
+    "Checkpoint",
+    "cache_folder",
+    "convert",
+    "download",
+    "known_names",
+    "load_checkpoint",
+    "load_model",
+    "save_model",
+]
+
+
+def load_model(
+    source: str | os.PathLike[str], *, stride: int | None = None, device: str | torch.device = "cpu"
+) -> PersonLab:
+    """A network in eval mode.
+
+    Args:
+        source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or
+            the name of a published network (`known_names`, "-stride8" or "-stride16" may follow), which is downloaded
+            to `cache_folder()` the first time. A file or folder of that name comes first.
+        stride: of the output, input pixels; the source's own where left out.
+        device: where its weights go.
+
+    Raises:
+        ImportError: a package is missing that the kind of file needs.
+        OSError: no such file, or the download failed.
+        TypeError: an argument of the wrong type.
+        ValueError: a pickle, a damaged file, a network that is none of ours, or two strides.
+    """
+    model = _read(source, stride)
+    return (model if stride is None else model.at_stride(stride)).to(device).eval()
+
+
+def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> ModelConfig:
+    """Write a published network as a checkpoint.
+
+    Args:
+        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or a published network's name.
+        dst: the file to write, whole or not at all; ends in .safetensors.
+        stride: of the output, input pixels; the source's own where left out.
+
+    Returns:
+        What the network is.
+
+    Raises:
+        ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
+    """
+    check_name(dst)
+    model = load_model(src, stride=stride)
+    save_model(model, dst, {"source": Path(src).name})
+    return model.config
+
+
+def _read(source: Any, stride: int | None) -> PersonLab:
+    path = Path(source)
+    name = parse_name(source) if isinstance(source, str) else None
+    if name is not None and not path.exists():
+        if stride is not None and name.stride not in (None, stride):
+            raise ValueError(f"stride: expected {name.stride} as in the name {source}, got {stride}")
+        model = load_checkpoint(download(name.network)).model
+        return model if name.stride is None else model.at_stride(name.stride)
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {', '.join(known_names())}")
+    kind = path.suffix.lower()
+    if path.is_dir() or kind == ".json":
+        from personlab.weights.tfjs import read_tfjs
+
+        return read_tfjs(path)
+    refuse_pickle(path)
+    if kind == ".onnx":
+        from personlab.weights.onnx import read_onnx
+
+        return read_onnx(path)
+    if kind == ".safetensors":
+        return load_checkpoint(path).model
+    raise ValueError(f"{path}: expected .safetensors, .onnx, .json or a folder with a tfjs model, got {kind or 'none'}")

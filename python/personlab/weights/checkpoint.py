@@ -1,0 +1,142 @@
+"""Checkpoints: a network's weights as safetensors, what the network is as metadata; pickles are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from personlab._files import write_whole
+from personlab.nn.config import ModelConfig
+from personlab.nn.model import PersonLab
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+_VERSION = 1  # of the metadata
+_KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
+_PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
+_ZIP = b"PK\x03\x04"  # what torch.save writes: an archive with a pickle in it
+_PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
+_SHOWN = 3  # names in an error message
+
+
+class Checkpoint(NamedTuple):
+    """A network and what was saved beside it."""
+
+    model: PersonLab
+    metadata: dict[str, Any]
+
+
+def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a network as safetensors; the file appears whole or not at all.
+
+    Args:
+        model: on any device.
+        path: ends in .safetensors.
+        metadata: more to save beside it, whatever JSON can hold: where the weights are from, how they were trained.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        OSError: it cannot be written to.
+        TypeError: metadata that JSON cannot hold.
+        ValueError: a file name with another ending.
+    """
+    from safetensors.torch import save
+
+    check_name(path)
+    config = json.loads(model.config.to_json())
+    entry = json.dumps({"version": _VERSION, "config": config, "metadata": dict(metadata or {})}, sort_keys=True)
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    write_whole(path, save(tensors, {_KEY: entry}))
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Read what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a pickle, a damaged file, safetensors of something else, or weights that are missing, too many or
+            of other shapes than the network's.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    refuse_pickle(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            config, metadata = _read_entry((file.metadata() or {}).get(_KEY))
+            model = PersonLab(config)
+            fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no dict
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return Checkpoint(model.eval(), metadata)
+
+
+def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
+    """Give a network its weights: all of them, and nothing else.
+
+    Raises:
+        ValueError: names or shapes are not the network's.
+    """
+    expected = model.state_dict()
+    for problem, names in (
+        ("missing", [name for name in expected if name not in state]),
+        ("not of this network", [name for name in state if name not in expected]),
+    ):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            raise ValueError(f"weights {problem}: {', '.join(names[:_SHOWN])}{more}")
+    for name, value in state.items():
+        if tuple(value.shape) != tuple(expected[name].shape):
+            raise ValueError(f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(value.shape)}")
+    with torch.no_grad():
+        for name, value in state.items():
+            array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
+            expected[name].copy_(torch.as_tensor(array))
+
+
+def check_name(path: str | os.PathLike[str]) -> None:
+    """Whether a checkpoint's file is named as one.
+
+    Raises:
+        ValueError: it does not end in .safetensors.
+    """
+    if Path(path).suffix.lower() != ".safetensors":
+        raise ValueError(f"{path}: expected a file name that ends in .safetensors")
+
+
+def refuse_pickle(path: str | os.PathLike[str]) -> None:
+    """Refuse a file that only unpickling would open, by its name or by how it begins.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a pickle.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(9)
+    header = start[8:9] == b"{"  # safetensors: the header's length, 8 bytes of any value, then JSON
+    if Path(path).suffix.lower() in _PICKLES or start.startswith(_ZIP) or (start.startswith(_PICKLE) and not header):
+        raise ValueError(
+            f"{path}: expected a safetensors file, got a pickle: loading one runs whatever code its author put there. "
+            "Where you trust it, save its state_dict with safetensors.torch.save_file, or make a network in Python, "
+            "load the state_dict into it and call personlab.weights.save_model"
+        )
+
+
+def _read_entry(entry: str | None) -> tuple[ModelConfig, dict[str, Any]]:
+    if entry is None:
+        raise ValueError("expected the safetensors of a personlab network, got others (no config in metadata)")
+    values = json.loads(entry)
+    if not isinstance(values, dict) or values.get("version") != _VERSION:
+        got = values.get("version") if isinstance(values, dict) else values
+        raise ValueError(f"expected metadata of version {_VERSION}, got {got!r}: from a newer personlab?")
+    metadata = values.get("metadata", {})
+    return ModelConfig.from_json(json.dumps(values.get("config"))), metadata if isinstance(metadata, dict) else {}

@@ -1,0 +1,144 @@
+"""The list of weights in a tfjs model: what the shards must hold, and their bytes as arrays."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+_SIZES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float16": 2}  # bytes an element
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """One array of a manifest."""
+
+    name: str
+    shape: tuple[int, ...]
+    stored: str  # element type in the shards
+    minimum: float | None  # of a quantised array: value = minimum + scale * integer; None where it is not quantised
+    scale: float
+
+    @property
+    def size(self) -> int:
+        """Bytes in the shards."""
+        return math.prod(self.shape) * _SIZES[self.stored]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Arrays that lie one after the other in files that do likewise."""
+
+    paths: tuple[str, ...]  # relative to the model's JSON
+    weights: tuple[Weight, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its arrays."""
+        return sum(weight.size for weight in self.weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TfjsModel:
+    """A tfjs graph model without its weights."""
+
+    topology: dict[str, Any]  # TensorFlow's GraphDef as JSON
+    groups: tuple[Group, ...]
+
+    @property
+    def paths(self) -> list[str]:
+        """All files of weights, relative to the model's JSON."""
+        return [path for group in self.groups for path in group.paths]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all arrays."""
+        return sum(group.size for group in self.groups)
+
+
+def parse_model(content: bytes) -> TfjsModel:
+    """A tfjs graph model from its JSON.
+
+    Raises:
+        ValueError: it is none, or its list of weights is damaged.
+    """
+    kind = "expected the JSON of a tfjs graph model"
+    try:
+        model = json.loads(content)
+    except ValueError as error:  # UnicodeDecodeError among them
+        raise ValueError(f"{kind}, got no JSON ({error})") from None
+    if not isinstance(model, dict) or not isinstance(model.get("weightsManifest"), list):
+        raise ValueError(f"{kind}, got one without weightsManifest")  # noqa: TRY004  # of the file
+    topology = model.get("modelTopology")
+    if not isinstance(topology, dict) or not isinstance(topology.get("node"), list):
+        raise ValueError(f"{kind}, got one without modelTopology.node (a layers model?)")  # noqa: TRY004
+    try:
+        return TfjsModel(topology=topology, groups=tuple(map(_group, model["weightsManifest"])))
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{kind}, got a damaged weightsManifest ({type(error).__name__}: {error})") from None
+
+
+def read_weights(model: TfjsModel, read: Callable[[str], bytes]) -> dict[str, NDArray[Any]]:
+    """All arrays of a model by name, as float32 where they were stored as any kind of float or quantised.
+
+    Args:
+        model: the manifest.
+        read: gives the bytes of a file, by its path in the manifest.
+
+    Raises:
+        ValueError: the files are longer or shorter than the arrays.
+    """
+    arrays: dict[str, NDArray[Any]] = {}
+    for group in model.groups:
+        content = b"".join(map(read, group.paths))
+        if len(content) != group.size:
+            raise ValueError(f"expected {group.size} bytes of weights in {', '.join(group.paths)}, got {len(content)}")
+        start = 0
+        for weight in group.weights:
+            arrays[weight.name] = _array(weight, content[start : start + weight.size])
+            start += weight.size
+    return arrays
+
+
+def _group(entry: Any) -> Group:
+    paths = tuple(_relative(path) for path in entry["paths"])
+    return Group(paths=paths, weights=tuple(map(_weight, entry["weights"])))
+
+
+def _relative(path: str) -> str:
+    """The path, where it leads nowhere but beside the model."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path or not parts.name:
+        raise ValueError(f"expected files of weights beside the model, got {path!r}")
+    return path
+
+
+def _weight(entry: Any) -> Weight:
+    name, shape, stored = str(entry["name"]), tuple(int(n) for n in entry["shape"]), entry["dtype"]
+    minimum, scale = None, 1.0
+    quantization = entry.get("quantization")
+    if quantization is not None:
+        stored = quantization["dtype"]
+        if stored != "float16":
+            minimum, scale = float(quantization["min"]), float(quantization["scale"])
+    if stored not in _SIZES or (minimum is not None and stored not in ("uint8", "uint16")):
+        raise ValueError(f"weight {name!r}: expected one of {', '.join(_SIZES)}, got {stored}")
+    if any(n < 0 for n in shape):
+        raise ValueError(f"weight {name!r}: expected sizes of at least 0, got {shape}")
+    return Weight(name=name, shape=shape, stored=stored, minimum=minimum, scale=scale)
+
+
+def _array(weight: Weight, content: bytes) -> NDArray[Any]:
+    stored = np.frombuffer(content, np.dtype(weight.stored).newbyteorder("<")).reshape(weight.shape)
+    if weight.minimum is not None:
+        return (weight.minimum + weight.scale * stored.astype(np.float64)).astype(np.float32)
+    return stored.astype(np.float32) if weight.stored in ("float32", "float16") else stored.copy()

@@ -1,0 +1,184 @@
+"""`personlab evaluate`: COCO's figures, setting beside setting, and those that a published network reaches."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+from fake_networks import FakeNetwork, SceneNetwork
+
+import personlab.predict.load
+from personlab import DecodeOptions, Predictor, visualize
+from personlab.cli import main
+from personlab.data.coco import People, make_annotations
+from personlab.data.synthetic import make_scene
+from personlab.evaluate import average_precision, load_annotations
+from personlab.predict.dataset import predict_dataset
+
+SIZE = (161, 209)
+
+
+class ScenesNetwork(FakeNetwork):
+    """Says what is true of whichever of its scenes it is shown."""
+
+    def __init__(self, scenes, **more):
+        super().__init__(**more)
+        self.networks = [SceneNetwork(scene, **more) for scene in scenes]
+
+    def see(self, image):
+        height, width = image.shape[1:]
+        rows = np.rint(np.linspace(0, SIZE[0] - 1, height)).astype(int)
+        columns = np.rint(np.linspace(0, SIZE[1] - 1, width)).astype(int)
+        pixels = image.permute(1, 2, 0).numpy()
+
+        def difference(network):
+            seen = network.scene.image[rows[:, None], columns].astype(float)
+            return min(np.abs(pixels - seen).mean(), np.abs(pixels - seen[:, ::-1]).mean())
+
+        return min(self.networks, key=difference).see(image)
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [plain(one) for one in value]
+    return value.decode() if isinstance(value, bytes) else value
+
+
+@pytest.fixture(scope="module")
+def scenes():
+    return [make_scene(seed, size=SIZE, people=2) for seed in (1, 2, 3)]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, scenes):
+    """A working folder with images/ and annotations.json."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "images").mkdir()
+    pictures = {n: People(s.keypoints, s.masks, np.zeros(SIZE, bool)) for n, s in enumerate(scenes, 1)}
+    dataset = make_annotations(pictures).dataset
+    for n, scene in enumerate(scenes, 1):
+        visualize.write_image(f"images/{n}.png", scene.image)
+        dataset["images"][n - 1]["file_name"] = f"{n}.png"
+    (tmp_path / "annotations.json").write_text(json.dumps(plain(dataset)))
+    return tmp_path
+
+
+@pytest.fixture
+def network(monkeypatch, scenes):
+    fake = ScenesNetwork(scenes, stride=8)
+    device = personlab.predict.load._device("cpu")
+    monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *_: (fake, device))
+    return fake
+
+
+@pytest.fixture
+def run(capfd):
+    def call(*argv):
+        capfd.readouterr()
+        code = main(["evaluate", "--annotations", "annotations.json", *map(str, argv)])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+def settings(out):
+    return re.split(r"  +", out.splitlines()[0].strip())
+
+
+def column(out, label):
+    (line,) = (line for line in out.splitlines() if line.startswith(label + " "))
+    return [float(value) for value in line[len(label) :].split()]
+
+
+def test_a_network_is_scored(run, folder, network):
+    argv = ("--images", "images", "--weights", "W", "--long-edge", 209)
+    code, out, err = run(*argv, "--json", "r.json")
+    assert code == 0, err
+    assert column(out, "keypoint AP")[0] > 0.85
+    assert column(out, "mask AP50")[0] > 0.9
+    annotations = load_annotations("annotations.json")
+    predictor = Predictor(network, long_edge=209, options=DecodeOptions(min_score=0.0))
+    results = predict_dataset(predictor, annotations, "images")
+    assert json.loads((folder / "r.json").read_text()) == results.keypoints
+    assert json.loads((folder / "r.masks.json").read_text()) == results.masks
+    expected = average_precision(annotations, results.keypoints, "keypoints")
+    assert column(out, "keypoint AP") == [round(expected.ap, 3)]
+    for stage in ("read", "resize", "network", "decode", "masks"):
+        assert column(out, f"{stage}, ms a picture")[0] >= 0
+
+
+@pytest.mark.usefixtures("folder")
+def test_settings_stand_side_by_side(run, network):
+    argv = ("--images", "images", "--weights", "W", "--long-edge", 209)
+    code, out, _ = run(*argv, "--compare")
+    assert code == 0
+    assert settings(out) == ["single scale", "scales 0.75 1 1.5 + flip"]
+    assert len(column(out, "keypoint AP")) == 2
+    assert min(column(out, "keypoint AP50")) > 0.95
+    assert {shape[3] for shape in network.shapes} == {153, 209, 313}
+    code, out, _ = run(*argv, "--scales", "1", "1.25")
+    assert code == 0
+    assert settings(out) == ["scales 1 1.25"]
+    code, out, _ = run(*argv, "--flip", "--compare")
+    assert settings(out) == ["single scale", "flip"]
+
+
+def test_missing_pictures_are_told_of_and_the_rest_is_scored(run, folder, network):
+    (folder / "images" / "2.png").unlink()
+    code, out, err = run("--images", "images", "--weights", "W", "--long-edge", 209)
+    assert code == 1
+    assert err == (
+        "personlab: skipped images/2.png: No such file or directory\n"
+        "personlab: error: 1 of 3 pictures could not be done; see above\n"
+    )
+    assert 0.3 < column(out, "keypoint AP")[0] < 0.75
+    assert len(network.shapes) == 2
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_ceiling_is_scored(run):
+    code, out, _ = run("--ceiling")
+    assert code == 0
+    assert settings(out) == ["ceiling, stride 8", "ceiling, stride 16"]
+    assert min(column(out, "keypoint AP")) > 0.85
+    code, out, _ = run("--ceiling", "--stride", "4", "--json", "c.json")
+    assert code == 0
+    assert column(out, "keypoint AP")[0] > 0.9
+
+
+@pytest.mark.usefixtures("folder", "network")
+@pytest.mark.parametrize(
+    ("argv", "code", "text"),
+    [
+        ([], 2, "either --weights or --ceiling"),
+        (["--weights", "W", "--ceiling"], 2, "either --weights or --ceiling"),
+        (["--weights", "W"], 2, "--images"),
+        (["--ceiling", "--flip"], 2, "have no effect with --ceiling"),
+        (["--ceiling", "--json", "annotations.json"], 2, "the file of --annotations, too"),
+        (["--weights", "W", "--images", "none"], 1, "none: no such folder"),
+        (["--ceiling", "--json", "none/r.json"], 1, "no such folder"),
+        (["--annotations", "none.json", "--ceiling"], 1, "none.json: No such file or directory"),
+        (["--annotations", "images/1.png", "--ceiling"], 1, "images/1.png: expected annotations in COCO's format"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(run, argv, code, text):
+    found, out, err = run(*argv)
+    assert (found, out) == (code, "")
+    assert re.fullmatch(r"personlab: error: [^\n]+\n", err)
+    assert text in err
+
+
+@pytest.mark.slow
+def test_posenet_on_coco_mini(data, capfd):
+    """Above Google's own decoder on the same network (0.266), and several scales with mirror images above one."""
+    coco = data / "coco-mini"
+    weights = data / "weights" / "posenet-mobilenet-075" / "model-stride16.json"
+    argv = ["--annotations", str(coco / "annotations" / "person_keypoints.json"), "--images", str(coco / "images")]
+    assert main(["evaluate", *argv, "--weights", str(weights), "--compare"]) == 0
+    single, several = column(capfd.readouterr().out, "keypoint AP")
+    assert single >= 0.285
+    assert several >= 0.32
