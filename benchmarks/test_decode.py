@@ -11,8 +11,8 @@ from personlab.skeleton import COCO_PERSON
 BACKENDS = ["cpu", "reference"]
 MODES = {
     "posenet": DecodeOptions.posenet(0.25, 20.0, 5, 20),
-    "paper g=2": DecodeOptions(hough_stride=2),
-    "paper g=1": DecodeOptions(hough_stride=1),
+    "paper g=2": DecodeOptions(hough_stride=2, min_score=0.15),
+    "paper g=1": DecodeOptions(hough_stride=1, min_score=0.15),
 }
 
 
@@ -39,7 +39,7 @@ def test_poses(timed, name, fields, mode, backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_masks(timed, name, fields, backend):
-    poses = decode(fields, DecodeOptions(hough_stride=2))
+    poses = decode(fields, MODES["paper g=2"])
     # The reference takes minutes for the pixels of a large photograph: both are timed at the input's size then.
     width, height = min(fields.image_size, fields.input_size)
     arguments = (poses, fields.segmentation, fields.long_offsets)

@@ -8,7 +8,7 @@ import pytest
 from personlab import COCO_PERSON, DecodeOptions, stages
 
 BACKENDS = ["cpu", "reference"]
-OPTIONS = DecodeOptions(hough_stride=2)
+OPTIONS = DecodeOptions(hough_stride=2, min_score=0.15)
 
 
 @pytest.fixture

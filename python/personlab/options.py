@@ -55,7 +55,7 @@ class DecodeOptions(_Picklable):
     nms_radius: float = 10.0  # input pixels: two keypoints of one type this near are one
     refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
     scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
-    min_score: float = 0.15  # instance score under which a pose is dropped
+    min_score: float = 0.2  # instance score under which a pose is dropped
     max_poses: int = 100  # poses kept, best first
     threads: int = 1  # threads that share the work of one call
     decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
