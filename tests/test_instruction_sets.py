@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -72,3 +73,8 @@ def test_an_unknown_name_is_refused():
 
 def test_build_info_tells():
     assert build_info()["instruction set"].startswith(_core.instruction_set)
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64") or sys.platform == "win32", reason="not x86-64")
+def test_kernels_of_x86_are_in_the_build():
+    assert _core.instruction_sets == "baseline, avx2, avx512"
