@@ -212,13 +212,12 @@ void HoughPlane::reset(int lattice_rows, int lattice_columns) {
     for (const std::int32_t tile : touched) slot[static_cast<std::size_t>(tile)] = -1;
   }
   touched.clear();
-  scores.clear();
 }
 
 float* HoughPlane::add(int tile) {
   touched.push_back(tile);
   slot[static_cast<std::size_t>(tile)] = static_cast<std::int32_t>(touched.size()) - 1;
-  scores.resize(touched.size() * kTilePoints);
+  if (scores.size() < touched.size() * kTilePoints) scores.resize(touched.size() * kTilePoints);
   return scores.data() + (touched.size() - 1) * kTilePoints;
 }
 
