@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, decode_poses, encode_targets
+from personlab.data import synthetic
 from personlab.data.figure import Shape, make_figure
-from personlab.data.synthetic import add_noise, make_scene
+from personlab.data.synthetic import add_noise, make_scene, numbered_scene
 
 SIZE = (121, 161)
 
@@ -117,6 +118,48 @@ def test_any_size(size):
 def test_wrong_arguments_are_named(arguments, error, named):
     with pytest.raises(error, match=named):
         make_scene(0, **arguments)
+
+
+def test_masks_are_the_pixels_whose_centre_lies_in_a_shape():
+    rng = np.random.default_rng(2)
+    figure = make_figure(rng, 60.0).moved(np.array([40.25, 44.75]))
+    x, y = np.meshgrid(np.arange(80.0), np.arange(90.0))
+    inside = np.any([shape.distance(x, y) <= 0 for shape in figure.shapes], axis=0)
+    mask, left, top = synthetic._silhouette([synthetic._trace(shape) for shape in figure.shapes])
+    expected = np.zeros((90, 80), bool)
+    expected[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
+    assert np.array_equal(inside, expected)
+
+
+def test_grain_has_the_deviation_it_says():
+    assert synthetic._NORMAL.mean() == pytest.approx(0.0, abs=1e-6)
+    assert synthetic._NORMAL.std() == pytest.approx(1.0, abs=0.01)
+
+
+def test_a_series_has_every_number_of_people_asked_for():
+    scenes = [numbered_scene(5, number, size=SIZE, people=(1, 3)) for number in range(20)]
+    assert {len(scene.masks) for scene in scenes} == {1, 2, 3}
+    assert same(scenes[7], numbered_scene(5, 7, size=SIZE, people=(1, 3)))
+    assert same(scenes[7], make_scene((5, 7), size=SIZE, people=len(scenes[7].masks)))
+    assert not np.array_equal(scenes[7].image, numbered_scene(6, 7, size=SIZE, people=(1, 3)).image)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "named"),
+    [
+        ({"people": (3, 2)}, ValueError, "people"),
+        ({"people": (1, 1001)}, ValueError, "people"),
+        ({"people": (-1, 1)}, ValueError, r"people\[0\]"),
+        ({"people": 3}, TypeError, "people"),
+        ({"seed": -1}, ValueError, "seed"),
+        ({"number": 0.5}, TypeError, "number"),
+        ({"size": (5, -1)}, ValueError, r"size\[1\]"),
+    ],
+)
+def test_wrong_arguments_of_a_series_are_named(arguments, error, named):
+    series = {"seed": 0, "number": 0, "size": SIZE, "people": (1, 2)}
+    with pytest.raises(error, match=named):
+        numbered_scene(**{**series, **arguments})
 
 
 def test_a_left_side_is_at_larger_x_than_its_right_side_on_average():

@@ -24,6 +24,7 @@ COMMANDS = (
     "decode",
     "evaluate",
     "convert",
+    "scenes",
     "info",
 )  # modules of personlab.commands, in the order of the help
 # modules that `pip install personlab` alone leaves out

@@ -11,7 +11,7 @@ import numpy as np
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
     from pycocotools.coco import COCO
@@ -27,7 +27,9 @@ class People(NamedTuple):
     crowd: NDArray[np.bool_]  # (H, W) regions in which people were not told apart
 
 
-def load_people(annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_PERSON) -> People:
+def load_people(
+    annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_PERSON, category_id: int = _PERSON
+) -> People:
     """Everyone annotated in one picture; a person without keypoint labels has v = 0 throughout.
 
     Raises:
@@ -36,7 +38,7 @@ def load_people(annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_P
     image = annotations.imgs[image_id]
     size = (image["height"], image["width"])
     keypoints, masks, crowd = [], [], np.zeros(size, bool)
-    for number in annotations.getAnnIds(imgIds=[image_id], catIds=[_PERSON]):
+    for number in annotations.getAnnIds(imgIds=[image_id], catIds=[category_id]):
         annotation = annotations.anns[number]
         mask = annotations.annToMask(annotation).astype(bool)
         if annotation.get("iscrowd"):
@@ -52,44 +54,60 @@ def load_people(annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_P
 
 
 def make_annotations(pictures: Mapping[int, People], *, skeleton: Skeleton = COCO_PERSON) -> COCO:
-    """COCO's index of people that never were in a file, by image id; what evaluation compares with.
-
-    A person's area is that of the mask, as in COCO; crowd regions are one annotation for each picture.
-    """
-    from pycocotools import mask as coco_mask
+    """COCO's index of people that never were in a file, by image id; what evaluation compares with."""
     from pycocotools.coco import COCO
 
-    def annotation(image_id: int, mask: NDArray[np.bool_], keypoints: NDArray[np.float32], *, crowd: bool) -> None:
-        encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-        listed.append(
-            {
-                "id": len(listed) + 1,
-                "image_id": image_id,
-                "category_id": _PERSON,
-                "iscrowd": int(crowd),
-                "area": float(mask.sum()),
-                "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
-                "segmentation": encoded,
-                "keypoints": [float(value) for value in keypoints.ravel()],
-                "num_keypoints": int((keypoints[:, 2] > 0).sum()),
-            }
-        )
-
-    listed: list[dict[str, Any]] = []
-    for image_id, people in pictures.items():
-        for keypoints, mask in zip(people.keypoints, people.masks, strict=True):
-            annotation(image_id, mask, keypoints, crowd=False)
-        if people.crowd.any():
-            annotation(image_id, people.crowd, np.zeros((skeleton.n_keypoints, 3), np.float32), crowd=True)
     index = COCO()
-    index.dataset = {
-        "images": [
-            {"id": image_id, "height": people.crowd.shape[0], "width": people.crowd.shape[1]}
-            for image_id, people in pictures.items()
-        ],
-        "annotations": listed,
-        "categories": [{"id": _PERSON, "name": "person", "keypoints": list(skeleton.names)}],
-    }
+    index.dataset = make_dataset(pictures.items(), skeleton=skeleton)
     with contextlib.redirect_stdout(io.StringIO()):
         index.createIndex()
     return index
+
+
+def make_dataset(
+    pictures: Iterable[tuple[int, People]], *, skeleton: Skeleton = COCO_PERSON, file_name: str | None = None
+) -> dict[str, Any]:
+    """People as an annotation file of COCO's holds them, for `json.dump`.
+
+    A person's area is that of the mask, as in COCO; crowd regions are one annotation for each picture.
+
+    Args:
+        pictures: image ids and who is in each picture; gone through once, one picture at a time.
+        skeleton: what the keypoints are.
+        file_name: of each picture, a pattern for the image id such as "{:012d}.png"; none where left out.
+    """
+    images: list[dict[str, Any]] = []
+    listed: list[dict[str, Any]] = []
+    nobody = np.zeros((skeleton.n_keypoints, 3), np.float32)
+    for image_id, people in pictures:
+        height, width = people.crowd.shape
+        image = {"id": image_id, "height": height, "width": width}
+        images.append(image if file_name is None else image | {"file_name": file_name.format(image_id)})
+        for keypoints, mask in zip(people.keypoints, people.masks, strict=True):
+            listed.append({"id": len(listed) + 1, "image_id": image_id, **_annotation(mask, keypoints, crowd=False)})
+        if people.crowd.any():
+            crowd = _annotation(people.crowd, nobody, crowd=True)
+            listed.append({"id": len(listed) + 1, "image_id": image_id, **crowd})
+    category = {
+        "id": _PERSON,
+        "name": "person",
+        "supercategory": "person",
+        "keypoints": list(skeleton.names),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],  # COCO counts keypoints from 1
+    }
+    return {"images": images, "annotations": listed, "categories": [category]}
+
+
+def _annotation(mask: NDArray[np.bool_], keypoints: NDArray[np.float32], *, crowd: bool) -> dict[str, Any]:
+    from pycocotools import mask as coco_mask
+
+    encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "category_id": _PERSON,
+        "iscrowd": int(crowd),
+        "area": float(mask.sum()),
+        "bbox": [float(value) for value in coco_mask.toBbox(encoded)],
+        "segmentation": {"size": list(mask.shape), "counts": encoded["counts"].decode("ascii")},
+        "keypoints": [float(value) for value in keypoints.ravel()],
+        "num_keypoints": int((keypoints[:, 2] > 0).sum()),
+    }

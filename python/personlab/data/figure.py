@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Pixels = NDArray[np.floating[Any]]
 
 SIDES = (("right", -1.0), ("left", 1.0))  # a person who faces the viewer has the left side at larger x
+_POINT = 1e-9  # a segment no longer than this is a point, pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,26 +35,45 @@ class Shape:
     def box(self) -> tuple[float, float, float, float]:
         """(x0, y0, x1, y1) that holds the shape and the pixel of blending around it."""
         margin = max(self.radii) + 1.0
-        (x0, y0), (x1, y1) = self.corners.min(axis=0) - margin, self.corners.max(axis=0) + margin
-        return float(x0), float(y0), float(x1), float(y1)
+        x, y = self.corners.T.tolist()
+        return min(x) - margin, min(y) - margin, max(x) + margin, max(y) + margin
 
-    def distance(self, x: Floats, y: Floats) -> Floats:
-        """Signed distance of points (x, y) to the outline, pixels, negative inside."""
-        if len(self.corners) == 2:
-            centre_line, t = _to_segment(x, y, self.corners[0], self.corners[1])
-            return centre_line - self.radii[0] - t * (self.radii[1] - self.radii[0])
-        sides = list(zip(self.corners, np.roll(self.corners, -1, axis=0), strict=True))
-        away: Floats = np.min([_to_segment(x, y, start, end)[0] for start, end in sides], axis=0)
-        turns = [(ex - sx) * (y - sy) - (ey - sy) * (x - sx) for (sx, sy), (ex, ey) in sides]
-        inside = (np.min(turns, axis=0) >= 0) | (np.max(turns, axis=0) <= 0)
-        return away * np.where(inside, -1.0, 1.0) - self.radii[0]
+    def distance(self, x: Pixels, y: Pixels) -> Pixels:
+        """Signed distance of points (x, y) to the outline, pixels, negative inside; as precise as the points are."""
+        corners = self.corners.tolist()
+        if len(corners) == 2:
+            squared, nearest, _ = _to_segment(x, y, corners[0], corners[1])
+            nearest *= (self.radii[1] - self.radii[0]) / max(math.dist(*corners), _POINT)
+            nearest += self.radii[0]  # the radius there
+            return np.subtract(np.sqrt(squared, out=squared), nearest, out=squared)
+        following = [*corners[1:], corners[0]]
+        if sum(sx * ey - sy * ex for (sx, sy), (ex, ey) in zip(corners, following, strict=True)) < 0:
+            corners, following = following, corners  # walk the other way round, with the inside to the right
+        squared, _, outward = _to_segment(x, y, corners[0], following[0])
+        for start, end in zip(corners[1:], following[1:], strict=True):
+            other, _, aside = _to_segment(x, y, start, end)
+            np.minimum(squared, other, out=squared)
+            np.maximum(outward, aside, out=outward)
+        return np.where(outward <= 0, outward, np.sqrt(squared, out=squared)) - self.radii[0]
 
 
-def _to_segment(x: Floats, y: Floats, start: Floats, end: Floats) -> tuple[Floats, Floats]:
-    """Distance of points to a segment, and where on it, 0 at `start` to 1 at `end`, the nearest point lies."""
-    dx, dy = end - start
-    t = np.clip(((x - start[0]) * dx + (y - start[1]) * dy) / max(dx * dx + dy * dy, 1e-9), 0.0, 1.0)
-    return np.hypot(x - start[0] - t * dx, y - start[1] - t * dy), t
+def _to_segment(x: Pixels, y: Pixels, start: Sequence[float], end: Sequence[float]) -> tuple[Pixels, Pixels, Pixels]:
+    """How points lie to a segment, seen with y downwards.
+
+    Returns:
+        The squared distance to it; how far from `start` the point of it nearest to each lies; the distance to its line,
+        negative to the right of who walks from `start` to `end`.
+    """
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    length = math.hypot(dx, dy)
+    dx, dy = (dx / length, dy / length) if length > _POINT else (1.0, 0.0)
+    x, y = x - start[0], y - start[1]
+    along, aside = x * dx + y * dy, x * dy - y * dx
+    nearest = np.minimum(np.maximum(along, 0.0), length)
+    squared = np.subtract(along, nearest, out=along)
+    squared *= squared
+    squared += aside * aside
+    return squared, nearest, aside
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,18 +91,18 @@ class Figure:
 
 def _direction(angle: float) -> Floats:
     """The unit vector `angle` radians from straight down, towards larger x."""
-    return np.array([np.sin(angle), np.cos(angle)])
+    return np.array([math.sin(angle), math.cos(angle)])
 
 
 def _joints(rng: np.random.Generator) -> dict[str, Floats]:
     """Joints of a body of height 1 whose pelvis is at (0, 0)."""
-    degree = np.pi / 180
+    degree = math.pi / 180
     lean, yaw = rng.normal(0.0, 8.0) * degree, rng.uniform(-50.0, 50.0) * degree
-    across, down = np.array([np.cos(lean), -np.sin(lean)]), _direction(lean)
+    across, down = np.array([math.cos(lean), -math.sin(lean)]), _direction(lean)
     joints = {"pelvis": np.zeros(2), "neck": -0.30 * down}
     for side, sign in SIDES:
-        joints[f"{side}_shoulder"] = joints["neck"] + sign * 0.105 * np.cos(yaw) * across
-        joints[f"{side}_hip"] = sign * 0.065 * np.cos(yaw) * across
+        joints[f"{side}_shoulder"] = joints["neck"] + sign * 0.105 * math.cos(yaw) * across
+        joints[f"{side}_hip"] = sign * 0.065 * math.cos(yaw) * across
         raised = rng.random() < 0.35
         upper = sign * rng.uniform(50.0, 160.0) if raised else sign * rng.uniform(-10.0, 50.0)
         fore = upper + rng.uniform(-110.0, 110.0)
@@ -98,12 +120,12 @@ def _joints(rng: np.random.Generator) -> dict[str, Floats]:
 
 
 def _head(rng: np.random.Generator, neck: Floats, lean: float, yaw: float) -> dict[str, Floats]:
-    tilt = lean + rng.normal(0.0, 8.0) * np.pi / 180
-    across, down = np.array([np.cos(tilt), -np.sin(tilt)]), _direction(tilt)
-    centre, turn = neck - 0.095 * down, np.sin(yaw)
+    tilt = lean + rng.normal(0.0, 8.0) * math.pi / 180
+    across, down = np.array([math.cos(tilt), -math.sin(tilt)]), _direction(tilt)
+    centre, turn = neck - 0.095 * down, math.sin(yaw)
     head = {"head": centre, "chin": centre + 0.045 * down, "nose": centre + 0.03 * turn * across + 0.008 * down}
     for side, sign in SIDES:
-        head[f"{side}_eye"] = centre + (0.022 * turn + sign * 0.02 * np.cos(yaw)) * across - 0.012 * down
+        head[f"{side}_eye"] = centre + (0.022 * turn + sign * 0.02 * math.cos(yaw)) * across - 0.012 * down
         head[f"{side}_ear"] = centre + (sign * 0.047 - 0.012 * turn) * across
     return head
 
@@ -117,7 +139,7 @@ def _shapes(rng: np.random.Generator, joints: Mapping[str, Floats], height: floa
 
     def capsule(start: Floats, end: Floats, radii: tuple[float, float], colour: Floats, stripes: float = 0.0) -> Shape:
         thick = (max(radii[0] * height, 0.7), max(radii[1] * height, 0.7))
-        return Shape(np.stack([start, end]), thick, np.clip(colour, 0, 255), stripes)
+        return Shape(np.array([start, end]), thick, colour, stripes)
 
     for side, sign in SIDES:
         hip, knee, ankle = (joints[f"{side}_{name}"] for name in ("hip", "knee", "ankle"))
@@ -126,7 +148,7 @@ def _shapes(rng: np.random.Generator, joints: Mapping[str, Floats], height: floa
         yield capsule(knee, ankle, (0.035, 0.024), leg, trouser_stripes if leg is trousers else 0.0)
         yield capsule(hip, knee, (0.055, 0.038), trousers, trouser_stripes)
     yield capsule(joints["neck"], joints["head"], (0.032, 0.03), skin * 0.85)
-    corners = np.stack([joints[name] for name in ("right_shoulder", "left_shoulder", "left_hip", "right_hip")])
+    corners = np.array([joints[name] for name in ("right_shoulder", "left_shoulder", "left_hip", "right_hip")])
     yield Shape(corners, (0.035 * height, 0.035 * height), shirt, shirt_stripes)
     yield capsule(joints["right_hip"], joints["left_hip"], (0.048, 0.048), trousers, trouser_stripes)
 
@@ -153,5 +175,5 @@ def _shapes(rng: np.random.Generator, joints: Mapping[str, Floats], height: floa
 def make_figure(rng: np.random.Generator, height: float) -> Figure:
     """A person of random pose and colours, `height` pixels tall when upright, with the pelvis at (0, 0)."""
     joints = {name: height * point for name, point in _joints(rng).items()}
-    keypoints = np.stack([joints[name] for name in COCO_PERSON.names])
+    keypoints = np.array([joints[name] for name in COCO_PERSON.names])
     return Figure(keypoints, tuple(_shapes(rng, joints, height)))
