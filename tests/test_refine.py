@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from agreement import PIXELS
 from scenes import GRIDS, SKELETONS, array, offsets, random_fields, sprinkled
+from test_instruction_sets import run, runnable
 
-from personlab import COCO_PERSON, stages
+from personlab import COCO_PERSON, _core, stages
 
 
 def refine(of, by, channels, backend, *, stride=1, steps=2, **more):
@@ -113,5 +114,135 @@ def test_fields_do_not_depend_on_threads(load_fields):
     one, *others = (
         refine(fields.long_offsets, fields.short_offsets, range(17), "cpu", stride=16, threads=threads).tobytes()
         for threads in (1, 2, 5)
+    )
+    assert others == [one, one]
+
+
+def test_large_offsets_at_the_far_corner_of_a_large_picture():
+    """Where float32 would tell points 1/16 pixel apart."""
+    rng = np.random.default_rng(22)
+    of = (rng.standard_normal((1, 2, 3, 5000)) * 900).astype(np.float32)
+    by = (rng.standard_normal((1, 2, 3, 5000)) * 100).astype(np.float32)
+    core = stages.refine_offsets(of, by, [0], stride=200, steps=2)
+    reference = stages.refine_offsets(of, by, [0], stride=200, steps=2, backend="reference")
+    np.testing.assert_allclose(core, reference, rtol=0, atol=2.5e-4)  # half of float32's last place from 4096 pixels on
+
+
+# --- batches and their gradients, as networks use them ----------------------------------------------------------------
+
+
+def batch(of, by, channels, *, stride=8, steps=2, threads=1, grad=None):
+    """Refined offsets of pictures, and the gradients of sum(grad * refined), 1 by default, by offsets and fields."""
+    refined, grad_of, grad_by = np.empty_like(of), np.empty_like(of), np.empty_like(by)
+    _core.refine_offset_batch(of, by, channels, stride, steps, threads, refined)
+    grad = np.ones_like(of) if grad is None else grad
+    _core.refine_offset_batch_backward(of, by, channels, stride, steps, threads, grad, grad_of, grad_by)
+    return refined, grad_of, grad_by
+
+
+def random_batch(kind, h=6, w=9, seed=23):
+    rng = np.random.default_rng(seed)
+    of = (rng.standard_normal((2, 3, 2, h, w)) * 30).astype(kind)
+    return of, (rng.standard_normal((2, 2, 2, h, w)) * 9).astype(kind), [1, 0, 1]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 3])
+def test_a_batch_is_its_pictures(steps):
+    of, by, channels = random_batch(np.float32)
+    refined, _, _ = batch(of, by, channels, steps=steps)
+    each = [stages.refine_offsets(*picture, channels, stride=8, steps=steps) for picture in zip(of, by, strict=True)]
+    np.testing.assert_array_equal(refined, each)
+
+
+def test_gradient_by_hand():
+    # Stride 4, cells at 0, 4, 8: from x = 4 by 1 to 5, a quarter of the way from -2 to 6, where dx grows 2 a pixel.
+    of, by = np.zeros((1, 1, 2, 1, 3), np.float32), np.zeros((1, 1, 2, 1, 3), np.float32)
+    of[0, 0, 0, 0, 1] = 1
+    by[0, 0, 0, 0] = 4, -2, 6
+    grad = np.zeros_like(of)
+    grad[0, 0, :, 0, 1] = 1, 10
+    refined, grad_of, grad_by = batch(of, by, [0], stride=4, steps=1, grad=grad)
+    assert refined[0, 0, 0, 0, 1] == 1  # 1 + 3/4 * -2 + 1/4 * 6
+    np.testing.assert_array_equal(grad_of[0, 0, :, 0], [[0, 3, 0], [0, 10, 0]])
+    np.testing.assert_array_equal(grad_by[0, 0, :, 0], [[0, 0.75, 0.25], [0, 7.5, 2.5]])
+
+
+@pytest.mark.parametrize("x", [-9, 0, 8, 30])
+def test_at_the_border_a_point_cannot_pull(x):
+    of, by = np.zeros((1, 1, 2, 2, 3)), np.zeros((1, 1, 2, 2, 3))
+    of[0, 0, 0] = x - 4 * np.arange(3)  # all points read at x, on the border of the grid 0..8 or past it
+    by[0, 0, 0] = 4, -2, 6
+    _, grad_of, grad_by = batch(of, by, [0], stride=4, steps=1)
+    np.testing.assert_array_equal(grad_of, np.ones_like(of))
+    np.testing.assert_array_equal(grad_by[0, 0, 0].sum(0), [6, 0, 0] if x <= 0 else [0, 0, 6])
+
+
+def test_gradients_equal_differences():
+    of, by, channels = random_batch(np.float64)
+    rng = np.random.default_rng(24)
+    grad = rng.standard_normal(of.shape)
+    _, *gradients = batch(of, by, channels, grad=grad)
+    for which, gradient in enumerate(gradients):
+        way = [np.zeros_like(of), np.zeros_like(by)]
+        way[which] = rng.standard_normal(way[which].shape) * 1e-7
+        ahead, behind = (
+            (batch(of + sign * way[0], by + sign * way[1], channels)[0] * grad).sum() for sign in (1.0, -1.0)
+        )
+        assert (gradient * way[which]).sum() == pytest.approx((ahead - behind) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+def test_numbers_that_are_not_finite_stay_so_in_batches(kind, value):
+    rng = np.random.default_rng(25)
+    of, by, channels = random_batch(kind)
+    refined, _, _ = batch(sprinkled(of, rng, values=(value,)).astype(kind), by, channels)
+    grad = sprinkled(np.ones_like(of), rng, values=(value,)).astype(kind)
+    broken = sprinkled(by, rng, values=(value,)).astype(kind)
+    from_field, _, _ = batch(of, broken, channels)
+    _, grad_of, grad_by = batch(of, broken, channels, grad=grad)
+    if not np.isfinite(value):
+        for result in (refined, from_field, grad_of, grad_by):
+            assert not np.isfinite(result).all()
+
+
+@pytest.mark.parametrize("grid", [(1, 1), (1, 130), (130, 1), (13, 10), (8, 8)], ids=str)
+def test_points_without_a_gradient_are_left_out(grid):
+    of, by, channels = random_batch(np.float64, *grid)
+    grad = np.random.default_rng(26).standard_normal(of.shape)
+    counts = np.random.default_rng(27).random(of.shape) < 0.2
+    parts = [batch(of, by, channels, grad=grad * part) for part in (counts, ~counts)]
+    _, *whole = batch(of, by, channels, grad=grad)
+    for which, gradient in enumerate(whole, 1):
+        np.testing.assert_allclose(parts[0][which] + parts[1][which], gradient, atol=1e-9)
+
+
+BATCH_DIGEST = """
+import hashlib
+import numpy as np
+from personlab import _core
+
+rng, digest = np.random.default_rng(28), hashlib.sha256()
+for kind in (np.float32, np.float64):
+    for h, w in ((17, 23), (1, 70), (70, 1)):
+        of, by = (rng.standard_normal(shape + (h, w)).astype(kind) * 30 for shape in ((2, 4, 2), (2, 3, 2)))
+        refined, grad_of, grad_by, channels = np.empty_like(of), np.empty_like(of), np.empty_like(by), [2, 0, 2, 1]
+        _core.refine_offset_batch(of, by, channels, 8, 2, 1, refined)
+        _core.refine_offset_batch_backward(of, by, channels, 8, 2, 1, refined, grad_of, grad_by)
+        for array in (refined, grad_of, grad_by):
+            digest.update(array.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_batches_do_not_depend_on_the_instruction_set():
+    results = [run(BATCH_DIGEST, name) for name in runnable()]
+    assert all(result.returncode == 0 for result in results), results
+    assert len({result.stdout for result in results}) == 1
+
+
+def test_batches_do_not_depend_on_threads():
+    one, *others = (
+        [result.tobytes() for result in batch(*random_batch(np.float32), threads=threads)] for threads in (1, 2, 5)
     )
     assert others == [one, one]

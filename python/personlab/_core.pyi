@@ -1,13 +1,14 @@
 # Types of the compiled core; see src/cpp/bindings.cpp. Its callers have checked all arguments.
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
 _Indices: TypeAlias = NDArray[np.int32]
+_Real = TypeVar("_Real", np.float32, np.float64)
 
 compiler: str
 version: str
@@ -92,6 +93,28 @@ def score_poses(
 def refine_offsets(
     offsets: _Floats, by: _Floats, channels: Sequence[int], stride: int, steps: int, threads: int, /
 ) -> _Floats: ...
+def refine_offset_batch(
+    offsets: NDArray[_Real],
+    by: NDArray[_Real],
+    channels: Sequence[int],
+    stride: int,
+    steps: int,
+    threads: int,
+    refined: NDArray[_Real],
+    /,
+) -> None: ...
+def refine_offset_batch_backward(
+    offsets: NDArray[_Real],
+    by: NDArray[_Real],
+    channels: Sequence[int],
+    stride: int,
+    steps: int,
+    threads: int,
+    grad_refined: NDArray[_Real],
+    grad_offsets: NDArray[_Real] | None,
+    grad_by: NDArray[_Real] | None,
+    /,
+) -> None: ...
 def encode_targets(
     keypoints: _Floats,
     masks: NDArray[np.uint8] | None,

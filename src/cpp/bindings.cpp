@@ -225,14 +225,55 @@ py::tuple score_poses_dense(const Floats& keypoints, const Floats& probabilities
                         array_of(ranking.scores, {q}));
 }
 
+template <typename Real>
+using Array = py::array_t<Real, py::array::c_style>;
+
+// Views of (N, C, 2, h, w) and (N, L, 2, h, w), or of single pictures.
+template <typename Real>
+OffsetBatch<Real> offset_batch(const Array<Real>& offsets, const Array<Real>& by, const std::vector<int>& channels,
+                               int stride, int steps) {
+  const int pictures = offsets.ndim() == 5 ? extent(offsets, 5) : 1;
+  return {offsets.data(), by.data(), channels.data(), pictures, extent(offsets, 4), extent(by, 4), extent(offsets, 2),
+          extent(offsets, 1), stride, steps};
+}
+
 Floats refine(const Floats& offsets, const Floats& by, const std::vector<int>& channels, int stride, int steps,
               int threads) {
   Floats refined(std::vector<py::ssize_t>(offsets.shape(), offsets.shape() + offsets.ndim()));
   float* out = refined.mutable_data();
+  const OffsetBatch<float> batch = offset_batch(offsets, by, channels, stride, steps);
   const py::gil_scoped_release release;
-  refine_offsets(view(offsets, 2 * static_cast<int>(offsets.shape(0)), stride),
-                 view(by, 2 * static_cast<int>(by.shape(0)), stride), channels.data(), steps, threads, out);
+  refine_offset_batch<NonFinite::kZero>(batch, threads, out);
   return refined;
+}
+
+template <typename Real>
+void refine_batch(const Array<Real>& offsets, const Array<Real>& by, const std::vector<int>& channels, int stride,
+                  int steps, int threads, Array<Real> refined) {
+  Real* out = refined.mutable_data();
+  const OffsetBatch<Real> batch = offset_batch(offsets, by, channels, stride, steps);
+  const py::gil_scoped_release release;
+  refine_offset_batch<NonFinite::kKept>(batch, threads, out);
+}
+
+template <typename Real>
+void refine_batch_backward(const Array<Real>& offsets, const Array<Real>& by, const std::vector<int>& channels,
+                           int stride, int steps, int threads, const Array<Real>& grad_refined,
+                           std::optional<Array<Real>> grad_offsets, std::optional<Array<Real>> grad_by) {
+  const OffsetGradients<Real> gradients{grad_refined.data(), grad_offsets ? grad_offsets->mutable_data() : nullptr,
+                                        grad_by ? grad_by->mutable_data() : nullptr};
+  const OffsetBatch<Real> batch = offset_batch(offsets, by, channels, stride, steps);
+  const py::gil_scoped_release release;
+  refine_offset_batch_backward(batch, threads, gradients);
+}
+
+// The same two for each type of number. Nothing is converted: what they write has to reach the caller's memory.
+template <typename Real>
+void define_refinement(py::module_& m) {
+  const py::arg exact = py::arg().noconvert();
+  m.def("refine_offset_batch", &refine_batch<Real>, exact, exact, py::arg(), py::arg(), py::arg(), py::arg(), exact);
+  m.def("refine_offset_batch_backward", &refine_batch_backward<Real>, exact, exact, py::arg(), py::arg(), py::arg(),
+        py::arg(), exact, exact, exact);
 }
 
 py::dict encode(const Floats& keypoints, const std::optional<Bytes>& masks, const std::optional<Bytes>& crowd,
@@ -314,5 +355,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("group_poses", &group_poses_dense);
   m.def("score_poses", &score_poses_dense);
   m.def("refine_offsets", &refine);
+  define_refinement<float>(m);
+  define_refinement<double>(m);
   m.def("encode_targets", &encode);
 }

@@ -130,12 +130,36 @@ void associate_pixels(const float* keypoints,  // (P, K, 2) input pixels
                       int height, int width,       // of the picture
                       const MaskOptions& options, std::uint8_t* masks, MaskBuffers& scratch);
 
+// Offset fields of N pictures on grids of h x w cells, and the fields that refine them.
+template <typename Real>
+struct OffsetBatch {
+  const Real* offsets;  // (N, C, 2, h, w) input pixels
+  const Real* by;       // (N, L, 2, h, w) input pixels
+  const int* channels;  // (C) in 0 .. L - 1
+  int pictures, count, fields;  // N, C, L
+  int height, width;
+  int stride;  // input pixels
+  int steps;
+};
+
+// What becomes of numbers that are not finite: an offset of (0, 0), or something that is not finite either.
+enum class NonFinite { kZero, kKept };
+
 // Dense refinement, section 3.1.2: `steps` times M_c(x) += S_l(x + M_c(x)), l = channels[c].
-void refine_offsets(const Field& offsets,  // 2C planes
-                    const Field& by,       // 2L planes
-                    const int* channels,   // (C) in 0 .. L - 1
-                    int steps, int threads,
-                    float* refined);  // (C, 2, h, w)
+template <NonFinite kNonFinite, typename Real>
+void refine_offset_batch(const OffsetBatch<Real>& batch, int threads, Real* refined);  // (N, C, 2, h, w)
+
+// Gradients of a number by the refined offsets, and from them by what they were made of.
+template <typename Real>
+struct OffsetGradients {
+  const Real* refined;  // (N, C, 2, h, w)
+  Real* offsets;        // (N, C, 2, h, w), or null where not wanted
+  Real* by;             // (N, L, 2, h, w), likewise
+};
+
+// The way back through dense refinement. Reads are clamped to the grid: there a point's position has no effect.
+template <typename Real>
+void refine_offset_batch_backward(const OffsetBatch<Real>& batch, int threads, const OffsetGradients<Real>& gradients);
 
 // What is to be encoded for one picture.
 struct Annotations {
