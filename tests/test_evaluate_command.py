@@ -150,6 +150,70 @@ def test_the_ceiling_is_scored(run):
     assert column(out, "keypoint AP")[0] > 0.9
 
 
+def edited(folder, change):
+    """The annotations as another file says them."""
+    content = json.loads((folder / "annotations.json").read_text())
+    change(content)
+    (folder / "annotations.json").write_text(json.dumps(content))
+
+
+def test_pictures_without_labels_can_be_left_out(folder, network, run):
+    def unlabel(content):
+        for annotation in content["annotations"]:
+            if annotation["image_id"] == 3:
+                annotation.update(keypoints=[0] * 51, num_keypoints=0)
+
+    edited(folder, unlabel)
+    command = ("--weights", "W", "--images", "images", "--json", "results.json")
+    assert run(*command)[0] == 0
+    assert {result["image_id"] for result in json.loads((folder / "results.json").read_text())} == {1, 2, 3}
+    code, out, _ = run(*command, "--labelled-only")
+    assert code == 0
+    assert column(out, "keypoint AP")[0] > 0.9
+    assert {result["image_id"] for result in json.loads((folder / "results.json").read_text())} == {1, 2}
+
+
+def test_the_category_may_have_any_number(folder, network, run):
+    def renumber(content):
+        content["categories"][0]["id"] = 7
+        for annotation in content["annotations"]:
+            annotation["category_id"] = 7
+
+    before = run("--weights", "W", "--images", "images")[1], run("--ceiling")[1]
+    edited(folder, renumber)
+    after = run("--weights", "W", "--images", "images")[1], run("--ceiling")[1]
+    for one, other in zip(before, after, strict=True):
+        assert column(one, "keypoint AP") == column(other, "keypoint AP")
+        assert column(one, "mask AP") == column(other, "mask AP")
+
+
+def keep_three_keypoints(content):
+    """A skeleton of nose and shoulders, with sigmas of its own."""
+    kept = (0, 5, 6)
+    category = content["categories"][0]
+    category.update(keypoints=[category["keypoints"][k] for k in kept], skeleton=[[1, 2], [1, 3]])
+    for annotation in content["annotations"]:
+        points = [annotation["keypoints"][3 * k : 3 * k + 3] for k in kept]
+        annotation.update(
+            keypoints=[value for point in points for value in point],
+            num_keypoints=sum(point[2] > 0 for point in points),
+        )
+
+
+def test_the_ceiling_of_another_skeleton(folder, run):
+    edited(folder, keep_three_keypoints)
+    code, out, _ = run("--ceiling", "--stride", 8)
+    assert code == 0
+    assert column(out, "keypoint AP")[0] > 0.9
+
+
+def test_annotations_of_another_skeleton_than_the_networks(folder, network, run):
+    edited(folder, keep_three_keypoints)
+    code, out, err = run("--weights", "W", "--images", "images")
+    assert (code, out) == (1, "")
+    assert err == "personlab: error: annotations.json: expected the network's 17 keypoints, got 3\n"
+
+
 @pytest.mark.usefixtures("folder", "network")
 @pytest.mark.parametrize(
     ("argv", "code", "text"),

@@ -23,6 +23,7 @@ COMMANDS = (
     "predict",
     "decode",
     "evaluate",
+    "train",
     "convert",
     "scenes",
     "info",

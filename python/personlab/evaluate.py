@@ -47,6 +47,38 @@ def load_annotations(path: str) -> COCO:
         return COCO(path)
 
 
+def person_category(annotations: COCO) -> dict[str, Any]:
+    """The category of people: the one named person, else the first with keypoints.
+
+    Raises:
+        ValueError: neither is there.
+    """
+    categories: list[dict[str, Any]] = list(annotations.cats.values())
+    for category in categories:
+        if category.get("name") == "person":
+            return category
+    for category in categories:
+        if category.get("keypoints"):
+            return category
+    raise ValueError("expected annotations with a category person, or one with keypoints, got neither")
+
+
+def keep_labelled(annotations: COCO) -> COCO:
+    """The pictures in which somebody has a labelled keypoint; those without would count every person found as wrong."""
+    from pycocotools.coco import COCO
+
+    labelled = {a["image_id"] for a in annotations.anns.values() if any(a.get("keypoints", [])[2::3])}
+    kept = COCO()
+    kept.dataset = {
+        **annotations.dataset,
+        "images": [image for image in annotations.dataset["images"] if image["id"] in labelled],
+        "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        kept.createIndex()
+    return kept
+
+
 def mask_results(poses: Poses, masks: NDArray[np.bool_], image_id: int) -> list[dict[str, Any]]:
     """One COCO segmentation result for each pose and its mask (P, H, W): run-length encoded, scored as the pose."""
     from pycocotools import mask as coco_mask
@@ -77,7 +109,8 @@ def average_precision(
 
     Args:
         annotations: what `load_annotations` gave.
-        results: COCO result dicts, from `Poses.to_coco` for keypoints or `mask_results` for segmentation.
+        results: COCO result dicts, from `Poses.to_coco` for keypoints or `mask_results` for segmentation; counted as
+            of `person_category`, whatever its number.
         kind: what to compare.
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
     """
@@ -85,9 +118,10 @@ def average_precision(
 
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
+    number = person_category(annotations)["id"]
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(annotations, annotations.loadRes([dict(r) for r in results]), kind)
-        evaluation.params.catIds = [1]
+        evaluation = COCOeval(annotations, annotations.loadRes([{**r, "category_id": number} for r in results]), kind)
+        evaluation.params.catIds = [number]
         if kind == "keypoints" and sigmas is not None:
             evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         evaluation.evaluate()

@@ -37,23 +37,33 @@ def _comments(options: type) -> dict[str, str]:
 def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str = "") -> None:
     """One flag `--prefix.name` for each field of an options dataclass; a flag that is not given reads None.
 
+    A field that is such a dataclass itself becomes a group of its own, named as the field.
+
     Args:
         parser: gets the flags, in a group of their own.
         title: of the group.
-        prefix: of the flags.
+        prefix: of the flags; none where empty.
         options: an instance, whose values the help tells as defaults.
         leave_out: a field that gets no flag.
     """
     group = parser.add_argument_group(title)
     hints, comments = get_type_hints(type(options)), _comments(type(options))
+    nested = []
     for field in dataclasses.fields(options):
         if field.name == leave_out:
             continue
+        name = f"{prefix}.{field.name}" if prefix else field.name
         hint, default = hints[field.name], getattr(options, field.name)
+        if dataclasses.is_dataclass(default):
+            nested.append((name, default))
+            continue
         shown = str(default).lower() if isinstance(default, bool) else default
         metavar: dict[str, Any] = {int: {"metavar": "N"}, float: {"metavar": "X"}}.get(hint, {})
-        help_text = f"{comments.get(field.name, field.name)} [{shown}]".replace("%", "%%")
-        group.add_argument(f"--{prefix}.{field.name}", type=hint, default=None, help=help_text, **metavar)
+        told = "" if default is None else f" [{shown}]"
+        help_text = f"{comments.get(field.name, field.name)}{told}".replace("%", "%%")
+        group.add_argument(f"--{name}", type=hint, default=None, help=help_text, **metavar)
+    for name, default in nested:
+        add_options(parser, name, name, default)
 
 
 def with_given(options: Any, given: Any) -> Any:
@@ -62,8 +72,15 @@ def with_given(options: Any, given: Any) -> Any:
     Raises:
         UsageError: a value out of range.
     """
+    values = {}
+    for name, value in vars(given).items():
+        own = getattr(options, name, None)
+        if dataclasses.is_dataclass(own):
+            values[name] = with_given(own, value)
+        elif value is not None:
+            values[name] = value
     try:
-        return dataclasses.replace(options, **{k: v for k, v in vars(given).items() if v is not None})
+        return dataclasses.replace(options, **values)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
 

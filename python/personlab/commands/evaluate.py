@@ -44,6 +44,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "at strides 8 and 16 unless --stride names one",
     )  # fmt: skip
     parser.add_argument(
+        "--labelled-only", action="store_true",
+        help="leave out pictures in which nobody has labelled keypoints: whoever is found there counts as wrong",
+    )  # fmt: skip
+    parser.add_argument(
         "--compare", action="store_true",
         help="score a single scale, too, beside the setting asked for: scales 0.75 1 1.5 + flip if none is",
     )  # fmt: skip
@@ -70,7 +74,7 @@ def run(config: Any) -> None:
     if config.ceiling and (config.compare or config.scales or config.flip):
         raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
     _check_json(config)
-    annotations = _load(config.annotations)
+    annotations = _load(config.annotations, labelled_only=config.labelled_only)
     if config.ceiling:
         _run_ceiling(config, annotations)
         return
@@ -84,6 +88,7 @@ def run(config: Any) -> None:
         name = network.described(scales, flip)
         predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
         weights = predictor.network  # read once
+        _check_skeleton(config.annotations, annotations, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
@@ -102,16 +107,27 @@ def _check_json(config: Any) -> None:
         raise FileNotFoundError(f"{config.json}: no such folder {Path(config.json).resolve().parent}")
 
 
-def _load(path: str) -> COCO:
-    from personlab.evaluate import load_annotations
+def _load(path: str, *, labelled_only: bool) -> COCO:
+    from personlab.evaluate import keep_labelled, load_annotations
 
     try:
         annotations = load_annotations(path)
+        if labelled_only:
+            annotations = keep_labelled(annotations)
     except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
         raise ValueError(f"{path}: expected annotations in COCO's format, got something else") from None
     if not annotations.imgs or not annotations.anns:
         raise ValueError(f"{path}: expected annotated pictures, got {len(annotations.imgs)} without annotations")
     return annotations
+
+
+def _check_skeleton(path: str, annotations: COCO, predictor: Predictor) -> None:
+    from personlab.evaluate import person_category
+
+    names = person_category(annotations).get("keypoints", predictor.skeleton.names)
+    if len(names) != predictor.skeleton.n_keypoints:
+        count = predictor.skeleton.n_keypoints
+        raise ValueError(f"{path}: expected the network's {count} keypoints, got {len(names)}")
 
 
 def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
@@ -160,20 +176,28 @@ def _precision(kind: str, precision: Any) -> dict[str, str]:
 
 def _run_ceiling(config: Any, annotations: COCO) -> None:
     from personlab.data.coco import load_people
-    from personlab.evaluate import average_precision, evaluate_ceiling
+    from personlab.data.pictures import skeleton_of
+    from personlab.evaluate import average_precision, evaluate_ceiling, person_category
 
     exact = dataclasses.replace(_EVERY_POSE, hough_stride=1)
     options, mask_options = network.decode_options(config, exact, _POSENET)
-    pictures = {number: load_people(annotations, number) for number in sorted(annotations.imgs)}
+    category = person_category(annotations)
+    skeleton = skeleton_of(category)
+    pictures = {
+        number: load_people(annotations, number, skeleton=skeleton, category_id=category["id"])
+        for number in sorted(annotations.imgs)
+    }
     scored: dict[str, dict[str, str]] = {}
     keypoints: list[dict[str, Any]] = []
     masks: list[dict[str, Any]] = []
     for stride in [config.stride] if config.stride else _CEILING_STRIDES:
         start = time.perf_counter()
-        keypoints, masks = evaluate_ceiling(pictures, stride=stride, options=options, mask_options=mask_options)
+        keypoints, masks = evaluate_ceiling(
+            pictures, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options
+        )
         wall = time.perf_counter() - start
         scored[f"ceiling, stride {stride}"] = {
-            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints")),
+            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints", sigmas=skeleton.sigmas)),
             **_precision("mask", average_precision(annotations, masks, "segm")),
             "pictures a second": f"{len(pictures) / wall:.2f}",
         }

@@ -1,0 +1,80 @@
+"""`personlab train`: a network from annotated pictures or drawn scenes, by a configuration file and flags."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personlab.commands.common import UsageError, add_options, log, with_given, write_table
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+SUMMARY = "train a network on annotated pictures or on drawn scenes"
+USAGE = "[--config FILE] [--resume] [options]"
+DESCRIPTION = (
+    "Train a network: on COCO's annotations or any alike, or on drawn scenes where none are named. Flags go before "
+    "what the configuration file says. Writes checkpoints, weights and logs into --output. Under torchrun, "
+    "`torchrun --nproc-per-node N -m personlab train ...`, processes share each batch."
+)
+_CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def shipped_configs() -> list[str]:
+    """The names that --config takes beside files."""
+    return sorted(path.stem for path in _CONFIGS.glob("*.yaml"))
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    import jsonargparse
+
+    from personlab.train.config import TrainConfig
+
+    base: Any = jsonargparse.ActionConfigFile  # type: ignore[attr-defined]
+    names = ", ".join(shipped_configs())
+
+    class ConfigAction(base):  # type: ignore[misc]
+        """Reads a file, or the shipped configuration of that name."""
+
+        def __call__(self, parser: Any, config: Any, values: Any, option_string: Any = None) -> None:
+            path, own = Path(values), _CONFIGS / f"{values}.yaml"
+            if not path.is_file() and own.is_file():
+                path = own
+            if not path.is_file():
+                raise argparse.ArgumentError(self, f"{values}: no such file, nor a shipped configuration ({names})")
+            super().__call__(parser, config, str(path), option_string)
+
+    parser.add_argument(
+        "--config", action=ConfigAction, metavar="FILE",
+        help=f"YAML or JSON, or the name of a configuration that the package brings: {names}",
+    )  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --output, if any")
+    add_options(parser, "run", "", TrainConfig())
+
+
+def run(config: Any) -> None:
+    """Train, and print the figures of the last evaluation.
+
+    Raises:
+        UsageError: a setting out of range, or the folder holds a run.
+        ValueError: settings at odds with each other, with the data or with the run to go on with.
+    """
+    from types import SimpleNamespace
+
+    from personlab.train import TrainConfig, train
+
+    known = TrainConfig.__dataclass_fields__
+    settings = with_given(TrainConfig(), SimpleNamespace(**{k: v for k, v in vars(config).items() if k in known}))
+    command = shlex.join(["personlab", *sys.argv[1:]])
+    try:
+        summary = train(settings, resume=config.resume, metadata={"command": command})
+    except FileExistsError as error:
+        raise UsageError(str(error)) from None
+    rows = [["steps", str(summary.step)], ["minutes", f"{summary.seconds / 60:.1f}"]]
+    rows += [[name.replace("_", " "), f"{value:.3f}"] for name, value in summary.figures.items()]
+    write_table(["", ""], rows)
+    log(f"wrote {summary.weights}")

@@ -1,0 +1,194 @@
+"""One random view of an annotated picture: image, keypoints and masks through the same affine map."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+
+from personlab._arrays import as_integer, as_number
+from personlab.data.coco import People
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from personlab.data.pictures import Example
+    from personlab.skeleton import Skeleton
+
+_BORDER = 127  # of 0..255, what lies outside the picture
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How views differ from the pictures they are taken of (section 4); the defaults change nothing but the size.
+
+    Raises:
+        TypeError: a value of the wrong type.
+        ValueError: a value out of range.
+    """
+
+    long_edge: int | None = None  # pixels the longest side is scaled to first; None: pictures stay as they are
+    scale: tuple[float, float] = (1.0, 1.0)  # range of the factor on that size
+    rotation: float = 0.0  # degrees, either way
+    flip: float = 0.0  # probability of the mirror image
+    centre: Literal["person", "picture"] = "picture"  # of the view: anybody with labels, or the picture's
+    shift: float = 0.0  # the centre moves up to so many times the crop's sides, each way
+    colour: float = 0.0  # brightness and contrast change by up to this share, each channel by a quarter of it
+
+    def __post_init__(self) -> None:
+        if len(self.scale) != 2:
+            raise ValueError(f"scale: expected (lowest, highest), got {self.scale}")
+        as_number(self.scale[0], "scale[0]", 0, above=True)
+        as_number(self.scale[1], "scale[1]", self.scale[0])
+        if self.long_edge is not None:
+            as_integer(self.long_edge, "long_edge", 2)
+        as_number(self.rotation, "rotation", 0, 180)
+        as_number(self.flip, "flip", 0, 1)
+        as_number(self.shift, "shift", 0)
+        as_number(self.colour, "colour", 0, 1)
+        if self.centre not in ("person", "picture"):
+            raise ValueError(f"centre: expected person or picture, got {self.centre!r}")
+
+
+class View(NamedTuple):
+    """Where each pixel of a picture goes."""
+
+    linear: NDArray[np.float64]  # (2, 2) of x, y
+    shift: NDArray[np.float64]  # (2,) pixels: a point p goes to linear @ p + shift
+    flipped: bool  # left and right change names
+
+
+def draw_view(rng: np.random.Generator, people: People, crop: tuple[int, int], options: Augmentation) -> View:
+    """A random view (H', W') = `crop` of a picture.
+
+    The view is moved so that it shows as much of the picture as it can: where the scaled picture is larger, nothing
+    beyond its sides; where it is smaller, all of it (both exact without rotation). Where a picture is neither scaled
+    nor rotated, pixels go to pixels.
+    """
+    height, width = people.crowd.shape
+    factor = rng.uniform(*options.scale)
+    if options.long_edge is not None:
+        factor *= (options.long_edge - 1) / max(height - 1, width - 1, 1)
+    angle = math.radians(rng.uniform(-options.rotation, options.rotation))
+    flipped = bool(rng.random() < options.flip)
+    cosine, sine = factor * math.cos(angle), factor * math.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    if flipped:
+        linear[0] = -linear[0]
+    size, half = np.array([width - 1, height - 1]), (np.array([crop[1], crop[0]]) - 1) / 2
+    centre = _person_centre(rng, people) if options.centre == "person" else None
+    if centre is None:
+        centre = size / 2
+    reach = half / factor
+    centre = centre + rng.uniform(-2.0, 2.0, 2) * options.shift * reach
+    centre = np.clip(centre, np.minimum(reach, size - reach), np.maximum(reach, size - reach))
+    shift = half - linear @ centre
+    if factor == 1 and angle == 0:
+        shift = np.rint(shift)
+    return View(linear, shift, flipped)
+
+
+def _person_centre(rng: np.random.Generator, people: People) -> NDArray[np.float64] | None:
+    """The middle (x, y) of the labelled keypoints of anybody who has some."""
+    labelled = people.keypoints[..., 2] > 0
+    candidates = np.flatnonzero(labelled.any(axis=1))
+    if len(candidates) == 0:
+        return None
+    person = rng.choice(candidates)
+    return np.asarray(people.keypoints[person, labelled[person], :2].mean(axis=0, dtype=np.float64))
+
+
+def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Skeleton) -> Example:
+    """What a view shows: keypoints keep their fractions, and lose their label outside; masks are cut at half a pixel.
+
+    Args:
+        example: a picture and its people; left as it is.
+        view: what `draw_view` gave.
+        crop: (H', W') of the result, pixels.
+        skeleton: whose left and right change places in a mirror image.
+    """
+    image, people = example
+    matrix = np.concatenate([view.linear, view.shift[:, None]], axis=1)
+    keypoints = people.keypoints.copy()
+    points = keypoints[..., :2].astype(np.float64) @ view.linear.T + view.shift
+    keypoints[..., :2] = points
+    x, y = keypoints[..., 0], keypoints[..., 1]
+    keypoints[(x < 0) | (x > crop[1] - 1) | (y < 0) | (y > crop[0] - 1) | (keypoints[..., 2] <= 0)] = 0
+    if view.flipped:
+        keypoints = keypoints[:, list(skeleton.flip)]
+    masks = np.zeros((len(people.masks), *crop), bool)
+    for mask, whole in zip(masks, people.masks, strict=True):
+        _warp_mask(whole, matrix, mask)
+    crowd = np.zeros(crop, bool)
+    _warp_mask(people.crowd, matrix, crowd)
+    seen = (keypoints[..., 2] > 0).any(axis=1) | masks.any(axis=(1, 2))
+    return type(example)(_warp(image, matrix, crop), People(keypoints[seen], masks[seen], crowd))
+
+
+def jitter_colour(rng: np.random.Generator, image: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
+    """Another brightness and contrast of an (H, W, 3) picture."""
+    import cv2
+
+    if amount == 0:
+        return image
+    gain = 1 + amount * (rng.uniform(-1, 1) + 0.25 * rng.uniform(-1, 1, 3))
+    lift = 127 * amount * (rng.uniform(-1, 1) + 0.25 * rng.uniform(-1, 1, 3))
+    levels = np.arange(256.0)[:, None]
+    table = np.clip(np.rint((levels - 127) * gain + 127 + lift), 0, 255).astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[None]), np.uint8)
+
+
+def _warp_mask(mask: NDArray[np.bool_], matrix: NDArray[np.float64], result: NDArray[np.bool_]) -> None:
+    """Draw a mask into an empty one through the map; only its box is read, and written only what that reaches."""
+    import cv2
+
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    origin = np.array([left, top])
+    around = np.array([[-1, -1], [width, -1], [-1, height], [width, height]])  # one pixel more, where the mask fades
+    reached = (origin + around) @ matrix[:, :2].T + matrix[:, 2]
+    edge = result.shape[::-1]
+    low = np.clip(np.floor(reached.min(axis=0)), 0, edge).astype(int)
+    high = np.clip(np.ceil(reached.max(axis=0)) + 1, 0, edge).astype(int)
+    if width == 0 or (low >= high).any():
+        return
+    own = matrix.copy()
+    own[:, 2] += matrix[:, :2] @ origin - low
+    cut = mask[top : top + height, left : left + width].view(np.uint8) * np.uint8(254)
+    size = (int(high[1] - low[1]), int(high[0] - low[0]))
+    result[low[1] : high[1], low[0] : high[0]] = _warp(cut, own, size) >= 127
+
+
+def _warp(plane: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A picture (H, W, 3), grey outside, or a mask (H, W), 0 outside, through a map to (H', W') = `size` pixels."""
+    import cv2
+
+    source, own = _shrunk(plane, matrix)
+    warped = cv2.warpAffine(
+        source, own, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(_BORDER,) * 3 if plane.ndim == 3 else 0,
+    )  # fmt: skip
+    return np.asarray(warped, np.uint8)
+
+
+def _shrunk(plane: NDArray[np.uint8], matrix: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The plane and the map; where it shrinks to half or less, a plane averaged over blocks, and the rest of the map.
+
+    Bilinear reading sees two pixels each way: of a picture that shrinks further, it would skip some. A picture gets one
+    more block on each side, like the pixels at its sides, lest these fade.
+    """
+    import cv2
+
+    factor = math.sqrt(abs(float(np.linalg.det(matrix[:, :2]))))
+    height, width = plane.shape[:2]
+    block = min(int(1 / factor), max(height, width))
+    if block < 2:
+        return plane, matrix
+    border = cv2.BORDER_REPLICATE if plane.ndim == 3 else cv2.BORDER_CONSTANT
+    padded = cv2.copyMakeBorder(plane, block, block + -height % block, block, block + -width % block, border, value=0)
+    shape = padded.shape[1] // block, padded.shape[0] // block
+    small = np.asarray(cv2.resize(padded, shape, interpolation=cv2.INTER_AREA), np.uint8)
+    # Pixel (x, y) of the small plane is the mean around (block * (x - 1) + (block - 1) / 2, likewise y).
+    shift = matrix[:, 2] + matrix[:, :2] @ np.full(2, (block - 1) / 2 - block)
+    return small, np.concatenate([matrix[:, :2] * block, shift[:, None]], axis=1)

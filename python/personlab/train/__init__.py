@@ -1,0 +1,46 @@
+"""Training: what a run is (`TrainConfig`) and the loop (`train`); needs torch, OpenCV, pycocotools and safetensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from personlab.train.config import (
+    DataOptions,
+    EvaluationOptions,
+    LossOptions,
+    NetworkOptions,
+    OptimizerOptions,
+    TrainConfig,
+)
+
+if TYPE_CHECKING:
+    from personlab.train.loop import Summary, train
+    from personlab.train.losses import Losses, compute_losses
+
+__all__ = [
+    "DataOptions",
+    "EvaluationOptions",
+    "LossOptions",
+    "Losses",
+    "NetworkOptions",
+    "OptimizerOptions",
+    "Summary",
+    "TrainConfig",
+    "compute_losses",
+    "train",
+]
+
+_LAZY = {  # names whose modules import torch: the command line reads the options without it
+    "Losses": "losses",
+    "Summary": "loop",
+    "compute_losses": "losses",
+    "train": "loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,87 @@
+"""Scoring the network of a run on held-out pictures, as `personlab evaluate` does."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.data.coco import People, make_annotations
+from personlab.data.synthetic import numbered_scene
+from personlab.evaluate import average_precision, keep_labelled, load_annotations
+from personlab.options import DecodeOptions
+from personlab.predict import Predictor
+from personlab.predict.dataset import Results, predict_dataset
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from personlab.nn import PersonLab
+    from personlab.train.config import TrainConfig
+
+
+class Evaluation:
+    """The held-out pictures of a run.
+
+    Args:
+        config: of the run; drawn scenes are like those trained on, of another seed.
+
+    Raises:
+        OSError: the annotations or their folder are missing.
+        ValueError: not COCO's format.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self._options = options = config.evaluation
+        self._scenes: list[NDArray[Any]] = []
+        if options.annotations is not None:
+            annotations = load_annotations(options.annotations)
+            self._annotations = keep_labelled(annotations) if options.labelled_only else annotations
+            return
+        held_out = [
+            numbered_scene(options.scene_seed, number, size=config.data.scene_size, people=config.data.scene_people)
+            for number in range(options.scenes)
+        ]
+        self._scenes = [scene.image for scene in held_out]
+        self._annotations = make_annotations(
+            {
+                number: People(scene.keypoints, scene.masks, np.zeros(scene.image.shape[:2], bool))
+                for number, scene in enumerate(held_out)
+            }
+        )
+
+    def score(self, model: PersonLab) -> dict[str, float]:
+        """COCO's average precision of keypoints and masks, and how long it took, in the words of the log."""
+        start = time.perf_counter()
+        training = model.training
+        predictor = Predictor(
+            model, stride=self._options.stride, long_edge=self._options.long_edge, options=DecodeOptions(min_score=0.0)
+        )
+        try:
+            results = self._predict(predictor)
+        finally:
+            model.train(training)
+        figures = {
+            "keypoint_ap": average_precision(
+                self._annotations, results.keypoints, "keypoints", sigmas=model.config.skeleton.sigmas
+            ).ap
+        }
+        if predictor.has_masks:
+            figures["mask_ap"] = average_precision(self._annotations, results.masks, "segm").ap
+        return {**figures, "evaluation_seconds": time.perf_counter() - start}
+
+    def _predict(self, predictor: Predictor) -> Results:
+        if self._options.images is not None:
+            results = predict_dataset(predictor, self._annotations, self._options.images)
+            if results.problems:
+                name, error = next(iter(results.problems.items()))
+                raise ValueError(f"{name}: {error}")
+            return results
+        results = Results()
+        with predictor.stream(self._scenes) as stream:
+            for number, prediction in enumerate(stream):
+                results.keypoints += prediction.to_coco(number)
+                if prediction.masks is not None:
+                    results.masks += prediction.masks_to_coco(number)
+        return results

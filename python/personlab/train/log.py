@@ -1,0 +1,84 @@
+"""What a run says of itself: a line a time in log.jsonl, TensorBoard where it is installed, a progress bar."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from personlab._files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+LOG = "log.jsonl"
+
+
+class Log:
+    """The log of a run, which begins after step `step`: what a killed run wrote beyond that is forgotten.
+
+    Args:
+        folder: of the run.
+        step: steps done.
+        steps: steps in all.
+        quiet: write nothing: another process does.
+    """
+
+    def __init__(self, folder: Path, *, step: int, steps: int, quiet: bool = False) -> None:
+        self._path, self._writer, self._bar = folder / LOG, None, None
+        self._quiet = quiet
+        if quiet:
+            return
+        from tqdm import tqdm
+
+        self._bar = tqdm(total=steps, initial=step, unit=" steps", file=sys.stderr, disable=None, dynamic_ncols=True)
+        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+        self._lines = [line for line in lines if json.loads(line)["step"] <= step]
+        write_whole(self._path, "".join(line + "\n" for line in self._lines).encode())
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            self.say("no TensorBoard log: pip install 'personlab[train]'")
+        else:
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def say(self, message: str) -> None:
+        """A line on stderr, above the progress bar."""
+        if self._quiet:
+            return
+        from personlab.commands.common import log
+        from personlab.commands.network import above_progress
+
+        with above_progress():
+            log(message)
+
+    def figures(self, step: int, figures: Mapping[str, float]) -> None:
+        """Note figures of a step."""
+        if self._quiet:
+            return
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **{name: round(value, 6) for name, value in figures.items()}}) + "\n")
+        if self._writer is not None:
+            for name, value in figures.items():
+                self._writer.add_scalar(name, value, step)
+        self.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
+
+    def picture(self, step: int, name: str, image: NDArray[Any]) -> None:
+        """Show an (H, W, 3) uint8 picture in TensorBoard."""
+        if self._writer is not None:
+            self._writer.add_image(name, image, step, dataformats="HWC")
+
+    def advance(self) -> None:
+        """One step is done."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def close(self) -> None:
+        """Write out what is still in memory."""
+        if self._bar is not None:
+            self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
