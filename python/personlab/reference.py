@@ -12,12 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from personlab._arrays import LARGEST_INPUT
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from personlab.options import DecodeOptions, MaskOptions
+    from personlab.options import DecodeOptions
     from personlab.skeleton import Skeleton
 
 Array = NDArray[np.float64]
@@ -395,71 +391,3 @@ def rank_posenet(keypoints: Field, p: Field, *, options: DecodeOptions) -> tuple
     order, scores = soft_nms(keypoints, p, nms_radius=options.nms_radius)
     best = [i for i in np.argsort(-scores, kind="stable") if scores[i] >= options.min_score]
     return order[best], scores[best]
-
-
-# --- Masks (section 3.2) ----------------------------------------------------------------------------------------------
-
-
-def associate_pixels(
-    keypoints: Field,
-    weights: Field,
-    segmentation: Field,
-    long_offsets: Field,
-    short_offsets: Field | None,
-    *,
-    stride: int,
-    size: tuple[int, int],
-    options: MaskOptions,
-) -> NDArray[np.bool_]:
-    """Masks (P, H, W) of poses (P, K, 2) weighed by (P, K), at pixels over which the fields are stretched."""
-    h, w = segmentation.shape[-2:]
-    height, width = size
-    masks = np.zeros((len(keypoints), height, width), bool)
-    if len(keypoints) == 0 or 0 in (h, w, height, width):
-        return masks
-    y, x = np.meshgrid(
-        np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
-        np.arange(width) * ((w - 1) * stride) / max(width - 1, 1),
-        indexing="ij",
-    )
-    rows, columns = np.nonzero(sample(segmentation[0], x, y, stride) >= log_odds(options.mask_threshold))
-    x, y = x[rows, columns], y[rows, columns]
-    distance = np.zeros((len(keypoints), len(x)))
-    for k in range(keypoints.shape[1]):
-        fields = [long_offsets[k]] * (1 + options.long_refine_steps)
-        if short_offsets is not None:
-            fields += [short_offsets[k]] * options.short_refine_steps
-        gx, gy = x, y
-        for offsets in fields:
-            dx, dy = sample_offset(offsets, gx, gy, stride)
-            gx, gy = gx + dx, gy + dy
-        for j in range(len(keypoints)):
-            with np.errstate(invalid="ignore"):
-                distance[j] += weights[j, k] * np.hypot(gx - keypoints[j, k, 0], gy - keypoints[j, k, 1])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        distance /= (pose_size(keypoints) * weights.sum(axis=1, dtype=np.float64))[:, None]
-    sound = np.array([(np.abs(pose) <= LARGEST_INPUT).all() for pose in keypoints])  # lies somewhere
-    sound &= np.array([(weight >= 0).all() and bool(np.isfinite(weight).all()) for weight in weights])
-    belongs = (distance <= options.distance_threshold) & sound[:, None]  # NaN, a pose without weight, owns nothing
-    if options.exclusive:
-        nearest = np.where(belongs, distance, np.inf).argmin(axis=0)
-        belongs &= nearest == np.arange(len(keypoints))[:, None]
-    masks[:, rows, columns] = belongs
-    return masks
-
-
-# --- Dense refinement (section 3.1.2) ---------------------------------------------------------------------------------
-
-
-def refine_offsets(
-    offsets: Field, by: Field, channels: Sequence[int] | NDArray[np.integer[Any]], *, stride: int, steps: int
-) -> Array:
-    """`steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c]: M (C, 2, h, w), S (K, 2, h, w)."""
-    h, w = offsets.shape[-2:]
-    refined = np.where(np.isfinite(offsets).all(axis=1, keepdims=True), offsets, 0.0).astype(np.float64)
-    y, x = np.meshgrid(np.arange(h) * float(stride), np.arange(w) * float(stride), indexing="ij")
-    for c, l in enumerate(channels):
-        for _ in range(steps):
-            dx, dy = sample_offset(by[l], x + refined[c, 0], y + refined[c, 1], stride)
-            refined[c] += dx, dy
-    return refined

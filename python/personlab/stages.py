@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from personlab import _core, reference, reference_targets
+from personlab import _core, reference, reference_masks, reference_targets
 from personlab import targets as _targets
 from personlab._arrays import (
     as_field,
@@ -241,7 +241,7 @@ def associate_pixels(
         poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
     )
     if _is_reference(backend):
-        return reference.associate_pixels(
+        return reference_masks.associate_pixels(
             poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets,
             stride=stride, size=size, options=options,
         )  # fmt: skip
@@ -288,7 +288,7 @@ def refine_offsets(
     check_extent(offsets, "offsets", stride)
     threads = as_integer(threads, "threads", 1, 1024)
     if _is_reference(backend):
-        return reference.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
+        return reference_masks.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
     return _core.refine_offsets(offsets, by, numbers, stride, steps, threads)
 
 
