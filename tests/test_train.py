@@ -15,8 +15,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from personlab import Predictor, load_model
+from personlab import Predictor, load_model, visualize
 from personlab.data.augment import Augmentation
+from personlab.data.coco import People, make_dataset
 from personlab.data.synthetic import make_scene
 from personlab.nn import ModelConfig, PersonLab
 from personlab.train import (
@@ -327,3 +328,39 @@ def test_settings_out_of_range(more, message):
 def test_a_crop_that_no_grid_lies_over(tmp_path):
     with pytest.raises(ValueError, match=r"data\.crop: expected multiples of the stride 16 plus 1"):
         train(tiny(tmp_path / "run", data=DataOptions(crop=(64, 81))))
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_breaks_on_the_way_is_named(tmp_path, workers):
+    """Checked at the start, and damaged when its turn comes: one line, without the loader's traceback."""
+    write_scenes(tmp_path)
+    path = tmp_path / "images" / "1.png"
+    path.write_bytes(path.read_bytes()[:200])
+    files = {"annotations": str(tmp_path / "a.json"), "images": str(path.parent), "category": "dancer"}
+    data = DataOptions(**files, crop=(65, 81), workers=workers)
+    with pytest.raises(ValueError, match=r"^[^\n]*1\.png: expected an image[^\n]*$"):
+        train(tiny(tmp_path / "run", data=data))
+
+
+def write_scenes(folder):
+    """A data set of two drawn scenes whose category is number 3, a dancer."""
+    scenes = {n: make_scene(n, size=(97, 129), people=2) for n in (1, 2)}
+    pictures = ((n, People(s.keypoints, s.masks, np.zeros((97, 129), bool))) for n, s in scenes.items())
+    content = make_dataset(pictures, file_name="{}.png")
+    content["categories"][0].update(id=3, name="dancer")
+    for annotation in content["annotations"]:
+        annotation["category_id"] = 3
+    (folder / "a.json").write_text(json.dumps(content))
+    (folder / "images").mkdir()
+    for n, scene in scenes.items():
+        visualize.write_image(folder / "images" / f"{n}.png", scene.image)
+
+
+def test_training_on_annotations_of_another_category(tmp_path):
+    write_scenes(tmp_path)
+    files = {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "images")}
+    with pytest.raises(ValueError, match=r"expected a category 'person', got dancer"):
+        train(tiny(tmp_path / "run", data=DataOptions(**files, crop=(65, 81), workers=0)))
+    data = DataOptions(**files, category="dancer", crop=(65, 81), workers=0)
+    summary = train(tiny(tmp_path / "other", data=data, evaluation=EvaluationOptions(**files, long_edge=129)))
+    assert summary.figures["keypoint_ap"] >= 0

@@ -47,20 +47,20 @@ def load_annotations(path: str) -> COCO:
         return COCO(path)
 
 
-def person_category(annotations: COCO) -> dict[str, Any]:
-    """The category of people: the one named person, else the first with keypoints.
+def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
+    """The category of people: the one of that name, else the first with keypoints.
 
     Raises:
         ValueError: neither is there.
     """
     categories: list[dict[str, Any]] = list(annotations.cats.values())
     for category in categories:
-        if category.get("name") == "person":
+        if category.get("name") == name:
             return category
     for category in categories:
         if category.get("keypoints"):
             return category
-    raise ValueError("expected annotations with a category person, or one with keypoints, got neither")
+    raise ValueError(f"expected annotations with a category {name}, or one with keypoints, got neither")
 
 
 def keep_labelled(annotations: COCO) -> COCO:
@@ -104,6 +104,7 @@ def average_precision(
     kind: Literal["keypoints", "segm"],
     *,
     sigmas: Sequence[float] | None = None,
+    category: str = "person",
 ) -> Precision:
     """COCO's average precision of results for persons over all pictures of an annotation file.
 
@@ -113,12 +114,13 @@ def average_precision(
             of `person_category`, whatever its number.
         kind: what to compare.
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
+        category: name of the category, as `person_category` takes it.
     """
     from pycocotools.cocoeval import COCOeval
 
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
-    number = person_category(annotations)["id"]
+    number = person_category(annotations, category)["id"]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(annotations, annotations.loadRes([{**r, "category_id": number} for r in results]), kind)
         evaluation.params.catIds = [number]

@@ -168,6 +168,27 @@ def make_loader(views: Views, sampler: StepSampler, *, workers: int, pin_memory:
     )
 
 
+def read_batches(loader: DataLoader[Any]) -> Iterator[Batch]:
+    """The loader's batches; what goes wrong in one of its processes reads as if it had gone wrong in this one.
+
+    Raises:
+        OSError, ValueError: a picture cannot be read; its file is named.
+    """
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except (OSError, TypeError, ValueError) as error:
+            text = str(error)
+            if "Original Traceback" not in text:  # which torch puts before the message
+                raise
+            last = text.strip().splitlines()[-1]
+            raise type(error)(last.partition(": ")[2] or last) from None
+        yield batch
+
+
 def _collate(views: list[tuple[Any, Targets]]) -> Batch:
     return make_batch([image for image, _ in views], [targets for _, targets in views])
 

@@ -34,6 +34,7 @@ class Evaluation:
 
     def __init__(self, config: TrainConfig) -> None:
         self._options = options = config.evaluation
+        self._category = config.data.category
         self._scenes: list[NDArray[Any]] = []
         if options.annotations is not None:
             annotations = load_annotations(options.annotations)
@@ -62,13 +63,15 @@ class Evaluation:
             results = self._predict(predictor)
         finally:
             model.train(training)
-        figures = {
-            "keypoint_ap": average_precision(
-                self._annotations, results.keypoints, "keypoints", sigmas=model.config.skeleton.sigmas
-            ).ap
-        }
+        found: dict[str, Any] = {"keypoint_ap": ("keypoints", results.keypoints)}
         if predictor.has_masks:
-            figures["mask_ap"] = average_precision(self._annotations, results.masks, "segm").ap
+            found["mask_ap"] = ("segm", results.masks)
+        figures = {
+            name: average_precision(
+                self._annotations, listed, kind, sigmas=model.config.skeleton.sigmas, category=self._category
+            ).ap
+            for name, (kind, listed) in found.items()
+        }
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 
     def _predict(self, predictor: Predictor) -> Results:

@@ -18,7 +18,7 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab._files import write_whole
-from personlab.data.batches import StepSampler, Views, make_loader
+from personlab.data.batches import StepSampler, Views, make_loader, read_batches
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.info import __version__
 from personlab.train.evaluation import Evaluation
@@ -234,7 +234,7 @@ class _Meter:
 
     def waiting(self, loader: Any) -> Iterator[Batch]:
         """The loader's batches; the time until each is noted."""
-        batches = iter(loader)
+        batches = read_batches(loader)
         while True:
             start = time.perf_counter()
             try:

@@ -38,7 +38,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
         raise ValueError(f"{path}: {error.err or error}") from None
     if image is None:
         raise ValueError(f"{path}: expected an image, got a file that is none")
-    return np.ascontiguousarray(image[..., ::-1], np.uint8)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def write_image(path: str | os.PathLike[str], image: Image) -> None:
