@@ -17,7 +17,15 @@ from personlab.data.augment import Augmentation
 from personlab.data.batches import StepSampler, Views, make_loader
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.nn import ModelConfig, PersonLab
-from personlab.train import DataOptions, EvaluationOptions, NetworkOptions, TrainConfig, compute_losses, train
+from personlab.train import (
+    DataOptions,
+    EvaluationOptions,
+    NetworkOptions,
+    OptimizerOptions,
+    TrainConfig,
+    compute_losses,
+    train,
+)
 
 COCO = DATA / "coco-mini"
 
@@ -29,6 +37,7 @@ def configurations(batch_size: int, threads: int) -> dict[str, TrainConfig]:
         "threads": threads,
         "precision": "bfloat16",
         "network": NetworkOptions(width=0.5, stride=16),
+        "optimizer": OptimizerOptions(warmup=1),
         "evaluation": EvaluationOptions(scenes=1, long_edge=129),
     }
     view = Augmentation(scale=(0.5, 1.0), rotation=10, flip=0.5, centre="person", shift=0.3, colour=0.1)

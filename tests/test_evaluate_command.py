@@ -70,7 +70,7 @@ def folder(tmp_path, monkeypatch, scenes):
 @pytest.fixture
 def network(monkeypatch, scenes):
     fake = ScenesNetwork(scenes, stride=8)
-    device = personlab.predict.load._device("cpu")
+    device = personlab.predict.load.find_device("cpu")
     monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *_: (fake, device))
     return fake
 

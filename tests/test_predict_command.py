@@ -41,7 +41,7 @@ def network(monkeypatch, scene):
 
 
 def device_of(name):
-    return personlab.predict.load._device(name or "cpu")
+    return personlab.predict.load.find_device(name or "cpu")
 
 
 @pytest.fixture

@@ -104,30 +104,49 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(whole, tmp_path
     assert not same(tensors(whole[0]), tensors(tmp_path / "other"))
 
 
-def start(folder, *argv):
-    """The command as a process of its own."""
+# A run in a process of its own, in which every step after the first three takes its time.
+SLOW = """
+import sys, time
+import personlab.train.loop as loop
+from personlab.cli import main
+
+compute, calls = loop.compute_losses, []
+
+def slow(*arguments):
+    calls.append(1)
+    time.sleep(1.0 if len(calls) > 3 else 0.0)
+    return compute(*arguments)
+
+loop.compute_losses = slow
+sys.exit(main(["train", "--config", sys.argv[1], "--data.workers", sys.argv[2]]))
+"""
+
+
+def start_slow(folder, workers):
+    """It, and a file that appears when it is in the middle of the run."""
     config = folder.parent / f"{folder.name}.json"
     config.write_text(tiny(folder).to_json())
-    return subprocess.Popen(
-        [sys.executable, "-m", *argv, "personlab", "train", "--config", str(config)],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(config), str(workers)],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_run_killed_and_resumed_equals_one_that_was_not(whole, tmp_path, number):
-    folder = tmp_path / "killed"
-    process = start(folder)
     deadline = time.monotonic() + 120
     while not (folder / "checkpoint.safetensors").exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    process.send_signal(number)
-    process.communicate(timeout=120)
-    assert process.returncode != 0
-    assert not (folder / "weights.safetensors").exists()
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_killed_and_resumed_equals_one_that_was_not(whole, tmp_path, number):
+    """The signal reaches the whole group of processes, as a terminal, torchrun or a scheduler sends it."""
+    folder = tmp_path / "killed"
+    process = start_slow(folder, workers=1)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 130), err
     before = load_file(folder / "checkpoint.safetensors")
     (folder / ".checkpoint.safetensors.1.part").write_bytes(b"half a file")  # what a kill may leave
     summary = train(tiny(folder), resume=True)
@@ -139,6 +158,25 @@ def test_a_run_killed_and_resumed_equals_one_that_was_not(whole, tmp_path, numbe
     steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4, 6, 6]
     assert not list(folder.glob("*.part")) + list(folder.glob(".*.part"))
+
+
+def test_a_run_killed_during_its_last_evaluation_is_scored_when_resumed(whole, tmp_path, monkeypatch):
+    import personlab.train.loop as loop
+
+    config = tiny(tmp_path / "run")
+
+    def die(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Evaluation, "score", die)
+        with pytest.raises(MemoryError):
+            train(config)
+    assert same(tensors(whole[0]), tensors(tmp_path / "run"))
+    summary = train(config, resume=True)
+    assert summary.figures["keypoint_ap"] == whole[1].figures["keypoint_ap"]
+    again = train(config, resume=True)  # complete: what it says is what was said
+    assert again.figures == {name: round(value, 6) for name, value in summary.figures.items()}
 
 
 def test_momentum_resumes_too(tmp_path):
@@ -207,7 +245,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
 
 
 def test_a_diverging_run_says_so(tmp_path):
-    with pytest.raises(RuntimeError, match=r"loss became (inf|nan)"):
+    with pytest.raises(FloatingPointError, match=r"(loss|gradient) became (inf|nan)"):
         train(tiny(tmp_path / "run", optimizer=OptimizerOptions(rate=1e30, warmup=0, clip_norm=1e30), steps=20))
 
 
@@ -231,15 +269,20 @@ def test_two_processes_equal_one(tmp_path):
     assert done.returncode == 0, done.stderr
     train(replace(config, output=str(tmp_path / "one")))
     one, two = tensors(tmp_path / "one", "weights-raw"), tensors(tmp_path / "two", "weights-raw")
-    start = PersonLab(ModelConfig(width=0.5)).state_dict()
-    assert one.keys() == two.keys() == start.keys()
+    torch.manual_seed(config.seed)
+    begun = PersonLab(ModelConfig(width=0.5)).state_dict()
+    assert one.keys() == two.keys() == begun.keys()
+    moved = max(float((value - begun[name]).abs().max()) for name, value in one.items() if value.is_floating_point())
+    assert moved > 1e-3
     for name, value in one.items():
         torch.testing.assert_close(value, two[name], rtol=1e-4, atol=1e-6)
     one_log, two_log = (
         [json.loads(line) for line in (tmp_path / name / "log.jsonl").read_text().splitlines()]
         for name in ("one", "two")
     )
-    assert one_log[-1]["keypoint_ap"] == two_log[-1]["keypoint_ap"]
+    for mine, other in zip(one_log[:-1], two_log[:-1], strict=True):
+        for name in ("total", "heatmap", "short", "mid", "segmentation", "long", "gradient"):
+            assert other[name] == pytest.approx(mine[name], rel=1e-3)
 
 
 def test_frozen_norms_do_not_move(tmp_path):
@@ -318,11 +361,54 @@ def test_the_average_is_what_its_decay_says():
         ({"data": DataOptions(annotations="a.json")}, "annotations and images together"),
         ({"data": DataOptions(scene_people=(3, 2))}, r"data\.scene_people"),
         ({"seed": 1_000_001}, r"evaluation\.scene_seed"),
+        ({"optimizer": OptimizerOptions(name="lion")}, r"optimizer\.name: expected one of sgd, adamw, got 'lion'"),
+        ({"optimizer": OptimizerOptions(schedule="step")}, r"optimizer\.schedule"),
+        ({"precision": "fp16"}, "precision: expected one of float32, bfloat16, float16, got 'fp16'"),
+        ({"steps": 10}, r"optimizer\.warmup: expected an integer from 0 to 10, got 500"),
+        ({"data": DataOptions(labelled_only=True)}, "data: expected annotations beside"),
     ],
 )
 def test_settings_out_of_range(more, message):
     with pytest.raises((TypeError, ValueError), match=message):
         TrainConfig(**more)
+
+
+def test_a_mistake_is_told_before_anything_is_written(tmp_path):
+    mistakes = (
+        ({"data": DataOptions(annotations="none.json", images=".")}, FileNotFoundError, "none.json"),
+        ({"device": "gpu"}, ValueError, "device"),
+        ({"network": NetworkOptions(refine_steps=1)}, ValueError, r"loss\.refine_steps: expected 1 as in the network"),
+        ({"network": NetworkOptions(imagenet="x")}, ValueError, r"network\.imagenet"),
+        ({"evaluation": EvaluationOptions(annotations="none.json", images=".")}, FileNotFoundError, "none.json"),
+        ({"evaluation": EvaluationOptions(stride=7)}, ValueError, "stride"),
+    )
+    for more, error, message in mistakes:
+        with pytest.raises(error, match=message):
+            train(tiny(tmp_path / "run", **more))
+        assert not (tmp_path / "run").exists()
+
+
+def test_photographs_are_not_scored_on_drawn_scenes(tmp_path):
+    write_scenes(tmp_path)
+    files = {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "images"), "category": "dancer"}
+    summary = train(tiny(tmp_path / "run", data=DataOptions(**files, crop=(65, 81), workers=0)))
+    assert summary.figures == {}
+    assert summary.weights.exists()
+
+
+def test_evaluation_fills_in_what_a_file_does_not_say(tmp_path):
+    write_scenes(tmp_path)
+    content = json.loads((tmp_path / "a.json").read_text())
+    for annotation in content["annotations"]:
+        for name in ("area", "iscrowd", "num_keypoints", "segmentation"):
+            del annotation[name]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    files = {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "images")}
+    data = DataOptions(**files, category="dancer", crop=(65, 81), workers=0)
+    summary = train(tiny(tmp_path / "run", data=data, evaluation=EvaluationOptions(**files, long_edge=129)))
+    assert "keypoint_ap" in summary.figures
+    assert "mask_ap" not in summary.figures
+    assert not load_model(summary.weights).config.masks
 
 
 def test_a_crop_that_no_grid_lies_over(tmp_path):

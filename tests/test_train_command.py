@@ -19,6 +19,7 @@ threads: 1
 log_every: 1
 network: {width: 0.5}
 data: {scene_size: [97, 129], crop: [65, 81], workers: 0}
+optimizer: {warmup: 1}
 evaluation: {scenes: 1, long_edge: 129}
 """
 
@@ -106,7 +107,7 @@ def test_shipped_configurations_are_read(name, monkeypatch):
     seen = []
     monkeypatch.setattr("personlab.train.loop.train", lambda config, **_: seen.append(config) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        main(["train", "--config", name, "--batch_size", "64"])
+        main(["train", "--config", name, "--batch-size", "64"])
     (config,) = seen
     assert config.batch_size == 64
     assert config.output in (name, name.replace("-", "_"))

@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of stdout has left: nothing more to say, not even when Python flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (ImportError, OSError, TypeError, ValueError) as error:
+    except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:
         return _fail(_explained(error), FAILED)
     return DONE
 
@@ -92,7 +92,7 @@ def _parse(argv: list[str]) -> Any:
             raise
         return None
     arguments = config[config.command]
-    arguments.command = config.command
+    arguments.command, arguments.argv = config.command, argv
     return arguments
 
 

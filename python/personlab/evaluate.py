@@ -38,13 +38,27 @@ class Precision:
 def load_annotations(path: str) -> COCO:
     """COCO's index of an annotation file, without its chatter on stdout.
 
+    Where an annotation does not say so, it is no crowd, its box is its area, and its labelled keypoints are counted.
+
     Raises:
         FileNotFoundError: no such file.
     """
     from pycocotools.coco import COCO
 
     with contextlib.redirect_stdout(io.StringIO()):
-        return COCO(path)
+        index = COCO(path)
+    for annotation in index.anns.values():  # what pycocotools cannot do without, and files other than COCO's may lack
+        annotation.setdefault("iscrowd", 0)
+        if annotation.get("keypoints"):
+            annotation.setdefault("num_keypoints", sum(v > 0 for v in annotation["keypoints"][2::3]))
+        if "area" not in annotation:
+            annotation["area"] = float(np.prod(annotation["bbox"][2:]))
+    return index
+
+
+def has_outlines(annotations: COCO) -> bool:
+    """Whether anybody has a mask to compare with."""
+    return any(annotation.get("segmentation") for annotation in annotations.anns.values())
 
 
 def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:

@@ -52,7 +52,7 @@ def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *
     for field in dataclasses.fields(options):
         if field.name == leave_out:
             continue
-        name = f"{prefix}.{field.name}" if prefix else field.name
+        name = f"{prefix}.{field.name}" if prefix else field.name.replace("_", "-")
         hint, default = hints[field.name], getattr(options, field.name)
         if dataclasses.is_dataclass(default):
             nested.append((name, default))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 SUMMARY = "train a network on annotated pictures or on drawn scenes"
 USAGE = "[--config FILE] [--resume] [options]"
 DESCRIPTION = (
-    "Train a network: on COCO's annotations or any alike, or on drawn scenes where none are named. Flags go before "
-    "what the configuration file says. Writes checkpoints, weights and logs into --output. Under torchrun, "
+    "Train a network: on COCO's annotations or any alike, or on drawn scenes where none are named. Flags behind "
+    "--config go before what it says. Writes checkpoints, weights and logs into --output. Under torchrun, "
     "`torchrun --nproc-per-node N -m personlab train ...`, processes share each batch."
 )
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs"
@@ -69,11 +69,13 @@ def run(config: Any) -> None:
 
     known = TrainConfig.__dataclass_fields__
     settings = with_given(TrainConfig(), SimpleNamespace(**{k: v for k, v in vars(config).items() if k in known}))
-    command = shlex.join(["personlab", *sys.argv[1:]])
+    command = shlex.join(["personlab", *(word for word in config.argv if word != "--resume")])
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})
     except FileExistsError as error:
         raise UsageError(str(error)) from None
+    if int(os.environ.get("RANK", "0")) > 0:  # one of several processes tells
+        return
     rows = [["steps", str(summary.step)], ["minutes", f"{summary.seconds / 60:.1f}"]]
     rows += [[name.replace("_", " "), f"{value:.3f}"] for name, value in summary.figures.items()]
     write_table(["", ""], rows)

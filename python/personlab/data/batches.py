@@ -14,7 +14,7 @@ from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_
 from personlab.targets import encode_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from personlab.data.pictures import Pictures
     from personlab.targets import Targets
@@ -168,25 +168,26 @@ def make_loader(views: Views, sampler: StepSampler, *, workers: int, pin_memory:
     )
 
 
-def read_batches(loader: DataLoader[Any]) -> Iterator[Batch]:
+def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
     """The loader's batches; what goes wrong in one of its processes reads as if it had gone wrong in this one.
+
+    To be closed: that ends the processes.
 
     Raises:
         OSError, ValueError: a picture cannot be read; its file is named.
     """
-    batches = iter(loader)
-    while True:
-        try:
-            batch = next(batches)
-        except StopIteration:
-            return
-        except (OSError, TypeError, ValueError) as error:
-            text = str(error)
-            if "Original Traceback" not in text:  # which torch puts before the message
-                raise
-            last = text.strip().splitlines()[-1]
-            raise type(error)(last.partition(": ")[2] or last) from None
-        yield batch
+    batches: Any = iter(loader)
+    try:
+        yield from batches
+    except (OSError, TypeError, ValueError) as error:
+        text = str(error)
+        if "Original Traceback" not in text:  # which torch puts before the message
+            raise
+        last = text.strip().splitlines()[-1]
+        raise type(error)(last.partition(": ")[2] or last) from None
+    finally:
+        if loader.num_workers:
+            batches._shutdown_workers()
 
 
 def _collate(views: list[tuple[Any, Targets]]) -> Batch:
@@ -198,5 +199,6 @@ def _quiet_worker(_: int) -> None:
 
     import cv2
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides what it means
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group: the parent decides what they mean
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)  # the processes are the threads

@@ -13,7 +13,7 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model
 
-        chosen = _device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         return load_model(weights, stride=stride, device=chosen), chosen
     if not isinstance(weights, torch.nn.Module) or not hasattr(weights, "config"):
         raise TypeError(f"weights: expected a path, a name or a PersonLab network, got {type(weights).__name__}")
@@ -22,11 +22,16 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
         network = network.at_stride(stride).eval()
     if device is None:
         return network, next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
-    chosen = _device(device)
+    chosen = find_device(device)
     return network.to(chosen), chosen
 
 
-def _device(device: str | torch.device) -> torch.device:
+def find_device(device: str | torch.device) -> torch.device:
+    """A device that is there.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
     try:
         chosen = torch.device(device)
     except RuntimeError as error:

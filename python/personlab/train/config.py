@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field, fields
-from typing import Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from personlab._arrays import as_integer, as_number, as_size
 from personlab.data.augment import Augmentation
@@ -131,15 +131,14 @@ class TrainConfig:
         data, optimizer, evaluation = self.data, self.optimizer, self.evaluation
         as_size(data.crop, "data.crop", "(H, W)", 2)
         as_size(data.scene_size, "data.scene_size", "(H, W)", 1)
-        low, high = data.scene_people
-        as_integer(low, "data.scene_people", 0)
+        low, high = as_size(data.scene_people, "data.scene_people", "(fewest, most)")
         as_integer(high, "data.scene_people", low, 1000)
         as_integer(data.workers, "data.workers", 0, 256)
         as_number(optimizer.rate, "optimizer.rate", 0, above=True)
         as_number(optimizer.head_rate, "optimizer.head_rate", 0)
-        as_number(optimizer.momentum, "optimizer.momentum", 0, 1)
+        as_number(optimizer.momentum, "optimizer.momentum", 0, 0.9999)
         as_number(optimizer.weight_decay, "optimizer.weight_decay", 0)
-        as_integer(optimizer.warmup, "optimizer.warmup", 0)
+        as_integer(optimizer.warmup, "optimizer.warmup", 0, self.steps)
         as_number(optimizer.final_rate, "optimizer.final_rate", 0, 1)
         as_number(optimizer.clip_norm, "optimizer.clip_norm", 0, above=True)
         as_number(optimizer.average, "optimizer.average", 0, 1)
@@ -147,6 +146,12 @@ class TrainConfig:
         as_integer(evaluation.scenes, "evaluation.scenes", 1)
         as_integer(evaluation.scene_seed, "evaluation.scene_seed", 0)
         as_integer(evaluation.long_edge, "evaluation.long_edge", 2)
+        for part, prefix in ((self, ""), (self.network, "network."), (optimizer, "optimizer.")):
+            _check_choices(part, prefix)
+        if data.annotations is None and (data.instances is not None or data.labelled_only):
+            raise ValueError("data: expected annotations beside instances and labelled_only, got none")
+        if evaluation.annotations is None and evaluation.labelled_only:
+            raise ValueError("evaluation: expected annotations beside labelled_only, got none")
         if (data.annotations is None) != (data.images is None):
             raise ValueError("data: expected annotations and images together, got only one of them")
         if (evaluation.annotations is None) != (evaluation.images is None):
@@ -157,3 +162,12 @@ class TrainConfig:
     def to_json(self) -> str:
         """The configuration as `--config` reads it."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+
+def _check_choices(options: Any, prefix: str) -> None:
+    """Refuse a value that is none of those which a field's type names."""
+    for name, hint in get_type_hints(type(options)).items():
+        choices = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal]
+        value = getattr(options, name)
+        if choices and value is not None and value not in get_args(choices[0]):
+            raise ValueError(f"{prefix}{name}: expected one of {', '.join(get_args(choices[0]))}, got {value!r}")

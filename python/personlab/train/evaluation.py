@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.data.coco import People, make_annotations
+from personlab.data.pictures import CocoPictures
 from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import average_precision, keep_labelled, load_annotations
+from personlab.evaluate import average_precision, has_outlines, keep_labelled, load_annotations
+from personlab.nn.config import check_stride
 from personlab.options import DecodeOptions
 from personlab.predict import Predictor
 from personlab.predict.dataset import Results, predict_dataset
@@ -26,17 +28,26 @@ class Evaluation:
 
     Args:
         config: of the run; drawn scenes are like those trained on, of another seed.
+        model: what is to be scored.
 
     Raises:
         OSError: the annotations or their folder are missing.
-        ValueError: not COCO's format.
+        ValueError: not COCO's format, pictures that are missing, other keypoints than the network's, or a stride that
+            it cannot have.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, model: PersonLab) -> None:
         self._options = options = config.evaluation
         self._category = config.data.category
+        self._decoding = DecodeOptions(min_score=0.0, disk_radius=config.loss.disk_radius)
         self._scenes: list[NDArray[Any]] = []
+        if options.stride is not None:
+            check_stride(options.stride)
         if options.annotations is not None:
+            assert options.images is not None
+            skeleton = model.config.skeleton
+            # Whatever is wrong with them is to be told before the first step.
+            CocoPictures(options.annotations, options.images, skeleton=skeleton, category=self._category)
             annotations = load_annotations(options.annotations)
             self._annotations = keep_labelled(annotations) if options.labelled_only else annotations
             return
@@ -57,14 +68,14 @@ class Evaluation:
         start = time.perf_counter()
         training = model.training
         predictor = Predictor(
-            model, stride=self._options.stride, long_edge=self._options.long_edge, options=DecodeOptions(min_score=0.0)
+            model, stride=self._options.stride, long_edge=self._options.long_edge, options=self._decoding
         )
         try:
             results = self._predict(predictor)
         finally:
             model.train(training)
         found: dict[str, Any] = {"keypoint_ap": ("keypoints", results.keypoints)}
-        if predictor.has_masks:
+        if predictor.has_masks and has_outlines(self._annotations):
             found["mask_ap"] = ("segm", results.masks)
         figures = {
             name: average_precision(

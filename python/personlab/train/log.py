@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +36,21 @@ class Log:
         from tqdm import tqdm
 
         self._bar = tqdm(total=steps, initial=step, unit=" steps", file=sys.stderr, disable=None, dynamic_ncols=True)
-        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
-        self._lines = [line for line in lines if json.loads(line)["step"] <= step]
-        write_whole(self._path, "".join(line + "\n" for line in self._lines).encode())
+        self._entries = [entry for entry in _read(self._path) if entry["step"] <= step]
+        write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in self._entries).encode())
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             self.say("no TensorBoard log: pip install 'personlab[train]'")
         else:
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def scores(self, step: int) -> dict[str, float]:
+        """What the evaluation after that step said, before this log began; nothing where there was none."""
+        for entry in () if self._quiet else self._entries:
+            if entry["step"] == step and "evaluation_seconds" in entry:
+                return {name: value for name, value in entry.items() if name != "step"}
+        return {}
 
     def say(self, message: str) -> None:
         """A line on stderr, above the progress bar."""
@@ -59,8 +66,10 @@ class Log:
         """Note figures of a step."""
         if self._quiet:
             return
+        # JSON knows neither infinity nor NaN.
+        entry = {name: round(value, 6) if math.isfinite(value) else None for name, value in figures.items()}
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **{name: round(value, 6) for name, value in figures.items()}}) + "\n")
+            file.write(json.dumps({"step": step, **entry}) + "\n")
         if self._writer is not None:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)
@@ -82,3 +91,9 @@ class Log:
             self._bar.close()
         if self._writer is not None:
             self._writer.close()
+
+
+def _read(path: Path) -> list[dict[str, Any]]:
+    """The entries of a log; a line that a lost machine left half written is none."""
+    lines = path.read_text("utf-8").splitlines() if path.exists() else []
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
+import math
 import random
 import signal
 import time
@@ -14,19 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from personlab._files import write_whole
-from personlab.data.batches import StepSampler, Views, make_loader, read_batches
+from personlab.data.batches import StepSampler, Views, make_loader
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.info import __version__
 from personlab.train.evaluation import Evaluation
-from personlab.train.log import LOG, Log
+from personlab.train.folder import check_folder, open_folder
+from personlab.train.log import Log
 from personlab.train.losses import compute_losses
+from personlab.train.meter import Meter
 from personlab.train.network import freeze_norms, make_network
 from personlab.train.optimize import make_average, make_optimizer, rate_factor
 from personlab.train.pictures import draw_batch
+from personlab.train.processes import joined
 from personlab.train.state import CHECKPOINT, State
 
 if TYPE_CHECKING:
@@ -39,10 +41,9 @@ if TYPE_CHECKING:
     from personlab.nn import PersonLab
     from personlab.train.config import TrainConfig
     from personlab.train.losses import Losses
+    from personlab.train.processes import Place
 
-CONFIG, WEIGHTS, RAW_WEIGHTS = "config.json", "weights.safetensors", "weights-raw.safetensors"
-# What may change when a run goes on: none of it moves the weights.
-_FREE = ("output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers")
+WEIGHTS, RAW_WEIGHTS = "weights.safetensors", "weights-raw.safetensors"
 
 
 @dataclass(frozen=True)
@@ -55,23 +56,13 @@ class Summary:
     seconds: float  # of this call
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Which of several processes this is, and where it computes."""
-
-    rank: int
-    processes: int
-    device: torch.device
-
-
 def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any] | None = None) -> Summary:
     """Train a network.
 
-    Writes into `config.output`: `config.json`, `checkpoint.safetensors` to go on from, `log.jsonl`, `tensorboard/`
-    where that is installed, and at each evaluation `weights.safetensors`, the averaged network, and
-    `weights-raw.safetensors`.
-    Under torchrun each process takes its share of every batch. On the CPU a run that was stopped and resumed gives the
-    same weights to the last bit as one that was not, on as many threads.
+    Writes into `config.output`: `config.json`, `checkpoint.safetensors` to go on from, `weights.safetensors`, the
+    averaged network, and `weights-raw.safetensors` beside each checkpoint, `log.jsonl`, and `tensorboard/` where that
+    is installed. Under torchrun each process takes its share of every batch. On the CPU a run that was stopped and
+    resumed gives the same weights to the last bit as one that was not, on as many threads.
 
     Args:
         config: what to train on what, and how.
@@ -80,20 +71,21 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
 
     Raises:
         FileExistsError: `config.output` holds a run, and `resume` is not set.
+        FloatingPointError: a loss or a gradient became infinite or NaN.
         ImportError, OSError: a package or a file is missing.
-        RuntimeError: a loss became infinite or NaN.
+        KeyboardInterrupt: somebody asked the run to stop, which it did after writing a checkpoint.
         ValueError: settings at odds with each other, with the data, the weights or the run to go on with.
     """
     started = time.perf_counter()
     folder = Path(config.output)
-    place = _join(config)
-    with contextlib.ExitStack() as stack:
-        if place.processes > 1:
-            stack.callback(distributed.destroy_process_group)
-        _open_folder(folder, config, place, resume=resume)
+    with joined(config.device) as place, contextlib.ExitStack() as stack:
+        check_folder(folder, config, resume=resume)
+        if config.threads is not None:
+            torch.set_num_threads(config.threads)
+        _seed(config.seed)
         pictures = _pictures(config)
         model = _network(config, pictures, place)
-        evaluation = Evaluation(config) if place.rank == 0 else None
+        evaluation = Evaluation(config, model) if place.rank == 0 and _is_scored(config) else None
         state = State(
             model,
             make_average(model, config.optimizer.average),
@@ -102,10 +94,14 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
         )
         if resume and (folder / CHECKPOINT).exists():
             state.load(folder / CHECKPOINT)
+        place.check_same(state.step, "output")
+        if place.rank == 0:
+            open_folder(folder, config, resume=resume)
         log = Log(folder, step=state.step, steps=config.steps, quiet=place.rank > 0)
         stack.callback(log.close)
-        run = _Run(config, place, state, log, evaluation, metadata or {})
-        figures = run.through(pictures)
+        if not _is_scored(config):
+            log.say("weights are not scored: evaluation.annotations names no pictures")
+        figures = _Run(config, place, state, log, evaluation, metadata or {}).through(pictures)
     return Summary(folder / WEIGHTS, state.step, figures, time.perf_counter() - started)
 
 
@@ -115,7 +111,7 @@ class _Run:
     def __init__(
         self,
         config: TrainConfig,
-        place: _Place,
+        place: Place,
         state: State,
         log: Log,
         evaluation: Evaluation | None,
@@ -125,45 +121,61 @@ class _Run:
         self.evaluation, self.metadata = evaluation, metadata
         self.folder = Path(config.output)
         network: Any = state.model
-        if place.processes > 1:
-            network = DistributedDataParallel(network, broadcast_buffers=not config.network.freeze_norm)
+        if place.count > 1:
+            network = DistributedDataParallel(network)
         self.network: Callable[[Tensor], Any] = torch.compile(network) if config.compile else network
         self.rates = [group["lr"] for group in make_optimizer(state.model, config.optimizer).param_groups]
 
     def through(self, pictures: Pictures) -> dict[str, float]:
         """The steps that are left; the figures of the last evaluation."""
         config, state = self.config, self.state
+        figures = self.log.scores(state.step)
+        if not figures and state.step and self._is_due(config.evaluation.every):
+            figures = self._evaluate(None)  # the run was killed before it came to that
+        loader = self._loader(pictures)
+        meter = Meter(config.batch_size, self.place)
+        with _graceful_stop() as received, contextlib.closing(meter.waiting(loader)) as batches:
+            for batch in batches:
+                losses, gradient = self._step(batch.to(self.place.device))
+                state.step += 1
+                meter.add(losses, gradient)
+                self.log.advance()
+                stop, log = self.place.any_of(bool(received)), self._is_due(config.log_every)
+                evaluate = self._is_due(config.evaluation.every)
+                checkpoint = stop or evaluate or self._is_due(config.checkpoint_every)
+                if log or checkpoint:
+                    means = meter.means()
+                    self._check(means)
+                    if log:
+                        rate = state.optimizer.param_groups[0]["lr"]
+                        self.log.figures(state.step, {**means, **meter.speed(), "rate": rate})
+                if checkpoint:
+                    self._save()
+                if stop:
+                    self.log.say(f"stopped after step {state.step}")
+                    raise KeyboardInterrupt
+                if evaluate:
+                    start = time.perf_counter()
+                    figures = self._evaluate(batch)
+                    meter.leave_out(time.perf_counter() - start)
+        return figures
+
+    def _is_due(self, every: int) -> bool:
+        """Whether something that is done every so many steps, and at the end, is done after this one."""
+        step = self.state.step
+        return step == self.config.steps or (every > 0 and step % every == 0)
+
+    def _loader(self, pictures: Pictures) -> Any:
+        config, state = self.config, self.state
         sampler = StepSampler(
             config.batch_size, first_step=state.step, steps=config.steps, rank=self.place.rank,
-            processes=self.place.processes,
+            processes=self.place.count,
         )  # fmt: skip
         views = Views(
             pictures, crop=config.data.crop, stride=state.model.config.stride, disk_radius=config.loss.disk_radius,
             augmentation=config.augmentation, seed=config.seed,
         )  # fmt: skip
-        loader = make_loader(views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda")
-        figures: dict[str, float] = {}
-        meter = _Meter(config.batch_size)
-        with _graceful_stop() as stopped:
-            for batch in meter.waiting(loader):
-                losses, gradient = self._step(batch.to(self.place.device))
-                state.step += 1
-                meter.add(losses, gradient)
-                self.log.advance()
-                last = state.step == config.steps
-                log, checkpoint = (last or state.step % n == 0 for n in (config.log_every, config.checkpoint_every))
-                if log or checkpoint or stopped:
-                    self._check(meter.means())
-                if log:
-                    self.log.figures(state.step, {**meter.read(), "rate": state.optimizer.param_groups[0]["lr"]})
-                if checkpoint or stopped:
-                    self._checkpoint()
-                if stopped:
-                    raise KeyboardInterrupt
-                if last or (config.evaluation.every and state.step % config.evaluation.every == 0):
-                    figures = self._evaluate(batch)
-                    meter.restart()
-        return figures
+        return make_loader(views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda")
 
     def _step(self, batch: Batch) -> tuple[Losses, Tensor]:
         """One optimiser step: the losses, and the length of the gradient before it was clipped."""
@@ -185,33 +197,38 @@ class _Run:
         state.average.update_parameters(state.model)
         return losses, gradient
 
-    def _check(self, losses: dict[str, float]) -> None:
-        for name, value in losses.items():
-            if name != "gradient" and not np.isfinite(value):
-                raise RuntimeError(
-                    f"the {name} loss became {value} shortly before step {self.state.step}: the last checkpoint is "
-                    "from before; a lower optimizer.rate may help"
+    def _check(self, means: dict[str, float]) -> None:
+        for name, value in means.items():
+            if name == "gradient" and self.config.precision == "float16":
+                continue  # while the scale is sought, gradients overflow, and such steps are left out
+            if not math.isfinite(value):
+                what = "the gradient" if name == "gradient" else f"the {name} loss"
+                raise FloatingPointError(
+                    f"{what} became {value} shortly before step {self.state.step}: the last checkpoint is from before; "
+                    "a lower optimizer.rate may help"
                 )
 
-    def _checkpoint(self) -> None:
+    def _save(self) -> None:
+        """Write the weights, and then the checkpoint: what that is of is complete."""
         if self.place.rank == 0:
+            self._write(self.state.average.module, self.folder / WEIGHTS)
+            self._write(self.state.model, self.folder / RAW_WEIGHTS)
             self.state.save(self.folder / CHECKPOINT)
 
-    def _evaluate(self, batch: Batch) -> dict[str, float]:
-        """Write the weights and score them; the other processes wait."""
+    def _evaluate(self, batch: Batch | None) -> dict[str, float]:
+        """Score the averaged network; the other processes wait."""
         figures: dict[str, float] = {}
+        averaged: Any = self.state.average.module
         if self.evaluation is not None:
-            averaged: Any = self.state.average.module
-            self._write(averaged, self.folder / WEIGHTS)
-            self._write(self.state.model, self.folder / RAW_WEIGHTS)
             figures = self.evaluation.score(averaged)
             self.log.figures(self.state.step, figures)
-            self.log.picture(self.state.step, "targets, found", draw_batch(averaged, batch))
-        if self.place.processes > 1:
-            distributed.barrier()
+        if self.place.rank == 0 and batch is not None:
+            picture = draw_batch(averaged, batch, disk_radius=self.config.loss.disk_radius)
+            self.log.picture(self.state.step, "targets, found", picture)
+        self.place.wait()
         return figures
 
-    def _write(self, model: PersonLab, path: Path) -> None:
+    def _write(self, model: Any, path: Path) -> None:
         from personlab.weights import save_model
 
         versions = {"personlab": __version__, "torch": torch.__version__}
@@ -219,106 +236,15 @@ class _Run:
         save_model(model, path, {**facts, **self.metadata})
 
 
-class _Meter:
-    """Losses, speed and time spent waiting for data since they were last read."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self.restart()
-
-    def restart(self) -> None:
-        """Forget what was measured."""
-        self._sums: Tensor | None = None  # stays on its device: reading it waits for the device
-        self._names: list[str] = []
-        self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
-
-    def waiting(self, loader: Any) -> Iterator[Batch]:
-        """The loader's batches; the time until each is noted."""
-        batches = read_batches(loader)
-        while True:
-            start = time.perf_counter()
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            self._waited += time.perf_counter() - start
-            yield batch
-
-    def add(self, losses: Losses, gradient: Tensor) -> None:
-        """Note a step."""
-        named = {**losses._asdict(), "gradient": gradient}
-        values = torch.stack([value.detach().float() for value in named.values()])
-        self._names, self._steps = list(named), self._steps + 1
-        self._sums = values if self._sums is None else self._sums + values
-
-    def means(self) -> dict[str, float]:
-        """Mean losses, and mean length of the gradient before it was clipped."""
-        if self._sums is None:
-            return {}
-        return dict(zip(self._names, (self._sums / self._steps).tolist(), strict=True))
-
-    def read(self) -> dict[str, float]:
-        """Means since the last time, pictures a second, and the share of the time spent waiting for pictures."""
-        seconds = max(time.perf_counter() - self._since, 1e-9)
-        speed = {"images_per_second": self._steps * self._batch_size / seconds, "waiting": self._waited / seconds}
-        figures = {**self.means(), **speed}
-        self.restart()
-        return figures
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # other packages' global state
+    torch.manual_seed(seed)
 
 
-def _join(config: TrainConfig) -> _Place:
-    """Join the other processes, where torchrun started several; seed this one."""
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    random.seed(config.seed)
-    np.random.seed(config.seed % 2**32)  # noqa: NPY002  # other packages' global state
-    torch.manual_seed(config.seed)
-    device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    if "RANK" not in os.environ:
-        return _Place(0, 1, device)
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    place = _Place(distributed.get_rank(), distributed.get_world_size(), device)
-    if config.batch_size % place.processes:
-        raise ValueError(f"batch_size: expected a multiple of the {place.processes} processes, got {config.batch_size}")
-    return place
-
-
-def _open_folder(folder: Path, config: TrainConfig, place: _Place, *, resume: bool) -> None:
-    """Make the run's folder, or see that it is the same run's; the configuration is saved in it."""
-    if place.rank > 0:
-        return
-    saved = folder / CONFIG
-    if saved.exists() and not resume:
-        raise FileExistsError(f"{folder}: holds a run; --resume goes on with it, another --output leaves it alone")
-    if saved.exists():
-        before, now = _flat(json.loads(saved.read_text("utf-8"))), _flat(json.loads(config.to_json()))
-        changed = [
-            name
-            for name in {**before, **now}
-            if before.get(name) != now.get(name) and not any(f"{name}.".startswith(f"{free}.") for free in _FREE)
-        ]
-        if changed and (folder / CHECKPOINT).exists():
-            name = changed[0]
-            raise ValueError(
-                f"{name}: expected {before.get(name)!r} as in the run to go on with, got {now.get(name)!r}"
-                + (f", and {len(changed) - 1} more differ" if len(changed) > 1 else "")
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    for partial in folder.glob(".*.part"):  # of a process that was killed
-        partial.unlink()
-    write_whole(saved, config.to_json().encode())
-    if not resume:
-        (folder / LOG).unlink(missing_ok=True)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat
+def _is_scored(config: TrainConfig) -> bool:
+    """Drawn scenes are scored on drawn scenes; photographs on those that are named, or not at all."""
+    return config.data.annotations is None or config.evaluation.annotations is not None
 
 
 def _pictures(config: TrainConfig) -> Pictures:
@@ -332,16 +258,19 @@ def _pictures(config: TrainConfig) -> Pictures:
     )  # fmt: skip
 
 
-def _network(config: TrainConfig, pictures: Pictures, place: _Place) -> PersonLab:
+def _network(config: TrainConfig, pictures: Pictures, place: Place) -> PersonLab:
     model = make_network(config.network, pictures.skeleton, has_masks=pictures.has_masks)
     stride = model.config.stride
     if any((side - 1) % stride for side in config.data.crop):
         raise ValueError(f"data.crop: expected multiples of the stride {stride} plus 1, got {config.data.crop}")
+    if model.config.refine_steps not in (0, config.loss.refine_steps):
+        own = model.config.refine_steps
+        raise ValueError(f"loss.refine_steps: expected {own} as in the network, got {config.loss.refine_steps}")
     if config.augmentation.flip:
         _ = pictures.skeleton.directed_flip  # refuses a skeleton that has no mirror image
     if config.network.freeze_norm:
         freeze_norms(model)
-    elif place.processes > 1 and place.device.type == "cuda":
+    elif place.count > 1 and place.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     moved: Any = model
     network: PersonLab = moved.to(place.device, memory_format=torch.channels_last)  # faster on CPUs and GPUs

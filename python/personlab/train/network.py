@@ -33,10 +33,12 @@ def make_network(options: NetworkOptions, skeleton: Skeleton, *, has_masks: bool
     asked: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if asked.get("masks") and not has_masks:
         raise ValueError("network.masks: expected data with masks, got none")
+    if options.imagenet is not None and asked.get("backbone", "mobilenet_v1") == "mobilenet_v1":
+        raise ValueError("network.imagenet: expected network.backbone to be a ResNet, got mobilenet_v1")
     if options.weights is None:
         model = PersonLab(ModelConfig(**{"masks": has_masks, **asked}, skeleton=skeleton))
     else:
-        model = _started(options.weights, asked, skeleton)
+        model = _started(options.weights, asked, skeleton, has_masks=has_masks)
     if options.imagenet is not None:
         if options.weights is not None:
             raise ValueError("network: expected either weights or imagenet, got both")
@@ -44,7 +46,7 @@ def make_network(options: NetworkOptions, skeleton: Skeleton, *, has_masks: bool
     return model.train()
 
 
-def _started(weights: str, asked: dict[str, Any], skeleton: Skeleton) -> PersonLab:
+def _started(weights: str, asked: dict[str, Any], skeleton: Skeleton, *, has_masks: bool) -> PersonLab:
     from personlab.weights import load_model
 
     source = load_model(weights)
@@ -52,9 +54,10 @@ def _started(weights: str, asked: dict[str, Any], skeleton: Skeleton) -> PersonL
         own = getattr(source.config, name)
         if asked.get(name, own) != own:
             raise ValueError(f"network.{name}: expected {own} as in the weights, got {asked[name]}")
-    model = PersonLab(replace(source.config, skeleton=skeleton, **asked))
-    state = source.state_dict()
-    if source.config.skeleton != skeleton:
+    masks = {"masks": source.config.masks and has_masks}  # heads that nothing teaches are left out
+    model = PersonLab(replace(source.config, skeleton=skeleton, **{**masks, **asked}))
+    state, theirs = source.state_dict(), source.config.skeleton
+    if (theirs.names, theirs.edges) != (skeleton.names, skeleton.edges):
         state = {name: value for name, value in state.items() if not name.startswith(_HEADS)}
     ours = model.state_dict()
     missing, _ = model.load_state_dict({name: value for name, value in state.items() if name in ours}, strict=False)

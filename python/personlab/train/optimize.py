@@ -44,13 +44,14 @@ def make_average(model: PersonLab, decay: float) -> AveragedModel:
     The decay after n updates is min(decay, (1 + n) / (10 + n)): a short run, too, forgets where it began.
     """
 
-    def blend(averages: Sequence[Tensor], values: Sequence[Tensor], updates: Tensor | int) -> None:
-        share = 1 - min(decay, (1 + int(updates)) / (10 + int(updates)))
+    def blend(averages: Sequence[Tensor], values: Sequence[Tensor], _: Tensor | int) -> None:
+        updates = int(averaged.n_averaged)  # in host memory, unlike what torch hands over: nothing waits for a GPU
+        share = 1 - min(decay, (1 + updates) / (10 + updates))
         for average, value in zip(averages, values, strict=True):
             if average.is_floating_point():
                 average.lerp_(value.to(average), share)
             else:
                 average.copy_(value)
 
-    with torch.no_grad():
-        return AveragedModel(model, multi_avg_fn=torch.no_grad()(blend), use_buffers=True)
+    averaged = AveragedModel(model, multi_avg_fn=torch.no_grad()(blend), use_buffers=True)
+    return averaged

@@ -22,17 +22,21 @@ _VIEWS = 4  # of a batch, one below the other
 _LOGIT = 10.0  # of a target
 
 
-def draw_batch(model: PersonLab, batch: Batch) -> NDArray[np.uint8]:
+def draw_batch(model: PersonLab, batch: Batch, *, disk_radius: float) -> NDArray[np.uint8]:
     """The first views of a batch: on the left the people that its targets decode to, on the right those found."""
+    options = DecodeOptions(disk_radius=disk_radius)
     training = model.training
     with torch.no_grad():
-        found = to_fields(model.eval()(batch.images[:_VIEWS]), stride=model.config.stride)
+        images = batch.images[:_VIEWS].to(model.pixel_mean.device)
+        found = to_fields(model.eval()(images), stride=model.config.stride)
     model.train(training)
     rows = []
     for i, image in enumerate(batch.images[:_VIEWS].cpu().numpy()):
         picture = np.ascontiguousarray(image.transpose(1, 2, 0))
         wanted = _fields_of(batch, i, model)
-        rows.append(np.concatenate([_overlay(picture, fields, model) for fields in (wanted, found[i])], axis=1))
+        rows.append(
+            np.concatenate([_overlay(picture, fields, model, options) for fields in (wanted, found[i])], axis=1)
+        )
     return np.concatenate(rows)
 
 
@@ -50,13 +54,13 @@ def _fields_of(batch: Batch, i: int, model: PersonLab) -> Fields:
     )
 
 
-def _overlay(picture: NDArray[np.uint8], fields: Fields, model: PersonLab) -> NDArray[np.uint8]:
+def _overlay(picture: NDArray[np.uint8], fields: Fields, model: PersonLab, options: DecodeOptions) -> NDArray[np.uint8]:
     from personlab import visualize
 
     skeleton = model.config.skeleton
     poses: Any = decode_poses(
         fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, skeleton=skeleton,
-        options=DecodeOptions(),
+        options=options,
     )  # fmt: skip
     masks: Any = None
     if fields.segmentation is not None:

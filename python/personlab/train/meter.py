@@ -1,0 +1,71 @@
+"""Losses, speed and time spent waiting for pictures, since they were last read."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from personlab.data.batches import read_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from personlab.data.batches import Batch
+    from personlab.train.losses import Losses
+    from personlab.train.processes import Place
+
+
+class Meter:
+    """What a run notes of its steps.
+
+    Args:
+        batch_size: pictures a step, over all processes.
+        place: whose losses are averaged over processes when they are read.
+    """
+
+    def __init__(self, batch_size: int, place: Place) -> None:
+        self._batch_size, self._place = batch_size, place
+        self._restart()
+
+    def _restart(self) -> None:
+        self._sums: torch.Tensor | None = None  # stays on its device: reading it waits for the device
+        self._names: list[str] = []
+        self._steps, self._waited, self._since = 0, 0.0, time.perf_counter()
+
+    def waiting(self, loader: Any) -> Generator[Batch]:
+        """The loader's batches; the time until each is noted. To be closed."""
+        with contextlib.closing(read_batches(loader)) as batches:
+            while True:
+                start = time.perf_counter()
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                self._waited += time.perf_counter() - start
+                yield batch
+
+    def leave_out(self, seconds: float) -> None:
+        """Time that was spent on something else than steps."""
+        self._since += seconds
+
+    def add(self, losses: Losses, gradient: torch.Tensor) -> None:
+        """Note a step."""
+        named = {**losses._asdict(), "gradient": gradient}
+        values = torch.stack([value.detach().float() for value in named.values()])
+        self._names, self._steps = list(named), self._steps + 1
+        self._sums = values if self._sums is None else self._sums + values
+
+    def means(self) -> dict[str, float]:
+        """Mean losses, and mean length of the gradient before it was clipped; every process has to ask."""
+        if self._sums is None:
+            return {}
+        return dict(zip(self._names, self._place.mean(self._sums / self._steps).tolist(), strict=True))
+
+    def speed(self) -> dict[str, float]:
+        """Pictures a second and the share of the time spent waiting for pictures; everything is forgotten then."""
+        seconds = max(time.perf_counter() - self._since, 1e-9)
+        figures = {"images_per_second": self._steps * self._batch_size / seconds, "waiting": self._waited / seconds}
+        self._restart()
+        return figures

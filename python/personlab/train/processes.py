@@ -1,0 +1,88 @@
+"""The processes of a run: which one this is, where it computes, and the little they have to agree on."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import distributed
+
+from personlab.predict.load import find_device
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PATIENCE = timedelta(days=7)  # how long processes wait for the one that evaluates
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of `count` processes that share each batch."""
+
+    rank: int
+    count: int
+    device: torch.device
+    waiting_room: Any = None  # a process group on the CPU: GPUs give up on each other within minutes
+
+    def any_of(self, flag: bool) -> bool:
+        """Whether any process says yes; all of them have to ask."""
+        if self.count == 1:
+            return flag
+        votes = torch.tensor(int(flag))
+        distributed.all_reduce(votes, distributed.ReduceOp.MAX, group=self.waiting_room)
+        return bool(votes)
+
+    def mean(self, values: torch.Tensor) -> torch.Tensor:
+        """The mean over the processes; all of them have to ask."""
+        if self.count > 1:
+            values = values.clone()
+            distributed.all_reduce(values)
+            values /= self.count
+        return values
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.count > 1:
+            distributed.barrier(group=self.waiting_room)
+
+    def check_same(self, number: int, name: str) -> None:
+        """Refuse to go on where processes differ.
+
+        Raises:
+            ValueError: not all of them came with the same number.
+        """
+        if self.count == 1:
+            return
+        numbers: list[Any] = [None] * self.count
+        distributed.all_gather_object(numbers, number, group=self.waiting_room)
+        if len(set(numbers)) > 1:
+            raise ValueError(f"{name}: expected a folder that every process sees, got {numbers} steps done")
+
+
+@contextmanager
+def joined(device: str | None) -> Iterator[Place]:
+    """This process among those that torchrun started; alone, where it started none.
+
+    Raises:
+        ValueError: no such device.
+    """
+    chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    if "RANK" not in os.environ:
+        yield Place(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(chosen)
+    theirs = distributed.is_initialized()  # the caller's group, which stays
+    if not theirs:
+        distributed.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        room = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+        yield Place(distributed.get_rank(), distributed.get_world_size(), chosen, room)
+    finally:
+        if not theirs:
+            distributed.destroy_process_group()
