@@ -185,6 +185,8 @@ def test_the_category_may_have_any_number(folder, network, run):
     for one, other in zip(before, after, strict=True):
         assert column(one, "keypoint AP") == column(other, "keypoint AP")
         assert column(one, "mask AP") == column(other, "mask AP")
+    assert run("--ceiling", "--stride", 8, "--category", "dancer", "--json", "results.json")[0] == 0
+    assert {result["category_id"] for result in json.loads((folder / "results.json").read_text())} == {7}
 
 
 def keep_three_keypoints(content):

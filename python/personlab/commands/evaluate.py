@@ -44,6 +44,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "at strides 8 and 16 unless --stride names one",
     )  # fmt: skip
     parser.add_argument(
+        "--category", type=str, default="person", metavar="NAME",
+        help="of the people; where there is none of that name, the first with keypoints",
+    )  # fmt: skip
+    parser.add_argument(
         "--labelled-only", action="store_true",
         help="leave out pictures in which nobody has labelled keypoints: whoever is found there counts as wrong",
     )  # fmt: skip
@@ -88,14 +92,14 @@ def run(config: Any) -> None:
         name = network.described(scales, flip)
         predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
         weights = predictor.network  # read once
-        _check_skeleton(config.annotations, annotations, predictor)
+        _check_skeleton(config, annotations, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
-        scored[name] = _figures(annotations, results[name], predictor, wall)
+        scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored)
     last = results[next(reversed(results))]
-    _write_results(config, last.keypoints, last.masks)
+    _write_results(config, annotations, last.keypoints, last.masks)
     if last.problems:
         raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} pictures could not be done; see above")
 
@@ -121,13 +125,13 @@ def _load(path: str, *, labelled_only: bool) -> COCO:
     return annotations
 
 
-def _check_skeleton(path: str, annotations: COCO, predictor: Predictor) -> None:
+def _check_skeleton(config: Any, annotations: COCO, predictor: Predictor) -> None:
     from personlab.evaluate import person_category
 
-    names = person_category(annotations).get("keypoints", predictor.skeleton.names)
+    names = person_category(annotations, config.category).get("keypoints", predictor.skeleton.names)
     if len(names) != predictor.skeleton.n_keypoints:
         count = predictor.skeleton.n_keypoints
-        raise ValueError(f"{path}: expected the network's {count} keypoints, got {len(names)}")
+        raise ValueError(f"{config.annotations}: expected the network's {count} keypoints, got {len(names)}")
 
 
 def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
@@ -149,24 +153,20 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
     return results
 
 
-def _figures(annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
+def _figures(config: Any, annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
     """One column: what the table has to say of one setting."""
-    from personlab.evaluate import average_precision
+    from personlab.evaluate import average_precision, has_outlines
 
+    more: dict[str, Any] = {"sigmas": predictor.skeleton.sigmas, "category": config.category}
     figures: dict[str, str] = {}
-    if _any_has(annotations, "num_keypoints"):
-        sigmas = predictor.skeleton.sigmas
-        figures |= _precision("keypoint", average_precision(annotations, results.keypoints, "keypoints", sigmas=sigmas))
-    if predictor.masks and _any_has(annotations, "segmentation"):
-        figures |= _precision("mask", average_precision(annotations, results.masks, "segm"))
+    if any("num_keypoints" in annotation for annotation in annotations.anns.values()):
+        figures |= _precision("keypoint", average_precision(annotations, results.keypoints, "keypoints", **more))
+    if predictor.masks and has_outlines(annotations):
+        figures |= _precision("mask", average_precision(annotations, results.masks, "segm", **more))
     count = max(len(annotations.imgs) - len(results.problems), 1)
     figures |= {f"{stage}, ms a picture": value for stage, value, _ in network.time_rows(results.times, count)}
     figures["pictures a second"] = f"{count / wall:.2f}"
     return figures
-
-
-def _any_has(annotations: COCO, name: str) -> bool:
-    return any(name in annotation for annotation in annotations.anns.values())
 
 
 def _precision(kind: str, precision: Any) -> dict[str, str]:
@@ -181,8 +181,9 @@ def _run_ceiling(config: Any, annotations: COCO) -> None:
 
     exact = dataclasses.replace(_EVERY_POSE, hough_stride=1)
     options, mask_options = network.decode_options(config, exact, _POSENET)
-    category = person_category(annotations)
+    category = person_category(annotations, config.category)
     skeleton = skeleton_of(category)
+    more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": config.category}
     pictures = {
         number: load_people(annotations, number, skeleton=skeleton, category_id=category["id"])
         for number in sorted(annotations.imgs)
@@ -197,12 +198,12 @@ def _run_ceiling(config: Any, annotations: COCO) -> None:
         )
         wall = time.perf_counter() - start
         scored[f"ceiling, stride {stride}"] = {
-            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints", sigmas=skeleton.sigmas)),
-            **_precision("mask", average_precision(annotations, masks, "segm")),
+            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints", **more)),
+            **_precision("mask", average_precision(annotations, masks, "segm", **more)),
             "pictures a second": f"{len(pictures) / wall:.2f}",
         }
     _write_side_by_side(scored)
-    _write_results(config, keypoints, masks)
+    _write_results(config, annotations, keypoints, masks)
 
 
 def _write_side_by_side(scored: dict[str, dict[str, str]]) -> None:
@@ -210,12 +211,18 @@ def _write_side_by_side(scored: dict[str, dict[str, str]]) -> None:
     write_table(["", *scored], [[label, *(figures.get(label, "") for figures in scored.values())] for label in labels])
 
 
-def _write_results(config: Any, keypoints: list[dict[str, Any]], masks: list[dict[str, Any]]) -> None:
+def _write_results(
+    config: Any, annotations: COCO, keypoints: list[dict[str, Any]], masks: list[dict[str, Any]]
+) -> None:
+    from personlab.evaluate import person_category
+
     if not config.json:
         return
+    number = person_category(annotations, config.category)["id"]
     written = [(Path(config.json), keypoints)]
     if masks:
         written.append((Path(config.json).with_suffix(".masks.json"), masks))
     for path, results in written:
-        write_whole(path, json.dumps(results).encode() + b"\n")
+        content = json.dumps([{**result, "category_id": number} for result in results])
+        write_whole(path, content.encode() + b"\n")
         log(f"wrote {path}")
