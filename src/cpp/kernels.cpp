@@ -10,7 +10,7 @@
 #include "float4.hpp"
 #include "sampling.hpp"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__AVX512F__) || defined(__AVX2__) || defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -24,31 +24,122 @@ float bounded(float v) {
   return v < kFar ? v : kFar;
 }
 
-void work_out(Ballots& ballots, float inverse_g, float lowest, const VotingLattice& lattice) {
+// Bits of 64 values that are at least `lowest`.
+std::uint64_t find64(const float* values, float lowest) {
+  std::uint64_t bits = 0;
+#if defined(__AVX512F__)
+  const __m512 low = _mm512_set1_ps(lowest);
+  for (int i = 0; i < 64; i += 16)
+    bits |= static_cast<std::uint64_t>(_mm512_cmp_ps_mask(_mm512_loadu_ps(values + i), low, _CMP_GE_OQ)) << i;
+#elif defined(__AVX2__)
+  const __m256 low = _mm256_set1_ps(lowest);
+  for (int i = 0; i < 64; i += 8) {
+    const __m256 high = _mm256_cmp_ps(_mm256_loadu_ps(values + i), low, _CMP_GE_OQ);
+    bits |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm256_movemask_ps(high))) << i;
+  }
+#elif defined(__SSE2__)
+  const __m128 low = _mm_set1_ps(lowest);
+  for (int i = 0; i < 64; i += 4) {
+    const __m128 high = _mm_cmpge_ps(_mm_loadu_ps(values + i), low);
+    bits |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_ps(high))) << i;
+  }
+#else
+  for (int i = 0; i < 64; ++i) bits |= static_cast<std::uint64_t>(values[i] >= lowest) << i;
+#endif
+  return bits;
+}
+
+bool find(const float* values, std::size_t n, float lowest, std::uint64_t* bits) {
+  std::uint64_t any = 0;
+  std::size_t i = 0;
+  for (; i + 64 <= n; i += 64) any |= *bits++ = find64(values + i, lowest);
+  if (i < n) {
+    std::uint64_t last = 0;
+    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(values[j] >= lowest) << (j - i);
+    any |= *bits = last;
+  }
+  return any != 0;
+}
+
+void sample(const float corner[3][4], const CellPoints& points, std::int32_t column, std::int32_t row, Ballots& ballots) {
+  const float *__restrict a = points.weight[0], *__restrict b = points.weight[1], *__restrict c = points.weight[2],
+              *__restrict d = points.weight[3];
+  float *__restrict logit = ballots.logit + ballots.count, *__restrict dx = ballots.dx + ballots.count,
+        *__restrict dy = ballots.dy + ballots.count;
+  std::int32_t *__restrict columns = ballots.column + ballots.count, *__restrict rows = ballots.row + ballots.count;
+  const int count = points.count;
+  for (int i = 0; i < count; ++i) {
+    logit[i] = (a[i] * corner[0][0] + b[i] * corner[0][1]) + (c[i] * corner[0][2] + d[i] * corner[0][3]);
+    dx[i] = (a[i] * corner[1][0] + b[i] * corner[1][1]) + (c[i] * corner[1][2] + d[i] * corner[1][3]);
+    dy[i] = (a[i] * corner[2][0] + b[i] * corner[2][1]) + (c[i] * corner[2][2] + d[i] * corner[2][3]);
+    columns[i] = points.column[i] + column;
+    rows[i] = points.row[i] + row;
+  }
+  ballots.count += count;
+}
+
+std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
+  constexpr int kShift = VotingLattice::kTileShift;
+  constexpr std::int32_t kInside = (1 << kShift) - 1;
   const int count = ballots.count;
   const VotingLattice to = lattice;
-  const std::int32_t last = (1 << to.tile_shift) - 1;
+  std::uint32_t total = 0;
   for (int i = 0; i < count; ++i) {
     // Relative to the voter: as precise at the far corner of a large picture as at the near one. What is not finite or
     // absurdly far ends up outside.
-    const float u = bounded(ballots.dx[i] * inverse_g), v = bounded(ballots.dy[i] * inverse_g);
+    const float u = bounded(ballots.dx[i] * to.inverse_g), v = bounded(ballots.dy[i] * to.inverse_g);
     const std::int32_t left = floor_int(u), top = floor_int(v);
     const float fx = u - static_cast<float>(left), fy = v - static_cast<float>(top);
-    const float logit = ballots.logit[i];
-    const float weight = sigmoid(logit >= lowest ? logit : lowest) * kVoteUnit;
-    const float upper = weight * (1.0F - fy), lower = weight * fy;
-    ballots.vote[0][i] = static_cast<std::int32_t>(upper * (1.0F - fx));
-    ballots.vote[1][i] = static_cast<std::int32_t>(upper * fx);
-    ballots.vote[2][i] = static_cast<std::int32_t>(lower * (1.0F - fx));
-    ballots.vote[3][i] = static_cast<std::int32_t>(lower * fx);
     const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;  // with the margin
-    std::int32_t out = logit >= lowest ? 0 : -1;
+    const float logit = ballots.logit[i];
+    std::int32_t out = logit >= to.lowest ? 0 : -1;
     out |= column | row | (to.columns - column) | (to.rows - row);  // negative where anything is
-    ballots.at[i] = out < 0 ? to.nowhere : row * to.pitch + column;
-    ballots.tile[i] = out < 0 ? to.nowhere_tile : (row >> to.tile_shift) * to.tile_columns + (column >> to.tile_shift);
-    const std::int32_t inner = ((column & last) - last) & ((row & last) - last);  // negative where neither is the last
-    ballots.edge[i] = (out | inner) < 0 ? 0 : 1;
+    const std::int32_t tile = (row >> kShift) * to.tile_columns + (column >> kShift);
+    const std::int32_t place = ((row & kInside) << kShift) + (column & kInside);
+    ballots.at[i] = out < 0 ? to.nowhere + i : (tile << 2 * kShift) + place;
+    float weight = sigmoid(logit >= to.lowest ? logit : to.lowest) * to.unit;
+    weight = out < 0 ? 0.0F : weight;
+    const float upper = weight * (1.0F - fy), lower = weight * fy;
+    const auto a = static_cast<std::uint32_t>(static_cast<std::int32_t>(upper * (1.0F - fx) + 0.5F));
+    const auto b = static_cast<std::uint32_t>(static_cast<std::int32_t>(upper * fx + 0.5F));
+    const auto c = static_cast<std::uint32_t>(static_cast<std::int32_t>(lower * (1.0F - fx) + 0.5F));
+    const auto d = static_cast<std::uint32_t>(static_cast<std::int32_t>(lower * fx + 0.5F));
+    ballots.upper[i] = a | static_cast<std::uint64_t>(b) << 32;
+    ballots.lower[i] = c | static_cast<std::uint64_t>(d) << 32;
+    total += a + b + c + d;
   }
+  return total;
+}
+
+// What a row of packed sums, and the sum to the left of it, add to the row's points; modulo 2^32.
+void add_row(const std::uint64_t* __restrict row, std::uint64_t left, std::uint32_t* __restrict points) {
+  std::uint32_t right[17];
+  right[0] = static_cast<std::uint32_t>(left >> 32);
+  for (int j = 0; j < 16; ++j) right[j + 1] = static_cast<std::uint32_t>(row[j] >> 32);
+  for (int j = 0; j < 16; ++j) points[j] += static_cast<std::uint32_t>(row[j]) + right[j];
+}
+
+TileTotal gather(const TileSums& sums, float scale, float* scores) {
+  float total[16] = {}, highest[16] = {};
+  std::uint32_t points[16] = {};
+  add_row(sums.above + 16 * 16, sums.corner[16 * 16 + 15], points);
+  for (int i = 0; i < 16; ++i) {
+    add_row(sums.own + i * 16, sums.left[i * 16 + 15], points);
+    float* __restrict out = scores + i * 16;
+    for (int j = 0; j < 16; ++j) {
+      const auto sum = static_cast<float>(static_cast<std::int32_t>(points[j]));
+      points[j] = 0;
+      total[j] += sum;
+      out[j] = sum * scale;
+      highest[j] = out[j] > highest[j] ? out[j] : highest[j];
+    }
+  }
+  TileTotal result{0.0F, 0.0};
+  for (int j = 0; j < 16; ++j) {
+    result.sum += static_cast<double>(total[j]);
+    result.highest = highest[j] > result.highest ? highest[j] : result.highest;
+  }
+  return result;
 }
 
 // A register of points (x, y), two in each quarter of four floats, and what `follow` does with it. A "row" is the 4 floats
@@ -180,7 +271,7 @@ void follow(const Pairs& pairs, int n, float* points) {
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &work_out, &follow};
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &find, &sample, &work_out, &gather, &follow};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

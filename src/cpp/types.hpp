@@ -111,6 +111,7 @@ struct HoughPlane {
   int tile_rows = 0, tile_columns = 0;  // of the lattice with its margin
   std::vector<std::int32_t> slot;       // (tile_rows, tile_columns): place in `scores`, -1 where no vote fell
   std::vector<std::int32_t> touched;    // tiles with a slot, in the order of their slots
+  std::vector<float> highest;           // (slots) no score of the tile is above it
   std::vector<float> scores;            // (slots or more, kTile, kTile)
 
   // Empties the plane for a lattice of this size.
