@@ -40,6 +40,9 @@ inline Float4 operator-(const Float4& a, const Float4& b) {
 inline Float4 operator*(const Float4& a, const Float4& b) {
   return each(a, b, [](float p, float q) { return p * q; });
 }
+inline Float4 operator/(const Float4& a, const Float4& b) {
+  return each(a, b, [](float p, float q) { return p / q; });
+}
 inline Float4 at_least(const Float4& v, const Float4& low) {
   return each(v, low, [](float p, float q) { return p > q ? p : q; });
 }

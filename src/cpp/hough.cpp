@@ -95,17 +95,8 @@ class Voter {
   void sample_cell(int k, int r, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
     const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(r) * heatmaps_.width + c;
     const std::ptrdiff_t below = heatmaps_.height > 1 ? heatmaps_.width : 0, right = heatmaps_.width > 1 ? 1 : 0;
-    const float* planes[3] = {heatmaps_.plane(k), short_offsets_.plane(2 * k), short_offsets_.plane(2 * k + 1)};
-    float corner[3][4];
-    float nothing = 0.0F;  // stays 0 while all values are finite
-    for (int f = 0; f < 3; ++f) {
-      const float* at = planes[f] + cell;
-      corner[f][0] = at[0];
-      corner[f][1] = at[right];
-      corner[f][2] = at[below];
-      corner[f][3] = at[below + right];
-      for (const float value : corner[f]) nothing += value - value;
-    }
+    const float* const cells[3] = {heatmaps_.plane(k) + cell, short_offsets_.plane(2 * k) + cell,
+                                   short_offsets_.plane(2 * k + 1) + cell};
     const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
     const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
     const int across = std::min(columns, Ballots::kMost), down = Ballots::kMost / std::max(across, 1);
@@ -114,10 +105,8 @@ class Voter {
         place(left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i), scratch);
         const CellPoints& points = scratch.points;
         if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
-        if (nothing == 0.0F)
-          kernels().sample(corner, points, left + j, top + i, scratch.ballots);
-        else
-          sample_careful(corner, points, left + j, top + i, scratch.ballots);
+        if (!kernels().sample(cells, right, below, points, left + j, top + i, lowest_, scratch.ballots))
+          sample_careful(cells, right, below, points, left + j, top + i, scratch.ballots);
       }
     }
   }
@@ -139,18 +128,20 @@ class Voter {
         points.column[points.count++] = j;
       }
     }
+    for (auto& weight : points.weight)  // for what the last register holds besides
+      std::fill(weight + points.count, weight + Ballots::kRoom, 0.0F);
     scratch.shape = shape;
   }
 
   // What `Kernels::sample` does, where a value is not finite: one of weight zero is left out.
-  static void sample_careful(const float corner[3][4], const CellPoints& points, int column, int row, Ballots& ballots) {
+  static void sample_careful(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
+                             const CellPoints& points, int column, int row, Ballots& ballots) {
     float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
     for (int i = 0; i < points.count; ++i) {
-      for (int f = 0; f < 3; ++f) {
-        out[f][i] = 0.0F;
-        for (int n = 0; n < 4; ++n)
-          if (points.weight[n][i] > 0.0F) out[f][i] += points.weight[n][i] * corner[f][n];
-      }
+      const auto part = [&](float weight, float value) { return weight > 0.0F ? weight * value : 0.0F; };
+      for (int f = 0; f < 3; ++f)
+        out[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
+                    (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));
       ballots.column[ballots.count + i] = points.column[i] + column;
       ballots.row[ballots.count + i] = points.row[i] + row;
     }

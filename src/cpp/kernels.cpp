@@ -6,9 +6,11 @@
 #include "kernels.hpp"
 
 #include <cstddef>
+#include <limits>
 
 #include "float4.hpp"
 #include "sampling.hpp"
+#include "wide_floats.hpp"
 
 #if defined(__AVX512F__) || defined(__AVX2__) || defined(__SSE2__)
 #include <immintrin.h>
@@ -17,12 +19,6 @@
 namespace personlab {
 namespace PERSONLAB_KERNELS {
 namespace {
-
-float bounded(float v) {
-  constexpr float kFar = 1048576.0F;  // lattice points
-  v = v > -kFar ? v : -kFar;
-  return v < kFar ? v : kFar;
-}
 
 // Bits of 64 values that are at least `lowest`.
 std::uint64_t find64(const float* values, float lowest) {
@@ -61,49 +57,92 @@ bool find(const float* values, std::size_t n, float lowest, std::uint64_t* bits)
   return any != 0;
 }
 
-void sample(const float corner[3][4], const CellPoints& points, std::int32_t column, std::int32_t row, Ballots& ballots) {
-  const float *__restrict a = points.weight[0], *__restrict b = points.weight[1], *__restrict c = points.weight[2],
-              *__restrict d = points.weight[3];
-  float *__restrict logit = ballots.logit + ballots.count, *__restrict dx = ballots.dx + ballots.count,
-        *__restrict dy = ballots.dy + ballots.count;
-  std::int32_t *__restrict columns = ballots.column + ballots.count, *__restrict rows = ballots.row + ballots.count;
-  const int count = points.count;
-  for (int i = 0; i < count; ++i) {
-    logit[i] = (a[i] * corner[0][0] + b[i] * corner[0][1]) + (c[i] * corner[0][2] + d[i] * corner[0][3]);
-    dx[i] = (a[i] * corner[1][0] + b[i] * corner[1][1]) + (c[i] * corner[1][2] + d[i] * corner[1][3]);
-    dy[i] = (a[i] * corner[2][0] + b[i] * corner[2][1]) + (c[i] * corner[2][2] + d[i] * corner[2][3]);
-    columns[i] = points.column[i] + column;
-    rows[i] = points.row[i] + row;
+// Four cells of a plane, each in all lanes.
+struct Corners {
+  Floats a, b, c, d;
+  Corners(const float* cell, std::ptrdiff_t right, std::ptrdiff_t below)
+      : a(Wide::all(cell[0])), b(Wide::all(cell[right])), c(Wide::all(cell[below])), d(Wide::all(cell[below + right])) {}
+  Floats read(const CellPoints& points, int i) const {
+    return (Wide::load(points.weight[0] + i) * a + Wide::load(points.weight[1] + i) * b) +
+           (Wide::load(points.weight[2] + i) * c + Wide::load(points.weight[3] + i) * d);
   }
-  ballots.count += count;
+};
+
+bool sample(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+            std::int32_t column, std::int32_t row, float lowest, Ballots& ballots) {
+  const Corners logits(cells[0], right, below), xs(cells[1], right, below), ys(cells[2], right, below);
+  const Floats low = Wide::all(lowest);
+  Floats nothing = Wide::all(0.0F);  // stays 0 while all that was read is finite
+  int count = ballots.count;
+  for (int i = 0; i < points.count; i += Wide::kLanes) {
+    const Floats logit = logits.read(points, i);
+    nothing = nothing + (logit - logit);
+    if (Wide::at_least(logit, low) == 0) continue;
+    const Floats dx = xs.read(points, i), dy = ys.read(points, i);
+    nothing = nothing + ((dx - dx) + (dy - dy));
+    Wide::store(logit, ballots.logit + count);
+    Wide::store(dx, ballots.dx + count);
+    Wide::store(dy, ballots.dy + count);
+    for (int j = 0; j < Wide::kLanes; ++j) {
+      ballots.column[count + j] = points.column[i + j] + column;
+      ballots.row[count + j] = points.row[i + j] + row;
+    }
+    count += Wide::kLanes < points.count - i ? Wide::kLanes : points.count - i;
+  }
+  constexpr unsigned kAll = (1U << Wide::kLanes) - 1;
+  if (Wide::at_least(nothing, Wide::all(0.0F)) != kAll) return false;
+  ballots.count = count;
+  return true;
+}
+
+// The whole number below an offset in lattice points, and what is left of it. What is not finite or absurdly far will end up
+// outside the lattice.
+Floats split(Floats offset, std::int32_t* whole) {
+  const Floats far = Wide::all(1048576.0F);
+  const Floats bounded = Wide::least(Wide::most(offset, Wide::all(0.0F) - far), far), below = Wide::floor(bounded);
+  Wide::store_integers(below, whole);
+  return bounded - below;
+}
+
+// Rounds votes.
+void store_votes(Floats votes, std::int32_t* to) { Wide::store_integers(votes + Wide::all(0.5F), to); }
+
+// Where votes fall, relative to the voter: as precise at the far corner of a large picture as at the near one; and what each of
+// the four points gets.
+void aim(Ballots& ballots, float inverse_g, float unit) {
+  const Floats one = Wide::all(1.0F);
+  for (int i = 0; i < ballots.count; i += Wide::kLanes) {
+    const Floats fx = split(Wide::load(ballots.dx + i) * Wide::all(inverse_g), ballots.left + i);
+    const Floats fy = split(Wide::load(ballots.dy + i) * Wide::all(inverse_g), ballots.top + i);
+    const Floats weight = sigmoid(Wide::load(ballots.logit + i)) * Wide::all(unit);
+    const Floats upper = weight * (one - fy), lower = weight * fy;
+    store_votes(upper * (one - fx), ballots.vote[0] + i);
+    store_votes(upper * fx, ballots.vote[1] + i);
+    store_votes(lower * (one - fx), ballots.vote[2] + i);
+    store_votes(lower * fx, ballots.vote[3] + i);
+  }
 }
 
 std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
   constexpr int kShift = VotingLattice::kTileShift;
   constexpr std::int32_t kInside = (1 << kShift) - 1;
-  const int count = ballots.count;
   const VotingLattice to = lattice;
   std::uint32_t total = 0;
+  for (; ballots.count % Wide::kLanes != 0; ++ballots.count) ballots.logit[ballots.count] = -std::numeric_limits<float>::infinity();
+  aim(ballots, to.inverse_g, to.unit);
+  const int count = ballots.count;
   for (int i = 0; i < count; ++i) {
-    // Relative to the voter: as precise at the far corner of a large picture as at the near one. What is not finite or
-    // absurdly far ends up outside.
-    const float u = bounded(ballots.dx[i] * to.inverse_g), v = bounded(ballots.dy[i] * to.inverse_g);
-    const std::int32_t left = floor_int(u), top = floor_int(v);
-    const float fx = u - static_cast<float>(left), fy = v - static_cast<float>(top);
-    const std::int32_t column = ballots.column[i] + left + 1, row = ballots.row[i] + top + 1;  // with the margin
-    const float logit = ballots.logit[i];
-    std::int32_t out = logit >= to.lowest ? 0 : -1;
+    const std::int32_t column = ballots.column[i] + ballots.left[i] + 1, row = ballots.row[i] + ballots.top[i] + 1;
+    std::int32_t out = ballots.logit[i] >= to.lowest ? 0 : -1;
     out |= column | row | (to.columns - column) | (to.rows - row);  // negative where anything is
+    const std::int32_t counts = ~(out >> 31);
     const std::int32_t tile = (row >> kShift) * to.tile_columns + (column >> kShift);
     const std::int32_t place = ((row & kInside) << kShift) + (column & kInside);
-    ballots.at[i] = out < 0 ? to.nowhere + i : (tile << 2 * kShift) + place;
-    float weight = sigmoid(logit >= to.lowest ? logit : to.lowest) * to.unit;
-    weight = out < 0 ? 0.0F : weight;
-    const float upper = weight * (1.0F - fy), lower = weight * fy;
-    const auto a = static_cast<std::uint32_t>(static_cast<std::int32_t>(upper * (1.0F - fx) + 0.5F));
-    const auto b = static_cast<std::uint32_t>(static_cast<std::int32_t>(upper * fx + 0.5F));
-    const auto c = static_cast<std::uint32_t>(static_cast<std::int32_t>(lower * (1.0F - fx) + 0.5F));
-    const auto d = static_cast<std::uint32_t>(static_cast<std::int32_t>(lower * fx + 0.5F));
+    ballots.at[i] = counts != 0 ? (tile << 2 * kShift) + place : to.nowhere + i;
+    const auto a = static_cast<std::uint32_t>(ballots.vote[0][i] & counts);
+    const auto b = static_cast<std::uint32_t>(ballots.vote[1][i] & counts);
+    const auto c = static_cast<std::uint32_t>(ballots.vote[2][i] & counts);
+    const auto d = static_cast<std::uint32_t>(ballots.vote[3][i] & counts);
     ballots.upper[i] = a | static_cast<std::uint64_t>(b) << 32;
     ballots.lower[i] = c | static_cast<std::uint64_t>(d) << 32;
     total += a + b + c + d;
@@ -111,33 +150,33 @@ std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
   return total;
 }
 
-// What a row of packed sums, and the sum to the left of it, add to the row's points; modulo 2^32.
-void add_row(const std::uint64_t* __restrict row, std::uint64_t left, std::uint32_t* __restrict points) {
-  std::uint32_t right[17];
-  right[0] = static_cast<std::uint32_t>(left >> 32);
-  for (int j = 0; j < 16; ++j) right[j + 1] = static_cast<std::uint32_t>(row[j] >> 32);
-  for (int j = 0; j < 16; ++j) points[j] += static_cast<std::uint32_t>(row[j]) + right[j];
-}
-
 TileTotal gather(const TileSums& sums, float scale, float* scores) {
-  float total[16] = {}, highest[16] = {};
-  std::uint32_t points[16] = {};
-  add_row(sums.above + 16 * 16, sums.corner[16 * 16 + 15], points);
-  for (int i = 0; i < 16; ++i) {
-    add_row(sums.own + i * 16, sums.left[i * 16 + 15], points);
-    float* __restrict out = scores + i * 16;
-    for (int j = 0; j < 16; ++j) {
-      const auto sum = static_cast<float>(static_cast<std::int32_t>(points[j]));
-      points[j] = 0;
-      total[j] += sum;
-      out[j] = sum * scale;
-      highest[j] = out[j] > highest[j] ? out[j] : highest[j];
-    }
+  constexpr int kTile = 1 << VotingLattice::kTileShift, kPoints = kTile * kTile;
+  const auto left = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum); };
+  const auto right = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum >> 32); };
+  std::uint32_t points[kPoints];  // modulo 2^32
+  points[0] = left(sums.own[0]);
+  for (int p = 1; p < kPoints; ++p) points[p] = left(sums.own[p]) + right(sums.own[p - 1]);
+  for (int p = kTile; p < kPoints; p += kTile) points[p] -= right(sums.own[p - 1]);  // that was the end of the row above
+  for (int p = 0; p < kPoints; p += kTile) points[p] += right(sums.left[p + kTile - 1]);
+  for (int p = 0; p < kTile; ++p) points[p] += left(sums.above[kPoints + p]);
+  for (int p = 1; p < kTile; ++p) points[p] += right(sums.above[kPoints + p - 1]);
+  points[0] += right(sums.corner[kPoints + kTile - 1]);
+
+  Floats total = Wide::all(0.0F), highest = Wide::all(0.0F);
+  for (int p = 0; p < kPoints; p += Wide::kLanes) {
+    const Floats sum = Wide::load_integers(points + p), score = sum * Wide::all(scale);
+    total = total + sum;
+    highest = Wide::most(highest, score);
+    Wide::store(score, scores + p);
   }
+  float lanes[2][Wide::kLanes];
+  Wide::store(total, lanes[0]);
+  Wide::store(highest, lanes[1]);
   TileTotal result{0.0F, 0.0};
-  for (int j = 0; j < 16; ++j) {
-    result.sum += static_cast<double>(total[j]);
-    result.highest = highest[j] > result.highest ? highest[j] : result.highest;
+  for (int j = 0; j < Wide::kLanes; ++j) {
+    result.sum += static_cast<double>(lanes[0][j]);
+    result.highest = lanes[1][j] > result.highest ? lanes[1][j] : result.highest;
   }
   return result;
 }

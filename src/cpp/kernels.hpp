@@ -9,20 +9,23 @@ namespace personlab {
 // Lattice points on their way to casting a vote, side by side for vector instructions.
 struct Ballots {
   static constexpr int kMost = 256;
+  static constexpr int kRoom = kMost + 16;  // whole registers are written behind the last
 
   int count = 0;
-  float logit[kMost], dx[kMost], dy[kMost];  // read at the point
-  std::int32_t column[kMost], row[kMost];    // of the point
-  std::int32_t at[kMost];                    // tile and place in it of the upper left of the four points voted for
+  float logit[kRoom], dx[kRoom], dy[kRoom];  // read at the point
+  std::int32_t column[kRoom], row[kRoom];    // of the point
+  std::int32_t left[kRoom], top[kRoom];      // whole lattice points from there to the upper left of the four voted for
+  std::int32_t vote[4][kRoom];               // what is added to each of these, fixed point
+  std::int32_t at[kRoom];                    // tile and place in it of the upper left one
   // What to add there, fixed point: for the left point in the lower half, for the right one in the upper half.
-  std::uint64_t upper[kMost], lower[kMost];
+  std::uint64_t upper[kRoom], lower[kRoom];
 };
 
 // Some lattice points between four cells, and how they are read there.
 struct CellPoints {
   int count = 0;
-  float weight[4][Ballots::kMost];  // of the cells: top left, top right, bottom left, bottom right
-  std::int32_t column[Ballots::kMost], row[Ballots::kMost];  // from the first of the points
+  float weight[4][Ballots::kRoom];  // of the cells: top left, top right, bottom left, bottom right
+  std::int32_t column[Ballots::kRoom], row[Ballots::kRoom];  // from the first of the points
 };
 
 // Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
@@ -65,10 +68,11 @@ struct Kernels {
   // Sets bit i of `bits` where value i of n is at least `lowest`; says whether any is. Bits past n in the last word are 0.
   bool (*find)(const float* values, std::size_t n, float lowest, std::uint64_t* bits);
 
-  // Reads logit, dx and dy, given at four finite cells each, at the lattice points that start at (row, column), and adds
-  // these to the ballots.
-  void (*sample)(const float corner[3][4], const CellPoints& points, std::int32_t column, std::int32_t row,
-                 Ballots& ballots);
+  // Reads logit, dx and dy between four cells, of which `cells` are the top left ones, `right` and `below` the way to the
+  // others. Adds the lattice points, the first of them at (row, column), to the ballots, or leaves them out where all those in
+  // a register are under the threshold. False, and nothing added, where not all that was read is finite.
+  bool (*sample)(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+                 std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
 
   // From what was read at lattice points to where their votes fall and what they add there; the sum of all they add.
   std::uint32_t (*work_out)(Ballots& ballots, const VotingLattice& lattice);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace personlab {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 constexpr int kTile = HoughPlane::kTile;
 constexpr int kTilePoints = HoughPlane::kTilePoints;
 constexpr int kWide = kTile + 1;  // wide sums in a row
+constexpr int kPlaceBits = 2 * VotingLattice::kTileShift;
 static_assert(1 << VotingLattice::kTileShift == kTile);
 
 // What `Kernels::gather` does, for wide sums.
@@ -57,7 +59,7 @@ void VoteSums::claim(std::int32_t tile) {
   touched_.push_back(tile);
   const std::size_t first = touched_.size() * kSums;
   first_[static_cast<std::size_t>(tile)] = static_cast<std::int32_t>(first);
-  std::fill_n(sums_.begin() + static_cast<std::ptrdiff_t>(first), kSums, 0);
+  std::memset(sums_.data() + first, 0, kSums * sizeof(std::uint64_t));
 }
 
 void VoteSums::add(const Ballots& ballots, std::uint32_t total) {
@@ -66,21 +68,31 @@ void VoteSums::add(const Ballots& ballots, std::uint32_t total) {
   if (touched_.capacity() < most) touched_.reserve(2 * most);
   if (sums_.size() < (most + 1) * kSums) sums_.resize((2 * most + 1) * kSums, 0);
   total_ += static_cast<double>(total);
+  wide_ ? add_wide(ballots) : add_packed(ballots);
+}
+
+inline std::uint64_t* VoteSums::sums_of(std::int32_t tile) {
+  if (first_[static_cast<std::size_t>(tile)] < 0) claim(tile);
+  return sums_.data() + first_[static_cast<std::size_t>(tile)];
+}
+
+void VoteSums::add_packed(const Ballots& ballots) {
   for (int i = 0; i < ballots.count; ++i) {
-    const std::int32_t tile = ballots.at[i] / kTilePoints, place = ballots.at[i] % kTilePoints;
-    if (first_[static_cast<std::size_t>(tile)] < 0) claim(tile);
-    std::uint64_t* const sums = sums_.data() + first_[static_cast<std::size_t>(tile)];
+    std::uint64_t* const to = sums_of(ballots.at[i] >> kPlaceBits) + (ballots.at[i] & (kTilePoints - 1));
+    to[0] += ballots.upper[i];
+    to[kTile] += ballots.lower[i];
+  }
+}
+
+void VoteSums::add_wide(const Ballots& ballots) {
+  for (int i = 0; i < ballots.count; ++i) {
+    const std::int32_t place = ballots.at[i] & (kTilePoints - 1);
+    std::uint64_t* const to = sums_of(ballots.at[i] >> kPlaceBits) + place + place / kTile;
     const std::uint64_t upper = ballots.upper[i], lower = ballots.lower[i];
-    if (!wide_) {
-      sums[place] += upper;
-      sums[place + kTile] += lower;
-    } else {
-      std::uint64_t* const to = sums + place + place / kTile;
-      to[0] += upper & 0xffffffffU;
-      to[1] += upper >> 32;
-      to[kWide] += lower & 0xffffffffU;
-      to[kWide + 1] += lower >> 32;
-    }
+    to[0] += upper & 0xffffffffU;
+    to[1] += upper >> 32;
+    to[kWide] += lower & 0xffffffffU;
+    to[kWide + 1] += lower >> 32;
   }
 }
 

@@ -27,7 +27,10 @@ class VoteSums {
   // Either 17 rows of 16 packed sums or 17 rows of 17 wide ones: row 16 and column 16 are the neighbours' first.
   static constexpr int kSums = 17 * 17;
 
+  std::uint64_t* sums_of(std::int32_t tile);
   void claim(std::int32_t tile);
+  void add_packed(const Ballots& ballots);
+  void add_wide(const Ballots& ballots);
   TileSums around(std::int32_t tile, int tile_columns) const;
   bool reaches(const std::uint64_t* own, int down, int across) const;
   void find_tiles(HoughPlane& plane) const;
