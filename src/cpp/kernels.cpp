@@ -114,7 +114,7 @@ void aim(Ballots& ballots, float inverse_g, float unit) {
   for (int i = 0; i < ballots.count; i += Wide::kLanes) {
     const Floats fx = split(Wide::load(ballots.dx + i) * Wide::all(inverse_g), ballots.left + i);
     const Floats fy = split(Wide::load(ballots.dy + i) * Wide::all(inverse_g), ballots.top + i);
-    const Floats weight = sigmoid(Wide::load(ballots.logit + i)) * Wide::all(unit);
+    const Floats weight = sigmoid_wide(Wide::load(ballots.logit + i)) * Wide::all(unit);
     const Floats upper = weight * (one - fy), lower = weight * fy;
     store_votes(upper * (one - fx), ballots.vote[0] + i);
     store_votes(upper * fx, ballots.vote[1] + i);
@@ -179,6 +179,37 @@ TileTotal gather(const TileSums& sums, float scale, float* scores) {
     result.highest = lanes[1][j] > result.highest ? lanes[1][j] : result.highest;
   }
   return result;
+}
+
+void lay_out(double start, int step, int n, float inverse, float* oks, float* distance2) {
+  const auto first = static_cast<float>(start);
+  for (int i = 0; i < n; ++i) {
+    const float d = first + static_cast<float>(i * step);
+    distance2[i] = d * d;
+  }
+  for (int i = 0; i < n; i += Wide::kLanes)
+    Wide::store(exp_wide(Wide::all(0.0F) - Wide::load(distance2 + i) * Wide::all(inverse)), oks + i);
+}
+
+void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums) {
+  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  float weight[kTile], oks[kTile];
+  for (int j = 0; j < kTile; j += Wide::kLanes) {
+    const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.oks + j);
+    Floats weight_sum = Wide::all(0.0F), oks_sum = Wide::all(0.0F);
+    for (int i = 0; i < n; ++i) {
+      const Floats h =
+          Wide::where(distance2, Wide::all(radius2 - rows.distance2[i]), Wide::load(scores + i * kTile + j));
+      weight_sum = weight_sum + h;
+      oks_sum = oks_sum + h * Wide::all(rows.oks[i]);
+    }
+    Wide::store(weight_sum, weight + j);
+    Wide::store(oks_sum * column_oks, oks + j);
+  }
+  for (int j = 0; j < kTile; ++j) {
+    sums.weight[j] += static_cast<double>(weight[j]);
+    sums.oks[j] += static_cast<double>(oks[j]);
+  }
 }
 
 // A register of points (x, y), two in each quarter of four floats, and what `follow` does with it. A "row" is the 4 floats
@@ -310,7 +341,7 @@ void follow(const Pairs& pairs, int n, float* points) {
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &find, &sample, &work_out, &gather, &follow};
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &find, &sample, &work_out, &gather, &lay_out, &sum_disc, &follow};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

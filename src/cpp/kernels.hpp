@@ -62,6 +62,17 @@ struct TileTotal {
   double sum;     // of all votes for the tile's points, fixed point
 };
 
+// Lattice points along one axis of a keypoint's disc, in whole tiles.
+struct DiscAxis {
+  const float* oks;       // exp(-d^2 / (2 lambda^2 kappa^2)) at distance d from the keypoint: the OKS is the product of two
+  const float* distance2;  // d^2, input pixels
+};
+
+// Sums over points of a disc, in 16 parts.
+struct DiscSums {
+  double weight[16], oks[16];  // of h, and of h times OKS
+};
+
 struct Kernels {
   const char* name;
 
@@ -79,6 +90,13 @@ struct Kernels {
 
   // Scores of one tile, in units of `scale`, from the sums of votes in it and in its neighbours.
   TileTotal (*gather)(const TileSums& sums, float scale, float* scores);
+
+  // For n points, a multiple of 16, at distances start + i * step from a keypoint: what DiscAxis holds. `inverse` is
+  // 1 / (2 lambda^2 kappa^2).
+  void (*lay_out)(double start, int step, int n, float inverse, float* oks, float* distance2);
+
+  // Adds to the sums what lies within the disc of n rows of 16 scores.
+  void (*sum_disc)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums);
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);

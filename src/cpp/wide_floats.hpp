@@ -32,6 +32,9 @@ struct Wide {
     const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(127));
     return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));
   }
+  static Floats where(Floats a, Floats b, Floats v) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), v);
+  }
   static unsigned at_least(Floats v, Floats low) { return _mm512_cmp_ps_mask(v, low, _CMP_GE_OQ); }
 };
 
@@ -56,6 +59,7 @@ struct Wide {
     const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(127));
     return _mm256_castsi256_ps(_mm256_slli_epi32(bits, 23));
   }
+  static Floats where(Floats a, Floats b, Floats v) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ), v); }
   static unsigned at_least(Floats v, Floats low) {
     return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(v, low, _CMP_GE_OQ)));
   }
@@ -95,6 +99,8 @@ struct Wide {
     std::memcpy(&v, bits, sizeof bits);
     return v;
   }
+  // v where a <= b, else 0.
+  static Floats where(Floats a, Floats b, Floats v) { return where_at_most(a, b, v); }
   // A bit for each lane that is at least `low`.
   static unsigned at_least(Floats v, Floats low) {
     unsigned bits = 0;
@@ -107,9 +113,9 @@ struct Wide {
 
 using Floats = Wide::Floats;
 
-// What `sigmoid` of sampling.hpp computes.
-inline Floats sigmoid(Floats logit) {
-  const Floats x = Wide::least(Wide::most(Wide::all(0.0F) - logit, Wide::all(-87.0F)), Wide::all(87.0F));
+// What `exp_same` of sampling.hpp computes.
+inline Floats exp_wide(Floats v) {
+  const Floats x = Wide::least(Wide::most(v, Wide::all(-87.0F)), Wide::all(87.0F));
   const Floats magic = Wide::all(12582912.0F);
   const Floats shifted = x * Wide::all(1.44269504F) + magic;
   const Floats n = shifted - magic;
@@ -121,7 +127,11 @@ inline Floats sigmoid(Floats logit) {
   p = p * r + Wide::all(0.5F);
   p = p * r + Wide::all(1.0F);
   p = p * r + Wide::all(1.0F);
-  return Wide::all(1.0F) / (Wide::all(1.0F) + p * Wide::exponent(shifted));
+  return p * Wide::exponent(shifted);
+}
+
+inline Floats sigmoid_wide(Floats logit) {
+  return Wide::all(1.0F) / (Wide::all(1.0F) + exp_wide(Wide::all(0.0F) - logit));
 }
 
 }  // namespace
