@@ -83,8 +83,7 @@ class Voter {
         std::uint64_t active = bits_from(high, cell) | bits_from(high, cell + right) | bits_from(high, cell + below) |
                                bits_from(high, cell + below + right);
         if (blocks - c0 < 64) active &= (std::uint64_t{1} << (blocks - c0)) - 1;
-        for (int c = c0; active != 0; ++c, active >>= 1)
-          if ((active & 1) != 0) sample_cell(k, r, c, lattice, scratch);
+        for (; active != 0; active &= active - 1) sample_cell(k, r, c0 + lowest_bit(active), lattice, scratch);
       }
     }
     cast(lattice, scratch);

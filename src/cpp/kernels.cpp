@@ -12,7 +12,7 @@
 #include "sampling.hpp"
 #include "wide_floats.hpp"
 
-#if defined(__AVX512F__) || defined(__AVX2__) || defined(__SSE2__)
+#if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -23,25 +23,8 @@ namespace {
 // Bits of 64 values that are at least `lowest`.
 std::uint64_t find64(const float* values, float lowest) {
   std::uint64_t bits = 0;
-#if defined(__AVX512F__)
-  const __m512 low = _mm512_set1_ps(lowest);
-  for (int i = 0; i < 64; i += 16)
-    bits |= static_cast<std::uint64_t>(_mm512_cmp_ps_mask(_mm512_loadu_ps(values + i), low, _CMP_GE_OQ)) << i;
-#elif defined(__AVX2__)
-  const __m256 low = _mm256_set1_ps(lowest);
-  for (int i = 0; i < 64; i += 8) {
-    const __m256 high = _mm256_cmp_ps(_mm256_loadu_ps(values + i), low, _CMP_GE_OQ);
-    bits |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm256_movemask_ps(high))) << i;
-  }
-#elif defined(__SSE2__)
-  const __m128 low = _mm_set1_ps(lowest);
-  for (int i = 0; i < 64; i += 4) {
-    const __m128 high = _mm_cmpge_ps(_mm_loadu_ps(values + i), low);
-    bits |= static_cast<std::uint64_t>(static_cast<unsigned>(_mm_movemask_ps(high))) << i;
-  }
-#else
-  for (int i = 0; i < 64; ++i) bits |= static_cast<std::uint64_t>(values[i] >= lowest) << i;
-#endif
+  for (int i = 0; i < 64; i += Wide::kLanes)
+    bits |= static_cast<std::uint64_t>(Wide::at_least(Wide::load(values + i), Wide::all(lowest))) << i;
   return bits;
 }
 
@@ -55,6 +38,36 @@ bool find(const float* values, std::size_t n, float lowest, std::uint64_t* bits)
     any |= *bits = last;
   }
   return any != 0;
+}
+
+// Those of 64 cells of a plane w wide, given as bits, that have a larger neighbour, wherever rows begin and end; maybe others.
+std::uint64_t beaten64(const float* values, std::ptrdiff_t w, std::uint64_t cells) {
+  constexpr std::uint64_t kLanes = (std::uint64_t{1} << Wide::kLanes) - 1;
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 64; i += Wide::kLanes) {
+    if ((cells >> i & kLanes) == 0) continue;
+    const float* at = values + i;
+    const Floats own = Wide::load(at);
+    unsigned beaten = Wide::above(Wide::load(at - 1), own) | Wide::above(Wide::load(at + 1), own);
+    for (const float* row = at - w; row <= at + w; row += 2 * w)
+      beaten |= Wide::above(Wide::load(row - 1), own) | Wide::above(Wide::load(row), own) |
+                Wide::above(Wide::load(row + 1), own);
+    bits |= static_cast<std::uint64_t>(beaten) << i;
+  }
+  return bits;
+}
+
+void thin(const float* values, int h, int w, std::uint64_t* bits) {
+  const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
+  for (std::ptrdiff_t i = 0; i + 64 + w + 1 <= cells; i += 64, ++bits) {
+    if (*bits == 0 || i < w + 1) continue;
+    std::uint64_t border = 0;  // cells of the first and the last column
+    for (std::ptrdiff_t row = (i / w) * w; row <= i + 64; row += w) {
+      if (row >= i && row < i + 64) border |= std::uint64_t{1} << (row - i);
+      if (row > i) border |= std::uint64_t{1} << (row - 1 - i);
+    }
+    *bits &= ~beaten64(values + i, w, *bits) | border;
+  }
 }
 
 // Four cells of a plane, each in all lanes.
@@ -341,7 +354,7 @@ void follow(const Pairs& pairs, int n, float* points) {
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &find, &sample, &work_out, &gather, &lay_out, &sum_disc, &follow};
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &find, &thin, &sample, &work_out, &gather, &lay_out, &sum_disc, &follow};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

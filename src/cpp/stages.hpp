@@ -80,6 +80,7 @@ double pose_size(const Real* keypoints, int n_keypoints);
 struct DecodeScratch {
   std::vector<HoughPlane> hough;
   std::vector<HoughScratch> hough_scratch;
+  std::vector<std::uint64_t> high;  // a bit for each cell that may be a seed
   std::vector<Peak> peaks;
   GrowScratch grow;
   PoseList poses;

@@ -61,6 +61,17 @@ struct MaskOptions {
   int threads;
 };
 
+// The number of the lowest bit that is set, of a word that is not 0.
+inline int lowest_bit(std::uint64_t word) {
+#if defined(__GNUC__) || defined(__clang__)
+  return __builtin_ctzll(word);
+#else
+  int bit = 0;
+  for (; (word & 1) == 0; word >>= 1) ++bit;
+  return bit;
+#endif
+}
+
 // A local maximum of the Hough scores.
 struct Peak {
   float score;

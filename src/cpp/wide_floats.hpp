@@ -7,7 +7,7 @@
 
 #include "float4.hpp"
 
-#if defined(__AVX512F__) || defined(__AVX2__)
+#if defined(__SSE2__)
 #include <immintrin.h>
 #endif
 
@@ -36,6 +36,7 @@ struct Wide {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ), v);
   }
   static unsigned at_least(Floats v, Floats low) { return _mm512_cmp_ps_mask(v, low, _CMP_GE_OQ); }
+  static unsigned above(Floats v, Floats low) { return _mm512_cmp_ps_mask(v, low, _CMP_GT_OQ); }
 };
 
 #elif defined(__AVX2__)
@@ -62,6 +63,9 @@ struct Wide {
   static Floats where(Floats a, Floats b, Floats v) { return _mm256_and_ps(_mm256_cmp_ps(a, b, _CMP_LE_OQ), v); }
   static unsigned at_least(Floats v, Floats low) {
     return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(v, low, _CMP_GE_OQ)));
+  }
+  static unsigned above(Floats v, Floats low) {
+    return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(v, low, _CMP_GT_OQ)));
   }
 };
 
@@ -101,12 +105,22 @@ struct Wide {
   }
   // v where a <= b, else 0.
   static Floats where(Floats a, Floats b, Floats v) { return where_at_most(a, b, v); }
-  // A bit for each lane that is at least `low`.
+  // A bit for each lane that is at least `low`, or above it.
+#if defined(__SSE2__)
+  static unsigned at_least(Floats v, Floats low) { return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpge_ps(v, low))); }
+  static unsigned above(Floats v, Floats low) { return static_cast<unsigned>(_mm_movemask_ps(_mm_cmpgt_ps(v, low))); }
+#else
   static unsigned at_least(Floats v, Floats low) {
     unsigned bits = 0;
     for (int i = 0; i < 4; ++i) bits |= static_cast<unsigned>(v[i] >= low[i]) << i;
     return bits;
   }
+  static unsigned above(Floats v, Floats low) {
+    unsigned bits = 0;
+    for (int i = 0; i < 4; ++i) bits |= static_cast<unsigned>(v[i] > low[i]) << i;
+    return bits;
+  }
+#endif
 };
 
 #endif
