@@ -98,29 +98,43 @@ class Voter {
                                    short_offsets_.plane(2 * k + 1) + cell};
     const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
     const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
-    const int across = std::min(columns, Ballots::kMost), down = Ballots::kMost / std::max(across, 1);
-    for (int i = 0; i < rows; i += down) {
-      for (int j = 0; j < columns; j += across) {
-        place(left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i), scratch);
-        const CellPoints& points = scratch.points;
-        if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
-        if (!kernels().sample(cells, right, below, points, left + j, top + i, lowest_, scratch.ballots))
-          sample_careful(cells, right, below, points, left + j, top + i, scratch.ballots);
-      }
+    if (columns * rows <= Ballots::kMost) {
+      sample_points(cells, right, below, {left, c, columns, top, r, rows}, lattice, scratch);
+      return;
     }
+    const int across = std::min(columns, Ballots::kMost), down = Ballots::kMost / across;
+    for (int i = 0; i < rows; i += down)
+      for (int j = 0; j < columns; j += across)
+        sample_points(cells, right, below,
+                      {left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i)}, lattice, scratch);
   }
 
-  // Prepares scratch.points for lattice columns from `left` on and rows from `top` on, between cells (r, c) and (r + 1, c + 1):
-  // on common grids the same for nearly all cells.
-  void place(int left, int c, int columns, int top, int r, int rows, HoughScratch& scratch) const {
-    const std::array<int, 4> shape{left * g_ - c * heatmaps_.stride, columns, top * g_ - r * heatmaps_.stride, rows};
+  // Lattice columns from `left` on and rows from `top` on, to the right of cell column c and below cell row r.
+  struct Part {
+    int left, c, columns, top, r, rows;
+  };
+
+  // Reads the fields at some of them.
+  void sample_points(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const Part& part,
+                     const VotingLattice& lattice, HoughScratch& scratch) const {
+    place(part, scratch);
+    const CellPoints& points = scratch.points;
+    if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
+    if (!kernels().sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
+      sample_careful(cells, right, below, points, part.left, part.top, scratch.ballots);
+  }
+
+  // Prepares scratch.points: on common grids the same for nearly all cells.
+  void place(const Part& part, HoughScratch& scratch) const {
+    const std::array<int, 4> shape{part.left * g_ - part.c * heatmaps_.stride, part.columns,
+                                   part.top * g_ - part.r * heatmaps_.stride, part.rows};
     if (shape == scratch.shape) return;
     CellPoints& points = scratch.points;
     points.count = 0;
-    for (int i = 0; i < rows; ++i) {
-      const float ty = y_.t[static_cast<std::size_t>(top + i)], sy = 1.0F - ty;
-      for (int j = 0; j < columns; ++j) {
-        const float tx = x_.t[static_cast<std::size_t>(left + j)], sx = 1.0F - tx;
+    for (int i = 0; i < part.rows; ++i) {
+      const float ty = y_.t[static_cast<std::size_t>(part.top + i)], sy = 1.0F - ty;
+      for (int j = 0; j < part.columns; ++j) {
+        const float tx = x_.t[static_cast<std::size_t>(part.left + j)], sx = 1.0F - tx;
         const float weights[4] = {sy * sx, sy * tx, ty * sx, ty * tx};
         for (int f = 0; f < 4; ++f) points.weight[f][points.count] = weights[f];
         points.row[points.count] = i;

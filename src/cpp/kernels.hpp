@@ -7,11 +7,10 @@
 namespace personlab {
 
 // Lattice points on their way to casting a vote, side by side for vector instructions.
-struct Ballots {
+struct alignas(64) Ballots {
   static constexpr int kMost = 256;
   static constexpr int kRoom = kMost + 16;  // whole registers are written behind the last
 
-  int count = 0;
   float logit[kRoom], dx[kRoom], dy[kRoom];  // read at the point
   std::int32_t column[kRoom], row[kRoom];    // of the point
   std::int32_t left[kRoom], top[kRoom];      // whole lattice points from there to the upper left of the four voted for
@@ -19,13 +18,14 @@ struct Ballots {
   std::int32_t at[kRoom];                    // tile and place in it of the upper left one
   // What to add there, fixed point: for the left point in the lower half, for the right one in the upper half.
   std::uint64_t upper[kRoom], lower[kRoom];
+  int count = 0;
 };
 
 // Some lattice points between four cells, and how they are read there.
-struct CellPoints {
-  int count = 0;
+struct alignas(64) CellPoints {
   float weight[4][Ballots::kRoom];  // of the cells: top left, top right, bottom left, bottom right
   std::int32_t column[Ballots::kRoom], row[Ballots::kRoom];  // from the first of the points
+  int count = 0;
 };
 
 // Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
