@@ -74,7 +74,7 @@ class Voter {
     scratch.sums.reset(plane, wide);
     scratch.ballots.count = 0;
     if (high.size() < heatmaps_.cells() / 64 + 3) high.resize(heatmaps_.cells() / 64 + 3);
-    if (!kernels().find(heatmaps_.plane(k), heatmaps_.cells(), lowest_, high.data())) return;
+    if (!kernels_.find(heatmaps_.plane(k), heatmaps_.cells(), lowest_, high.data())) return;
     const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, scratch.sums.nowhere(),
                                 1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
     for (int r = 0; r < std::max(h - 1, 1); ++r) {
@@ -120,7 +120,7 @@ class Voter {
     place(part, scratch);
     const CellPoints& points = scratch.points;
     if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
-    if (!kernels().sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
+    if (!kernels_.sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
       sample_careful(cells, right, below, points, part.left, part.top, scratch.ballots);
   }
 
@@ -161,8 +161,8 @@ class Voter {
     ballots.count += points.count;
   }
 
-  static void cast(const VotingLattice& lattice, HoughScratch& scratch) {
-    const std::uint32_t total = kernels().work_out(scratch.ballots, lattice);
+  void cast(const VotingLattice& lattice, HoughScratch& scratch) const {
+    const std::uint32_t total = kernels_.work_out(scratch.ballots, lattice);
     scratch.sums.add(scratch.ballots, total);
     scratch.ballots.count = 0;
   }
@@ -173,6 +173,7 @@ class Voter {
   const LatticeAxis& y_;
   int g_;
   float lowest_;  // logit of the vote threshold
+  const Kernels& kernels_ = kernels();
 };
 
 }  // namespace

@@ -11,16 +11,16 @@ namespace {
 
 constexpr int kTile = HoughPlane::kTile;
 
-// Tiles that hold the lattice points whose distance from a keypoint is at most R, along one axis; none where first > last.
-struct TileSpan {
+// Where along one axis the lattice points lie whose distance from a keypoint is at most R, counted with the margin; none where
+// first > last. One more may be in it at the first end.
+struct Span {
   int first, last;
-  TileSpan(double centre, double radius, int g, int points) {
-    const double low = clamp((centre - radius) / g, -1.0, static_cast<double>(points));
-    const double high = clamp((centre + radius) / g, -1.0, static_cast<double>(points));
-    first = static_cast<int>(low + 1.0) / kTile;  // with the margin
-    last = static_cast<int>(high + 1.0) / kTile;
-  }
-  int points() const { return (last - first + 1) * kTile; }
+  Span(double centre, double radius, int g, int points)
+      : first(static_cast<int>(clamp((centre - radius) / g, -1.0, static_cast<double>(points)) + 1.0)),
+        last(static_cast<int>(clamp((centre + radius) / g, -1.0, static_cast<double>(points)) + 1.0)) {}
+  int first_tile() const { return first / kTile; }
+  int last_tile() const { return last / kTile; }
+  int tile_points() const { return (last_tile() - first_tile() + 1) * kTile; }
 };
 
 class DiscScorer {
@@ -29,11 +29,12 @@ class DiscScorer {
 
   // Expected OKS of a keypoint at (x, y), 0 where no vote fell on its disc; `inverse` is 1 / (2 lambda^2 kappa^2).
   double operator()(const HoughPlane& plane, double x, double y, float inverse) {
-    const TileSpan rows(y, radius_, g_, plane.rows), columns(x, radius_, g_, plane.columns);
+    const Span rows(y, radius_, g_, plane.rows), columns(x, radius_, g_, plane.columns);
     DiscSums sums{};
     bool ready = false;
-    for (int i = rows.first; i <= rows.last; ++i) {
-      for (int j = columns.first; j <= columns.last; ++j) {
+    for (int i = rows.first_tile(); i <= rows.last_tile(); ++i) {
+      const int skipped = std::max(rows.first - i * kTile, 0), count = std::min(rows.last - i * kTile, kTile - 1) + 1 - skipped;
+      for (int j = columns.first_tile(); j <= columns.last_tile(); ++j) {
         const std::int32_t slot = plane.slot[static_cast<std::size_t>(i) * plane.tile_columns + j];
         if (slot < 0) continue;
         if (!ready) {
@@ -41,8 +42,9 @@ class DiscScorer {
           lay_out(columns, x, inverse, columns_);
           ready = true;
         }
-        kernels().sum_disc(plane.scores.data() + static_cast<std::ptrdiff_t>(slot) * HoughPlane::kTilePoints, kTile,
-                           part(rows_, i - rows.first), part(columns_, j - columns.first), radius2_, sums);
+        const float* scores = plane.scores.data() + static_cast<std::ptrdiff_t>(slot) * HoughPlane::kTilePoints;
+        kernels_.sum_disc(scores + skipped * kTile, count, from(rows_, (i - rows.first_tile()) * kTile + skipped),
+                          from(columns_, (j - columns.first_tile()) * kTile), radius2_, sums);
       }
     }
     double weight = 0.0, oks = 0.0;
@@ -58,24 +60,23 @@ class DiscScorer {
     std::vector<float> oks, distance2;  // of the points of all tiles across the disc
   };
 
-  void lay_out(const TileSpan& span, double centre, float inverse, Axis& axis) const {
-    const auto n = static_cast<std::size_t>(span.points());
+  void lay_out(const Span& span, double centre, float inverse, Axis& axis) const {
+    const auto n = static_cast<std::size_t>(span.tile_points());
     if (axis.oks.size() < n) {
       axis.oks.resize(n);
       axis.distance2.resize(n);
     }
-    const double start = static_cast<double>(span.first * kTile - 1) * g_ - centre;
-    kernels().lay_out(start, g_, span.points(), inverse, axis.oks.data(), axis.distance2.data());
+    const double start = static_cast<double>(span.first_tile() * kTile - 1) * g_ - centre;
+    kernels_.lay_out(start, g_, span.tile_points(), inverse, axis.oks.data(), axis.distance2.data());
   }
 
-  static DiscAxis part(const Axis& axis, int tile) {
-    return {axis.oks.data() + tile * kTile, axis.distance2.data() + tile * kTile};
-  }
+  static DiscAxis from(const Axis& axis, int point) { return {axis.oks.data() + point, axis.distance2.data() + point}; }
 
   int g_;
   double radius_;
   float radius2_;
   Axis rows_, columns_;
+  const Kernels& kernels_ = kernels();
 };
 
 }  // namespace
