@@ -1,7 +1,8 @@
-"""How near the core comes to the memory: whole calls against yardsticks of the same machine, timed in turns in the same run.
+"""How near the core comes to the memory: whole calls against yardsticks, timed in turns in the same run.
 
-A yardstick is what anyone would accept as fast: one-thread bilinear resizing by OpenCV, or `numpy.max`. Results are asserted;
-ratios are printed beside the gates they should keep at the end of the run, and fail it only where PERSONLAB_GATES=1 is set.
+A yardstick is what anyone would accept as fast: one-thread bilinear resizing by OpenCV, or `numpy.max`. Results are
+asserted; ratios are printed at the end of the run beside the gates they should keep, and fail it only where
+PERSONLAB_GATES=1 is set.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def test_paper(gate, g, picture, most):
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_empty_picture_is_mostly_the_scan(gate, mode):
-    """What a call takes besides looking at the heatmaps, timed on one cell, against what it takes on an empty picture."""
+    """What a call takes besides looking at the heatmaps, timed on one cell, against an empty picture."""
     fields = load(COUPLE)
     whole = [np.full_like(fields.heatmaps, -20), fields.short_offsets, fields.mid_offsets]
     cell = [np.ascontiguousarray(array[..., :1, :1]) for array in whole]
@@ -137,14 +138,14 @@ def test_a_batch_on_two_threads(gate):
     gate("batch of 16 on two threads", lambda: call(2), lambda: call(1), "one thread", 1 / 1.8)
 
 
-# --- masks: their gates (Y34 = resized(long_offsets.reshape(-1, h, w), *input_size)) follow the same helper here -----------
+# --- masks: gates on Y34 = resized(long_offsets.reshape(-1, h, w), *input_size) follow the same helper here -----------
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_thousand_calls_take_no_memory():
-    """glibc is told to ask the system for every block above 64 KiB: had a call such blocks, it would fault in new pages."""
+    """glibc is told to ask the system for every block above 64 KiB: a call that had one would fault in its pages."""
     if not sys.platform.startswith("linux"):
         pytest.skip("counts page faults as Linux does")
     program = """

@@ -1,4 +1,4 @@
-"""Where very many votes meet: sums that overflow 32 bits, votes across tiles, cells of many lattice points; and ties among seeds."""
+"""Where very many votes meet: sums that overflow 32 bits, votes across tiles, large cells; and ties among seeds."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def assert_equals_reference(heatmaps, offsets, stride, **options):
 
 @pytest.mark.parametrize("vote_threshold", [0.5, 1e-6])  # packed sums at first, and wide ones at once
 @pytest.mark.parametrize("logit", [CERTAIN, 0.3])
-@pytest.mark.parametrize("target", [(20, 20), (14.25, 14.75), (15, 15), (15.5, 20.5), (31.75, 0), (56, 32), (55.5, 31.5)])
+@pytest.mark.parametrize(
+    "target", [(20, 20), (14.25, 14.75), (15, 15), (15.5, 20.5), (31.75, 0), (56, 32), (55.5, 31.5)], ids=str
+)
 def test_more_votes_than_a_disc_has_may_meet(target, logit, vote_threshold):
     # 33 x 57 votes, where R = 8 has sums made for 256 certain ones.
     heatmaps, offsets = all_pointing_at(5, 8, 8, *target, logit)
@@ -106,4 +108,3 @@ def test_seeds_of_the_posenet_decoder_among_ties(shape):
     poses = decode_poses(logits, short_offsets, mid_offsets, stride=8, skeleton=skeleton(1), options=options)
     assert {tuple(point) for point in poses.keypoints[:, 0].tolist()} == expected
     assert len(poses) == len(expected) > 5
-

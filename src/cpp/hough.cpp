@@ -41,8 +41,8 @@ std::uint64_t bits_from(const std::vector<std::uint64_t>& bits, std::size_t from
   return shift == 0 ? bits[word] : bits[word] >> shift | bits[word + 1] << (64 - shift);
 }
 
-// What votes are worth in fixed point. Packed sums hold a keypoint's disc full of certain votes for one point, and are used
-// where they tell the least vote that counts to 2^-16 of it; else, or where more than that disc votes for one point, sums are wide.
+// What votes are worth in fixed point. Packed sums hold a keypoint's disc full of certain votes for one point. They are used
+// where the least vote that counts is rounded by at most 2^-16 of it; else, or where they overflow, sums are wide.
 struct VoteUnit {
   static constexpr double kWide = 1073741824.0;  // 2^30: 2^33 of them fit a 64-bit sum
   double packed = 8388608.0;                     // 2^23: the votes of full ballots fit a 32-bit sum

@@ -141,7 +141,8 @@ std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
   constexpr std::int32_t kInside = (1 << kShift) - 1;
   const VotingLattice to = lattice;
   std::uint32_t total = 0;
-  for (; ballots.count % Wide::kLanes != 0; ++ballots.count) ballots.logit[ballots.count] = -std::numeric_limits<float>::infinity();
+  for (; ballots.count % Wide::kLanes != 0; ++ballots.count)  // a whole register, of which the rest does not vote
+    ballots.logit[ballots.count] = -std::numeric_limits<float>::infinity();
   aim(ballots, to.inverse_g, to.unit);
   const int count = ballots.count;
   for (int i = 0; i < count; ++i) {
@@ -354,7 +355,15 @@ void follow(const Pairs& pairs, int n, float* points) {
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &find, &thin, &sample, &work_out, &gather, &lay_out, &sum_disc, &follow};
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
+                       &find,
+                       &thin,
+                       &sample,
+                       &work_out,
+                       &gather,
+                       &lay_out,
+                       &sum_disc,
+                       &follow};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab
