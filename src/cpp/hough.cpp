@@ -78,26 +78,37 @@ class Voter {
     const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, scratch.sums.nowhere(),
                                 1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
     for (int r = 0; r < std::max(h - 1, 1); ++r) {
+      const std::size_t start = static_cast<std::size_t>(r) * w;
+      const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
+      const CellRow row{{heatmaps_.plane(k) + start, short_offsets_.plane(2 * k) + start,
+                         short_offsets_.plane(2 * k + 1) + start},
+                        static_cast<std::ptrdiff_t>(right), static_cast<std::ptrdiff_t>(below), r, top, rows};
       for (int c0 = 0; c0 < blocks; c0 += 64) {
-        const std::size_t cell = static_cast<std::size_t>(r) * w + c0;
+        const std::size_t cell = start + static_cast<std::size_t>(c0);
         std::uint64_t active = bits_from(high, cell) | bits_from(high, cell + right) | bits_from(high, cell + below) |
                                bits_from(high, cell + below + right);
         if (blocks - c0 < 64) active &= (std::uint64_t{1} << (blocks - c0)) - 1;
-        for (; active != 0; active &= active - 1) sample_cell(k, r, c0 + lowest_bit(active), lattice, scratch);
+        for (; active != 0; active &= active - 1) sample_cell(row, c0 + lowest_bit(active), lattice, scratch);
       }
     }
     cast(lattice, scratch);
   }
 
  private:
+  // A row of cells and the one below, and the lattice rows between them.
+  struct CellRow {
+    const float* planes[3];       // at the row's first cell: logit, dx, dy
+    std::ptrdiff_t right, below;  // to the next cell
+    int r;
+    int top, rows;
+  };
+
   // Reads the fields at the lattice points between four cells.
-  void sample_cell(int k, int r, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
-    const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(r) * heatmaps_.width + c;
-    const std::ptrdiff_t below = heatmaps_.height > 1 ? heatmaps_.width : 0, right = heatmaps_.width > 1 ? 1 : 0;
-    const float* const cells[3] = {heatmaps_.plane(k) + cell, short_offsets_.plane(2 * k) + cell,
-                                   short_offsets_.plane(2 * k + 1) + cell};
+  void sample_cell(const CellRow& row, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
+    const float* const cells[3] = {row.planes[0] + c, row.planes[1] + c, row.planes[2] + c};
+    const std::ptrdiff_t right = row.right, below = row.below;
     const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
-    const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
+    const int top = row.top, rows = row.rows, r = row.r;
     if (columns * rows <= Ballots::kMost) {
       sample_points(cells, right, below, {left, c, columns, top, r, rows}, lattice, scratch);
       return;
