@@ -11,6 +11,14 @@ from personlab import Fields
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FIELDS = sorted(path.stem for path in (DATA / "fields").glob("*.npz"))
+GATES = pytest.StashKey[list[str]]()  # lines of test_gates.py for the end of the run
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    lines = config.stash.get(GATES, [])
+    if lines:
+        terminalreporter.section("gates: fastest of rounds in turns with the yardstick")
+        terminalreporter.write_line("\n".join(lines))
 
 
 def pytest_generate_tests(metafunc):

@@ -14,9 +14,19 @@ from personlab import _core, build_info
 DIGEST = """
 import hashlib, sys
 from pathlib import Path
-from personlab import DecodeOptions, Fields, decode_masks, decode_poses
+import numpy as np
+from personlab import DecodeOptions, Fields, decode_masks, decode_poses, stages
 
 digest = hashlib.sha256()
+rng = np.random.default_rng(0)
+heatmaps = rng.normal(0, 3, (3, 23, 31)).astype(np.float32)
+offsets = rng.normal(0, 9, (3, 2, 23, 31)).astype(np.float32)
+heatmaps[rng.random(heatmaps.shape) < 0.05] = np.nan
+offsets[rng.random(offsets.shape) < 0.05] = np.inf
+for threshold in (0.3, 1e-4):
+    for g in (1, 2, 3, 7, 9):
+        options = DecodeOptions(hough_stride=g, vote_threshold=threshold, disk_radius=5)
+        digest.update(stages.hough_vote(heatmaps, offsets, stride=8, options=options).tobytes())
 for path in sorted(Path(sys.argv[1]).glob("*.npz")):
     fields = Fields.load(path)
     for options in (DecodeOptions(hough_stride=2), DecodeOptions(hough_stride=3), DecodeOptions.posenet(0.1)):

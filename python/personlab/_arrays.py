@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from personlab._dlpack import bfloat16_bits
 
 FloatArray = NDArray[np.float32]
+_FLOAT32 = np.dtype(np.float32)  # native; one object for all arrays
+_READY = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
 LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
 _LARGEST_GRID = 2**30  # cells, or lattice points, of one keypoint type: the core counts them in 32 bits
@@ -76,7 +78,7 @@ def as_field(value: Any, name: str) -> FloatArray:
     Raises:
         TypeError: another element type, or no array.
     """
-    if type(value) is np.ndarray and value.dtype == np.float32 and value.flags.c_contiguous and value.flags.aligned:
+    if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.num & _READY == _READY:
         return value
     array = to_numpy(value, name)
     if array.dtype not in (np.float32, np.float16):

@@ -10,23 +10,30 @@
 namespace personlab {
 namespace {
 
+// Whether none of the up to 8 neighbours of cell (i, j) is larger.
+bool is_largest(const float* values, int h, int w, int i, int j) {
+  const float own = values[static_cast<std::ptrdiff_t>(i) * w + j];
+  for (int row = std::max(i - 1, 0); row <= std::min(i + 1, h - 1); ++row)
+    for (int column = std::max(j - 1, 0); column <= std::min(j + 1, w - 1); ++column)
+      if (values[static_cast<std::ptrdiff_t>(row) * w + column] > own) return false;
+  return true;
+}
+
 // Cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8 neighbours; best
 // first, ties by cell.
-void find_posenet_seeds(const Field& heatmaps, float lowest, std::vector<Peak>& seeds) {
+void find_posenet_seeds(const Field& heatmaps, float lowest, std::vector<std::uint64_t>& high, std::vector<Peak>& seeds) {
   const int h = heatmaps.height, w = heatmaps.width;
+  const std::size_t words = (heatmaps.cells() + 63) / 64;
+  if (high.size() < words) high.resize(words);
   seeds.clear();
   for (int k = 0; k < heatmaps.planes; ++k) {
     const float* logits = heatmaps.plane(k);
-    for (int i = 0; i < h; ++i) {
-      const float* row = logits + static_cast<std::ptrdiff_t>(i) * w;
-      for (int j = 0; j < w; ++j) {
-        const float logit = row[j];
-        if (!(logit >= lowest)) continue;
-        bool best = true;
-        for (int di = i > 0 ? -1 : 0; di <= (i + 1 < h ? 1 : 0); ++di)
-          for (int dj = j > 0 ? -1 : 0; dj <= (j + 1 < w ? 1 : 0); ++dj)
-            best = best && !(row[static_cast<std::ptrdiff_t>(di) * w + j + dj] > logit);
-        if (best) seeds.push_back({logit, k, static_cast<float>(j), static_cast<float>(i)});
+    if (!kernels().find(logits, heatmaps.cells(), lowest, high.data())) continue;
+    kernels().thin(logits, h, w, high.data());
+    for (std::size_t word = 0; word < words; ++word) {
+      for (std::uint64_t bits = high[word]; bits != 0; bits &= bits - 1) {
+        const int cell = static_cast<int>(word * 64) + lowest_bit(bits), i = cell / w, j = cell % w;
+        if (is_largest(logits, h, w, i, j)) seeds.push_back({logits[cell], k, static_cast<float>(j), static_cast<float>(i)});
       }
     }
   }
@@ -53,7 +60,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   const double odds = 1.0 / (threshold + 1e-6) - 1.0;
   const float lowest =
       odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();
-  find_posenet_seeds(heatmaps, lowest, scratch.peaks);
+  find_posenet_seeds(heatmaps, lowest, scratch.high, scratch.peaks);
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
   const int count = skeleton.n_keypoints;

@@ -14,6 +14,7 @@ typedef std::int32_t Int4 __attribute__((vector_size(16)));
 
 inline Float4 at_least(Float4 v, Float4 low) { return v > low ? v : low; }
 inline Float4 at_most(Float4 v, Float4 high) { return v < high ? v : high; }
+inline Float4 where_at_most(Float4 a, Float4 b, Float4 v) { return a <= b ? v : Float4{0.0F, 0.0F, 0.0F, 0.0F}; }
 inline Int4 truncate(Float4 v) { return __builtin_convertvector(v, Int4); }
 inline Float4 to_float(Int4 v) { return __builtin_convertvector(v, Float4); }
 
@@ -40,11 +41,17 @@ inline Float4 operator-(const Float4& a, const Float4& b) {
 inline Float4 operator*(const Float4& a, const Float4& b) {
   return each(a, b, [](float p, float q) { return p * q; });
 }
+inline Float4 operator/(const Float4& a, const Float4& b) {
+  return each(a, b, [](float p, float q) { return p / q; });
+}
 inline Float4 at_least(const Float4& v, const Float4& low) {
   return each(v, low, [](float p, float q) { return p > q ? p : q; });
 }
 inline Float4 at_most(const Float4& v, const Float4& high) {
   return each(v, high, [](float p, float q) { return p < q ? p : q; });
+}
+inline Float4 where_at_most(const Float4& a, const Float4& b, const Float4& v) {
+  return {{a[0] <= b[0] ? v[0] : 0.0F, a[1] <= b[1] ? v[1] : 0.0F, a[2] <= b[2] ? v[2] : 0.0F, a[3] <= b[3] ? v[3] : 0.0F}};
 }
 inline Int4 truncate(const Float4& v) {
   return {{static_cast<std::int32_t>(v[0]), static_cast<std::int32_t>(v[1]), static_cast<std::int32_t>(v[2]),

@@ -1,12 +1,11 @@
 // Hough voting: every lattice point inside a keypoint's disc votes, by its short offset, for where the keypoint is.
 //
 // Work follows the votes. Lattice points between cells that all lie under the threshold are passed over together; the rest
-// is read a few hundred points at a time, never as a plane. Votes are summed in 64-bit fixed point, so that the sum does not depend
-// on their order, and only tiles that a vote has touched are converted, kept and cleared.
+// is read a few hundred points at a time, never as a plane.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
-#include "kernels.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
@@ -14,9 +13,6 @@
 namespace personlab {
 namespace {
 
-constexpr int kTile = HoughPlane::kTile;
-constexpr int kTileShift = 4;
-static_assert(1 << kTileShift == kTile);
 constexpr double kPi = 3.14159265358979323846;
 
 // Lattice points along one axis, by the pair of cells that they lie between.
@@ -39,164 +35,157 @@ struct LatticeAxis {
   }
 };
 
-// What one keypoint type's votes are cast from and into.
+// Bits of cells in raster order, from the one at `from` on.
+std::uint64_t bits_from(const std::vector<std::uint64_t>& bits, std::size_t from) {
+  const std::size_t word = from / 64, shift = from % 64;
+  return shift == 0 ? bits[word] : bits[word] >> shift | bits[word + 1] << (64 - shift);
+}
+
+// What votes are worth in fixed point. Packed sums hold a keypoint's disc full of certain votes for one point. They are used
+// where the least vote that counts is rounded by at most 2^-16 of it; else, or where they overflow, sums are wide.
+struct VoteUnit {
+  static constexpr double kWide = 1073741824.0;  // 2^30: 2^33 of them fit a 64-bit sum
+  double packed = 8388608.0;                     // 2^23: the votes of full ballots fit a 32-bit sum
+  bool wide;
+
+  explicit VoteUnit(const DecodeOptions& options) {
+    const double across = static_cast<double>(options.disk_radius) / options.hough_stride;
+    while (packed * 1.2 * kPi * across * across > 2147483648.0) packed /= 2.0;
+    wide = packed * static_cast<double>(options.vote_threshold) < 32768.0;
+  }
+};
+
+// Casts one keypoint type's votes.
 class Voter {
  public:
   Voter(const Field& heatmaps, const Field& short_offsets, const LatticeAxis& x, const LatticeAxis& y,
         const DecodeOptions& options)
-      : heatmaps_(heatmaps),
-        short_offsets_(short_offsets),
-        x_(x),
-        y_(y),
-        inverse_g_(1.0F / static_cast<float>(options.hough_stride)) {
+      : heatmaps_(heatmaps), short_offsets_(short_offsets), x_(x), y_(y), g_(options.hough_stride) {
     const double t = options.vote_threshold;
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
   }
 
-  void vote(int k, const HoughPlane& plane, HoughScratch& scratch) const {
+  // Sums the votes for keypoints of type k on the lattice of a plane.
+  void vote(int k, const HoughPlane& plane, double unit, bool wide, HoughScratch& scratch) const {
     const int w = heatmaps_.width, h = heatmaps_.height;
-    const int below = h > 1 ? w : 0, right = w > 1 ? 1 : 0;
-    const float* logits = heatmaps_.plane(k);
+    const int blocks = std::max(w - 1, 1);
+    const std::size_t below = h > 1 ? static_cast<std::size_t>(w) : 0, right = w > 1 ? 1 : 0;
+    std::vector<std::uint64_t>& high = scratch.high;
+    scratch.sums.reset(plane, wide);
     scratch.ballots.count = 0;
+    if (high.size() < heatmaps_.cells() / 64 + 3) high.resize(heatmaps_.cells() / 64 + 3);
+    if (!kernels_.find(heatmaps_.plane(k), heatmaps_.cells(), lowest_, high.data())) return;
+    const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, scratch.sums.nowhere(),
+                                1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
     for (int r = 0; r < std::max(h - 1, 1); ++r) {
-      const float* top = logits + static_cast<std::ptrdiff_t>(r) * w;
-      for (int c = 0; c < std::max(w - 1, 1); ++c)
-        if (top[c] >= lowest_ || top[c + right] >= lowest_ || top[c + below] >= lowest_ ||
-            top[c + below + right] >= lowest_)
-          sample_block(k, r, c, plane, scratch);
+      const std::size_t start = static_cast<std::size_t>(r) * w;
+      const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
+      const CellRow row{{heatmaps_.plane(k) + start, short_offsets_.plane(2 * k) + start,
+                         short_offsets_.plane(2 * k + 1) + start},
+                        static_cast<std::ptrdiff_t>(right), static_cast<std::ptrdiff_t>(below), r, top, rows};
+      for (int c0 = 0; c0 < blocks; c0 += 64) {
+        const std::size_t cell = start + static_cast<std::size_t>(c0);
+        std::uint64_t active = bits_from(high, cell) | bits_from(high, cell + right) | bits_from(high, cell + below) |
+                               bits_from(high, cell + below + right);
+        if (blocks - c0 < 64) active &= (std::uint64_t{1} << (blocks - c0)) - 1;
+        for (; active != 0; active &= active - 1) sample_cell(row, c0 + lowest_bit(active), lattice, scratch);
+      }
     }
-    cast(plane, scratch);
+    cast(lattice, scratch);
   }
 
  private:
+  // A row of cells and the one below, and the lattice rows between them.
+  struct CellRow {
+    const float* planes[3];       // at the row's first cell: logit, dx, dy
+    std::ptrdiff_t right, below;  // to the next cell
+    int r;
+    int top, rows;
+  };
+
   // Reads the fields at the lattice points between four cells.
-  void sample_block(int k, int r, int c, const HoughPlane& plane, HoughScratch& scratch) const {
-    const int w = heatmaps_.width;
-    const std::ptrdiff_t cell = static_cast<std::ptrdiff_t>(r) * w + c;
-    const std::ptrdiff_t below = heatmaps_.height > 1 ? w : 0, right = w > 1 ? 1 : 0;
-    const float* planes[3] = {heatmaps_.plane(k), short_offsets_.plane(2 * k), short_offsets_.plane(2 * k + 1)};
-    float corner[3][4];
-    float nothing = 0.0F;  // stays 0 while all values are finite
-    for (int f = 0; f < 3; ++f) {
-      const float* at = planes[f] + cell;
-      corner[f][0] = at[0];
-      corner[f][1] = at[right];
-      corner[f][2] = at[below];
-      corner[f][3] = at[below + right];
-      for (const float value : corner[f]) nothing += value - value;
+  void sample_cell(const CellRow& row, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
+    const float* const cells[3] = {row.planes[0] + c, row.planes[1] + c, row.planes[2] + c};
+    const std::ptrdiff_t right = row.right, below = row.below;
+    const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
+    const int top = row.top, rows = row.rows, r = row.r;
+    if (columns * rows <= Ballots::kMost) {
+      sample_points(cells, right, below, {left, c, columns, top, r, rows}, lattice, scratch);
+      return;
     }
-    const int first = x_.first[static_cast<std::size_t>(c)], n = x_.first[static_cast<std::size_t>(c) + 1] - first;
-    const float* tx = x_.t.data() + first;
-    Ballots& ballots = scratch.ballots;
-    const int last_row = y_.first[static_cast<std::size_t>(r) + 1];
-    for (int row = y_.first[static_cast<std::size_t>(r)]; row < last_row; ++row) {
-      const float ty = y_.t[static_cast<std::size_t>(row)];
-      for (int done = 0; done < n; done += Ballots::kMost) {
-        const int some = std::min(n - done, Ballots::kMost);
-        if (ballots.count + some > Ballots::kMost) cast(plane, scratch);
-        if (nothing != 0.0F) {
-          sample_careful(corner, tx + done, ty, some, ballots);
-        } else if (some == 4) {
-          sample_row<4>(corner, tx + done, ty, some, ballots);
-        } else if (some == 8) {
-          sample_row<8>(corner, tx + done, ty, some, ballots);
-        } else {
-          sample_row<0>(corner, tx + done, ty, some, ballots);
-        }
-        for (int i = 0; i < some; ++i) {
-          ballots.column[ballots.count + i] = first + done + i;
-          ballots.row[ballots.count + i] = row;
-        }
-        ballots.count += some;
+    const int across = std::min(columns, Ballots::kMost), down = Ballots::kMost / across;
+    for (int i = 0; i < rows; i += down)
+      for (int j = 0; j < columns; j += across)
+        sample_points(cells, right, below,
+                      {left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i)}, lattice, scratch);
+  }
+
+  // Lattice columns from `left` on and rows from `top` on, to the right of cell column c and below cell row r.
+  struct Part {
+    int left, c, columns, top, r, rows;
+  };
+
+  // Reads the fields at some of them.
+  void sample_points(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const Part& part,
+                     const VotingLattice& lattice, HoughScratch& scratch) const {
+    place(part, scratch);
+    const CellPoints& points = scratch.points;
+    if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
+    if (!kernels_.sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
+      sample_careful(cells, right, below, points, part.left, part.top, scratch.ballots);
+  }
+
+  // Prepares scratch.points: on common grids the same for nearly all cells.
+  void place(const Part& part, HoughScratch& scratch) const {
+    const std::array<int, 4> shape{part.left * g_ - part.c * heatmaps_.stride, part.columns,
+                                   part.top * g_ - part.r * heatmaps_.stride, part.rows};
+    if (shape == scratch.shape) return;
+    CellPoints& points = scratch.points;
+    points.count = 0;
+    for (int i = 0; i < part.rows; ++i) {
+      const float ty = y_.t[static_cast<std::size_t>(part.top + i)], sy = 1.0F - ty;
+      for (int j = 0; j < part.columns; ++j) {
+        const float tx = x_.t[static_cast<std::size_t>(part.left + j)], sx = 1.0F - tx;
+        const float weights[4] = {sy * sx, sy * tx, ty * sx, ty * tx};
+        for (int f = 0; f < 4; ++f) points.weight[f][points.count] = weights[f];
+        points.row[points.count] = i;
+        points.column[points.count++] = j;
       }
     }
+    for (auto& weight : points.weight)  // for what the last register holds besides
+      std::fill(weight + points.count, weight + Ballots::kRoom, 0.0F);
+    scratch.shape = shape;
   }
 
-  // One row of n lattice points between four finite cells; kCount is n where that is known early, as it is on common grids.
-  template <int kCount>
-  static void sample_row(const float corner[3][4], const float* tx, float ty, int n, Ballots& ballots) {
-    const float sy = 1.0F - ty;
+  // What `Kernels::sample` does, where a value is not finite: one of weight zero is left out.
+  static void sample_careful(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
+                             const CellPoints& points, int column, int row, Ballots& ballots) {
     float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
-    const int count = kCount > 0 ? kCount : n;
-    for (int f = 0; f < 3; ++f) {
-      const float left = sy * corner[f][0] + ty * corner[f][2], right = sy * corner[f][1] + ty * corner[f][3];
-      float* __restrict to = out[f];
-      for (int i = 0; i < count; ++i) to[i] = (1.0F - tx[i]) * left + tx[i] * right;
+    for (int i = 0; i < points.count; ++i) {
+      const auto part = [&](float weight, float value) { return weight > 0.0F ? weight * value : 0.0F; };
+      for (int f = 0; f < 3; ++f)
+        out[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
+                    (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));
+      ballots.column[ballots.count + i] = points.column[i] + column;
+      ballots.row[ballots.count + i] = points.row[i] + row;
     }
+    ballots.count += points.count;
   }
 
-  // The same where a value is not finite.
-  static void sample_careful(const float corner[3][4], const float* tx, float ty, int n, Ballots& ballots) {
-    float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
-    for (int f = 0; f < 3; ++f)
-      for (int i = 0; i < n; ++i)
-        out[f][i] = lerp2(corner[f][0], corner[f][1], corner[f][2], corner[f][3], tx[i], ty);
-  }
-
-  // Adds the collected votes to the sums.
-  void cast(const HoughPlane& plane, HoughScratch& scratch) const {
-    Ballots& ballots = scratch.ballots;
-    const std::int32_t tiles = plane.tile_rows * plane.tile_columns;
-    const std::int32_t pitch = plane.tile_columns * kTile;
-    kernels().work_out(ballots, inverse_g_, lowest_,
-                       {plane.columns, plane.rows, pitch, kTileShift, plane.tile_columns,
-                        tiles * HoughPlane::kTilePoints, tiles});
-    std::int64_t* const sums = scratch.votes.data();
-    std::uint8_t* const marked = scratch.marked.data();
-    for (int i = 0; i < ballots.count; ++i) {
-      std::int64_t* const upper = sums + ballots.at[i];
-      std::int64_t* const lower = upper + pitch;
-      upper[0] += ballots.vote[0][i];
-      upper[1] += ballots.vote[1][i];
-      lower[0] += ballots.vote[2][i];
-      lower[1] += ballots.vote[3][i];
-      const std::int32_t tile = ballots.tile[i];
-      marked[tile] = 1;
-      if (ballots.edge[i] != 0) mark_around(tile, ballots.at[i], pitch, plane, marked);
-    }
-    ballots.count = 0;
-  }
-
-  // Marks the tiles of the three sums beside, below and across from the first, which lies in `tile`.
-  static void mark_around(std::int32_t tile, std::int32_t at, std::int32_t pitch, const HoughPlane& plane,
-                          std::uint8_t* marked) {
-    const int across = (at % pitch + 1) % kTile == 0 ? 1 : 0;
-    const int down = (at / pitch + 1) % kTile == 0 ? plane.tile_columns : 0;
-    marked[tile + across] = marked[tile + down] = marked[tile + across + down] = 1;
+  void cast(const VotingLattice& lattice, HoughScratch& scratch) const {
+    const std::uint32_t total = kernels_.work_out(scratch.ballots, lattice);
+    scratch.sums.add(scratch.ballots, total);
+    scratch.ballots.count = 0;
   }
 
   const Field& heatmaps_;
   const Field& short_offsets_;
   const LatticeAxis& x_;
   const LatticeAxis& y_;
-  float inverse_g_;  // lattice points per input pixel
-  float lowest_;     // logit of the vote threshold
+  int g_;
+  float lowest_;  // logit of the vote threshold
+  const Kernels& kernels_ = kernels();
 };
-
-// Moves the touched tiles from sums to scores, and leaves the scratch all zero.
-void collect(double scale, HoughPlane& plane, HoughScratch& scratch) {
-  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(plane.tile_columns) * kTile;
-  const std::int32_t tiles = plane.tile_rows * plane.tile_columns;
-  for (std::int32_t tile = 0; tile < tiles; ++tile) {
-    if (scratch.marked[static_cast<std::size_t>(tile)] == 0) continue;
-    const int i0 = tile / plane.tile_columns * kTile, j0 = tile % plane.tile_columns * kTile;
-    float* out = plane.add(tile);
-    for (int i = 0; i < kTile; ++i) {
-      std::int64_t* sums = scratch.votes.data() + (i0 + i) * pitch + j0;
-      const bool row_inside = i0 + i >= 1 && i0 + i <= plane.rows;
-      for (int j = 0; j < kTile; ++j) {
-        const bool inside = row_inside && j0 + j >= 1 && j0 + j <= plane.columns;
-        out[i * kTile + j] = inside ? static_cast<float>(static_cast<double>(sums[j]) * scale) : 0.0F;
-        sums[j] = 0;
-      }
-    }
-    scratch.marked[static_cast<std::size_t>(tile)] = 0;
-  }
-  // What was sent nowhere.
-  std::int64_t* const nowhere = scratch.votes.data() + static_cast<std::ptrdiff_t>(tiles) * HoughPlane::kTilePoints;
-  nowhere[0] = nowhere[1] = nowhere[pitch] = nowhere[pitch + 1] = 0;
-  scratch.marked[static_cast<std::size_t>(tiles)] = 0;
-}
 
 }  // namespace
 
@@ -212,10 +201,12 @@ void HoughPlane::reset(int lattice_rows, int lattice_columns) {
     for (const std::int32_t tile : touched) slot[static_cast<std::size_t>(tile)] = -1;
   }
   touched.clear();
+  highest.clear();
 }
 
 float* HoughPlane::add(int tile) {
   touched.push_back(tile);
+  highest.push_back(std::numeric_limits<float>::infinity());
   slot[static_cast<std::size_t>(tile)] = static_cast<std::int32_t>(touched.size()) - 1;
   if (scores.size() < touched.size() * kTilePoints) scores.resize(touched.size() * kTilePoints);
   return scores.data() + (touched.size() - 1) * kTilePoints;
@@ -233,24 +224,21 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
   const LatticeAxis y(heatmaps.height, heatmaps.stride, options.hough_stride);
   const Voter voter(heatmaps, short_offsets, x, y, options);
   const double g = options.hough_stride, radius = options.disk_radius;
-  const double scale = g * g / (kPi * radius * radius) / static_cast<double>(kVoteUnit);
+  const double scale = g * g / (kPi * radius * radius);
+  const VoteUnit unit(options);
   scratch.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, count))));
+  for (HoughScratch& own : scratch) own.shape = {};
   parallel_for(count, options.threads, [&](int k, int worker) {
     HoughPlane& plane = hough[static_cast<std::size_t>(k)];
     HoughScratch& own = scratch[static_cast<std::size_t>(worker)];
     plane.reset(y.points, x.points);
-    // One tile and two rows more than the lattice has, for votes that do not count.
-    const std::size_t tiles = static_cast<std::size_t>(plane.tile_rows) * plane.tile_columns;
-    const std::size_t sums = tiles * HoughPlane::kTilePoints + 2 * static_cast<std::size_t>(plane.tile_columns) * kTile;
-    if (own.marked.size() < tiles + 1) own.marked.resize(tiles + 1, 0);
-    if (own.votes.size() < sums) own.votes.resize(sums, 0);
-    try {
-      voter.vote(k, plane, own);
-      collect(scale, plane, own);
-    } catch (...) {  // out of memory: what is no longer all zero must not reach the next call
-      own = HoughScratch();
-      throw;
+    if (!unit.wide) {
+      voter.vote(k, plane, unit.packed, false, own);
+      if (own.sums.collect(scale / unit.packed, plane)) return;
+      plane.reset(y.points, x.points);
     }
+    voter.vote(k, plane, VoteUnit::kWide, true, own);
+    own.sums.collect(scale / VoteUnit::kWide, plane);
   });
 }
 

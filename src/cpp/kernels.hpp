@@ -1,31 +1,44 @@
 // The inner loops that are compiled once for each instruction set, and the choice between them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace personlab {
 
-constexpr float kVoteUnit = 1073741824.0F;  // 2^30: fixed-point value of a whole vote; 2^33 - 1 of them fit a 64-bit sum
-
 // Lattice points on their way to casting a vote, side by side for vector instructions.
-struct Ballots {
+struct alignas(64) Ballots {
   static constexpr int kMost = 256;
+  static constexpr int kRoom = kMost + 16;  // whole registers are written behind the last
 
+  float logit[kRoom], dx[kRoom], dy[kRoom];  // read at the point
+  std::int32_t column[kRoom], row[kRoom];    // of the point
+  std::int32_t left[kRoom], top[kRoom];      // whole lattice points from there to the upper left of the four voted for
+  std::int32_t vote[4][kRoom];               // what is added to each of these, fixed point
+  std::int32_t at[kRoom];                    // tile and place in it of the upper left one
+  // What to add there, fixed point: for the left point in the lower half, for the right one in the upper half.
+  std::uint64_t upper[kRoom], lower[kRoom];
   int count = 0;
-  float logit[kMost], dx[kMost], dy[kMost];  // read at the point
-  std::int32_t column[kMost], row[kMost];    // of the point
-  std::int32_t at[kMost];                    // first of the four sums to add to: it, the next, and those a pitch further
-  std::int32_t vote[4][kMost];               // what to add to them, fixed point
-  std::int32_t tile[kMost];                  // tile of the first sum
-  std::int32_t edge[kMost];                  // not 0 where the four sums lie in more than one tile
 };
 
-// Where votes may fall: a lattice with a margin of one point around it, in tiles of 2^tile_shift points a side.
+// Some lattice points between four cells, and how they are read there.
+struct alignas(64) CellPoints {
+  float weight[4][Ballots::kRoom];  // of the cells: top left, top right, bottom left, bottom right
+  std::int32_t column[Ballots::kRoom], row[Ballots::kRoom];  // from the first of the points
+  int count = 0;
+};
+
+// Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
+// is at (row + 1, column + 1), in tiles of 2^kTileShift points a side.
 struct VotingLattice {
+  static constexpr int kTileShift = 4;
+
   std::int32_t columns, rows;  // without the margin
-  std::int32_t pitch;          // points from row to row
-  std::int32_t tile_shift, tile_columns;
-  std::int32_t nowhere, nowhere_tile;  // place and tile of sums that nobody reads, for votes that do not count
+  std::int32_t tile_columns;
+  std::int32_t nowhere;  // `at` of the first point in a tile that nobody reads, for votes that do not count
+  float inverse_g;       // lattice points per input pixel
+  float lowest;          // logit of the vote threshold
+  float unit;            // fixed-point value of a whole vote
 };
 
 // Offset planes as pairs of dx and dy on a grid of at least 2 x 2 cells, all finite.
@@ -38,12 +51,56 @@ struct Pairs {
 // Points are followed in groups of this many.
 constexpr int kPointGroup = 8;
 
+// Sums of packed votes for one tile of 16 x 16 points: where its own votes fell, and its three neighbours'. Each is 17 rows
+// of 16, the last of them for the tile below; the upper half of a sum is for the point to the right.
+struct TileSums {
+  const std::uint64_t *own, *left, *above, *corner;
+};
+
+struct TileTotal {
+  float highest;  // score
+  double sum;     // of all votes for the tile's points, fixed point
+};
+
+// Lattice points along one axis of a keypoint's disc, in whole tiles.
+struct DiscAxis {
+  const float* oks;       // exp(-d^2 / (2 lambda^2 kappa^2)) at distance d from the keypoint: the OKS is the product of two
+  const float* distance2;  // d^2, input pixels
+};
+
+// Sums over points of a disc, in 16 parts.
+struct DiscSums {
+  double weight[16], oks[16];  // of h, and of h times OKS
+};
+
 struct Kernels {
   const char* name;
 
-  // From what was read at lattice points to where their votes fall and what they add there. `inverse_g` is in lattice
-  // points per input pixel, `lowest` the logit of the vote threshold.
-  void (*work_out)(Ballots& ballots, float inverse_g, float lowest, const VotingLattice& lattice);
+  // Sets bit i of `bits` where value i of n is at least `lowest`; says whether any is. Bits past n in the last word are 0.
+  bool (*find)(const float* values, std::size_t n, float lowest, std::uint64_t* bits);
+
+  // Clears bits of cells of a plane (h, w), 64 to a word, that have a larger neighbour among the 8. Those at the border of the
+  // plane, or near the ends of its memory, are left as they are.
+  void (*thin)(const float* values, int h, int w, std::uint64_t* bits);
+
+  // Reads logit, dx and dy between four cells, of which `cells` are the top left ones, `right` and `below` the way to the
+  // others. Adds the lattice points, the first of them at (row, column), to the ballots, or leaves them out where all those in
+  // a register are under the threshold. False, and nothing added, where not all that was read is finite.
+  bool (*sample)(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+                 std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
+
+  // From what was read at lattice points to where their votes fall and what they add there; the sum of all they add.
+  std::uint32_t (*work_out)(Ballots& ballots, const VotingLattice& lattice);
+
+  // Scores of one tile, in units of `scale`, from the sums of votes in it and in its neighbours.
+  TileTotal (*gather)(const TileSums& sums, float scale, float* scores);
+
+  // For n points, a multiple of 16, at distances start + i * step from a keypoint: what DiscAxis holds. `inverse` is
+  // 1 / (2 lambda^2 kappa^2).
+  void (*lay_out)(double start, int step, int n, float inverse, float* oks, float* distance2);
+
+  // Adds to the sums what lies within the disc of n rows of 16 scores.
+  void (*sum_disc)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums);
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);

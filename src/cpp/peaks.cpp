@@ -24,17 +24,18 @@ void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& optio
   for (int k = 0; k < static_cast<int>(hough.size()); ++k) {
     const HoughPlane& plane = hough[static_cast<std::size_t>(k)];
     for (std::size_t s = 0; s < plane.touched.size(); ++s) {
+      if (plane.highest[s] < options.peak_threshold) continue;  // most tiles hold weak votes only
       const int tile = plane.touched[s];
       const int row0 = tile / plane.tile_columns * kTile - 1, column0 = tile % plane.tile_columns * kTile - 1;
       const float* scores = plane.scores.data() + s * HoughPlane::kTilePoints;
-      int high = 0;  // most tiles hold weak votes only
-      for (int p = 0; p < HoughPlane::kTilePoints; ++p) high |= static_cast<int>(scores[p] >= options.peak_threshold);
-      if (high == 0) continue;
-      for (int p = 0; p < HoughPlane::kTilePoints; ++p) {
-        if (!(scores[p] > 0.0F && scores[p] >= options.peak_threshold)) continue;  // the margin is 0
-        const int row = row0 + p / kTile, column = column0 + p % kTile;
-        if (is_peak(plane, row, column, scores[p]))
-          peaks.push_back({scores[p], k, static_cast<float>(column) * g, static_cast<float>(row) * g});
+      std::uint64_t high[HoughPlane::kTilePoints / 64];
+      kernels().find(scores, HoughPlane::kTilePoints, options.peak_threshold, high);
+      for (int p0 = 0; p0 < HoughPlane::kTilePoints; p0 += 64) {
+        for (std::uint64_t bits = high[p0 / 64]; bits != 0; bits &= bits - 1) {
+          const int p = p0 + lowest_bit(bits), row = row0 + p / kTile, column = column0 + p % kTile;
+          if (is_peak(plane, row, column, scores[p]))
+            peaks.push_back({scores[p], k, static_cast<float>(column) * g, static_cast<float>(row) * g});
+        }
       }
     }
   }

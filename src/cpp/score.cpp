@@ -11,102 +11,72 @@ namespace {
 
 constexpr int kTile = HoughPlane::kTile;
 
-// Sums over the touched part of one keypoint's disc.
-struct DiscSums {
-  double weight = 0.0;  // of h
-  double oks = 0.0;     // of h times OKS
-};
-
-// First and last lattice index whose distance from `centre` is at most `reach`, input pixels, within 0 .. points - 1.
+// Where along one axis the lattice points lie whose distance from a keypoint is at most R, counted with the margin; none where
+// first > last. One more may be in it at the first end.
 struct Span {
   int first, last;
-  Span(double centre, double reach, int g, int points)
-      : first(static_cast<int>(clamp(std::ceil((centre - reach) / g), 0.0, static_cast<double>(points)))),
-        last(static_cast<int>(clamp(std::floor((centre + reach) / g), -1.0, static_cast<double>(points - 1)))) {}
+  Span(double centre, double radius, int g, int points)
+      : first(static_cast<int>(clamp((centre - radius) / g, -1.0, static_cast<double>(points)) + 1.0)),
+        last(static_cast<int>(clamp((centre + radius) / g, -1.0, static_cast<double>(points)) + 1.0)) {}
+  int first_tile() const { return first / kTile; }
+  int last_tile() const { return last / kTile; }
+  int tile_points() const { return (last_tile() - first_tile() + 1) * kTile; }
 };
-
-// exp(-d^2 / (2 lambda^2 kappa^2)) for the lattice points of a span: the OKS is the product of two of these.
-void fill_oks(const Span& span, int g, double centre, float inverse, float* __restrict out) {
-  const auto start = static_cast<float>(static_cast<double>(span.first) * g - centre);
-  const int n = span.last - span.first + 1;
-  for (int i = 0; i < n; ++i) {
-    const float d = start + static_cast<float>(i * g);
-    out[i] = exp_same(-d * d * inverse);
-  }
-}
 
 class DiscScorer {
  public:
-  DiscScorer(int g, double radius)
-      : g_(g), radius_(radius), row_oks_(kTile), column_oks_(static_cast<std::size_t>(2.0 * radius / g) + 3 + 2 * kTile) {}
+  DiscScorer(int g, double radius) : g_(g), radius_(radius), radius2_(static_cast<float>(radius * radius)) {}
 
-  // `inverse` is 1 / (2 lambda^2 kappa^2).
-  DiscSums operator()(const HoughPlane& plane, double x, double y, float inverse) {
-    DiscSums sums;
+  // Expected OKS of a keypoint at (x, y), 0 where no vote fell on its disc; `inverse` is 1 / (2 lambda^2 kappa^2).
+  double operator()(const HoughPlane& plane, double x, double y, float inverse) {
     const Span rows(y, radius_, g_, plane.rows), columns(x, radius_, g_, plane.columns);
-    if (rows.first > rows.last || columns.first > columns.last) return sums;
-    // Column values start at a tile's edge, so that whole tiles can be multiplied at once.
-    const int left = (columns.first + 1) / kTile, right = (columns.last + 1) / kTile;
-    const int origin = left * kTile - 1;
-    bool ready = false;  // column_oks_ is filled once a touched tile asks for it
-    for (int tile_row = (rows.first + 1) / kTile; tile_row <= (rows.last + 1) / kTile; ++tile_row) {
-      const std::int32_t* slots = plane.slot.data() + static_cast<std::ptrdiff_t>(tile_row) * plane.tile_columns;
-      if (std::all_of(slots + left, slots + right + 1, [](std::int32_t slot) { return slot < 0; })) continue;
-      if (!ready) {
-        std::fill(column_oks_.begin(), column_oks_.begin() + (right - left + 1) * kTile, 0.0F);
-        fill_oks(columns, g_, x, inverse, column_oks_.data() + (columns.first - origin));
-        ready = true;
-      }
-      Span some = rows;
-      some.first = std::max(rows.first, tile_row * kTile - 1);
-      some.last = std::min(rows.last, tile_row * kTile + kTile - 2);
-      fill_oks(some, g_, y, inverse, row_oks_.data());
-      for (int row = some.first; row <= some.last; ++row) {
-        const double dy = static_cast<double>(row) * g_ - y;
-        const Span chord(x, std::sqrt(std::max(0.0, radius_ * radius_ - dy * dy)), g_, plane.columns);
-        first_[row - some.first] = chord.first - origin;
-        last_[row - some.first] = chord.last - origin;
-      }
-      for (int tile_column = left; tile_column <= right; ++tile_column) {
-        if (slots[tile_column] < 0) continue;
-        const float* tile = plane.scores.data() + static_cast<std::ptrdiff_t>(slots[tile_column]) * HoughPlane::kTilePoints;
-        add_rows(tile + (some.first + 1 - tile_row * kTile) * kTile, some.last - some.first + 1,
-                 (tile_column - left) * kTile, sums);
+    DiscSums sums{};
+    bool ready = false;
+    for (int i = rows.first_tile(); i <= rows.last_tile(); ++i) {
+      const int skipped = std::max(rows.first - i * kTile, 0), count = std::min(rows.last - i * kTile, kTile - 1) + 1 - skipped;
+      for (int j = columns.first_tile(); j <= columns.last_tile(); ++j) {
+        const std::int32_t slot = plane.slot[static_cast<std::size_t>(i) * plane.tile_columns + j];
+        if (slot < 0) continue;
+        if (!ready) {
+          lay_out(rows, y, inverse, rows_);
+          lay_out(columns, x, inverse, columns_);
+          ready = true;
+        }
+        const float* scores = plane.scores.data() + static_cast<std::ptrdiff_t>(slot) * HoughPlane::kTilePoints;
+        kernels_.sum_disc(scores + skipped * kTile, count, from(rows_, (i - rows.first_tile()) * kTile + skipped),
+                          from(columns_, (j - columns.first_tile()) * kTile), radius2_, sums);
       }
     }
-    return sums;
+    double weight = 0.0, oks = 0.0;
+    for (int j = 0; j < kTile; ++j) {
+      weight += sums.weight[j];
+      oks += sums.oks[j];
+    }
+    return weight > 0.0 ? oks / weight : 0.0;
   }
 
  private:
-  // Adds n rows of one tile, whose columns start `offset` from the left tile's edge.
-  void add_rows(const float* h, int n, int offset, DiscSums& sums) const {
-    float weight[kTile] = {}, oks[kTile] = {};
-    const float* column_oks = column_oks_.data() + offset;
-    for (int r = 0; r < n; ++r, h += kTile) {
-      const float factor = row_oks_[static_cast<std::size_t>(r)];
-      const int first = first_[r] - offset, last = last_[r] - offset;
-      if (first <= 0 && last >= kTile - 1) {
-        for (int j = 0; j < kTile; ++j) {
-          weight[j] += h[j];
-          oks[j] += h[j] * factor * column_oks[j];
-        }
-      } else {
-        for (int j = std::max(first, 0); j <= std::min(last, kTile - 1); ++j) {
-          weight[j] += h[j];
-          oks[j] += h[j] * factor * column_oks[j];
-        }
-      }
+  struct Axis {
+    std::vector<float> oks, distance2;  // of the points of all tiles across the disc
+  };
+
+  void lay_out(const Span& span, double centre, float inverse, Axis& axis) const {
+    const auto n = static_cast<std::size_t>(span.tile_points());
+    if (axis.oks.size() < n) {
+      axis.oks.resize(n);
+      axis.distance2.resize(n);
     }
-    for (int j = 0; j < kTile; ++j) {
-      sums.weight += static_cast<double>(weight[j]);
-      sums.oks += static_cast<double>(oks[j]);
-    }
+    const double start = static_cast<double>(span.first_tile() * kTile - 1) * g_ - centre;
+    kernels_.lay_out(start, g_, span.tile_points(), inverse, axis.oks.data(), axis.distance2.data());
   }
+
+  static DiscAxis from(const Axis& axis, int point) { return {axis.oks.data() + point, axis.distance2.data() + point}; }
 
   int g_;
   double radius_;
-  std::vector<float> row_oks_, column_oks_;  // of the rows of one tile; of the columns of all tiles across the disc
-  int first_[kTile], last_[kTile];           // chord of the disc on each of those rows, from the left tile's edge
+  float radius2_;
+  Axis rows_, columns_;
+  const Kernels& kernels_ = kernels();
 };
 
 }  // namespace
@@ -139,11 +109,9 @@ void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, c
       if (!(p > 0.0F)) continue;
       const double kappa = 2.0 * static_cast<double>(skeleton.sigmas[static_cast<std::size_t>(k)]);
       const double* at = poses.pose(j) + static_cast<std::ptrdiff_t>(2) * k;
-      const DiscSums sums =
-          score(hough[static_cast<std::size_t>(k)], at[0], at[1],
-                static_cast<float>(1.0 / (2.0 * size * size * kappa * kappa)));
-      if (sums.weight > 0.0)
-        scores[static_cast<std::size_t>(j) * count + k] = static_cast<float>(p * (sums.oks / sums.weight));
+      const double expected = score(hough[static_cast<std::size_t>(k)], at[0], at[1],
+                                    static_cast<float>(1.0 / (2.0 * size * size * kappa * kappa)));
+      scores[static_cast<std::size_t>(j) * count + k] = static_cast<float>(p * expected);
     }
   }
 }

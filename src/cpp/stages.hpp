@@ -5,21 +5,23 @@
 // Section numbers are those of the paper, arXiv 1803.08225.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "kernels.hpp"
 #include "types.hpp"
+#include "votes.hpp"
 
 namespace personlab {
 
 // Buffers that one thread of Hough voting works in.
 struct HoughScratch {
-  // All zero between calls, and at least as large as any call needed; behind the lattice lies a place for votes that do not
-  // count.
-  std::vector<std::int64_t> votes;   // (tile_rows * kTile, tile_columns * kTile) fixed point, and two rows more
-  std::vector<std::uint8_t> marked;  // (tile_rows, tile_columns) where a vote fell, and one more
+  std::vector<std::uint64_t> high;  // a bit for each cell: whether its logit reaches the threshold
+  std::array<int, 4> shape{};       // what `points` were placed for
+  CellPoints points;
   Ballots ballots;
+  VoteSums sums;
 };
 
 // Hough voting, section 3.1.1: scores of all K keypoint types at the pixels that are multiples of options.hough_stride.
@@ -78,6 +80,7 @@ double pose_size(const Real* keypoints, int n_keypoints);
 struct DecodeScratch {
   std::vector<HoughPlane> hough;
   std::vector<HoughScratch> hough_scratch;
+  std::vector<std::uint64_t> high;  // a bit for each cell that may be a seed
   std::vector<Peak> peaks;
   GrowScratch grow;
   PoseList poses;

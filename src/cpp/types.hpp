@@ -61,6 +61,17 @@ struct MaskOptions {
   int threads;
 };
 
+// The number of the lowest bit that is set, of a word that is not 0.
+inline int lowest_bit(std::uint64_t word) {
+#if defined(__GNUC__) || defined(__clang__)
+  return __builtin_ctzll(word);
+#else
+  int bit = 0;
+  for (; (word & 1) == 0; word >>= 1) ++bit;
+  return bit;
+#endif
+}
+
 // A local maximum of the Hough scores.
 struct Peak {
   float score;
@@ -111,6 +122,7 @@ struct HoughPlane {
   int tile_rows = 0, tile_columns = 0;  // of the lattice with its margin
   std::vector<std::int32_t> slot;       // (tile_rows, tile_columns): place in `scores`, -1 where no vote fell
   std::vector<std::int32_t> touched;    // tiles with a slot, in the order of their slots
+  std::vector<float> highest;           // (slots) no score of the tile is above it
   std::vector<float> scores;            // (slots or more, kTile, kTile)
 
   // Empties the plane for a lattice of this size.
