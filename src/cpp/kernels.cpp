@@ -5,6 +5,8 @@
 #define PERSONLAB_HD static inline
 #include "kernels.hpp"
 
+#include <math.h>
+
 #include <cstddef>
 
 #include "float4.hpp"
@@ -174,13 +176,134 @@ void follow(const Pairs& pairs, int n, float* points) {
   }
 }
 
+// One step for all points in a box (x0, y0, x1, y1). Between four cells an offset field is bilinear, hence so is x plus
+// offset, and takes its extremes over a rectangle at the corners: the box is cut along rows and columns of cells, and the
+// corners of the pieces are looked at.
+class BoxStep {
+ public:
+  BoxStep(const Pairs& pairs, const float* data, Float4 box) : data_(data), pitch_(static_cast<std::ptrdiff_t>(pairs.w) * 2), stride_(pairs.stride) {
+    const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
+    const Float4 cells = at_most(at_least(box * all4(pairs.inverse_stride), all4(0.0F)), Float4{w - 1, h - 1, w - 1, h - 1});
+    const Int4 cell = truncate(at_most(cells, Float4{w - 2, h - 2, w - 2, h - 2}));
+    t_ = cells - to_float(cell);
+    inside_ = cells * all4(stride_);
+    beyond_ = box - inside_;
+    left_ = cell[0];
+    top_ = cell[1];
+    right_ = cell[2];
+    bottom_ = cell[3];
+  }
+
+  bool spreads() const { return (right_ - left_ + 1) * (bottom_ - top_ + 1) > kMostCells; }
+
+  Float4 result() {
+    columns();
+    for (int i = top_ + 1; i <= bottom_; ++i) row(i);
+    // Outside the grid an offset is that of the border: moving on moves the result as much.
+    return Float4{low_[0] < low_[2] ? low_[0] : low_[2], low_[1] < low_[3] ? low_[1] : low_[3],
+                  high_[0] > high_[2] ? high_[0] : high_[2], high_[1] > high_[3] ? high_[1] : high_[3]} +
+           beyond_;
+  }
+
+ private:
+  static constexpr int kMostCells = 64;
+
+  static Float4 between(Float4 a, Float4 b, Float4 t) { return a * (all4(1.0F) - t) + b * t; }
+
+  void include(Float4 corners) {
+    low_ = at_most(corners, low_);
+    high_ = at_least(corners, high_);
+  }
+
+  // Corners on the upper and lower edge, from left to right.
+  void columns() {
+    const float* upper = data_ + top_ * pitch_;
+    const float* lower = data_ + bottom_ * pitch_;
+    const Float4 t{t_[1], t_[1], t_[3], t_[3]};
+    const auto column = [&](int j) {
+      const std::ptrdiff_t at = 2 * j;
+      return between(load_pairs(upper + at, lower + at), load_pairs(upper + pitch_ + at, lower + pitch_ + at), t);
+    };
+    const Float4 y{0.0F, inside_[1], 0.0F, inside_[3]};
+    const auto at_x = [&](float x) { return y + Float4{x, 0.0F, x, 0.0F}; };
+    Float4 here = column(left_), next = column(left_ + 1);
+    low_ = high_ = between(here, next, all4(t_[0])) + at_x(inside_[0]);
+    for (int j = left_; j < right_; ++j) {
+      include(next + at_x(static_cast<float>(j + 1) * stride_));
+      here = next;
+      next = column(j + 2);
+    }
+    include(between(here, next, all4(t_[2])) + at_x(inside_[2]));
+  }
+
+  // Corners on row i of cells, between the edges.
+  void row(int i) {
+    const float* cells = data_ + i * pitch_;
+    const float y = static_cast<float>(i) * stride_;
+    const float *l = cells + 2 * left_, *r = cells + 2 * right_;
+    include(between(load_pairs(l, r), load_pairs(l + 2, r + 2), Float4{t_[0], t_[0], t_[2], t_[2]}) +
+            Float4{inside_[0], y, inside_[2], y});
+    for (int j = left_ + 1; j <= right_; j += 2) {
+      const int last = j < right_ ? j + 1 : j;
+      include(load_pairs(cells + 2 * j, cells + 2 * last) +
+              Float4{static_cast<float>(j) * stride_, y, static_cast<float>(last) * stride_, y});
+    }
+  }
+
+  const float* data_;
+  std::ptrdiff_t pitch_;
+  float stride_;
+  Float4 t_, inside_, beyond_;  // in their cells; input pixels: clamped to the grid, and by how much
+  int left_, top_, right_, bottom_;  // cells
+  Float4 low_, high_;
+};
+
+void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, float slack, Boxes& boxes) {
+  for (int k = 0; k < n; ++k) {
+    BoxStep step(first, first.data + k * plane, Float4{boxes.x0[k], boxes.y0[k], boxes.x1[k], boxes.y1[k]});
+    constexpr float kFar = 4 * kFarthest;
+    const Float4 box = step.spreads() ? Float4{-kFar, -kFar, kFar, kFar} : step.result();
+    boxes.x0[k] = box[0] - slack;
+    boxes.y0[k] = box[1] - slack;
+    boxes.x1[k] = box[2] + slack;
+    boxes.y1[k] = box[3] + slack;
+  }
+}
+
+float greater(float a, float b) { return a > b ? a : b; }
+
+void bound(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds) {
+  for (int k = 0; k < kKeypointGroup; ++k) {
+    const float left = boxes.x0[k] - targets.x[k], right = targets.x[k] - boxes.x1[k];
+    const float above = boxes.y0[k] - targets.y[k], below = targets.y[k] - boxes.y1[k];
+    const float near_x = greater(greater(left, right), 0.0F), near_y = greater(greater(above, below), 0.0F);
+    const float far_x = greater(-left, -right), far_y = greater(-above, -below);
+    bounds.lower[k] = targets.weight[k] * sqrtf(near_x * near_x + near_y * near_y);
+    bounds.upper[k] = targets.weight[k] * sqrtf(far_x * far_x + far_y * far_y);
+  }
+}
+
+bool measure(const Target& target, int n, const float* points, float low, float high, float* sums, std::int32_t* open) {
+  const float x = target.x, y = target.y, weight = target.weight;
+  std::int32_t any = 0;
+  for (int i = 0; i < n; ++i) {
+    const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
+    const float sum = sums[i] + (weight == 0.0F ? 0.0F : weight * sqrtf(dx * dx + dy * dy));
+    sums[i] = sum;
+    const std::int32_t undecided = (sum > low ? -1 : 0) & (sum <= high ? -1 : 0);
+    open[i] |= undecided;
+    any |= undecided;
+  }
+  return any != 0;
+}
+
 #define PERSONLAB_TEXT_(x) #x
 #define PERSONLAB_TEXT(x) PERSONLAB_TEXT_(x)
 
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &work_out, &follow};
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &work_out, &follow, &follow_boxes, &bound, &measure};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

@@ -1,6 +1,7 @@
 // The inner loops that are compiled once for each instruction set, and the choice between them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace personlab {
@@ -32,11 +33,35 @@ struct VotingLattice {
 struct Pairs {
   const float* data;  // (h, w, 2)
   int h, w;
-  float inverse_stride;  // cells per input pixel
+  float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
 
 // Points are followed in groups of this many.
 constexpr int kPointGroup = 8;
+
+// Keypoints are bounded in groups of this many.
+constexpr int kKeypointGroup = 8;
+
+constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
+
+// Bounds of a pose's weighted distances, for each keypoint of a group, and their sums.
+struct DistanceBounds {
+  float lower[kKeypointGroup], upper[kKeypointGroup];
+};
+
+// Where a pose has the keypoints of a group; those past the last one weigh nothing.
+struct Targets {
+  float x[kKeypointGroup], y[kKeypointGroup], weight[kKeypointGroup];
+};
+
+struct Target {
+  float x, y, weight;
+};
+
+// A box of points for each keypoint of a group, input pixels.
+struct Boxes {
+  float x0[kKeypointGroup], y0[kKeypointGroup], x1[kKeypointGroup], y1[kKeypointGroup];
+};
 
 struct Kernels {
   const char* name;
@@ -47,6 +72,18 @@ struct Kernels {
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);
+
+  // The same for the first n keypoints of a group and all points in their boxes: boxes of the results, as tight as boxes
+  // can be, then `slack` wider. What has spread over very many cells is given up: its box holds everything.
+  void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, float slack, Boxes& boxes);
+
+  // Weighted distances of a pose's keypoints to the nearest and to the farthest point of their boxes.
+  void (*bound)(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds);
+
+  // Adds the weighted distances of n points (x, y) to n sums, of which weight zero has none, be it infinite; n is a multiple
+  // of kPointGroup. Sets all bits of open[i] where a sum is above `low` and at most `high`; returns whether any is.
+  bool (*measure)(const Target& target, int n, const float* points, float low, float high, float* sums,
+                  std::int32_t* open);
 };
 
 // The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the

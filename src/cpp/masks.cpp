@@ -1,12 +1,13 @@
 // Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
 //
-// The picture is walked in blocks, the pixels between four neighbouring cells. Background is passed over by looking at four
-// logits; a block's points are followed together, and the box they end up in decides most poses for all of its pixels.
+// The picture is walked in blocks, the pixels between four neighbouring cells, several of them at once where that will do.
+// Boxes that hold the refined offsets of all pixels of a region bound its distances, and so decide most poses for all of
+// it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that decide.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
-#include "float4.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
@@ -15,48 +16,65 @@
 namespace personlab {
 namespace {
 
-constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
+constexpr int kPatch = 2;         // blocks each way of the largest regions, a power of two
 constexpr float kMargin = 1e-3F;  // relative: bounds decide only where no rounding could differ
+constexpr float kUnknown = 8 * kFarthest;
 
 // Two offset planes as pairs, so that one cell is one read; a grid one cell wide or high is doubled, so that every site has
 // four cells.
 struct PairGrid {
   const float* pairs;  // (K, h, w, 2)
   int h, w, stride;
-  bool finite;  // no non-finite value anywhere
+  float largest;  // magnitude of a value; NaN or infinite where any is
   const Field* field;
 
-  const float* plane(int k) const { return pairs + static_cast<std::ptrdiff_t>(k) * h * w * 2; }
+  std::ptrdiff_t plane_size() const { return static_cast<std::ptrdiff_t>(h) * w * 2; }
+  Pairs plane(int k) const {
+    return {pairs + k * plane_size(), h, w, static_cast<float>(stride), 1.0F / static_cast<float>(stride)};
+  }
 };
+
+std::int32_t magnitude_bits(float v) {
+  std::int32_t bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  return bits & 0x7fffffff;  // in the order of the magnitudes, then infinity, then NaN
+}
+
+// Writes one row of pairs; returns the bits of the largest magnitude.
+std::int32_t interleave(const float* dx, const float* dy, int w, float* out) {
+  std::int32_t largest = 0;
+  for (int j = 0; j < w; ++j) {
+    const std::int32_t x = magnitude_bits(dx[j]), y = magnitude_bits(dy[j]), more = x > y ? x : y;
+    largest = more > largest ? more : largest;
+    out[2 * j] = dx[j];
+    out[2 * j + 1] = dy[j];
+  }
+  return largest;
+}
 
 PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) {
   const int h = std::max(field.height, 2), w = std::max(field.width, 2), count = field.planes / 2;
   pairs.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w) * 2);
-  std::vector<std::uint8_t> finite(static_cast<std::size_t>(count), 1);
+  std::vector<std::int32_t> largest(static_cast<std::size_t>(count));
   parallel_for(count, threads, [&](int k, int) {
-    const float* dx = field.plane(2 * k);
-    const float* dy = field.plane(2 * k + 1);
     float* out = pairs.data() + static_cast<std::ptrdiff_t>(k) * h * w * 2;
-    float nothing = 0.0F;  // stays 0 while all values are finite
-    for (int i = 0; i < h; ++i) {
+    std::int32_t most = 0;
+    for (int i = 0; i < h; ++i, out += static_cast<std::ptrdiff_t>(w) * 2) {
       const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
-      for (int j = 0; j < w; ++j, out += 2) {
-        const std::ptrdiff_t cell = row + std::min(j, field.width - 1);
-        out[0] = dx[cell];
-        out[1] = dy[cell];
-        nothing += (out[0] - out[0]) + (out[1] - out[1]);
-      }
+      most = std::max(most, interleave(field.plane(2 * k) + row, field.plane(2 * k + 1) + row, field.width, out));
+      if (field.width < w) std::memcpy(out + 2, out, 2 * sizeof *out);
     }
-    finite[static_cast<std::size_t>(k)] = nothing == 0.0F ? 1 : 0;
+    largest[static_cast<std::size_t>(k)] = most;
   });
-  const bool all = std::find(finite.begin(), finite.end(), 0) == finite.end();
-  return {pairs.data(), h, w, field.stride, all, &field};
+  float most;
+  std::memcpy(&most, &*std::max_element(largest.begin(), largest.end()), sizeof most);
+  return {pairs.data(), h, w, field.stride, most, &field};
 }
 
 // G += field(G) for n points (x, y), whole groups of them.
 void follow(const PairGrid& grid, int k, int n, float* points) {
-  if (grid.finite) {
-    kernels().follow({grid.plane(k), grid.h, grid.w, 1.0F / static_cast<float>(grid.stride)}, n, points);
+  if (is_finite(grid.largest)) {
+    kernels().follow(grid.plane(k), n, points);
     return;
   }
   const Field& field = *grid.field;
@@ -67,17 +85,6 @@ void follow(const PairGrid& grid, int k, int n, float* points) {
     points[0] += offset.dx;
     points[1] += offset.dy;
   }
-}
-
-// The box of n points (x, y), n even.
-MaskScratch::Box bounds(int n, const float* points) {
-  Float4 low = load4(points), high = low;
-  for (int i = 2; i < n; i += 2) {
-    const Float4 at = load4(points + static_cast<std::ptrdiff_t>(2) * i);
-    low = at_most(at, low);
-    high = at_least(at, high);
-  }
-  return {std::min(low[0], low[2]), std::min(low[1], low[3]), std::max(high[0], high[2]), std::max(high[1], high[3])};
 }
 
 void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
@@ -96,185 +103,416 @@ void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   }
 }
 
-// A distance times its weight; one of weight zero has no say, be it infinite.
-float weighed(float weight, float dx, float dy) { return weight == 0.0F ? 0.0F : weight * std::sqrt(dx * dx + dy * dy); }
+// Poses as the kernels want them, and how far they reach.
+struct MaskPoses {
+  int count, n_keypoints, groups;
+  std::vector<Targets> targets;  // (P, groups)
+  std::vector<float> unit;       // (P) lambda_j sum_k p_jk
+  std::vector<float> reach;      // (P) the weighted sum of distances up to which a pixel belongs; -1 for no pixel
+
+  MaskPoses(const float* keypoints, const float* weights, int n_poses, int k_count, float threshold)
+      : count(n_poses), n_keypoints(k_count), groups((k_count + kKeypointGroup - 1) / kKeypointGroup) {
+    targets.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(groups), Targets{});
+    for (int j = 0; j < count; ++j, keypoints += 2 * k_count, weights += k_count) {
+      double total = 0.0;
+      bool sound = true;
+      for (int k = 0; k < k_count; ++k) {
+        total += static_cast<double>(weights[k]);
+        sound = sound && weights[k] >= 0.0F && std::abs(keypoints[2 * k]) <= kFarthest &&
+                std::abs(keypoints[2 * k + 1]) <= kFarthest;
+        Targets& group = targets[static_cast<std::size_t>(j * groups + k / kKeypointGroup)];
+        group.x[k % kKeypointGroup] = keypoints[2 * k];
+        group.y[k % kKeypointGroup] = keypoints[2 * k + 1];
+        group.weight[k % kKeypointGroup] = weights[k];
+      }
+      const double size = pose_size(keypoints, k_count) * total;
+      unit.push_back(static_cast<float>(size));
+      // A pose that lies nowhere, or has no weight, owns nothing.
+      sound = sound && total > 0.0 && is_finite(total);
+      reach.push_back(sound ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F);
+    }
+  }
+
+  const Targets& group(std::int32_t j, int g) const { return targets[static_cast<std::size_t>(j * groups + g)]; }
+};
+
+float sum(const float* values) {
+  static_assert(kKeypointGroup == 8);
+  return ((values[0] + values[4]) + (values[2] + values[6])) + ((values[1] + values[5]) + (values[3] + values[7]));
+}
 
 class Associator {
  public:
-  Associator(const float* keypoints, const float* weights, int n_poses, int n_keypoints, const Field& segmentation,
-             const PairGrid& long_pairs, const PairGrid* short_pairs, const MaskOptions& options)
-      : keypoints_(keypoints),
-        weights_(weights),
-        n_poses_(n_poses),
-        n_keypoints_(n_keypoints),
+  Associator(const MaskPoses& poses, const Field& segmentation, const PairGrid& long_pairs, const PairGrid* short_pairs,
+             const MaskOptions& options, const PixelAxis& x, const PixelAxis& y, std::uint8_t* masks)
+      : poses_(poses),
         segmentation_(segmentation),
         long_(long_pairs),
         short_(short_pairs),
-        options_(options) {
+        options_(options),
+        x_(x),
+        y_(y),
+        width_(x.t.size()),
+        area_(x.t.size() * y.t.size()),
+        masks_(masks) {
     const double t = options.mask_threshold;
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
-    for (int j = 0; j < n_poses; ++j) {
-      double total = 0.0;
-      bool sound = true;
-      for (int k = 0; k < n_keypoints; ++k) {
-        total += static_cast<double>(weight(j, k));
-        sound = sound && weight(j, k) >= 0.0F && std::abs(pose(j)[2 * k]) <= kFarthest &&
-                std::abs(pose(j)[2 * k + 1]) <= kFarthest;
-      }
-      const double unit = pose_size(pose(j), n_keypoints) * total;
-      unit_.push_back(static_cast<float>(unit));
-      // A pose that lies nowhere, or has no weight, owns nothing.
-      sound = sound && total > 0.0 && is_finite(total);
-      reach_.push_back(sound ? static_cast<float>(unit * static_cast<double>(options.distance_threshold)) : -1.0F);
-    }
+    float farthest = static_cast<float>(std::max(segmentation.last_x(), segmentation.last_y()));
+    farthest += static_cast<float>(options.long_refine_steps + 1) * long_pairs.largest;
+    if (short_pairs != nullptr) farthest += static_cast<float>(options.short_refine_steps) * short_pairs->largest;
+    bounded_ = farthest <= kFarthest;
+    slack_ = farthest * 0x1p-20F;
   }
 
-  // The pixels that lie between the cells of one block.
-  void block(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y, std::uint8_t* masks,
-             MaskScratch& scratch) const {
-    find_foreground(block_row, block_column, x, y, scratch);
-    if (scratch.pixel.empty()) return;
-    follow_all(scratch);
-    const std::size_t area = x.t.size() * y.t.size();
-    // A pose alone in reach, and in reach of every pixel, needs no distances.
-    const bool alone = !options_.exclusive || scratch.possible.size() == 1;
-    std::size_t open = 0;
-    for (const std::int32_t j : scratch.possible) {
-      if (alone && owns_all(j, scratch)) {
-        for (const std::size_t pixel : scratch.pixel) masks[static_cast<std::size_t>(j) * area + pixel] = 1;
-      } else {
-        scratch.possible[open++] = j;
-      }
-    }
-    scratch.possible.resize(open);
-    measure(scratch);
-    for (std::size_t i = 0; i < scratch.pixel.size() && open > 0; ++i) give(i, area, masks, scratch);
+  int block_rows() const { return static_cast<int>(y_.first.size()) - 1; }
+  int block_columns() const { return static_cast<int>(x_.first.size()) - 1; }
+  int strips() const { return (block_rows() + kPatch - 1) / kPatch; }
+
+  // The pixels of kPatch rows of blocks.
+  void strip(int number, MaskScratch& scratch) const {
+    const int first = number * kPatch, last = std::min(first + kPatch, block_rows());
+    find_foreground(first, last, scratch);
+    scratch.poses.clear();
+    for (std::int32_t j = 0; j < poses_.count; ++j)
+      if (poses_.reach[static_cast<std::size_t>(j)] >= 0.0F) scratch.poses.push_back(j);
+    scratch.lower.resize(static_cast<std::size_t>(poses_.count));
+    scratch.upper.resize(static_cast<std::size_t>(poses_.count));
+    scratch.bounds.resize(poses_.targets.size());
+    for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, kPatch}, first, 0, scratch);
   }
 
  private:
-  const float* pose(int j) const { return keypoints_ + static_cast<std::ptrdiff_t>(j) * 2 * n_keypoints_; }
-  float weight(int j, int k) const { return weights_[static_cast<std::ptrdiff_t>(j) * n_keypoints_ + k]; }
+  // A square of blocks of a strip.
+  struct Region {
+    int row, column, size;
+  };
 
-  // Lists the block's foreground pixels.
-  void find_foreground(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y,
-                       MaskScratch& scratch) const {
+  // Marks the foreground of the block rows from first to last.
+  void find_foreground(int first, int last, MaskScratch& scratch) const {
+    const int y0 = y_.first[static_cast<std::size_t>(first)], y1 = y_.first[static_cast<std::size_t>(last)];
+    scratch.foreground.assign(static_cast<std::size_t>(y1 - y0) * width_, 0);
+    scratch.extents.assign(static_cast<std::size_t>(kPatch) * static_cast<std::size_t>(block_columns()), PixelBox{});
+    const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
+    auto extent = scratch.extents.begin();
+    for (int row = first; row < last; ++row) {
+      const float* corner = segmentation_.data + static_cast<std::ptrdiff_t>(row) * w;
+      for (int column = 0; column < block_columns(); ++column, ++corner, ++extent) {
+        const float logits[4] = {corner[0], corner[right], corner[below], corner[below + right]};
+        int cells = 0;
+        for (const float logit : logits) cells += logit >= lowest_ ? 1 : 0;
+        if (cells > 0) *extent = mark(row, column, logits, cells == 4, y0, scratch);
+      }
+    }
+  }
+
+  // Marks the foreground of one block, all of it or what is; returns its extent.
+  PixelBox mark(int row, int column, const float* logits, bool all, int strip_y0, MaskScratch& scratch) const {
+    const PixelBox block{x_.first[static_cast<std::size_t>(column)], y_.first[static_cast<std::size_t>(row)],
+                         x_.first[static_cast<std::size_t>(column) + 1], y_.first[static_cast<std::size_t>(row) + 1]};
+    PixelBox found{block.x1, block.y1, block.x0, block.y0};
+    for (int y = block.y0; y < block.y1; ++y) {
+      std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(y - strip_y0) * width_;
+      if (all) {
+        std::memset(marks + block.x0, 1, static_cast<std::size_t>(block.x1 - block.x0));
+        continue;
+      }
+      for (int x = block.x0; x < block.x1; ++x) {
+        if (!(lerp2(logits[0], logits[1], logits[2], logits[3], x_.t[static_cast<std::size_t>(x)],
+                    y_.t[static_cast<std::size_t>(y)]) >= lowest_))
+          continue;
+        marks[x] = 1;
+        found = {std::min(found.x0, x), std::min(found.y0, y), std::max(found.x1, x + 1), y + 1};
+      }
+    }
+    return all ? block : found;
+  }
+
+  // Gives the pixels of a region to those of the poses listed from `from` on that they belong to.
+  void settle(const Region& region, int first_row, std::size_t from, MaskScratch& scratch) const {
+    const std::size_t end = scratch.poses.size();
+    int blocks = 0;
+    const PixelBox box = extent(region, blocks, scratch);
+    if (blocks == 0 || from == end) return;
+    const bool divisible = region.size > 1;
+    if (divisible && (blocks == 1 || !bounded_)) {
+      divide(region, first_row, from, scratch);
+      return;
+    }
+    scratch.poses.insert(scratch.poses.end(), scratch.poses.begin() + static_cast<std::ptrdiff_t>(from),
+                         scratch.poses.begin() + static_cast<std::ptrdiff_t>(end));
+    const int strip_y0 = y_.first[static_cast<std::size_t>(first_row)];
+    if (bounded_) {
+      survey(box, end, scratch);
+      take_whole(box, strip_y0, end, scratch);
+    } else {
+      for (DistanceBounds& bounds : scratch.bounds) {
+        std::fill(std::begin(bounds.lower), std::end(bounds.lower), 0.0F);
+        std::fill(std::begin(bounds.upper), std::end(bounds.upper), kUnknown);
+      }
+    }
+    if (divisible) {
+      divide(region, first_row, end, scratch);
+    } else if (scratch.poses.size() > end) {
+      follow_pixels(box, strip_y0, end, scratch);
+    }
+    scratch.poses.resize(end);
+  }
+
+  void divide(const Region& region, int first_row, std::size_t from, MaskScratch& scratch) const {
+    const int half = region.size / 2;
+    for (int row = region.row; row < region.row + region.size; row += half)
+      for (int column = region.column; column < region.column + region.size; column += half)
+        settle({row, column, half}, first_row, from, scratch);
+  }
+
+  // The extent of a region's foreground, and how many blocks have some.
+  PixelBox extent(const Region& region, int& blocks, const MaskScratch& scratch) const {
+    PixelBox all{std::numeric_limits<int>::max(), std::numeric_limits<int>::max(), 0, 0};
+    const int columns = block_columns();
+    for (int row = region.row; row < region.row + region.size; ++row) {
+      for (int column = region.column; column < std::min(region.column + region.size, columns); ++column) {
+        const PixelBox& one = scratch.extents[static_cast<std::size_t>(row) * columns + column];
+        if (one.empty()) continue;
+        ++blocks;
+        all = {std::min(all.x0, one.x0), std::min(all.y0, one.y0), std::max(all.x1, one.x1), std::max(all.y1, one.y1)};
+      }
+    }
+    return all;
+  }
+
+  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, keypoint by keypoint, and drops
+  // the poses that are out of reach.
+  void survey(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      scratch.lower[j] = scratch.upper[j] = 0.0F;
+    }
+    for (int g = 0; g < poses_.groups && scratch.poses.size() > from; ++g) {
+      Boxes boxes;
+      refine(box, g, boxes);
+      std::size_t kept = from;
+      for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+        const std::int32_t pose = scratch.poses[i];
+        const auto j = static_cast<std::size_t>(pose);
+        DistanceBounds& bounds = scratch.bounds[j * static_cast<std::size_t>(poses_.groups) + static_cast<std::size_t>(g)];
+        kernels().bound(boxes, poses_.group(pose, g), bounds);
+        scratch.lower[j] += sum(bounds.lower);
+        scratch.upper[j] += sum(bounds.upper);
+        if (!(scratch.lower[j] * (1.0F - kMargin) > poses_.reach[j])) scratch.poses[kept++] = pose;
+      }
+      scratch.poses.resize(kept);
+    }
+  }
+
+  // Boxes of G_k of all pixels in a box, for a group of keypoints.
+  void refine(const PixelBox& box, int group, Boxes& boxes) const {
+    const int first = group * kKeypointGroup, n = std::min(kKeypointGroup, poses_.n_keypoints - first);
+    for (int k = 0; k < kKeypointGroup; ++k) {
+      boxes.x0[k] = x_.position[static_cast<std::size_t>(box.x0)];
+      boxes.y0[k] = y_.position[static_cast<std::size_t>(box.y0)];
+      boxes.x1[k] = x_.position[static_cast<std::size_t>(box.x1) - 1];
+      boxes.y1[k] = y_.position[static_cast<std::size_t>(box.y1) - 1];
+    }
+    for (int step = 0; step <= options_.long_refine_steps; ++step)
+      kernels().follow_boxes(long_.plane(first), long_.plane_size(), n, slack_, boxes);
+    if (short_ == nullptr) return;
+    for (int step = 0; step < options_.short_refine_steps; ++step)
+      kernels().follow_boxes(short_->plane(first), short_->plane_size(), n, slack_, boxes);
+  }
+
+  // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
+  // exclude each other only one alone can have everything.
+  void take_whole(const PixelBox& box, int strip_y0, std::size_t from, MaskScratch& scratch) const {
+    if (options_.exclusive && scratch.poses.size() > from + 1) return;
+    std::size_t kept = from;
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      if (!(scratch.upper[j] * (1.0F + kMargin) <= poses_.reach[j])) {
+        scratch.poses[kept++] = scratch.poses[i];
+        continue;
+      }
+      const std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(box.y0 - strip_y0) * width_ + box.x0;
+      std::uint8_t* mask = masks_ + j * area_ + static_cast<std::size_t>(box.y0) * width_ + box.x0;
+      for (int y = box.y0; y < box.y1; ++y, marks += width_, mask += width_)
+        std::memcpy(mask, marks, static_cast<std::size_t>(box.x1 - box.x0));
+    }
+    scratch.poses.resize(kept);
+  }
+
+  // Gives the foreground of one block to the poses listed from `from` on, pixel by pixel, keypoint by keypoint.
+  void follow_pixels(const PixelBox& box, int strip_y0, std::size_t from, MaskScratch& scratch) const {
+    list_pixels(box, strip_y0, scratch);
+    order_keypoints(from, scratch);
+    const std::size_t poses = scratch.poses.size() - from, pitch = scratch.start.size() / 2;
+    scratch.sums.assign(poses * pitch, 0.0F);
+    scratch.low.resize(poses);
+    std::size_t left = poses;
+    for (std::size_t i = 0; i < scratch.order.size() && left > 0 && !scratch.pixel.empty(); ++i) {
+      scratch.points = scratch.start;
+      refine_points(scratch.order[i], scratch);
+      scratch.open.assign(scratch.start.size() / 2, 0);
+      for (std::size_t a = 0; a < poses; ++a) {
+        if (scratch.poses[from + a] < 0 || measure(from, a, i, pitch, scratch)) continue;
+        give(from, a, pitch, [](std::size_t) { return true; }, scratch);
+        scratch.poses[from + a] = -1;
+        --left;
+      }
+      drop_pixels(from, pitch, scratch);
+    }
+    if (options_.exclusive) {
+      give_to_nearest(from, pitch, scratch);
+      return;
+    }
+    for (std::size_t a = 0; a < poses; ++a) {
+      if (scratch.poses[from + a] < 0) continue;
+      scratch.low[a] = poses_.reach[static_cast<std::size_t>(scratch.poses[from + a])];
+      give(from, a, pitch, [](std::size_t) { return true; }, scratch);
+    }
+  }
+
+  // Adds the distances for the i-th keypoint to the sums of the a-th pose; returns whether any pixel is undecided.
+  bool measure(std::size_t from, std::size_t a, std::size_t i, std::size_t pitch, MaskScratch& scratch) const {
+    const std::int32_t pose = scratch.poses[from + a], k = scratch.order[i];
+    const Targets& group = poses_.group(pose, k / kKeypointGroup);
+    const int lane = k % kKeypointGroup;
+    const float reach = poses_.reach[static_cast<std::size_t>(pose)];
+    // A sum that is up to `low` can only end up within reach, and one above `high` only out of it.
+    const std::size_t rest = a * (scratch.order.size() + 1) + i + 1;
+    const float high = reach / (1.0F - kMargin) - scratch.rest_lower[rest];
+    scratch.low[a] = options_.exclusive ? -1.0F : reach / (1.0F + kMargin) - scratch.rest_upper[rest];
+    return kernels().measure({group.x[lane], group.y[lane], group.weight[lane]}, static_cast<int>(scratch.open.size()),
+                             scratch.points.data(), scratch.low[a], high, scratch.sums.data() + a * pitch,
+                             scratch.open.data());
+  }
+
+  // Gives the a-th pose those of the listed pixels that it is sure of.
+  template <typename Which>
+  void give(std::size_t from, std::size_t a, std::size_t pitch, const Which& which, const MaskScratch& scratch) const {
+    std::uint8_t* mask = masks_ + static_cast<std::size_t>(scratch.poses[from + a]) * area_;
+    const float* sums = scratch.sums.data() + a * pitch;
+    for (std::size_t i = 0; i < scratch.pixel.size(); ++i)
+      if (which(i) && sums[i] <= scratch.low[a]) mask[scratch.pixel[i]] = 1;
+  }
+
+  // Settles the pixels about which no pose is undecided, where that leaves fewer groups of them.
+  void drop_pixels(std::size_t from, std::size_t pitch, MaskScratch& scratch) const {
+    const std::size_t n = scratch.pixel.size(), poses = scratch.poses.size() - from;
+    std::size_t open = 0;
+    for (std::size_t i = 0; i < n; ++i) open += scratch.open[i] != 0 ? 1 : 0;
+    if (open + kPointGroup > scratch.open.size()) return;
+    for (std::size_t a = 0; a < poses; ++a) {
+      if (scratch.poses[from + a] < 0) continue;
+      give(from, a, pitch, [&](std::size_t i) { return scratch.open[i] == 0; }, scratch);
+      float* sums = scratch.sums.data() + a * pitch;
+      keep_open(n, 1, scratch.open, sums);
+      if (open > 0) std::fill(sums + open, sums + (open + kPointGroup - 1) / kPointGroup * kPointGroup, sums[open - 1]);
+    }
+    keep_open(n, 2, scratch.open, scratch.start.data());
+    keep_open(n, 1, scratch.open, scratch.pixel.data());
+    scratch.pixel.resize(open);
+    scratch.start.resize(2 * open);
+    fill_group(scratch.start);
+  }
+
+  // Moves the n entries of `width` values that are open to the front.
+  template <typename Value>
+  static void keep_open(std::size_t n, std::size_t width, const std::vector<std::int32_t>& open, Value* values) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t c = 0; c < width; ++c) values[kept * width + c] = values[i * width + c];
+      kept += open[i] != 0 ? 1 : 0;
+    }
+  }
+
+  void list_pixels(const PixelBox& box, int strip_y0, MaskScratch& scratch) const {
     scratch.pixel.clear();
     scratch.start.clear();
-    const auto bx = static_cast<std::size_t>(block_column), by = static_cast<std::size_t>(block_row);
-    const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
-    const float* corner = segmentation_.data + static_cast<std::ptrdiff_t>(block_row) * w + block_column;
-    const float a = corner[0], b = corner[right], c = corner[below], d = corner[below + right];
-    if (!(a >= lowest_ || b >= lowest_ || c >= lowest_ || d >= lowest_)) return;
-    for (auto row = static_cast<std::size_t>(y.first[by]); row < static_cast<std::size_t>(y.first[by + 1]); ++row) {
-      for (auto column = static_cast<std::size_t>(x.first[bx]); column < static_cast<std::size_t>(x.first[bx + 1]);
-           ++column) {
-        if (!(lerp2(a, b, c, d, x.t[column], y.t[row]) >= lowest_)) continue;
-        scratch.pixel.push_back(row * x.t.size() + column);
-        scratch.start.push_back(x.position[column]);
-        scratch.start.push_back(y.position[row]);
+    for (auto y = static_cast<std::size_t>(box.y0); y < static_cast<std::size_t>(box.y1); ++y) {
+      const std::uint8_t* marks = scratch.foreground.data() + (y - static_cast<std::size_t>(strip_y0)) * width_;
+      for (auto x = static_cast<std::size_t>(box.x0); x < static_cast<std::size_t>(box.x1); ++x) {
+        if (marks[x] == 0) continue;
+        scratch.pixel.push_back(y * width_ + x);
+        scratch.start.push_back(x_.position[x]);
+        scratch.start.push_back(y_.position[y]);
       }
     }
-    while (scratch.start.size() % (2 * kPointGroup) != 0)  // the last point again and again
-      scratch.start.push_back(*(scratch.start.end() - 2));
+    fill_group(scratch.start);
   }
 
-  // Follows the offsets of the listed pixels for one keypoint after another, until no pose can be reached by any of them.
-  void follow_all(MaskScratch& scratch) const {
-    const std::size_t values = scratch.start.size();
-    if (scratch.points.size() < values * static_cast<std::size_t>(n_keypoints_))
-      scratch.points.resize(values * static_cast<std::size_t>(n_keypoints_));
-    scratch.boxes.resize(static_cast<std::size_t>(n_keypoints_));
-    scratch.possible.clear();
-    scratch.nearest.assign(static_cast<std::size_t>(n_poses_), 0.0F);
-    for (int j = 0; j < n_poses_; ++j)
-      if (reach_[static_cast<std::size_t>(j)] >= 0.0F) scratch.possible.push_back(j);
-    const int n = static_cast<int>(values / 2);
-    for (int k = 0; k < n_keypoints_ && !scratch.possible.empty(); ++k) {
-      float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
-      std::copy(scratch.start.begin(), scratch.start.end(), points);
-      for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, points);
-      if (short_ != nullptr)
-        for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, points);
-      drop_unreachable(k, bounds(n, points), scratch);
+  // Makes points whole groups: the last one again and again.
+  static void fill_group(std::vector<float>& points) {
+    while (points.size() % (2 * kPointGroup) != 0) points.push_back(*(points.end() - 2));
+  }
+
+  // Orders the keypoints by how much is left open about them, and bounds what those from each on will add to the sums.
+  void order_keypoints(std::size_t from, MaskScratch& scratch) const {
+    const auto k_count = static_cast<std::size_t>(poses_.n_keypoints);
+    const std::size_t poses = scratch.poses.size() - from, lanes = kKeypointGroup;
+    const auto bounds_of = [&](std::size_t a, std::size_t k) -> const DistanceBounds& {
+      return scratch.bounds[static_cast<std::size_t>(scratch.poses[from + a]) * static_cast<std::size_t>(poses_.groups) + k / lanes];
+    };
+    scratch.gap.assign(k_count, 0.0F);
+    scratch.order.resize(k_count);
+    for (std::size_t k = 0; k < k_count; ++k) {
+      scratch.order[k] = static_cast<std::int32_t>(k);
+      for (std::size_t a = 0; a < poses; ++a) {
+        const DistanceBounds& bounds = bounds_of(a, k);
+        scratch.gap[k] += (bounds.upper[k % lanes] - bounds.lower[k % lanes]) / poses_.unit[static_cast<std::size_t>(scratch.poses[from + a])];
+      }
     }
-  }
-
-  // Adds to each pose's bound its distance to the box of the points for keypoint k, which no point is nearer than, and
-  // drops the poses whose bound is out of reach for all pixels.
-  void drop_unreachable(int k, const MaskScratch::Box& box, MaskScratch& scratch) const {
-    scratch.boxes[static_cast<std::size_t>(k)] = box;
-    std::size_t kept = 0;
-    for (const std::int32_t j : scratch.possible) {
-      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
-      const float dx = x < box.x0 ? box.x0 - x : (x > box.x1 ? x - box.x1 : 0.0F);
-      const float dy = y < box.y0 ? box.y0 - y : (y > box.y1 ? y - box.y1 : 0.0F);
-      float& bound = scratch.nearest[static_cast<std::size_t>(j)];
-      bound += weighed(weight(j, k), dx, dy);
-      if (!(bound * (1.0F - kMargin) > reach_[static_cast<std::size_t>(j)])) scratch.possible[kept++] = j;
-    }
-    scratch.possible.resize(kept);
-  }
-
-  // Whether even points at the far corners of all boxes would belong to pose j.
-  bool owns_all(int j, const MaskScratch& scratch) const {
-    float bound = 0.0F;
-    for (int k = 0; k < n_keypoints_; ++k) {
-      const MaskScratch::Box& box = scratch.boxes[static_cast<std::size_t>(k)];
-      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
-      const float dx = std::max(std::abs(x - box.x0), std::abs(x - box.x1));
-      const float dy = std::max(std::abs(y - box.y0), std::abs(y - box.y1));
-      bound += weighed(weight(j, k), dx, dy);
-    }
-    return bound * (1.0F + kMargin) <= reach_[static_cast<std::size_t>(j)];
-  }
-
-  // Sums the weighted distances of the listed pixels to the poses left.
-  void measure(MaskScratch& scratch) const {
-    const std::size_t n = scratch.pixel.size(), values = scratch.start.size();
-    scratch.distance.assign(scratch.possible.size() * n, 0.0F);
-    for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
-      const int j = scratch.possible[a];
-      float* __restrict distance = scratch.distance.data() + a * n;
-      for (int k = 0; k < n_keypoints_; ++k) {
-        const float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
-        const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1], p = weight(j, k);
-        if (p == 0.0F) continue;
-        for (std::size_t i = 0; i < n; ++i) {
-          const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
-          distance[i] += p * std::sqrt(dx * dx + dy * dy);
-        }
+    std::stable_sort(scratch.order.begin(), scratch.order.end(), [&](std::int32_t a, std::int32_t b) {
+      return scratch.gap[static_cast<std::size_t>(a)] > scratch.gap[static_cast<std::size_t>(b)];
+    });
+    scratch.rest_lower.assign(poses * (k_count + 1), 0.0F);
+    scratch.rest_upper.assign(poses * (k_count + 1), 0.0F);
+    for (std::size_t a = 0; a < poses; ++a) {
+      for (std::size_t i = k_count; i-- > 0;) {
+        const auto k = static_cast<std::size_t>(scratch.order[i]);
+        const DistanceBounds& bounds = bounds_of(a, k);
+        const std::size_t at = a * (k_count + 1) + i;
+        scratch.rest_lower[at] = scratch.rest_lower[at + 1] + bounds.lower[k % lanes];
+        scratch.rest_upper[at] = scratch.rest_upper[at + 1] + bounds.upper[k % lanes];
       }
     }
   }
 
-  // Gives one listed pixel to the poses left that it belongs to.
-  void give(std::size_t i, std::size_t area, std::uint8_t* masks, const MaskScratch& scratch) const {
-    int owner = -1;
-    float least = std::numeric_limits<float>::infinity();
-    for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
-      const auto j = static_cast<std::size_t>(scratch.possible[a]);
-      const float distance = scratch.distance[a * scratch.pixel.size() + i];
-      if (!(distance <= reach_[j])) continue;
-      if (!options_.exclusive) {
-        masks[j * area + scratch.pixel[i]] = 1;
-      } else if (owner < 0 || distance / unit_[j] < least) {
-        owner = static_cast<int>(j);
-        least = distance / unit_[j];
-      }
-    }
-    if (owner >= 0) masks[static_cast<std::size_t>(owner) * area + scratch.pixel[i]] = 1;
+  void refine_points(int k, MaskScratch& scratch) const {
+    const int n = static_cast<int>(scratch.points.size() / 2);
+    for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, scratch.points.data());
+    if (short_ == nullptr) return;
+    for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, scratch.points.data());
   }
 
-  const float* keypoints_;
-  const float* weights_;
-  int n_poses_, n_keypoints_;
+  // Gives each listed pixel to the nearest of the poses left that reach it.
+  void give_to_nearest(std::size_t from, std::size_t pitch, const MaskScratch& scratch) const {
+    for (std::size_t i = 0; i < scratch.pixel.size(); ++i) {
+      std::int32_t owner = -1;
+      float least = std::numeric_limits<float>::infinity();
+      for (std::size_t a = 0; from + a < scratch.poses.size(); ++a) {
+        const std::int32_t pose = scratch.poses[from + a];
+        if (pose < 0) continue;
+        const auto j = static_cast<std::size_t>(pose);
+        const float distance = scratch.sums[a * pitch + i];
+        if (!(distance <= poses_.reach[j]) || (owner >= 0 && !(distance / poses_.unit[j] < least))) continue;
+        owner = pose;
+        least = distance / poses_.unit[j];
+      }
+      if (owner >= 0) masks_[static_cast<std::size_t>(owner) * area_ + scratch.pixel[i]] = 1;
+    }
+  }
+
+  const MaskPoses& poses_;
   const Field& segmentation_;
   const PairGrid& long_;
   const PairGrid* short_;
   const MaskOptions& options_;
-  float lowest_;               // logit of the mask threshold
-  std::vector<float> unit_;   // (P) lambda_j sum_k p_jk
-  std::vector<float> reach_;  // (P) the weighted sum of distances up to which a pixel belongs; -1 for no pixel
+  const PixelAxis& x_;
+  const PixelAxis& y_;
+  std::size_t width_, area_;  // of the picture
+  std::uint8_t* masks_;
+  float lowest_;   // logit of the mask threshold
+  bool bounded_;  // whether no point can get farther than bounds are good for
+  float slack_;   // input pixels: more than rounding does to a point in a step
 };
 
 }  // namespace
@@ -289,14 +527,12 @@ void associate_pixels(const float* keypoints, const float* weights, int n_poses,
   if (refine_short) short_pairs = make_pairs(*short_offsets, options.threads, scratch.short_pairs);
   place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
   place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
-  const Associator associate(keypoints, weights, n_poses, n_keypoints, segmentation, long_pairs,
-                             refine_short ? &short_pairs : nullptr, options);
-  const int block_rows = std::max(segmentation.height - 1, 1), block_columns = std::max(segmentation.width - 1, 1);
-  scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, block_rows))));
-  parallel_for(block_rows, options.threads, [&](int row, int worker) {
-    for (int column = 0; column < block_columns; ++column)
-      associate.block(row, column, scratch.x, scratch.y, masks, scratch.workers[static_cast<std::size_t>(worker)]);
-  });
+  const MaskPoses poses(keypoints, weights, n_poses, n_keypoints, options.distance_threshold);
+  const Associator associate(poses, segmentation, long_pairs, refine_short ? &short_pairs : nullptr, options, scratch.x,
+                             scratch.y, masks);
+  scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
+  parallel_for(associate.strips(), options.threads,
+               [&](int strip, int worker) { associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]); });
 }
 
 }  // namespace personlab
