@@ -82,4 +82,7 @@ inline Float4 load_pairs(const float* a, const float* b) {
 #endif
 }
 
+inline Float4 swap_pairs(Float4 v) { return Float4{v[2], v[3], v[0], v[1]}; }
+inline Float4 first_pairs(Float4 a, Float4 b) { return Float4{a[0], a[1], b[0], b[1]}; }
+
 }  // namespace personlab

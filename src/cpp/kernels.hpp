@@ -29,9 +29,9 @@ struct VotingLattice {
   std::int32_t nowhere, nowhere_tile;  // place and tile of sums that nobody reads, for votes that do not count
 };
 
-// Offset planes as pairs of dx and dy on a grid of at least 2 x 2 cells, all finite.
+// Where offsets point, as pairs of x + dx and y + dy on a grid of at least 2 x 2 cells, all finite.
 struct Pairs {
-  const float* data;  // (h, w, 2)
+  const float* data;  // (h, w, 2) input pixels
   int h, w;
   float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
@@ -73,9 +73,14 @@ struct Kernels {
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);
 
-  // The same for the first n keypoints of a group and all points in their boxes: boxes of the results, as tight as boxes
-  // can be, then `slack` wider. What has spread over very many cells is given up: its box holds everything.
-  void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, float slack, Boxes& boxes);
+  // The first of these steps, for points between the four cells from (column, row) on, given in [0, 1] from that cell.
+  void (*follow_inside)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
+
+  // The same for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: boxes of the
+  // results, as tight as boxes can be, then `slack` wider. What has spread over very many cells is given up: its box holds
+  // everything.
+  void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
+                       float (*boxes)[4]);
 
   // Weighted distances of a pose's keypoints to the nearest and to the farthest point of their boxes.
   void (*bound)(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds);

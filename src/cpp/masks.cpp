@@ -16,16 +16,18 @@
 namespace personlab {
 namespace {
 
-constexpr int kPatch = 2;         // blocks each way of the largest regions, a power of two
+constexpr int kLevels = 3;  // sizes of regions
+constexpr int kPatch = 1 << (kLevels - 1);         // blocks each way of the largest regions
+constexpr int kLoose = 2;  // a keypoint leaves much open that leaves half as much open as the average
 constexpr float kMargin = 1e-3F;  // relative: bounds decide only where no rounding could differ
 constexpr float kUnknown = 8 * kFarthest;
 
-// Two offset planes as pairs, so that one cell is one read; a grid one cell wide or high is doubled, so that every site has
-// four cells.
+// Where the offsets of cells point, input pixels: position plus offset as pairs, so that one cell is one read. A grid one
+// cell wide or high is doubled, so that every site has four cells.
 struct PairGrid {
   const float* pairs;  // (K, h, w, 2)
   int h, w, stride;
-  float largest;  // magnitude of a value; NaN or infinite where any is
+  float largest;  // magnitude of an offset; NaN or infinite where any is
   const Field* field;
 
   std::ptrdiff_t plane_size() const { return static_cast<std::ptrdiff_t>(h) * w * 2; }
@@ -41,13 +43,12 @@ std::int32_t magnitude_bits(float v) {
 }
 
 // Writes one row of pairs; returns the bits of the largest magnitude.
-std::int32_t interleave(const float* dx, const float* dy, int w, float* out) {
+std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, float* out) {
   std::int32_t largest = 0;
   for (int j = 0; j < w; ++j) {
-    const std::int32_t x = magnitude_bits(dx[j]), y = magnitude_bits(dy[j]), more = x > y ? x : y;
-    largest = more > largest ? more : largest;
-    out[2 * j] = dx[j];
-    out[2 * j + 1] = dy[j];
+    largest = std::max(largest, std::max(magnitude_bits(dx[j]), magnitude_bits(dy[j])));
+    out[2 * j] = static_cast<float>(j * stride) + dx[j];
+    out[2 * j + 1] = static_cast<float>(y) + dy[j];
   }
   return largest;
 }
@@ -61,8 +62,12 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
     std::int32_t most = 0;
     for (int i = 0; i < h; ++i, out += static_cast<std::ptrdiff_t>(w) * 2) {
       const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
-      most = std::max(most, interleave(field.plane(2 * k) + row, field.plane(2 * k + 1) + row, field.width, out));
-      if (field.width < w) std::memcpy(out + 2, out, 2 * sizeof *out);
+      most = std::max(most, point(field.plane(2 * k) + row, field.plane(2 * k + 1) + row, field.width, field.stride,
+                                  i * field.stride, out));
+      if (field.width < w) {
+        out[2] = out[0] + static_cast<float>(field.stride);
+        out[3] = out[1];
+      }
     }
     largest[static_cast<std::size_t>(k)] = most;
   });
@@ -85,6 +90,20 @@ void follow(const PairGrid& grid, int k, int n, float* points) {
     points[0] += offset.dx;
     points[1] += offset.dy;
   }
+}
+
+// The first step for n pixels between the four cells from (column, row) on, given in [0, 1] from that cell.
+void follow_inside(const PairGrid& grid, int k, int column, int row, int n, const float* t, float* points) {
+  if (is_finite(grid.largest)) {
+    kernels().follow_inside(grid.plane(k), column, row, n, t, points);
+    return;
+  }
+  const auto stride = static_cast<float>(grid.stride);
+  for (int i = 0; i < n; ++i) {
+    points[2 * i] = (static_cast<float>(column) + t[2 * i]) * stride;
+    points[2 * i + 1] = (static_cast<float>(row) + t[2 * i + 1]) * stride;
+  }
+  follow(grid, k, n, points);
 }
 
 void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
@@ -157,11 +176,15 @@ class Associator {
         masks_(masks) {
     const double t = options.mask_threshold;
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
-    float farthest = static_cast<float>(std::max(segmentation.last_x(), segmentation.last_y()));
-    farthest += static_cast<float>(options.long_refine_steps + 1) * long_pairs.largest;
-    if (short_pairs != nullptr) farthest += static_cast<float>(options.short_refine_steps) * short_pairs->largest;
+    const auto extent = static_cast<float>(std::max(segmentation.last_x(), segmentation.last_y()));
+    const float largest = long_pairs.largest + (short_pairs != nullptr ? short_pairs->largest : 0.0F);
+    const auto steps = static_cast<float>(1 + options.long_refine_steps + options.short_refine_steps);
+    const float farthest = extent + steps * largest;
     bounded_ = farthest <= kFarthest;
-    slack_ = farthest * 0x1p-20F;
+    // A few roundings of a point, and of where it lies between cells times how much they can differ.
+    const float cells = extent / static_cast<float>(segmentation.stride);
+    slack_ = 0x1p-20F * farthest + 0x1p-22F * cells * (static_cast<float>(segmentation.stride) + 2.0F * largest);
+    for (std::int32_t k = 0; k < poses.n_keypoints; ++k) all_.push_back(k);
   }
 
   int block_rows() const { return static_cast<int>(y_.first.size()) - 1; }
@@ -178,19 +201,27 @@ class Associator {
     scratch.lower.resize(static_cast<std::size_t>(poses_.count));
     scratch.upper.resize(static_cast<std::size_t>(poses_.count));
     scratch.bounds.resize(poses_.targets.size());
-    for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, kPatch}, first, 0, scratch);
+    scratch.levels.resize(kLevels);
+    for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(poses_.groups), Boxes{});
+    for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, 0}, 0, nullptr, scratch);
   }
 
  private:
+  using Level = MaskScratch::Level;
+
   // A square of blocks of a strip.
   struct Region {
-    int row, column, size;
+    int row, column, level;
+
+    int size() const { return kPatch >> level; }
   };
 
   // Marks the foreground of the block rows from first to last.
   void find_foreground(int first, int last, MaskScratch& scratch) const {
-    const int y0 = y_.first[static_cast<std::size_t>(first)], y1 = y_.first[static_cast<std::size_t>(last)];
-    scratch.foreground.assign(static_cast<std::size_t>(y1 - y0) * width_, 0);
+    scratch.row0 = first;
+    scratch.y0 = y_.first[static_cast<std::size_t>(first)];
+    const int rows = y_.first[static_cast<std::size_t>(last)] - scratch.y0;
+    scratch.foreground.assign(static_cast<std::size_t>(rows) * width_, 0);
     scratch.extents.assign(static_cast<std::size_t>(kPatch) * static_cast<std::size_t>(block_columns()), PixelBox{});
     const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
     auto extent = scratch.extents.begin();
@@ -200,18 +231,18 @@ class Associator {
         const float logits[4] = {corner[0], corner[right], corner[below], corner[below + right]};
         int cells = 0;
         for (const float logit : logits) cells += logit >= lowest_ ? 1 : 0;
-        if (cells > 0) *extent = mark(row, column, logits, cells == 4, y0, scratch);
+        if (cells > 0) *extent = mark(row, column, logits, cells == 4, scratch);
       }
     }
   }
 
   // Marks the foreground of one block, all of it or what is; returns its extent.
-  PixelBox mark(int row, int column, const float* logits, bool all, int strip_y0, MaskScratch& scratch) const {
+  PixelBox mark(int row, int column, const float* logits, bool all, MaskScratch& scratch) const {
     const PixelBox block{x_.first[static_cast<std::size_t>(column)], y_.first[static_cast<std::size_t>(row)],
                          x_.first[static_cast<std::size_t>(column) + 1], y_.first[static_cast<std::size_t>(row) + 1]};
     PixelBox found{block.x1, block.y1, block.x0, block.y0};
     for (int y = block.y0; y < block.y1; ++y) {
-      std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(y - strip_y0) * width_;
+      std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(y - scratch.y0) * width_;
       if (all) {
         std::memset(marks + block.x0, 1, static_cast<std::size_t>(block.x1 - block.x0));
         continue;
@@ -228,49 +259,50 @@ class Associator {
   }
 
   // Gives the pixels of a region to those of the poses listed from `from` on that they belong to.
-  void settle(const Region& region, int first_row, std::size_t from, MaskScratch& scratch) const {
+  void settle(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
     const std::size_t end = scratch.poses.size();
     int blocks = 0;
     const PixelBox box = extent(region, blocks, scratch);
     if (blocks == 0 || from == end) return;
-    const bool divisible = region.size > 1;
+    const bool divisible = region.size() > 1;
     if (divisible && (blocks == 1 || !bounded_)) {
-      divide(region, first_row, from, scratch);
+      divide(region, from, around, scratch);
       return;
     }
     scratch.poses.insert(scratch.poses.end(), scratch.poses.begin() + static_cast<std::ptrdiff_t>(from),
                          scratch.poses.begin() + static_cast<std::ptrdiff_t>(end));
-    const int strip_y0 = y_.first[static_cast<std::size_t>(first_row)];
+    Level& own = scratch.levels[static_cast<std::size_t>(region.level)];
     if (bounded_) {
-      survey(box, end, scratch);
-      take_whole(box, strip_y0, end, scratch);
+      survey(box, end, around, own, scratch);
+      take_whole(box, end, scratch);
     } else {
-      for (DistanceBounds& bounds : scratch.bounds) {
-        std::fill(std::begin(bounds.lower), std::end(bounds.lower), 0.0F);
-        std::fill(std::begin(bounds.upper), std::end(bounds.upper), kUnknown);
-      }
+      know_nothing(scratch);
     }
-    if (divisible) {
-      divide(region, first_row, end, scratch);
-    } else if (scratch.poses.size() > end) {
-      follow_pixels(box, strip_y0, end, scratch);
+    if (scratch.poses.size() > end) {
+      find_gaps(end, scratch);
+      if (divisible) {
+        find_loose(scratch, own);
+        divide(region, end, &own, scratch);
+      } else {
+        follow_pixels(box, scratch.row0 + region.row, region.column, end, scratch);
+      }
     }
     scratch.poses.resize(end);
   }
 
-  void divide(const Region& region, int first_row, std::size_t from, MaskScratch& scratch) const {
-    const int half = region.size / 2;
-    for (int row = region.row; row < region.row + region.size; row += half)
-      for (int column = region.column; column < region.column + region.size; column += half)
-        settle({row, column, half}, first_row, from, scratch);
+  void divide(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
+    const int half = region.size() / 2;
+    for (int row = region.row; row < region.row + region.size(); row += half)
+      for (int column = region.column; column < region.column + region.size(); column += half)
+        settle({row, column, region.level + 1}, from, around, scratch);
   }
 
   // The extent of a region's foreground, and how many blocks have some.
   PixelBox extent(const Region& region, int& blocks, const MaskScratch& scratch) const {
     PixelBox all{std::numeric_limits<int>::max(), std::numeric_limits<int>::max(), 0, 0};
     const int columns = block_columns();
-    for (int row = region.row; row < region.row + region.size; ++row) {
-      for (int column = region.column; column < std::min(region.column + region.size, columns); ++column) {
+    for (int row = region.row; row < region.row + region.size(); ++row) {
+      for (int column = region.column; column < std::min(region.column + region.size(), columns); ++column) {
         const PixelBox& one = scratch.extents[static_cast<std::size_t>(row) * columns + column];
         if (one.empty()) continue;
         ++blocks;
@@ -280,49 +312,95 @@ class Associator {
     return all;
   }
 
-  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, keypoint by keypoint, and drops
-  // the poses that are out of reach.
-  void survey(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
+  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, and drops those out of reach.
+  // Where something is known of a region around the box, only what is loose there is looked at again.
+  void survey(const PixelBox& box, std::size_t from, const Level* around, Level& own, MaskScratch& scratch) const {
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
       const auto j = static_cast<std::size_t>(scratch.poses[i]);
       scratch.lower[j] = scratch.upper[j] = 0.0F;
     }
-    for (int g = 0; g < poses_.groups && scratch.poses.size() > from; ++g) {
-      Boxes boxes;
-      refine(box, g, boxes);
+    if (around != nullptr) {
+      own.boxes = around->boxes;
+      for (std::size_t i = 0; i < around->loose.size(); i += kKeypointGroup)
+        refine(box, around->loose.data() + i, std::min<std::size_t>(kKeypointGroup, around->loose.size() - i), own);
+    }
+    const auto lanes = static_cast<std::size_t>(kKeypointGroup);
+    for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
+      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), own);
       std::size_t kept = from;
       for (std::size_t i = from; i < scratch.poses.size(); ++i) {
-        const std::int32_t pose = scratch.poses[i];
-        const auto j = static_cast<std::size_t>(pose);
-        DistanceBounds& bounds = scratch.bounds[j * static_cast<std::size_t>(poses_.groups) + static_cast<std::size_t>(g)];
-        kernels().bound(boxes, poses_.group(pose, g), bounds);
+        const auto j = static_cast<std::size_t>(scratch.poses[i]);
+        DistanceBounds& bounds = scratch.bounds[j * own.boxes.size() + g];
+        kernels().bound(own.boxes[g], poses_.targets[j * own.boxes.size() + g], bounds);
         scratch.lower[j] += sum(bounds.lower);
         scratch.upper[j] += sum(bounds.upper);
-        if (!(scratch.lower[j] * (1.0F - kMargin) > poses_.reach[j])) scratch.poses[kept++] = pose;
+        if (!(scratch.lower[j] * (1.0F - kMargin) > poses_.reach[j])) scratch.poses[kept++] = scratch.poses[i];
       }
       scratch.poses.resize(kept);
     }
   }
 
-  // Boxes of G_k of all pixels in a box, for a group of keypoints.
-  void refine(const PixelBox& box, int group, Boxes& boxes) const {
-    const int first = group * kKeypointGroup, n = std::min(kKeypointGroup, poses_.n_keypoints - first);
-    for (int k = 0; k < kKeypointGroup; ++k) {
-      boxes.x0[k] = x_.position[static_cast<std::size_t>(box.x0)];
-      boxes.y0[k] = y_.position[static_cast<std::size_t>(box.y0)];
-      boxes.x1[k] = x_.position[static_cast<std::size_t>(box.x1) - 1];
-      boxes.y1[k] = y_.position[static_cast<std::size_t>(box.y1) - 1];
+  // Finds boxes of G_k of all pixels in a box, for up to a group of keypoints.
+  void refine(const PixelBox& box, const std::int32_t* keypoints, std::size_t count, Level& own) const {
+    const int n = static_cast<int>(count);
+    float corners[kKeypointGroup][4];
+    for (float* corner : corners) {
+      corner[0] = x_.position[static_cast<std::size_t>(box.x0)];
+      corner[1] = y_.position[static_cast<std::size_t>(box.y0)];
+      corner[2] = x_.position[static_cast<std::size_t>(box.x1) - 1];
+      corner[3] = y_.position[static_cast<std::size_t>(box.y1) - 1];
     }
     for (int step = 0; step <= options_.long_refine_steps; ++step)
-      kernels().follow_boxes(long_.plane(first), long_.plane_size(), n, slack_, boxes);
-    if (short_ == nullptr) return;
-    for (int step = 0; step < options_.short_refine_steps; ++step)
-      kernels().follow_boxes(short_->plane(first), short_->plane_size(), n, slack_, boxes);
+      kernels().follow_boxes(long_.plane(0), long_.plane_size(), n, keypoints, slack_, corners);
+    for (int step = 0; short_ != nullptr && step < options_.short_refine_steps; ++step)
+      kernels().follow_boxes(short_->plane(0), short_->plane_size(), n, keypoints, slack_, corners);
+    for (int i = 0; i < n; ++i) {
+      Boxes& boxes = own.boxes[static_cast<std::size_t>(keypoints[i] / kKeypointGroup)];
+      const int lane = keypoints[i] % kKeypointGroup;
+      boxes.x0[lane] = corners[i][0];
+      boxes.y0[lane] = corners[i][1];
+      boxes.x1[lane] = corners[i][2];
+      boxes.y1[lane] = corners[i][3];
+    }
+  }
+
+  static void know_nothing(MaskScratch& scratch) {
+    for (DistanceBounds& bounds : scratch.bounds) {
+      std::fill(std::begin(bounds.lower), std::end(bounds.lower), 0.0F);
+      std::fill(std::begin(bounds.upper), std::end(bounds.upper), kUnknown);
+    }
+  }
+
+  // How much each keypoint leaves open about the poses listed from `from` on.
+  void find_gaps(std::size_t from, MaskScratch& scratch) const {
+    scratch.gap.assign(all_.size(), 0.0F);
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      const float scale = 1.0F / poses_.unit[j];
+      for (std::size_t k = 0; k < all_.size(); ++k) {
+        const DistanceBounds& bounds = bounds_of(scratch, j, k);
+        scratch.gap[k] += (bounds.upper[k % kKeypointGroup] - bounds.lower[k % kKeypointGroup]) * scale;
+      }
+    }
+  }
+
+  const DistanceBounds& bounds_of(const MaskScratch& scratch, std::size_t j, std::size_t k) const {
+    return scratch.bounds[j * static_cast<std::size_t>(poses_.groups) + k / kKeypointGroup];
+  }
+
+  // Lists the keypoints that leave much open, compared with the others.
+  void find_loose(const MaskScratch& scratch, Level& own) const {
+    float total = 0.0F;
+    for (const float gap : scratch.gap) total += gap;
+    const float least = total / static_cast<float>(kLoose * poses_.n_keypoints);
+    own.loose.clear();
+    for (const std::int32_t k : all_)
+      if (scratch.gap[static_cast<std::size_t>(k)] >= least) own.loose.push_back(k);
   }
 
   // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
   // exclude each other only one alone can have everything.
-  void take_whole(const PixelBox& box, int strip_y0, std::size_t from, MaskScratch& scratch) const {
+  void take_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
     if (options_.exclusive && scratch.poses.size() > from + 1) return;
     std::size_t kept = from;
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
@@ -331,7 +409,7 @@ class Associator {
         scratch.poses[kept++] = scratch.poses[i];
         continue;
       }
-      const std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(box.y0 - strip_y0) * width_ + box.x0;
+      const std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(box.y0 - scratch.y0) * width_ + box.x0;
       std::uint8_t* mask = masks_ + j * area_ + static_cast<std::size_t>(box.y0) * width_ + box.x0;
       for (int y = box.y0; y < box.y1; ++y, marks += width_, mask += width_)
         std::memcpy(mask, marks, static_cast<std::size_t>(box.x1 - box.x0));
@@ -340,16 +418,15 @@ class Associator {
   }
 
   // Gives the foreground of one block to the poses listed from `from` on, pixel by pixel, keypoint by keypoint.
-  void follow_pixels(const PixelBox& box, int strip_y0, std::size_t from, MaskScratch& scratch) const {
-    list_pixels(box, strip_y0, scratch);
+  void follow_pixels(const PixelBox& box, int row, int column, std::size_t from, MaskScratch& scratch) const {
+    list_pixels(box, scratch);
     order_keypoints(from, scratch);
     const std::size_t poses = scratch.poses.size() - from, pitch = scratch.start.size() / 2;
     scratch.sums.assign(poses * pitch, 0.0F);
     scratch.low.resize(poses);
     std::size_t left = poses;
     for (std::size_t i = 0; i < scratch.order.size() && left > 0 && !scratch.pixel.empty(); ++i) {
-      scratch.points = scratch.start;
-      refine_points(scratch.order[i], scratch);
+      refine_points(scratch.order[i], row, column, scratch);
       scratch.open.assign(scratch.start.size() / 2, 0);
       for (std::size_t a = 0; a < poses; ++a) {
         if (scratch.poses[from + a] < 0 || measure(from, a, i, pitch, scratch)) continue;
@@ -390,8 +467,10 @@ class Associator {
   void give(std::size_t from, std::size_t a, std::size_t pitch, const Which& which, const MaskScratch& scratch) const {
     std::uint8_t* mask = masks_ + static_cast<std::size_t>(scratch.poses[from + a]) * area_;
     const float* sums = scratch.sums.data() + a * pitch;
-    for (std::size_t i = 0; i < scratch.pixel.size(); ++i)
-      if (which(i) && sums[i] <= scratch.low[a]) mask[scratch.pixel[i]] = 1;
+    const std::size_t* pixel = scratch.pixel.data();
+    const float low = scratch.low[a];
+    const std::size_t n = scratch.pixel.size();
+    for (std::size_t i = 0; i < n; ++i) mask[pixel[i]] |= static_cast<std::uint8_t>(which(i) & (sums[i] <= low));
   }
 
   // Settles the pixels about which no pose is undecided, where that leaves fewer groups of them.
@@ -402,40 +481,46 @@ class Associator {
     if (open + kPointGroup > scratch.open.size()) return;
     for (std::size_t a = 0; a < poses; ++a) {
       if (scratch.poses[from + a] < 0) continue;
-      give(from, a, pitch, [&](std::size_t i) { return scratch.open[i] == 0; }, scratch);
+      give(from, a, pitch, [flags = scratch.open.data()](std::size_t i) { return flags[i] == 0; }, scratch);
       float* sums = scratch.sums.data() + a * pitch;
-      keep_open(n, 1, scratch.open, sums);
+      keep_open<1>(n, scratch.open.data(), sums);
       if (open > 0) std::fill(sums + open, sums + (open + kPointGroup - 1) / kPointGroup * kPointGroup, sums[open - 1]);
     }
-    keep_open(n, 2, scratch.open, scratch.start.data());
-    keep_open(n, 1, scratch.open, scratch.pixel.data());
+    keep_open<2>(n, scratch.open.data(), scratch.start.data());
+    keep_open<1>(n, scratch.open.data(), scratch.pixel.data());
     scratch.pixel.resize(open);
     scratch.start.resize(2 * open);
     fill_group(scratch.start);
   }
 
-  // Moves the n entries of `width` values that are open to the front.
-  template <typename Value>
-  static void keep_open(std::size_t n, std::size_t width, const std::vector<std::int32_t>& open, Value* values) {
-    std::size_t kept = 0;
+  // Moves those of n entries of kWidth values that are open to the front.
+  template <int kWidth, typename Value>
+  static void keep_open(std::size_t n, const std::int32_t* open, Value* values) {
+    Value* to = values;
     for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t c = 0; c < width; ++c) values[kept * width + c] = values[i * width + c];
-      kept += open[i] != 0 ? 1 : 0;
+      for (int c = 0; c < kWidth; ++c) to[c] = values[i * kWidth + static_cast<std::size_t>(c)];
+      to += open[i] != 0 ? kWidth : 0;
     }
   }
 
-  void list_pixels(const PixelBox& box, int strip_y0, MaskScratch& scratch) const {
-    scratch.pixel.clear();
-    scratch.start.clear();
+  void list_pixels(const PixelBox& box, MaskScratch& scratch) const {
+    const auto most = static_cast<std::size_t>((box.y1 - box.y0) * (box.x1 - box.x0));
+    scratch.pixel.resize(most);
+    scratch.start.resize(2 * most);
+    std::size_t* pixel = scratch.pixel.data();
+    float* start = scratch.start.data();
+    std::size_t n = 0;
     for (auto y = static_cast<std::size_t>(box.y0); y < static_cast<std::size_t>(box.y1); ++y) {
-      const std::uint8_t* marks = scratch.foreground.data() + (y - static_cast<std::size_t>(strip_y0)) * width_;
+      const std::uint8_t* marks = scratch.foreground.data() + (y - static_cast<std::size_t>(scratch.y0)) * width_;
       for (auto x = static_cast<std::size_t>(box.x0); x < static_cast<std::size_t>(box.x1); ++x) {
-        if (marks[x] == 0) continue;
-        scratch.pixel.push_back(y * width_ + x);
-        scratch.start.push_back(x_.position[x]);
-        scratch.start.push_back(y_.position[y]);
+        pixel[n] = y * width_ + x;
+        start[2 * n] = x_.t[x];
+        start[2 * n + 1] = y_.t[y];
+        n += marks[x];
       }
     }
+    scratch.pixel.resize(n);
+    scratch.start.resize(2 * n);
     fill_group(scratch.start);
   }
 
@@ -444,43 +529,40 @@ class Associator {
     while (points.size() % (2 * kPointGroup) != 0) points.push_back(*(points.end() - 2));
   }
 
-  // Orders the keypoints by how much is left open about them, and bounds what those from each on will add to the sums.
+  // Orders the keypoints by how much they leave open, and bounds what those from each on will add to the sums.
   void order_keypoints(std::size_t from, MaskScratch& scratch) const {
-    const auto k_count = static_cast<std::size_t>(poses_.n_keypoints);
-    const std::size_t poses = scratch.poses.size() - from, lanes = kKeypointGroup;
-    const auto bounds_of = [&](std::size_t a, std::size_t k) -> const DistanceBounds& {
-      return scratch.bounds[static_cast<std::size_t>(scratch.poses[from + a]) * static_cast<std::size_t>(poses_.groups) + k / lanes];
-    };
-    scratch.gap.assign(k_count, 0.0F);
-    scratch.order.resize(k_count);
-    for (std::size_t k = 0; k < k_count; ++k) {
-      scratch.order[k] = static_cast<std::int32_t>(k);
-      for (std::size_t a = 0; a < poses; ++a) {
-        const DistanceBounds& bounds = bounds_of(a, k);
-        scratch.gap[k] += (bounds.upper[k % lanes] - bounds.lower[k % lanes]) / poses_.unit[static_cast<std::size_t>(scratch.poses[from + a])];
-      }
+    const std::size_t k_count = all_.size(), poses = scratch.poses.size() - from;
+    scratch.order.clear();
+    for (const std::int32_t k : all_) {  // insertion: few of them, and equal ones stay in place
+      std::size_t at = scratch.order.size();
+      scratch.order.push_back(k);
+      for (; at > 0 && scratch.gap[static_cast<std::size_t>(k)] > scratch.gap[static_cast<std::size_t>(scratch.order[at - 1])]; --at)
+        scratch.order[at] = scratch.order[at - 1];
+      scratch.order[at] = k;
     }
-    std::stable_sort(scratch.order.begin(), scratch.order.end(), [&](std::int32_t a, std::int32_t b) {
-      return scratch.gap[static_cast<std::size_t>(a)] > scratch.gap[static_cast<std::size_t>(b)];
-    });
-    scratch.rest_lower.assign(poses * (k_count + 1), 0.0F);
-    scratch.rest_upper.assign(poses * (k_count + 1), 0.0F);
+    scratch.rest_lower.resize(poses * (k_count + 1));
+    scratch.rest_upper.resize(poses * (k_count + 1));
     for (std::size_t a = 0; a < poses; ++a) {
-      for (std::size_t i = k_count; i-- > 0;) {
-        const auto k = static_cast<std::size_t>(scratch.order[i]);
-        const DistanceBounds& bounds = bounds_of(a, k);
-        const std::size_t at = a * (k_count + 1) + i;
-        scratch.rest_lower[at] = scratch.rest_lower[at + 1] + bounds.lower[k % lanes];
-        scratch.rest_upper[at] = scratch.rest_upper[at + 1] + bounds.upper[k % lanes];
+      float lower = 0.0F, upper = 0.0F;
+      for (std::size_t i = k_count + 1; i-- > 0;) {
+        scratch.rest_lower[a * (k_count + 1) + i] = lower;
+        scratch.rest_upper[a * (k_count + 1) + i] = upper;
+        if (i == 0) break;
+        const auto k = static_cast<std::size_t>(scratch.order[i - 1]);
+        const DistanceBounds& bounds = bounds_of(scratch, static_cast<std::size_t>(scratch.poses[from + a]), k);
+        lower += bounds.lower[k % kKeypointGroup];
+        upper += bounds.upper[k % kKeypointGroup];
       }
     }
   }
 
-  void refine_points(int k, MaskScratch& scratch) const {
+  void refine_points(int k, int row, int column, MaskScratch& scratch) const {
+    scratch.points.resize(scratch.start.size());
     const int n = static_cast<int>(scratch.points.size() / 2);
-    for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, scratch.points.data());
-    if (short_ == nullptr) return;
-    for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, scratch.points.data());
+    float* points = scratch.points.data();
+    follow_inside(long_, k, column, row, n, scratch.start.data(), points);
+    for (int step = 0; step < options_.long_refine_steps; ++step) follow(long_, k, n, points);
+    for (int step = 0; short_ != nullptr && step < options_.short_refine_steps; ++step) follow(*short_, k, n, points);
   }
 
   // Gives each listed pixel to the nearest of the poses left that reach it.
@@ -512,6 +594,7 @@ class Associator {
   std::uint8_t* masks_;
   float lowest_;   // logit of the mask threshold
   bool bounded_;  // whether no point can get farther than bounds are good for
+  std::vector<std::int32_t> all_;  // keypoints
   float slack_;   // input pixels: more than rounding does to a point in a step
 };
 
