@@ -55,7 +55,8 @@ void work_out(Ballots& ballots, float inverse_g, float lowest, const VotingLatti
 
 // A register of points (x, y), two in each quarter of four floats, and what `follow` does with it. A "row" is the 4 floats
 // dx, dy of a cell and dx, dy of the next one; rows(p) are those of the first (0) or second (1) point of every quarter.
-// store_index writes the place of each point's cell among the pairs to every other integer.
+// AVX-512 gains nothing here: what takes the time is fetching single cells.
+// quarters repeats four floats; store_index writes the place of each point's cell among the pairs to every other integer.
 #if defined(__AVX2__)
 
 struct Lanes {
@@ -206,8 +207,8 @@ class BoxStep {
     const float *upper = data_ + top_ * pitch_, *lower = data_ + bottom_ * pitch_;
     const Float4 t{t_[1], t_[1], t_[3], t_[3]};
     const auto column = [&](std::ptrdiff_t j) {
-      return between(load_pairs(upper + 2 * j, lower + 2 * j), load_pairs(upper + 2 * j + pitch_, lower + 2 * j + pitch_),
-                     t);
+      const float *u = upper + 2 * j, *l = lower + 2 * j;
+      return between(load_pairs(u, l), load_pairs(u + pitch_, l + pitch_), t);
     };
     Float4 here = column(left_), next = column(left_ + 1);
     low_ = high_ = between(here, next, all4(t_[0]));
@@ -278,7 +279,8 @@ bool measure(const Target& target, int n, const float* points, float low, float 
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &work_out, &follow, &follow_inside, &follow_boxes, &bound, &measure};
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS), &work_out,     &follow, &follow_inside,
+                       &follow_boxes,                     &bound,        &measure};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

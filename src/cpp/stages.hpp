@@ -97,7 +97,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
 struct PixelBox {
   int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // half-open
 
-  bool empty() const { return x0 >= x1; }
+  bool empty() const { return x0 >= x1 || y0 >= y1; }
 };
 
 // What one thread of mask association works in: blocks of pixels between four cells, in strips from left to right.
