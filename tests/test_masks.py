@@ -199,6 +199,29 @@ def test_core_equals_reference_on_noise(grid, size, short, exclusive):
     assert_core_equals_reference(poses, fields, size, options, short=short)
 
 
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 40), (40, 3), (97, 131)], ids=str)
+def test_core_equals_reference_where_all_is_foreground(size, exclusive):
+    # Regions of several blocks, some without any pixel, whose points end up near one of two people or between them.
+    people, rng = SKELETONS["tree"], np.random.default_rng(17)
+    noise = random_fields(18, people, 9, 14, 8)
+    y, x = np.mgrid[:9, :14] * 8.0
+    left, right = (rng.uniform((start, 0), (start + 45, 64), (people.n_keypoints, 2)) for start in (0, 55))
+    target = np.where(x < 52, left.T[:, :, None, None], right.T[:, :, None, None])  # (2, K, h, w)
+    fields = Fields(
+        heatmaps=noise.heatmaps, short_offsets=noise.short_offsets / 20, mid_offsets=noise.mid_offsets,
+        segmentation=np.full((1, 9, 14), 5, np.float32),
+        long_offsets=array((target - [x[None].repeat(len(left), 0), y[None].repeat(len(left), 0)]).swapaxes(0, 1)),
+        stride=8,
+    )  # fmt: skip
+    poses = poses_of([left, right], rng.uniform(0.3, 1, (2, people.n_keypoints)))
+    masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
+    assert masks.any()
+    if size == (97, 131):
+        assert 0.3 < masks[0].mean() < 0.7
+        assert 0.3 < masks[1].mean() < 0.7
+
+
 def test_noise_has_pixels_inside_and_outside():
     people = SKELETONS["tree"]
     fields = random_fields(13, people, 5, 8, 8)

@@ -73,4 +73,23 @@ inline Float4 load4(const float* from) {
 
 inline void store4(Float4 v, float* to) { std::memcpy(to, &v, sizeof v); }
 
+// Two floats from one place and two from another.
+inline Float4 load_pairs(const float* a, const float* b) {
+#if defined(__GNUC__) || defined(__clang__)
+  typedef double Double2 __attribute__((vector_size(16)));  // moves 64 bits at a time
+  Double2 v;
+  double half;
+  std::memcpy(&half, a, sizeof half);
+  v[0] = half;
+  std::memcpy(&half, b, sizeof half);
+  v[1] = half;
+  return reinterpret_cast<Float4>(v);
+#else
+  return Float4{a[0], a[1], b[0], b[1]};
+#endif
+}
+
+inline Float4 swap_pairs(Float4 v) { return Float4{v[2], v[3], v[0], v[1]}; }
+inline Float4 first_pairs(Float4 a, Float4 b) { return Float4{a[0], a[1], b[0], b[1]}; }
+
 }  // namespace personlab

@@ -41,11 +41,11 @@ struct VotingLattice {
   float unit;            // fixed-point value of a whole vote
 };
 
-// Offset planes as pairs of dx and dy on a grid of at least 2 x 2 cells, all finite.
+// Where offsets point, as pairs of x + dx and y + dy on a grid of at least 2 x 2 cells, all finite.
 struct Pairs {
-  const float* data;  // (h, w, 2)
+  const float* data;  // (h, w, 2) input pixels
   int h, w;
-  float inverse_stride;  // cells per input pixel
+  float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
 
 // Points are followed in groups of this many.
@@ -71,6 +71,30 @@ struct DiscAxis {
 // Sums over points of a disc, in 16 parts.
 struct DiscSums {
   double weight[16], oks[16];  // of h, and of h times OKS
+};
+
+// Keypoints are bounded in groups of this many.
+constexpr int kKeypointGroup = 8;
+
+constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
+
+// Bounds of a pose's weighted distances, for each keypoint of a group, and their sums.
+struct DistanceBounds {
+  float lower[kKeypointGroup], upper[kKeypointGroup];
+};
+
+// Where a pose has the keypoints of a group; those past the last one weigh nothing.
+struct Targets {
+  float x[kKeypointGroup], y[kKeypointGroup], weight[kKeypointGroup];
+};
+
+struct Target {
+  float x, y, weight;
+};
+
+// A box of points for each keypoint of a group, input pixels.
+struct Boxes {
+  float x0[kKeypointGroup], y0[kKeypointGroup], x1[kKeypointGroup], y1[kKeypointGroup];
 };
 
 struct Kernels {
@@ -104,6 +128,23 @@ struct Kernels {
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);
+
+  // The first of these steps, for points between the four cells from (column, row) on, given in [0, 1] from that cell.
+  void (*follow_inside)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
+
+  // The same for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: boxes of the
+  // results, as tight as boxes can be, then `slack` wider. What has spread over very many cells is given up: its box holds
+  // everything.
+  void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
+                       float (*boxes)[4]);
+
+  // Weighted distances of a pose's keypoints to the nearest and to the farthest point of their boxes.
+  void (*bound)(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds);
+
+  // Adds the weighted distances of n points (x, y) to n sums, of which weight zero has none, be it infinite; n is a multiple
+  // of kPointGroup. Sets all bits of open[i] where a sum is above `low` and at most `high`; returns whether any is.
+  bool (*measure)(const Target& target, int n, const float* points, float low, float high, float* sums,
+                  std::int32_t* open);
 };
 
 // The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the

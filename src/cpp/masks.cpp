@@ -1,13 +1,14 @@
 // Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
 //
-// The picture is walked in blocks, the pixels between four neighbouring cells. Background is passed over by looking at four
-// logits; a block's points are followed together, and the box they end up in decides most poses for all of its pixels.
+// The picture is walked in blocks, the pixels between four neighbouring cells, several of them at once where that will do.
+// Boxes that hold the refined offsets of all pixels of a region bound its distances, and so decide most poses for all of
+// it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that decide.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
-#include "float4.hpp"
-#include "kernels.hpp"
+#include "mask_parts.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
@@ -15,70 +16,9 @@
 namespace personlab {
 namespace {
 
-constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
-constexpr float kMargin = 1e-3F;  // relative: bounds decide only where no rounding could differ
-
-// Two offset planes as pairs, so that one cell is one read; a grid one cell wide or high is doubled, so that every site has
-// four cells.
-struct PairGrid {
-  const float* pairs;  // (K, h, w, 2)
-  int h, w, stride;
-  bool finite;  // no non-finite value anywhere
-  const Field* field;
-
-  const float* plane(int k) const { return pairs + static_cast<std::ptrdiff_t>(k) * h * w * 2; }
-};
-
-PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) {
-  const int h = std::max(field.height, 2), w = std::max(field.width, 2), count = field.planes / 2;
-  pairs.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w) * 2);
-  std::vector<std::uint8_t> finite(static_cast<std::size_t>(count), 1);
-  parallel_for(count, threads, [&](int k, int) {
-    const float* dx = field.plane(2 * k);
-    const float* dy = field.plane(2 * k + 1);
-    float* out = pairs.data() + static_cast<std::ptrdiff_t>(k) * h * w * 2;
-    float nothing = 0.0F;  // stays 0 while all values are finite
-    for (int i = 0; i < h; ++i) {
-      const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
-      for (int j = 0; j < w; ++j, out += 2) {
-        const std::ptrdiff_t cell = row + std::min(j, field.width - 1);
-        out[0] = dx[cell];
-        out[1] = dy[cell];
-        nothing += (out[0] - out[0]) + (out[1] - out[1]);
-      }
-    }
-    finite[static_cast<std::size_t>(k)] = nothing == 0.0F ? 1 : 0;
-  });
-  const bool all = std::find(finite.begin(), finite.end(), 0) == finite.end();
-  return {pairs.data(), h, w, field.stride, all, &field};
-}
-
-// G += field(G) for n points (x, y), whole groups of them.
-void follow(const PairGrid& grid, int k, int n, float* points) {
-  if (grid.finite) {
-    kernels().follow({grid.plane(k), grid.h, grid.w, 1.0F / static_cast<float>(grid.stride)}, n, points);
-    return;
-  }
-  const Field& field = *grid.field;
-  for (int i = 0; i < n; ++i, points += 2) {
-    const Offset<float> offset =
-        read_offset(field.plane(2 * k), field.plane(2 * k + 1),
-                    site_at(points[0], points[1], field.height, field.width, field.stride));
-    points[0] += offset.dx;
-    points[1] += offset.dy;
-  }
-}
-
-// The box of n points (x, y), n even.
-MaskScratch::Box bounds(int n, const float* points) {
-  Float4 low = load4(points), high = low;
-  for (int i = 2; i < n; i += 2) {
-    const Float4 at = load4(points + static_cast<std::ptrdiff_t>(2) * i);
-    low = at_most(at, low);
-    high = at_least(at, high);
-  }
-  return {std::min(low[0], low[2]), std::min(low[1], low[3]), std::max(high[0], high[2]), std::max(high[1], high[3])};
-}
+constexpr int kLevels = 3;                  // sizes of regions
+constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
+constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
 
 void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   const int blocks = std::max(cells - 1, 1);
@@ -96,185 +36,266 @@ void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   }
 }
 
-// A distance times its weight; one of weight zero has no say, be it infinite.
-float weighed(float weight, float dx, float dy) { return weight == 0.0F ? 0.0F : weight * std::sqrt(dx * dx + dy * dy); }
+float sum(const float* values) {
+  static_assert(kKeypointGroup == 8);
+  return ((values[0] + values[4]) + (values[2] + values[6])) + ((values[1] + values[5]) + (values[3] + values[7]));
+}
 
 class Associator {
  public:
-  Associator(const float* keypoints, const float* weights, int n_poses, int n_keypoints, const Field& segmentation,
-             const PairGrid& long_pairs, const PairGrid* short_pairs, const MaskOptions& options)
-      : keypoints_(keypoints),
-        weights_(weights),
-        n_poses_(n_poses),
-        n_keypoints_(n_keypoints),
-        segmentation_(segmentation),
-        long_(long_pairs),
-        short_(short_pairs),
-        options_(options) {
-    const double t = options.mask_threshold;
+  Associator(const MaskTask& task, const Field& segmentation) : task_(task), segmentation_(segmentation) {
+    const double t = task.options.mask_threshold;
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
-    for (int j = 0; j < n_poses; ++j) {
-      double total = 0.0;
-      bool sound = true;
-      for (int k = 0; k < n_keypoints; ++k) {
-        total += static_cast<double>(weight(j, k));
-        sound = sound && weight(j, k) >= 0.0F && std::abs(pose(j)[2 * k]) <= kFarthest &&
-                std::abs(pose(j)[2 * k + 1]) <= kFarthest;
-      }
-      const double unit = pose_size(pose(j), n_keypoints) * total;
-      unit_.push_back(static_cast<float>(unit));
-      // A pose that lies nowhere, or has no weight, owns nothing.
-      sound = sound && total > 0.0 && is_finite(total);
-      reach_.push_back(sound ? static_cast<float>(unit * static_cast<double>(options.distance_threshold)) : -1.0F);
-    }
+    const auto extent = static_cast<float>(std::max(segmentation.last_x(), segmentation.last_y()));
+    const float largest = task.long_pairs.largest + (task.short_pairs != nullptr ? task.short_pairs->largest : 0.0F);
+    const auto steps = static_cast<float>(1 + task.options.long_refine_steps + task.options.short_refine_steps);
+    const float farthest = extent + steps * largest;
+    bounded_ = farthest <= kFarthest;
+    // A few roundings of a point, and of where it lies between cells times how much they can differ.
+    const float cells = extent / static_cast<float>(segmentation.stride);
+    slack_ = 0x1p-20F * farthest + 0x1p-22F * cells * (static_cast<float>(segmentation.stride) + 2.0F * largest);
+    for (std::int32_t k = 0; k < task.poses.n_keypoints; ++k) all_.push_back(k);
   }
 
-  // The pixels that lie between the cells of one block.
-  void block(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y, std::uint8_t* masks,
-             MaskScratch& scratch) const {
-    find_foreground(block_row, block_column, x, y, scratch);
-    if (scratch.pixel.empty()) return;
-    follow_all(scratch);
-    const std::size_t area = x.t.size() * y.t.size();
-    // A pose alone in reach, and in reach of every pixel, needs no distances.
-    const bool alone = !options_.exclusive || scratch.possible.size() == 1;
-    std::size_t open = 0;
-    for (const std::int32_t j : scratch.possible) {
-      if (alone && owns_all(j, scratch)) {
-        for (const std::size_t pixel : scratch.pixel) masks[static_cast<std::size_t>(j) * area + pixel] = 1;
-      } else {
-        scratch.possible[open++] = j;
-      }
-    }
-    scratch.possible.resize(open);
-    measure(scratch);
-    for (std::size_t i = 0; i < scratch.pixel.size() && open > 0; ++i) give(i, area, masks, scratch);
+  int block_rows() const { return static_cast<int>(task_.y.first.size()) - 1; }
+  int block_columns() const { return static_cast<int>(task_.x.first.size()) - 1; }
+  int strips() const { return (block_rows() + kPatch - 1) / kPatch; }
+
+  // Makes the masks of the pixels of kPatch rows of blocks.
+  void strip(int number, MaskScratch& scratch) const {
+    const int first = number * kPatch, last = std::min(first + kPatch, block_rows());
+    find_foreground(first, last, scratch);
+    scratch.poses.clear();
+    for (std::int32_t j = 0; j < task_.poses.count; ++j)
+      if (task_.poses.reach[static_cast<std::size_t>(j)] >= 0.0F) scratch.poses.push_back(j);
+    scratch.lower.resize(static_cast<std::size_t>(task_.poses.count));
+    scratch.upper.resize(static_cast<std::size_t>(task_.poses.count));
+    scratch.bounds.resize(task_.poses.targets.size());
+    scratch.levels.resize(kLevels);
+    for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(task_.poses.groups), Boxes{});
+    for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, 0}, 0, nullptr, scratch);
   }
 
  private:
-  const float* pose(int j) const { return keypoints_ + static_cast<std::ptrdiff_t>(j) * 2 * n_keypoints_; }
-  float weight(int j, int k) const { return weights_[static_cast<std::ptrdiff_t>(j) * n_keypoints_ + k]; }
+  using Level = MaskScratch::Level;
 
-  // Lists the block's foreground pixels.
-  void find_foreground(int block_row, int block_column, const PixelAxis& x, const PixelAxis& y,
-                       MaskScratch& scratch) const {
-    scratch.pixel.clear();
-    scratch.start.clear();
-    const auto bx = static_cast<std::size_t>(block_column), by = static_cast<std::size_t>(block_row);
+  // A square of blocks of a strip.
+  struct Region {
+    int row, column, level;
+
+    int size() const { return kPatch >> level; }
+  };
+
+  // Marks the foreground of the block rows from first to last.
+  void find_foreground(int first, int last, MaskScratch& scratch) const {
+    scratch.row0 = first;
+    scratch.y0 = task_.y.first[static_cast<std::size_t>(first)];
+    const int rows = task_.y.first[static_cast<std::size_t>(last)] - scratch.y0;
+    scratch.foreground.assign(static_cast<std::size_t>(rows) * task_.width(), 0);
+    scratch.extents.assign(static_cast<std::size_t>(kPatch) * static_cast<std::size_t>(block_columns()), PixelBox{});
     const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
-    const float* corner = segmentation_.data + static_cast<std::ptrdiff_t>(block_row) * w + block_column;
-    const float a = corner[0], b = corner[right], c = corner[below], d = corner[below + right];
-    if (!(a >= lowest_ || b >= lowest_ || c >= lowest_ || d >= lowest_)) return;
-    for (auto row = static_cast<std::size_t>(y.first[by]); row < static_cast<std::size_t>(y.first[by + 1]); ++row) {
-      for (auto column = static_cast<std::size_t>(x.first[bx]); column < static_cast<std::size_t>(x.first[bx + 1]);
-           ++column) {
-        if (!(lerp2(a, b, c, d, x.t[column], y.t[row]) >= lowest_)) continue;
-        scratch.pixel.push_back(row * x.t.size() + column);
-        scratch.start.push_back(x.position[column]);
-        scratch.start.push_back(y.position[row]);
-      }
-    }
-    while (scratch.start.size() % (2 * kPointGroup) != 0)  // the last point again and again
-      scratch.start.push_back(*(scratch.start.end() - 2));
-  }
-
-  // Follows the offsets of the listed pixels for one keypoint after another, until no pose can be reached by any of them.
-  void follow_all(MaskScratch& scratch) const {
-    const std::size_t values = scratch.start.size();
-    if (scratch.points.size() < values * static_cast<std::size_t>(n_keypoints_))
-      scratch.points.resize(values * static_cast<std::size_t>(n_keypoints_));
-    scratch.boxes.resize(static_cast<std::size_t>(n_keypoints_));
-    scratch.possible.clear();
-    scratch.nearest.assign(static_cast<std::size_t>(n_poses_), 0.0F);
-    for (int j = 0; j < n_poses_; ++j)
-      if (reach_[static_cast<std::size_t>(j)] >= 0.0F) scratch.possible.push_back(j);
-    const int n = static_cast<int>(values / 2);
-    for (int k = 0; k < n_keypoints_ && !scratch.possible.empty(); ++k) {
-      float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
-      std::copy(scratch.start.begin(), scratch.start.end(), points);
-      for (int step = 0; step <= options_.long_refine_steps; ++step) follow(long_, k, n, points);
-      if (short_ != nullptr)
-        for (int step = 0; step < options_.short_refine_steps; ++step) follow(*short_, k, n, points);
-      drop_unreachable(k, bounds(n, points), scratch);
-    }
-  }
-
-  // Adds to each pose's bound its distance to the box of the points for keypoint k, which no point is nearer than, and
-  // drops the poses whose bound is out of reach for all pixels.
-  void drop_unreachable(int k, const MaskScratch::Box& box, MaskScratch& scratch) const {
-    scratch.boxes[static_cast<std::size_t>(k)] = box;
-    std::size_t kept = 0;
-    for (const std::int32_t j : scratch.possible) {
-      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
-      const float dx = x < box.x0 ? box.x0 - x : (x > box.x1 ? x - box.x1 : 0.0F);
-      const float dy = y < box.y0 ? box.y0 - y : (y > box.y1 ? y - box.y1 : 0.0F);
-      float& bound = scratch.nearest[static_cast<std::size_t>(j)];
-      bound += weighed(weight(j, k), dx, dy);
-      if (!(bound * (1.0F - kMargin) > reach_[static_cast<std::size_t>(j)])) scratch.possible[kept++] = j;
-    }
-    scratch.possible.resize(kept);
-  }
-
-  // Whether even points at the far corners of all boxes would belong to pose j.
-  bool owns_all(int j, const MaskScratch& scratch) const {
-    float bound = 0.0F;
-    for (int k = 0; k < n_keypoints_; ++k) {
-      const MaskScratch::Box& box = scratch.boxes[static_cast<std::size_t>(k)];
-      const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1];
-      const float dx = std::max(std::abs(x - box.x0), std::abs(x - box.x1));
-      const float dy = std::max(std::abs(y - box.y0), std::abs(y - box.y1));
-      bound += weighed(weight(j, k), dx, dy);
-    }
-    return bound * (1.0F + kMargin) <= reach_[static_cast<std::size_t>(j)];
-  }
-
-  // Sums the weighted distances of the listed pixels to the poses left.
-  void measure(MaskScratch& scratch) const {
-    const std::size_t n = scratch.pixel.size(), values = scratch.start.size();
-    scratch.distance.assign(scratch.possible.size() * n, 0.0F);
-    for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
-      const int j = scratch.possible[a];
-      float* __restrict distance = scratch.distance.data() + a * n;
-      for (int k = 0; k < n_keypoints_; ++k) {
-        const float* points = scratch.points.data() + static_cast<std::size_t>(k) * values;
-        const float x = pose(j)[2 * k], y = pose(j)[2 * k + 1], p = weight(j, k);
-        if (p == 0.0F) continue;
-        for (std::size_t i = 0; i < n; ++i) {
-          const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
-          distance[i] += p * std::sqrt(dx * dx + dy * dy);
-        }
+    auto extent = scratch.extents.begin();
+    for (int row = first; row < last; ++row) {
+      const float* corner = segmentation_.data + static_cast<std::ptrdiff_t>(row) * w;
+      for (int column = 0; column < block_columns(); ++column, ++corner, ++extent) {
+        const float logits[4] = {corner[0], corner[right], corner[below], corner[below + right]};
+        int cells = 0;
+        for (const float logit : logits) cells += logit >= lowest_ ? 1 : 0;
+        if (cells > 0) *extent = mark(row, column, logits, cells == 4, scratch);
       }
     }
   }
 
-  // Gives one listed pixel to the poses left that it belongs to.
-  void give(std::size_t i, std::size_t area, std::uint8_t* masks, const MaskScratch& scratch) const {
-    int owner = -1;
-    float least = std::numeric_limits<float>::infinity();
-    for (std::size_t a = 0; a < scratch.possible.size(); ++a) {
-      const auto j = static_cast<std::size_t>(scratch.possible[a]);
-      const float distance = scratch.distance[a * scratch.pixel.size() + i];
-      if (!(distance <= reach_[j])) continue;
-      if (!options_.exclusive) {
-        masks[j * area + scratch.pixel[i]] = 1;
-      } else if (owner < 0 || distance / unit_[j] < least) {
-        owner = static_cast<int>(j);
-        least = distance / unit_[j];
+  // Marks the foreground of one block, `all` of it where all four cells are foreground; returns its extent.
+  PixelBox mark(int row, int column, const float* logits, bool all, MaskScratch& scratch) const {
+    const std::int32_t *x_first = task_.x.first.data() + column, *y_first = task_.y.first.data() + row;
+    const PixelBox block{x_first[0], y_first[0], x_first[1], y_first[1]};
+    PixelBox found{block.x1, block.y1, block.x0, block.y0};
+    for (int y = block.y0; y < block.y1; ++y) {
+      std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(y - scratch.y0) * task_.width();
+      if (all) {
+        std::memset(marks + block.x0, 1, static_cast<std::size_t>(block.x1 - block.x0));
+        continue;
+      }
+      for (int x = block.x0; x < block.x1; ++x) {
+        if (!(lerp2(logits[0], logits[1], logits[2], logits[3], task_.x.t[static_cast<std::size_t>(x)],
+                    task_.y.t[static_cast<std::size_t>(y)]) >= lowest_))
+          continue;
+        marks[x] = 1;
+        found = {std::min(found.x0, x), std::min(found.y0, y), std::max(found.x1, x + 1), y + 1};
       }
     }
-    if (owner >= 0) masks[static_cast<std::size_t>(owner) * area + scratch.pixel[i]] = 1;
+    return all ? block : found;
   }
 
-  const float* keypoints_;
-  const float* weights_;
-  int n_poses_, n_keypoints_;
+  // Gives the pixels of a region to those of the poses listed from `from` on that they belong to.
+  void settle(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
+    const std::size_t end = scratch.poses.size();
+    int blocks = 0;
+    const PixelBox box = extent(region, blocks, scratch);
+    if (blocks == 0 || from == end) return;
+    const bool divisible = region.size() > 1;
+    if (divisible && (blocks == 1 || !bounded_)) {
+      divide(region, from, around, scratch);
+      return;
+    }
+    scratch.poses.insert(scratch.poses.end(), scratch.poses.begin() + static_cast<std::ptrdiff_t>(from),
+                         scratch.poses.begin() + static_cast<std::ptrdiff_t>(end));
+    Level& own = scratch.levels[static_cast<std::size_t>(region.level)];
+    if (bounded_) {
+      survey(box, end, around, own, scratch);
+      take_whole(box, end, scratch);
+    } else {
+      know_nothing(scratch);
+    }
+    if (scratch.poses.size() > end) {
+      find_gaps(end, scratch);
+      if (divisible) {
+        find_loose(scratch, own);
+        divide(region, end, &own, scratch);
+      } else {
+        follow_pixels(task_, box, scratch.row0 + region.row, region.column, end, scratch);
+      }
+    }
+    scratch.poses.resize(end);
+  }
+
+  void divide(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
+    const int half = region.size() / 2;
+    for (int row = region.row; row < region.row + region.size(); row += half)
+      for (int column = region.column; column < region.column + region.size(); column += half)
+        settle({row, column, region.level + 1}, from, around, scratch);
+  }
+
+  // The extent of a region's foreground, and how many blocks have some.
+  PixelBox extent(const Region& region, int& blocks, const MaskScratch& scratch) const {
+    PixelBox all{std::numeric_limits<int>::max(), std::numeric_limits<int>::max(), 0, 0};
+    const int columns = block_columns();
+    for (int row = region.row; row < region.row + region.size(); ++row) {
+      for (int column = region.column; column < std::min(region.column + region.size(), columns); ++column) {
+        const PixelBox& one = scratch.extents[static_cast<std::size_t>(row) * columns + column];
+        if (one.empty()) continue;
+        ++blocks;
+        all = {std::min(all.x0, one.x0), std::min(all.y0, one.y0), std::max(all.x1, one.x1), std::max(all.y1, one.y1)};
+      }
+    }
+    return all;
+  }
+
+  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, and drops those out of reach.
+  // Where something is known of a region around the box, only what is loose there is looked at again.
+  void survey(const PixelBox& box, std::size_t from, const Level* around, Level& own, MaskScratch& scratch) const {
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      scratch.lower[j] = scratch.upper[j] = 0.0F;
+    }
+    if (around != nullptr) {
+      own.boxes = around->boxes;
+      for (std::size_t i = 0; i < around->loose.size(); i += kKeypointGroup)
+        refine(box, around->loose.data() + i, std::min<std::size_t>(kKeypointGroup, around->loose.size() - i), own);
+    }
+    const auto lanes = static_cast<std::size_t>(kKeypointGroup);
+    for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
+      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), own);
+      std::size_t kept = from;
+      for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+        const auto j = static_cast<std::size_t>(scratch.poses[i]);
+        DistanceBounds& bounds = scratch.bounds[j * own.boxes.size() + g];
+        kernels().bound(own.boxes[g], task_.poses.targets[j * own.boxes.size() + g], bounds);
+        scratch.lower[j] += sum(bounds.lower);
+        scratch.upper[j] += sum(bounds.upper);
+        if (scratch.lower[j] * (1.0F - kMaskMargin) > task_.poses.reach[j]) continue;
+        scratch.poses[kept++] = scratch.poses[i];
+      }
+      scratch.poses.resize(kept);
+    }
+  }
+
+  // Finds boxes of G_k of all pixels in a box, for up to a group of keypoints.
+  void refine(const PixelBox& box, const std::int32_t* keypoints, std::size_t count, Level& own) const {
+    const int n = static_cast<int>(count);
+    float corners[kKeypointGroup][4];
+    for (float* corner : corners) {
+      corner[0] = task_.x.position[static_cast<std::size_t>(box.x0)];
+      corner[1] = task_.y.position[static_cast<std::size_t>(box.y0)];
+      corner[2] = task_.x.position[static_cast<std::size_t>(box.x1) - 1];
+      corner[3] = task_.y.position[static_cast<std::size_t>(box.y1) - 1];
+    }
+    for (int step = 0; step <= task_.options.long_refine_steps; ++step)
+      kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
+    for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
+      kernels().follow_boxes(task_.short_pairs->first, task_.short_pairs->plane_size(), n, keypoints, slack_, corners);
+    for (int i = 0; i < n; ++i) {
+      Boxes& boxes = own.boxes[static_cast<std::size_t>(keypoints[i] / kKeypointGroup)];
+      const int lane = keypoints[i] % kKeypointGroup;
+      boxes.x0[lane] = corners[i][0];
+      boxes.y0[lane] = corners[i][1];
+      boxes.x1[lane] = corners[i][2];
+      boxes.y1[lane] = corners[i][3];
+    }
+  }
+
+  // Bounds that hold for any points.
+  static void know_nothing(MaskScratch& scratch) {
+    for (DistanceBounds& bounds : scratch.bounds) {
+      std::fill(std::begin(bounds.lower), std::end(bounds.lower), 0.0F);
+      std::fill(std::begin(bounds.upper), std::end(bounds.upper), std::numeric_limits<float>::infinity());
+    }
+  }
+
+  // How much each keypoint leaves open about the poses listed from `from` on.
+  void find_gaps(std::size_t from, MaskScratch& scratch) const {
+    scratch.gap.assign(all_.size(), 0.0F);
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      const float scale = 1.0F / task_.poses.unit[j];
+      for (std::size_t k = 0; k < all_.size(); ++k) {
+        const DistanceBounds& bounds = bounds_of(scratch, j, k);
+        scratch.gap[k] += (bounds.upper[k % kKeypointGroup] - bounds.lower[k % kKeypointGroup]) * scale;
+      }
+    }
+  }
+
+  const DistanceBounds& bounds_of(const MaskScratch& scratch, std::size_t j, std::size_t k) const {
+    return scratch.bounds[j * static_cast<std::size_t>(task_.poses.groups) + k / kKeypointGroup];
+  }
+
+  // Lists the keypoints that leave much open, compared with the others.
+  void find_loose(const MaskScratch& scratch, Level& own) const {
+    float total = 0.0F;
+    for (const float gap : scratch.gap) total += gap;
+    const float least = total / static_cast<float>(kLoose * task_.poses.n_keypoints);
+    own.loose.clear();
+    for (const std::int32_t k : all_)
+      if (scratch.gap[static_cast<std::size_t>(k)] >= least) own.loose.push_back(k);
+  }
+
+  // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
+  // exclude each other only one alone can have everything.
+  void take_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
+    if (task_.options.exclusive && scratch.poses.size() > from + 1) return;
+    std::size_t kept = from;
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      if (!(scratch.upper[j] * (1.0F + kMaskMargin) <= task_.poses.reach[j])) {
+        scratch.poses[kept++] = scratch.poses[i];
+        continue;
+      }
+      const auto width = static_cast<std::ptrdiff_t>(task_.width());
+      const std::uint8_t* marks = scratch.foreground.data() + (box.y0 - scratch.y0) * width + box.x0;
+      std::uint8_t* mask = task_.masks + j * task_.area() + box.y0 * width + box.x0;
+      for (int y = box.y0; y < box.y1; ++y, marks += width, mask += width)
+        std::memcpy(mask, marks, static_cast<std::size_t>(box.x1 - box.x0));
+    }
+    scratch.poses.resize(kept);
+  }
+
+  const MaskTask& task_;
   const Field& segmentation_;
-  const PairGrid& long_;
-  const PairGrid* short_;
-  const MaskOptions& options_;
-  float lowest_;               // logit of the mask threshold
-  std::vector<float> unit_;   // (P) lambda_j sum_k p_jk
-  std::vector<float> reach_;  // (P) the weighted sum of distances up to which a pixel belongs; -1 for no pixel
+  float lowest_;                   // logit of the mask threshold
+  bool bounded_;                   // whether all offsets are finite, and no point can get farther than bounds are good for
+  float slack_;                    // input pixels: more than rounding does to a point in a step
+  std::vector<std::int32_t> all_;  // keypoints
 };
 
 }  // namespace
@@ -289,13 +310,13 @@ void associate_pixels(const float* keypoints, const float* weights, int n_poses,
   if (refine_short) short_pairs = make_pairs(*short_offsets, options.threads, scratch.short_pairs);
   place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
   place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
-  const Associator associate(keypoints, weights, n_poses, n_keypoints, segmentation, long_pairs,
-                             refine_short ? &short_pairs : nullptr, options);
-  const int block_rows = std::max(segmentation.height - 1, 1), block_columns = std::max(segmentation.width - 1, 1);
-  scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, block_rows))));
-  parallel_for(block_rows, options.threads, [&](int row, int worker) {
-    for (int column = 0; column < block_columns; ++column)
-      associate.block(row, column, scratch.x, scratch.y, masks, scratch.workers[static_cast<std::size_t>(worker)]);
+  const MaskPoses poses(keypoints, weights, n_poses, n_keypoints, options.distance_threshold);
+  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options,
+                      scratch.x, scratch.y,  masks};
+  const Associator associate(task, segmentation);
+  scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
+  parallel_for(associate.strips(), options.threads, [&](int strip, int worker) {
+    associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]);
   });
 }
 

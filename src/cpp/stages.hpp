@@ -96,18 +96,40 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                     const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
 
-// What one thread of mask association works in, for the n foreground pixels of one block.
+// Pixels of a picture, or none.
+struct PixelBox {
+  int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // half-open
+
+  bool empty() const { return x0 >= x1 || y0 >= y1; }
+};
+
+// What one thread of mask association works in: blocks of pixels between four cells, in strips from left to right.
 struct MaskScratch {
-  struct Box {
-    float x0, y0, x1, y1;
+  int row0, y0;                          // first block row and first pixel row of the strip
+  std::vector<std::uint8_t> foreground;  // (strip's pixel rows, W)
+  std::vector<PixelBox> extents;         // (strip's block rows, blocks) of the foreground in each block
+  std::vector<std::int32_t> poses;       // lists of those that may reach a region; last the one at hand
+  std::vector<float> lower, upper;       // (P) bounds of the weighted distance of all pixels at hand
+  std::vector<DistanceBounds> bounds;    // (P, groups) the same for each keypoint
+  std::vector<float> gap;                // (K) between these bounds, of the poses left
+
+  // What is known of all pixels of a region, and of those in each of its parts.
+  struct Level {
+    std::vector<Boxes> boxes;         // (groups) of G_k
+    std::vector<std::int32_t> loose;  // keypoints whose boxes leave the poses open
   };
-  std::vector<std::size_t> pixel;      // (n) index in the picture
-  std::vector<float> start;            // (n, 2) x and y, input pixels; n made whole groups by repeating the last
-  std::vector<float> points;           // (K, n, 2) G_k, input pixels
-  std::vector<Box> boxes;              // (K) of those points
-  std::vector<std::int32_t> possible;  // poses that may reach one of the pixels
-  std::vector<float> nearest;          // (P) lower bound of a pose's weighted distance to all of the pixels
-  std::vector<float> distance;         // (possible, n) weighted sum of distances
+  std::vector<Level> levels;  // one for each size of regions, largest first
+
+  // For the n foreground pixels of one block that are still open and the m poses left there; pitches are the first n made
+  // whole groups of points.
+  std::vector<std::size_t> pixel;             // (n) index in the picture
+  std::vector<float> start, points;           // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
+                                              // groups by repeating the last
+  std::vector<float> sums;                    // (m, pitch) weighted distances
+  std::vector<std::int32_t> open;             // (pitch) not 0 where any pose is undecided
+  std::vector<float> low;                     // (m) sums up to this one are within reach
+  std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
+  std::vector<float> rest_lower, rest_upper;  // (m, K + 1) bounds of the sum over order[i], order[i + 1] and so on
 };
 
 // A picture's pixels along one axis, placed over the grid.

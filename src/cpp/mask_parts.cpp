@@ -1,0 +1,81 @@
+// Prepares fields and poses for mask association.
+#include "mask_parts.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "parallel.hpp"
+#include "sampling.hpp"
+
+namespace personlab {
+namespace {
+
+std::int32_t magnitude_bits(float v) {
+  std::int32_t bits;
+  std::memcpy(&bits, &v, sizeof bits);
+  return bits & 0x7fffffff;  // in the order of the magnitudes, then infinity, then NaN
+}
+
+// Writes one row of pairs; returns the bits of the largest magnitude of an offset.
+std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, float* out) {
+  std::int32_t largest = 0;
+  for (int j = 0; j < w; ++j) {
+    largest = std::max(largest, std::max(magnitude_bits(dx[j]), magnitude_bits(dy[j])));
+    out[2 * j] = static_cast<float>(j * stride) + dx[j];
+    out[2 * j + 1] = static_cast<float>(y) + dy[j];
+  }
+  return largest;
+}
+
+}  // namespace
+
+PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) {
+  const int h = std::max(field.height, 2), w = std::max(field.width, 2), count = field.planes / 2;
+  pairs.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w) * 2);
+  std::vector<std::int32_t> largest(static_cast<std::size_t>(count));
+  parallel_for(count, threads, [&](int k, int) {
+    float* out = pairs.data() + static_cast<std::ptrdiff_t>(k) * h * w * 2;
+    std::int32_t most = 0;
+    for (int i = 0; i < h; ++i, out += static_cast<std::ptrdiff_t>(w) * 2) {
+      const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
+      most = std::max(most, point(field.plane(2 * k) + row, field.plane(2 * k + 1) + row, field.width, field.stride,
+                                  i * field.stride, out));
+      if (field.width < w) {
+        out[2] = out[0] + static_cast<float>(field.stride);
+        out[3] = out[1];
+      }
+    }
+    largest[static_cast<std::size_t>(k)] = most;
+  });
+  float most;
+  std::memcpy(&most, &*std::max_element(largest.begin(), largest.end()), sizeof most);
+  const auto stride = static_cast<float>(field.stride);
+  return {{pairs.data(), h, w, stride, 1.0F / stride}, most, &field};
+}
+
+MaskPoses::MaskPoses(const float* keypoints, const float* weights, int n_poses, int k_count, float threshold)
+    : count(n_poses), n_keypoints(k_count), groups((k_count + kKeypointGroup - 1) / kKeypointGroup) {
+  const auto per_pose = static_cast<std::size_t>(groups);
+  targets.resize(static_cast<std::size_t>(count) * per_pose, Targets{});
+  for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j, keypoints += 2 * k_count, weights += k_count) {
+    double total = 0.0;
+    bool sound = true;
+    for (int k = 0; k < k_count; ++k) {
+      total += static_cast<double>(weights[k]);
+      sound = sound && weights[k] >= 0.0F && std::abs(keypoints[2 * k]) <= kFarthest &&
+              std::abs(keypoints[2 * k + 1]) <= kFarthest;
+      Targets& group = targets[j * per_pose + static_cast<std::size_t>(k / kKeypointGroup)];
+      group.x[k % kKeypointGroup] = keypoints[2 * k];
+      group.y[k % kKeypointGroup] = keypoints[2 * k + 1];
+      group.weight[k % kKeypointGroup] = weights[k];
+    }
+    const double size = pose_size(keypoints, k_count) * total;
+    unit.push_back(static_cast<float>(size));
+    // A pose that lies nowhere, or has no weight, owns nothing.
+    sound = sound && total > 0.0 && is_finite(total);
+    reach.push_back(sound ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F);
+  }
+}
+
+}  // namespace personlab

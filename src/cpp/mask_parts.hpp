@@ -1,0 +1,63 @@
+// What the parts of mask association share: fields and poses in the form they are read in, and the way of a pixel.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "kernels.hpp"
+#include "stages.hpp"
+#include "types.hpp"
+
+namespace personlab {
+
+constexpr float kMaskMargin = 1e-3F;  // relative: bounds decide only where no rounding could differ
+
+// Where the offsets of cells point, input pixels: position plus offset as pairs, so that one cell is one read. A grid one
+// cell wide or high is doubled, so that every site has four cells.
+struct PairGrid {
+  Pairs first;    // those of keypoint 0, the others behind it
+  float largest;  // magnitude of an offset; NaN or infinite where any is
+  const Field* field;
+
+  std::ptrdiff_t plane_size() const { return static_cast<std::ptrdiff_t>(first.h) * first.w * 2; }
+  Pairs plane(int k) const {
+    Pairs pairs = first;
+    pairs.data += k * plane_size();
+    return pairs;
+  }
+};
+
+PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs);
+
+// Poses as the kernels want them, and how far they reach.
+struct MaskPoses {
+  int count, n_keypoints, groups;
+  std::vector<Targets> targets;  // (P, groups)
+  std::vector<float> unit;       // (P) lambda_j sum_k p_jk
+  std::vector<float> reach;      // (P) the weighted sum of distances up to which a pixel belongs; -1 for no pixel
+
+  MaskPoses(const float* keypoints, const float* weights, int n_poses, int k_count, float threshold);
+};
+
+// One picture's masks to be made.
+struct MaskTask {
+  const MaskPoses& poses;
+  const PairGrid& long_pairs;
+  const PairGrid* short_pairs;  // or null
+  const MaskOptions& options;
+  const PixelAxis& x;
+  const PixelAxis& y;
+  std::uint8_t* masks;  // (P, H, W)
+
+  std::size_t width() const { return x.t.size(); }
+  std::size_t area() const { return x.t.size() * y.t.size(); }
+  std::size_t groups() const { return static_cast<std::size_t>(poses.groups); }
+};
+
+// Gives the foreground `box` of the block at (row, column) to the poses listed from `from` on, pixel by pixel, once bounds
+// and gaps of these poses are known.
+void follow_pixels(const MaskTask& task, const PixelBox& box, int row, int column, std::size_t from,
+                   MaskScratch& scratch);
+
+}  // namespace personlab
