@@ -7,22 +7,24 @@ import re
 import numpy as np
 import pytest
 
-from personlab import Poses, visualize
+from personlab import DecodeOptions, Poses, Predictor, visualize
 from personlab.cli import main
-from personlab.commands.demo import make_demo, match_people, similarity
-from personlab.data.synthetic import make_scene
-
-pytest.importorskip("cv2")
-pytest.importorskip("jsonargparse")
+from personlab.commands.demo import SIZE, WEIGHTS, make_demo, match_people, similarity
+from personlab.data.coco import People, make_annotations
+from personlab.data.synthetic import make_scene, numbered_scene
+from personlab.evaluate import average_precision
+from personlab.weights import download, load_checkpoint
 
 
 def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["demo"]) == 0
     out, err = capsys.readouterr()
-    assert out.startswith("5 of 5 people found by 5 poses, mean keypoint error ")
-    for stage in ("hough", "peaks", "group", "score", "decode_poses", "decode_masks"):
+    assert re.match(r"5 of 5 people found by \d+ poses, mean keypoint error \d+\.\d\d px\n", out)
+    for stage in ("network", "hough", "peaks", "group", "score", "decode_poses", "decode_masks"):
         assert re.search(rf"^{stage} +\d+\.\d\d$", out, re.MULTILINE)
+    assert "trained on drawn people and knows nothing else" in out
+    assert "--weights bodypix-mobilenet-050" in out
     assert err == "personlab: wrote personlab-demo.png\n"
     drawn = visualize.read_image("personlab-demo.png")
     height, width, _ = make_demo(people=0).scene.image.shape
@@ -30,17 +32,40 @@ def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):
     assert (drawn[:, :width] != drawn[:, width:]).any()
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_the_demo_finds_everyone_in_other_scenes(seed):
-    demo = make_demo(people=3, seed=seed, threads=2)
-    assert demo.found == 3
-    assert demo.keypoint_error < 4.0
-    assert demo.masks.shape == (len(demo.poses), *demo.scene.image.shape[:2])
+def test_the_demo_finds_people_in_other_scenes():
+    demos = [make_demo(people=3, seed=seed, threads=2) for seed in range(6)]
+    assert sum(demo.found for demo in demos) >= 16  # of 18
+    for demo in demos:
+        assert demo.keypoint_error < 20.0
+        assert demo.masks.shape == (len(demo.poses), *demo.scene.image.shape[:2])
+
+
+def test_the_network_that_is_shipped_says_how_it_was_made():
+    path = download(WEIGHTS)
+    assert path.stat().st_size <= 4_000_000
+    metadata = load_checkpoint(path).metadata
+    assert metadata["command"] == "personlab train --config drawn"
+    assert metadata["train"]["seed"] == 0
+    assert metadata["train"]["steps"] == metadata["steps"]
+
+
+def test_the_shipped_network_reaches_the_precision_that_is_told():
+    """On scenes of a seed never trained on; docs/training.md has the figures of 200."""
+    scenes = [numbered_scene(1, number, size=SIZE, people=(1, 5)) for number in range(1, 25)]
+    predictor = Predictor(WEIGHTS, options=DecodeOptions(min_score=0.0))
+    keypoints, masks = [], []
+    for number, prediction in enumerate(predictor([scene.image for scene in scenes])):
+        keypoints += prediction.to_coco(number)
+        masks += prediction.masks_to_coco(number)
+    truth = {n: People(s.keypoints, s.masks, np.zeros(SIZE, bool)) for n, s in enumerate(scenes)}
+    annotations = make_annotations(truth)
+    assert average_precision(annotations, keypoints, "keypoints").ap >= 0.5
+    assert average_precision(annotations, masks, "segm").ap >= 0.5
 
 
 def test_the_demo_of_nobody(tmp_path, capsys):
     assert main(["demo", "--people", "0", "--output", str(tmp_path / "out.png")]) == 0
-    assert capsys.readouterr().out.startswith("0 of 0 people found by 0 poses\n")
+    assert capsys.readouterr().out.startswith("0 of 0 people found by ")
 
 
 def test_matching_takes_each_person_once():

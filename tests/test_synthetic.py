@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from personlab import COCO_PERSON, DecodeOptions, Fields, decode_poses, encode_targets
+from personlab import COCO_PERSON, DecodeOptions, decode_poses, encode_targets
 from personlab.data import synthetic
 from personlab.data.figure import Shape, make_figure
-from personlab.data.synthetic import add_noise, make_scene, numbered_scene
+from personlab.data.synthetic import make_scene, numbered_scene
 
 SIZE = (121, 161)
 
@@ -190,25 +190,6 @@ def test_distance_to_a_round_polygon_by_hand_in_either_sense():
     for corners in (square, square[::-1]):
         shape = Shape(corners, (1.0, 1.0), np.zeros(3))
         assert np.allclose(shape.distance(x, y), [-6.0, 3.0, 4.0])
-
-
-def test_noise_is_seeded_of_the_deviation_asked_for_and_leaves_its_input_alone():
-    k, e2, grid = 17, 32, (40, 50)
-    zeros = Fields(
-        heatmaps=np.zeros((k, *grid), np.float32),
-        short_offsets=np.zeros((k, 2, *grid), np.float32),
-        mid_offsets=np.zeros((e2, 2, *grid), np.float32),
-        stride=8,
-    )
-    noisy, again = (add_noise(zeros, seed=4, logit_noise=0.5, offset_noise=3.0) for _ in range(2))
-    assert not zeros.heatmaps.any()
-    assert np.array_equal(noisy.mid_offsets, again.mid_offsets)
-    assert not np.array_equal(noisy.heatmaps, add_noise(zeros, seed=5, logit_noise=0.5).heatmaps)
-    assert noisy.segmentation is None
-    assert noisy.long_offsets is None
-    assert noisy.heatmaps.dtype == np.float32
-    for field, deviation in ((noisy.heatmaps, 0.5), (noisy.short_offsets, 3.0), (noisy.mid_offsets, 6.0)):
-        assert field.std() == pytest.approx(deviation, rel=0.05)
 
 
 def test_a_scene_survives_encoding_and_decoding():

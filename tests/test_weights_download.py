@@ -237,12 +237,13 @@ def test_progress_is_shown_on_a_terminal_alone(server, cache, monkeypatch, capsy
 
 
 def test_names_and_folders(monkeypatch, tmp_path):
-    assert len(known_names()) == 6
+    assert len(known_names()) == 7
+    assert known_names()[0] == "drawn-mobilenet-050"
     assert parse_name("bodypix-mobilenet-050") == ("bodypix-mobilenet-050", None)
     assert parse_name("posenet-mobilenet-100-stride8") == ("posenet-mobilenet-100", 8)
     for text in ("bodypix-mobilenet-060", "bodypix-resnet50", "bodypix-mobilenet-050-stride32", "", "x.onnx"):
         assert parse_name(text) is None
-    with pytest.raises(ValueError, match=r"name: expected one of bodypix-mobilenet-050, .*, got 'bodypix'"):
+    with pytest.raises(ValueError, match=r"name: expected one of drawn-mobilenet-050, .*, got 'bodypix'"):
         download("bodypix")
     assert BASE_URL.startswith("https://")
     for name in ("PERSONLAB_CACHE", "XDG_CACHE_HOME"):
@@ -254,6 +255,13 @@ def test_names_and_folders(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / "xdg" / "personlab"
     monkeypatch.setenv("PERSONLAB_CACHE", "~/own")
     assert cache_folder() == tmp_path / "own"
+
+
+def test_the_shipped_network_needs_no_server(cache):
+    for name in ("drawn-mobilenet-050", "drawn-mobilenet-050-stride8"):
+        assert download(name, base_url="http://127.0.0.1:9", cache=cache).is_file()
+    assert not any(cache.iterdir()) if cache.exists() else True
+    assert load_model("drawn-mobilenet-050-stride8").config.stride == 8
 
 
 def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-
-    from personlab.fields import Fields
 
     Pixels = NDArray[np.floating[Any]]
 
@@ -88,35 +86,6 @@ def numbered_scene(seed: int, number: int, *, size: tuple[int, int], people: tup
     # The 1 keeps this draw apart from those of the scene; a 0 would not, as a seed's trailing zeros count for nothing.
     count = np.random.default_rng((*key, 1)).integers(fewest, most, endpoint=True)
     return make_scene(key, size=size, people=int(count))
-
-
-def add_noise(fields: Fields, *, seed: int, logit_noise: float = 1.0, offset_noise: float = 2.0) -> Fields:
-    """Fields as a network less sure of itself would give them: Gaussian noise, alike in neighbouring cells.
-
-    Args:
-        fields: left as they are.
-        seed: same seed, same noise.
-        logit_noise: standard deviation on heatmaps and segmentation.
-        offset_noise: standard deviation on short-range offsets, input pixels; twice that on mid-range and long-range
-            ones, whose targets are farther.
-    """
-    rng = np.random.default_rng(seed)
-    deviations = {
-        "heatmaps": logit_noise,
-        "short_offsets": offset_noise,
-        "mid_offsets": 2 * offset_noise,
-        "segmentation": logit_noise,
-        "long_offsets": 2 * offset_noise,
-    }
-    noisy: dict[str, Any] = {}
-    for name, deviation in deviations.items():
-        field = getattr(fields, name)
-        if field is not None:
-            noise = rng.standard_normal(field.shape, np.float32)
-            for axis in (-2, -1):  # the mean of 3 x 3 cells, times 3 to keep the deviation
-                noise = (np.roll(noise, -1, axis) + noise + np.roll(noise, 1, axis)) / np.float32(np.sqrt(3))
-            noisy[name] = field + np.float32(deviation) * noise
-    return replace(fields, **noisy)
 
 
 class _Trace(NamedTuple):

@@ -1,4 +1,4 @@
-"""Published networks by name: fetched from Google's bucket once, converted, and kept in a cache folder."""
+"""Networks by name: ours, which comes with the package, and published ones, fetched once and kept in a cache folder."""
 
 from __future__ import annotations
 
@@ -20,23 +20,27 @@ if TYPE_CHECKING:
 BASE_URL = "https://storage.googleapis.com/tfjs-models/savedmodel"
 _URL = "{base}/{network}/mobilenet/float/{width}/model-stride16.json"  # one set of weights for every stride
 _JSON_LIMIT = 16 << 20  # bytes; the published ones have 60 to 160 thousand
-_NAMES = tuple(f"{network}-mobilenet-{width}" for network in ("bodypix", "posenet") for width in ("050", "075", "100"))
+_PUBLISHED = tuple(
+    f"{network}-mobilenet-{width}" for network in ("bodypix", "posenet") for width in ("050", "075", "100")
+)
+_SHIPPED = {"drawn-mobilenet-050": Path(__file__).parent / "shipped" / "drawn-mobilenet-050.safetensors"}
+_NAMES = (*_SHIPPED, *_PUBLISHED)
 
 
 class Name(NamedTuple):
-    """The name of a published network."""
+    """The name of a network."""
 
     network: str  # one of `known_names`
     stride: int | None  # where the name tells one
 
 
 def known_names() -> tuple[str, ...]:
-    """Names of the published networks; `-stride8` or `-stride16` may follow."""
+    """Names of networks, the shipped one first; `-stride8` or `-stride16` may follow."""
     return _NAMES
 
 
 def parse_name(text: str) -> Name | None:
-    """A name taken apart; None where it is none of a published network."""
+    """A name taken apart; None where it is none of a known network."""
     found = re.fullmatch(r"(.+?)(?:-stride(8|16))?", text)
     if found is None or found[1] not in _NAMES:
         return None
@@ -52,7 +56,7 @@ def cache_folder() -> Path:
 
 
 def download(name: str, *, base_url: str | None = None, cache: str | os.PathLike[str] | None = None) -> Path:
-    """A published network as a checkpoint in the cache folder, fetched where it is not there yet.
+    """A known network as a checkpoint: the package's own file, or one in the cache folder, fetched at first.
 
     What a broken connection left is taken up again, in this call and in later ones.
 
@@ -71,6 +75,8 @@ def download(name: str, *, base_url: str | None = None, cache: str | os.PathLike
     parsed = parse_name(name)
     if parsed is None:
         raise ValueError(f"name: expected one of {', '.join(_NAMES)}, got {name!r}")
+    if parsed.network in _SHIPPED:
+        return _SHIPPED[parsed.network]
     folder = Path(cache) if cache is not None else cache_folder()
     target = folder / f"{parsed.network}.safetensors"
     if target.is_file():
