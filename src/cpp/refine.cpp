@@ -59,7 +59,7 @@ PERSONLAB_INSIDE void part(int n, const double* pairs, Real* x, Real* y) {
 
 // The field of a group, (2, h, w), as pairs.
 template <typename Real>
-PERSONLAB_INSIDE void fill(const PairGrid& grid, const Real* field, std::vector<double>& pairs) {
+PERSONLAB_INSIDE void fill(const OffsetGrid& grid, const Real* field, std::vector<double>& pairs) {
   const std::ptrdiff_t w = grid.width, cells = grid.height * w;
   double* to = pairs.data();
   for (std::ptrdiff_t i = 0; i <= grid.height; ++i, to += grid.pitch) {
@@ -70,7 +70,7 @@ PERSONLAB_INSIDE void fill(const PairGrid& grid, const Real* field, std::vector<
 }
 
 // Where n cells of a plane lie, from the given one on.
-PERSONLAB_INSIDE void settle(const PairGrid& grid, std::ptrdiff_t cell, int n, double* home) {
+PERSONLAB_INSIDE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n, double* home) {
   int i = static_cast<int>(cell / grid.width), j = static_cast<int>(cell % grid.width);
   for (int k = 0; k < n; ++i, j = 0) {
     const int end = std::min(n, k + grid.width - j);
@@ -106,7 +106,7 @@ void forward_checked(const Group<float>& group, int c, float* refined) {
 template <typename Two, NonFinite kNonFinite, typename Real>
 PERSONLAB_INSIDE void forward(const Group<Real>& group, Scratch& scratch, Real* refined) {
   const OffsetBatch<Real>& all = group.all;
-  const PairGrid grid(all.height, all.width, all.stride);
+  const OffsetGrid grid(all.height, all.width, all.stride);
   fill(grid, all.by + group.source(), scratch.pairs);
   Batch& batch = scratch.batch;
   const std::ptrdiff_t cells = group.cells();
@@ -158,7 +158,7 @@ PERSONLAB_INSIDE void thin_out(Batch& batch) {
 
 // All steps of a batch of points, and its gradients back over them.
 template <typename Two, bool kSums>
-PERSONLAB_INSIDE void there_and_back(const PairGrid& grid, Scratch& scratch) {
+PERSONLAB_INSIDE void there_and_back(const OffsetGrid& grid, Scratch& scratch) {
   const std::size_t steps = scratch.footings.size();
   for (std::size_t step = 0; step < steps; ++step) {
     if (step + 1 < steps)
@@ -174,7 +174,7 @@ PERSONLAB_INSIDE void there_and_back(const PairGrid& grid, Scratch& scratch) {
 template <typename Two, typename Real>
 PERSONLAB_INSIDE void backward(const Group<Real>& group, Scratch& scratch, const OffsetGradients<Real>& gradients) {
   const OffsetBatch<Real>& all = group.all;
-  const PairGrid grid(all.height, all.width, all.stride);
+  const OffsetGrid grid(all.height, all.width, all.stride);
   fill(grid, all.by + group.source(), scratch.pairs);
   if (gradients.by != nullptr) std::fill(scratch.sums.begin(), scratch.sums.end(), 0.0);
   Batch& batch = scratch.batch;
@@ -256,7 +256,7 @@ template <typename Real, typename Work>
 void for_each_group(const OffsetBatch<Real>& batch, int threads, bool backwards, const Work& work) {
   if (batch.height == 0 || batch.width == 0) return;
   const int groups = batch.pictures * batch.fields;
-  const PairGrid grid(batch.height, batch.width, batch.stride);
+  const OffsetGrid grid(batch.height, batch.width, batch.stride);
   if (grid.numbers() > std::numeric_limits<std::int32_t>::max())
     throw std::invalid_argument("offsets: expected fewer than 2^30 cells, got " + std::to_string(batch.height) + " x " +
                                 std::to_string(batch.width));

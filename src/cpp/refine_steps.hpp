@@ -149,12 +149,12 @@ PERSONLAB_INSIDE WidePairs split(const WidePairs& points, std::int32_t pitch, st
 
 // Offsets of a grid of cells as pairs of dx and dy, in rows of w + 1 and a row more: the last column and row come
 // twice, so that every cell has one to its right and one below.
-struct PairGrid {
+struct OffsetGrid {
   int height, width;     // without what comes twice
   double cells_per_pixel;
   std::ptrdiff_t pitch;  // numbers from row to row
 
-  PairGrid(int h, int w, int stride)
+  OffsetGrid(int h, int w, int stride)
       : height(h), width(w), cells_per_pixel(1.0 / stride), pitch(2 * (static_cast<std::ptrdiff_t>(w) + 1)) {}
   std::ptrdiff_t numbers() const { return (static_cast<std::ptrdiff_t>(height) + 1) * pitch; }
 };
@@ -180,7 +180,7 @@ struct Footing {
 };
 
 template <typename Two, bool kSlopes>
-PERSONLAB_INSIDE void locate(const PairGrid& grid, const Batch& batch, Footing& footing) {
+PERSONLAB_INSIDE void locate(const OffsetGrid& grid, const Batch& batch, Footing& footing) {
   const Two zero = twice<Two>(0.0, 0.0), last = twice<Two>(grid.width - 1.0, grid.height - 1.0);
   const Two scale = twice<Two>(grid.cells_per_pixel, grid.cells_per_pixel);
   const auto pitch = static_cast<std::int32_t>(grid.pitch);
@@ -195,7 +195,7 @@ PERSONLAB_INSIDE void locate(const PairGrid& grid, const Batch& batch, Footing& 
 
 // One step of every point: its offset gains the one read where it points, unless nobody asks for it.
 template <typename Two, bool kSlopes, bool kMoves = true>
-PERSONLAB_INSIDE void advance(const PairGrid& grid, const double* pairs, Batch& batch, Footing& footing) {
+PERSONLAB_INSIDE void advance(const OffsetGrid& grid, const double* pairs, Batch& batch, Footing& footing) {
   locate<Two, kSlopes>(grid, batch, footing);
   const std::ptrdiff_t pitch = grid.pitch;
   const int count = batch.count;
@@ -220,7 +220,7 @@ PERSONLAB_INSIDE void add(const Pair& v, double* to) { store(load<Pair>(to) + v,
 // The way back over one step: the gradients by the offsets after it become those by the offsets before; those by the
 // grid's pairs are added to `sums`.
 template <bool kSums>
-PERSONLAB_INSIDE void retreat(const PairGrid& grid, const Footing& footing, Batch& batch, double* sums) {
+PERSONLAB_INSIDE void retreat(const OffsetGrid& grid, const Footing& footing, Batch& batch, double* sums) {
   const std::ptrdiff_t pitch = grid.pitch;
   const int count = batch.count;
   for (int k = 0; k < count; ++k) {
