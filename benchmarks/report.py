@@ -1,4 +1,4 @@
-"""A pytest-benchmark JSON file as the Markdown table of benchmarks/RESULTS.md: core, reference, and their ratio.
+"""A pytest-benchmark JSON file as the Markdown table of benchmarks/RESULTS.md: core, what it is held against, ratio.
 
 pytest benchmarks/ --benchmark-json=times.json && python benchmarks/report.py times.json
 """
@@ -17,18 +17,20 @@ def main() -> None:
     content = json.loads(Path(parser.parse_args().times).read_text(encoding="utf-8"))
     groups = defaultdict(dict)
     for benchmark in content["benchmarks"]:
-        backend = (benchmark["params"] or {}).get("backend") or "cpu"
-        if "threads" in (benchmark["params"] or {}):
-            backend = f"{benchmark['params']['threads']} threads"
+        parameters = benchmark["params"] or {}
+        backend = parameters.get("backend") or parameters.get("way") or "cpu"
+        if "threads" in parameters and "way" not in parameters:
+            backend = f"{parameters['threads']} threads"
         groups[benchmark["group"]][backend] = 1e3 * benchmark["stats"]["median"]
     cpu = content["machine_info"]["cpu"]
     print(f"{cpu.get('brand_raw', cpu.get('arch'))}, Python {content['machine_info']['python_version']}, ", end="")
     print(f"{content['datetime'][:10]}; medians, milliseconds.\n")
-    print("| what | core | reference | ratio |\n|---|---|---|---|")
+    print("| what | core | reference, or grid_sample | ratio |\n|---|---|---|---|")
     for name, medians in sorted(groups.items()):
-        if "reference" in medians:
-            ratio = medians["reference"] / medians["cpu"]
-            print(f"| {name} | {medians['cpu']:.3f} | {medians['reference']:.0f} | {ratio:.0f} |")
+        core = medians.get("cpu", medians.get("core"))
+        other = medians.get("reference", medians.get("grid_sample"))
+        if other is not None:
+            print(f"| {name} | {core:.3f} | {other:.0f} | {other / core:.{0 if other >= 10 * core else 1}f} |")
         else:
             print(f"| {name} | " + ", ".join(f"{ms:.1f} ({key})" for key, ms in sorted(medians.items())) + " | | |")
 
