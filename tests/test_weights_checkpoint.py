@@ -159,5 +159,5 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(ValueError, match=r"expected \.safetensors, \.onnx, \.json or a folder .*, got \.jpg"):
         load_model(tmp_path / "picture.jpg")
-    with pytest.raises(FileNotFoundError, match=r"nor the name of a network: bodypix-mobilenet-050, "):
+    with pytest.raises(FileNotFoundError, match=r"nor the name of a network: drawn-mobilenet-050, "):
         load_model("bodypix-mobilenet-060")
