@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -265,3 +268,18 @@ def test_any_skeleton_is_encoded():
     assert len(rows) > 0
     ends = targets.mid_offsets[0][:, rows, columns] + np.stack([columns, rows]) * 16
     np.testing.assert_allclose(ends.T, np.broadcast_to([128 - 60, 40], (len(rows), 2)), atol=1e-4)
+
+
+def test_a_loader_that_nobody_closes_holds_nobody_up():
+    """A process that ends in the middle of an epoch takes its workers with it."""
+    code = (
+        "from personlab.data.augment import Augmentation\n"
+        "from personlab.data.batches import StepSampler, Views, make_loader\n"
+        "from personlab.data.pictures import DrawnPictures\n"
+        "pictures = DrawnPictures(0, size=(65, 81), people=(1, 1))\n"
+        "views = Views(pictures, crop=(49, 65), stride=16, disk_radius=32.0, augmentation=Augmentation(), seed=0)\n"
+        "batches = iter(make_loader(views, StepSampler(2, first_step=0, steps=100), workers=1))\n"
+        "print(next(batches).images.shape[0])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr

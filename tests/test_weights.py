@@ -251,7 +251,11 @@ def test_convert_ends_in_one_line_about_what_is_wrong(data, tmp_path, capsys):
     file = tmp_path / "out.safetensors"
     for code, argv, text in (
         (1, [data / "images", file], "images: expected the JSON of one tfjs model in this folder, got none"),
-        (1, ["nothing", file], "nothing: no such file, nor the name of a network: drawn-mobilenet-050, bodypix-mobilenet-050"),
+        (
+            1,
+            ["nothing", file],
+            "nothing: no such file, nor the name of a network: drawn-mobilenet-050, ",
+        ),
         (1, [data / "weights" / "posenet-mobilenet-075", tmp_path / "out.pt"], "expected a file name that ends in"),
         (2, [data / "weights" / "posenet-mobilenet-075", file, "--stride", "32"], "--stride: invalid choice: 32"),
         (2, [], "required: SRC"),

@@ -195,10 +195,15 @@ def _collate(views: list[tuple[Any, Targets]]) -> Batch:
 
 
 def _quiet_worker(_: int) -> None:
+    import os
     import signal
 
     import cv2
 
-    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group: the parent decides what they mean
-        signal.signal(number, signal.SIG_IGN)
+    # Ctrl-C, torchrun and schedulers signal whole groups of processes: what they mean is for the parent to decide, and
+    # it ends its workers by SIGTERM.
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     cv2.setNumThreads(0)  # the processes are the threads
