@@ -68,6 +68,16 @@ def associate_pixels(
     options: MaskOptions,
     /,
 ) -> NDArray[np.bool_]: ...
+def stage_times(
+    heatmaps: _Floats,
+    short_offsets: _Floats,
+    mid_offsets: _Floats,
+    stride: int,
+    skeleton: Skeleton,
+    options: DecodeOptions,
+    rounds: int,
+    /,
+) -> dict[str, Any]: ...
 def hough_vote(heatmaps: _Floats, short_offsets: _Floats, stride: int, options: DecodeOptions, /) -> _Floats: ...
 def find_peaks(hough: _Floats, options: DecodeOptions, /) -> tuple[_Indices, _Floats, _Floats]: ...
 def group_poses(

@@ -26,6 +26,7 @@ COMMANDS = (
     "train",
     "convert",
     "scenes",
+    "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help
 # modules that `pip install personlab` alone leaves out

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
 #include "stages.hpp"
@@ -117,6 +118,21 @@ py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, cons
                    view(long_offsets, 2 * k, stride), short_offsets ? &short_view : nullptr, size.first, size.second,
                    options, out, scratch().masks);
   return masks;
+}
+
+py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const Floats& mid_offsets, int stride,
+                     const Skeleton& skeleton, const DecodeOptions& options, int rounds) {
+  const int k = skeleton.n_keypoints;
+  StageTimes times;
+  {
+    const py::gil_scoped_release release;
+    times = time_stages(view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
+                        view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, options, rounds);
+  }
+  return py::dict("scan"_a = times.scan, "vote"_a = times.vote, "peaks"_a = times.peaks, "group"_a = times.group,
+                  "score"_a = times.score, "add"_a = times.add, "votes"_a = times.votes, "tiles"_a = times.tiles,
+                  "high_tiles"_a = times.high_tiles, "found"_a = times.found,
+                  "poses"_a = times.poses, "scored"_a = times.scored);
 }
 
 // --- single stages, over dense arrays -------------------------------------------------------------------------------
@@ -350,6 +366,7 @@ PYBIND11_MODULE(_core, m) {
 
   m.def("decode_poses", &decode_poses);
   m.def("associate_pixels", &associate);
+  m.def("stage_times", &stage_times);
   m.def("hough_vote", &hough_vote_dense);
   m.def("find_peaks", &find_peaks_dense);
   m.def("group_poses", &group_poses_dense);

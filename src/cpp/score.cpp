@@ -123,19 +123,22 @@ void rank_poses(const PoseList& poses, const std::vector<float>& keypoint_scores
   const auto score = [&](int j) { return keypoint_scores.data() + static_cast<std::size_t>(j) * count; };
   std::vector<double> mean(static_cast<std::size_t>(n));
   for (int j = 0; j < n; ++j) mean[static_cast<std::size_t>(j)] = std::accumulate(score(j), score(j) + count, 0.0) / count;
-  std::vector<int> order(static_cast<std::size_t>(n));
-  std::iota(order.begin(), order.end(), 0);
+  // What a pose keeps of its mean is no more than that: one below min_score is dropped, and stands behind all that are not.
+  std::vector<int> order;
+  for (int j = 0; j < n; ++j)
+    if (!(mean[static_cast<std::size_t>(j)] < static_cast<double>(options.min_score))) order.push_back(j);
   const auto by = [](const std::vector<double>& values) {
     return [&values](int a, int b) { return values[static_cast<std::size_t>(a)] > values[static_cast<std::size_t>(b)]; };
   };
   std::stable_sort(order.begin(), order.end(), by(mean));
 
-  std::vector<double> instance(static_cast<std::size_t>(n), 0.0);  // by rank
-  for (int rank = 0; rank < n; ++rank) {
+  const auto ranks = static_cast<int>(order.size());
+  std::vector<double> instance(order.size(), 0.0);  // by rank
+  for (int rank = 0; rank < ranks; ++rank) {
     const double* own = poses.pose(order[static_cast<std::size_t>(rank)]);
     const float* scores = score(order[static_cast<std::size_t>(rank)]);
     for (int k = 0; k < count; ++k) {
-      bool free = true;
+      bool free = scores[k] > 0.0F;  // else there is nothing to lose
       for (int ahead = 0; ahead < rank && free; ++ahead) {
         const double* other = poses.pose(order[static_cast<std::size_t>(ahead)]);
         const double dx = own[2 * k] - other[2 * k], dy = own[2 * k + 1] - other[2 * k + 1];
@@ -146,7 +149,7 @@ void rank_poses(const PoseList& poses, const std::vector<float>& keypoint_scores
     instance[static_cast<std::size_t>(rank)] /= count;
   }
 
-  std::vector<int> best(static_cast<std::size_t>(n));
+  std::vector<int> best(order.size());
   std::iota(best.begin(), best.end(), 0);
   std::stable_sort(best.begin(), best.end(), by(instance));
   ranking.index.clear();

@@ -1,0 +1,103 @@
+"""`personlab bench`: how long decoding takes on this machine, stage by stage."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personlab.bench import STAGES, Timing, crowd, time_decoding
+from personlab.commands.common import UsageError, add_options, with_given, write_table
+from personlab.fields import Fields
+from personlab.info import build_info
+from personlab.options import DecodeOptions, MaskOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from jsonargparse import ArgumentParser
+
+SUMMARY = "time decoding on this machine, stage by stage"
+USAGE = "[FIELDS ...] [options]"
+DESCRIPTION = (
+    "Time decoding, stage by stage, on files of fields or on crowds that a perfect network sees. Medians in "
+    "microseconds; beside each stage the floor: what the bytes it reads and the votes it adds take alone. The scan is "
+    "part of the votes; poses and masks are whole calls from Python."
+)
+CROWDS = (0, 5, 20, 50)  # people, where neither files nor crowds are given
+SIZE, STRIDE = (481, 641), 8  # (H, W) and cells of the crowds, pixels
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """What the command takes."""
+    from jsonargparse.typing import NonNegativeInt, PositiveInt
+
+    parser.add_argument(
+        "fields",
+        type=str,
+        nargs="*",
+        default=[],
+        metavar="FIELDS",
+        help="files of fields, as `personlab decode` takes",
+    )
+    parser.add_argument(
+        "--people", type=NonNegativeInt, nargs="+", metavar="N",
+        help=f"time crowds of so many drawn people [{' '.join(map(str, CROWDS))} where no files are given]",
+    )  # fmt: skip
+    parser.add_argument(
+        "--size", type=PositiveInt, nargs=2, metavar=("H", "W"),
+        help=f"height and width of a crowd's network input, pixels, multiples of {STRIDE} plus 1 [{SIZE[0]} {SIZE[1]}]",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=PositiveInt, default=200, metavar="N", help="how often each stage runs")
+    add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
+    add_options(parser, "masks", "mask", MaskOptions())
+
+
+def run(config: Any) -> None:
+    """Time every file and crowd, and print a row for each.
+
+    Raises:
+        UsageError: an option out of range, or a size that no crowd can have.
+        ValueError: the files do not hold what they should.
+    """
+    options: DecodeOptions = with_given(DecodeOptions(), config.decode)
+    mask_options: MaskOptions = with_given(MaskOptions(), config.mask)
+    size = tuple(config.size or SIZE)
+    if any((side - 1) % STRIDE for side in size):
+        raise UsageError(f"--size: expected multiples of {STRIDE} plus 1, got {size[0]} {size[1]}")
+    people = config.people if config.people is not None else [] if config.fields else list(CROWDS)
+    stages = [stage if stage == "scan" else f"{stage} / floor" for stage in STAGES]
+    header = ["fields", "grid", "people", "votes", *stages, "poses", "masks"]
+    rows = []
+    for name, fields in _inputs(config.fields, people, size):
+        h, w = fields.heatmaps.shape[-2:]
+        timing = time_decoding(fields, options=options, mask_options=mask_options, rounds=config.rounds)
+        rows.append([name, f"{h}x{w}", str(timing.people), str(timing.votes), *_cells(timing)])
+    sys.stdout.write(
+        f"microseconds, hough_stride {options.hough_stride}, threads {options.threads}, "
+        f"instruction set {build_info()['instruction set'].split()[0]}\n\n"
+    )
+    write_table(header, rows)
+
+
+def _inputs(files: list[str], people: list[int], size: tuple[int, ...]) -> Iterator[tuple[str, Fields]]:
+    for file in files:
+        fields = Fields.load(file)
+        if fields.heatmaps.ndim == 4:
+            if len(fields.heatmaps) != 1:
+                raise ValueError(f"{file}: expected the fields of one picture, got a batch of {len(fields.heatmaps)}")
+            fields = fields[0]
+        yield Path(file).stem, fields
+    for count in people:
+        yield f"crowd of {count}", crowd(count, size=(size[0], size[1]), stride=STRIDE)
+
+
+def _cells(timing: Timing) -> list[str]:
+    floors = {stage: f" / {_microseconds(floor)}" for stage, floor in timing.floors.items()}
+    stages = [_microseconds(timing.stages[stage]) + floors.get(stage, "") for stage in STAGES]
+    return [*stages, _microseconds(timing.poses), "-" if timing.masks is None else _microseconds(timing.masks)]
+
+
+def _microseconds(seconds: float) -> str:
+    value = 1e6 * seconds
+    return f"{value:.1f}" if value < 100 else f"{value:.0f}"

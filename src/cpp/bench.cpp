@@ -1,0 +1,94 @@
+// Times the stages of decoding one by one, beside what the machine takes to add the same votes.
+#include "bench.hpp"
+
+#include <chrono>
+#include <cmath>
+
+#include "sampling.hpp"
+#include "stages.hpp"
+
+namespace personlab {
+namespace {
+
+float vote_logit(const DecodeOptions& options) {
+  const double t = options.vote_threshold;
+  return static_cast<float>(std::log(t) - std::log1p(-t));
+}
+
+std::int64_t count_votes(const Field& heatmaps, const DecodeOptions& options) {
+  const float lowest = vote_logit(options);
+  std::int64_t votes = 0;
+  for (int k = 0; k < heatmaps.planes; ++k)
+    for (int y = 0; y <= heatmaps.last_y(); y += options.hough_stride)
+      for (int x = 0; x <= heatmaps.last_x(); x += options.hough_stride)
+        votes += read(heatmaps.plane(k), site_at(static_cast<float>(x), static_cast<float>(y), heatmaps.height,
+                                                 heatmaps.width, heatmaps.stride)) >= lowest
+                     ? 1
+                     : 0;
+  return votes;
+}
+
+// Two packed sums gain a number for each vote, in the first-level cache and without waiting for each other.
+std::uint64_t add_votes(std::int64_t votes) {
+  constexpr std::size_t kTile = HoughPlane::kTile, kPlaces = HoughPlane::kTilePoints;
+  std::uint64_t tile[kPlaces + kTile] = {};
+  for (std::int64_t v = 0; v < votes; ++v) {
+    std::uint64_t* const to = tile + static_cast<std::size_t>(v) * 37 % kPlaces;
+    to[0] += static_cast<std::uint64_t>(v);
+    to[kTile] += static_cast<std::uint64_t>(v);
+  }
+  std::uint64_t all = 0;
+  for (const std::uint64_t sum : tile) all ^= sum;
+  return all;
+}
+
+template <typename Work>
+void time(std::vector<double>& seconds, const Work& work) {
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+}
+
+}  // namespace
+
+StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
+                       const Skeleton& skeleton, const DecodeOptions& options, int rounds) {
+  StageTimes times;
+  DecodeScratch scratch;
+  const float lowest = vote_logit(options);
+  std::vector<std::uint64_t> high(heatmaps.cells() / 64 + 1);
+  volatile std::uint64_t kept = 0;  // nothing that leads here can be left out
+  times.votes = count_votes(heatmaps, options);
+  for (int round = -1; round < rounds; ++round) {
+    if (round == 0)  // the first one touched fresh memory
+      for (auto* each : {&times.scan, &times.vote, &times.peaks, &times.group, &times.score, &times.add})
+        each->clear();
+    time(times.add, [&] { kept = add_votes(times.votes); });
+    time(times.scan, [&] {
+      for (int k = 0; k < heatmaps.planes; ++k)
+        kept = kernels().find(heatmaps.plane(k), heatmaps.cells(), lowest, high.data()) ? 1 : 0;
+    });
+    time(times.vote, [&] { hough_vote(heatmaps, short_offsets, options, scratch.hough, scratch.hough_scratch); });
+    time(times.peaks, [&] { find_peaks(scratch.hough, options, scratch.peaks); });
+    time(times.group, [&] {
+      group_poses(scratch.peaks, heatmaps, short_offsets, mid_offsets, skeleton, options, scratch.poses, scratch.grow);
+    });
+    time(times.score, [&] {
+      if (options.expected_oks)
+        expected_oks(scratch.poses, scratch.hough, skeleton, options, scratch.keypoint_scores);
+      else
+        scratch.keypoint_scores = scratch.poses.probabilities;
+      rank_poses(scratch.poses, scratch.keypoint_scores, options, scratch.ranking);
+    });
+  }
+  for (const HoughPlane& plane : scratch.hough) {
+    times.tiles += static_cast<std::int64_t>(plane.touched.size());
+    for (std::size_t s = 0; s < plane.touched.size(); ++s) times.high_tiles += plane.highest[s] >= options.peak_threshold ? 1 : 0;
+  }
+  times.found = static_cast<std::int64_t>(scratch.peaks.size());
+  times.poses = scratch.poses.count;
+  for (const float p : scratch.poses.probabilities) times.scored += p > 0.0F ? 1 : 0;
+  return times;
+}
+
+}  // namespace personlab
