@@ -89,6 +89,19 @@ inline Float4 load_pairs(const float* a, const float* b) {
 #endif
 }
 
+inline void store_pair(Float4 v, float* to) { std::memcpy(to, &v, 2 * sizeof *to); }
+
+inline bool all_finite(Float4 v) {
+#if defined(__GNUC__) || defined(__clang__)
+  const Int4 finite = v - v == all4(0.0F);
+  std::int64_t halves[2];
+  std::memcpy(halves, &finite, sizeof halves);
+  return (halves[0] & halves[1]) == -1;
+#else
+  return v[0] - v[0] == 0.0F && v[1] - v[1] == 0.0F && v[2] - v[2] == 0.0F && v[3] - v[3] == 0.0F;
+#endif
+}
+
 inline Float4 swap_pairs(Float4 v) { return Float4{v[2], v[3], v[0], v[1]}; }
 inline Float4 first_pairs(Float4 a, Float4 b) { return Float4{a[0], a[1], b[0], b[1]}; }
 

@@ -41,9 +41,9 @@ struct Reached {
   double x, y;  // input pixels
 };
 
-// Where best-first search stands: waiting targets, and the keypoints found.
+// Where best-first search stands: waiting targets, those being followed on, and the keypoints found.
 struct GrowScratch {
-  std::vector<Reached> queue;
+  std::vector<Reached> queue, sources;
   std::vector<std::uint8_t> done;  // (K)
 };
 

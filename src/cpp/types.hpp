@@ -33,6 +33,7 @@ struct Skeleton {
   std::vector<Edge> edges;   // (2E), grouped by source
   std::vector<int> first;    // (K + 1), edges of keypoint k: first[k] .. first[k + 1]
   std::vector<float> sigmas;  // (K), of OKS
+  bool acyclic = true;        // whether at most one way leads from any keypoint to any other
 
   Skeleton(int n_keypoints, const std::vector<std::pair<int, int>>& pairs, const std::vector<float>& sigmas);
   int n_edges() const { return static_cast<int>(edges.size()) / 2; }

@@ -1,0 +1,85 @@
+// How points follow offset fields while poses grow: the reads of sampling.hpp for points within the input, fast.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+
+#include "float4.hpp"
+#include "sampling.hpp"
+#include "types.hpp"
+
+namespace personlab {
+
+// A point on its way, input pixels.
+template <typename Real>
+struct Point {
+  Real x, y;
+};
+
+// Sites are what `site_at` computes, but dividing by a power of two is multiplying, which takes a third of the time.
+template <typename Real>
+class Follower {
+ public:
+  explicit Follower(const Field& field)
+      : width_(field.width),
+        last_column_(std::max(field.width - 2, 0)),
+        last_row_(std::max(field.height - 2, 0)),
+        right_(field.width > 1 ? 1 : 0),
+        below_(field.height > 1 ? field.width : 0),
+        last_x_(static_cast<Real>(field.last_x())),
+        last_y_(static_cast<Real>(field.last_y())),
+        stride_(static_cast<Real>(field.stride)),
+        inverse_((field.stride & (field.stride - 1)) == 0 ? Real(1) / stride_ : Real(0)) {}
+
+  Point<Real> inside(Point<Real> point) const {
+    return {std::min(std::max(point.x, Real(0)), last_x_), std::min(std::max(point.y, Real(0)), last_y_)};
+  }
+
+  // Of a point within the input.
+  Site<Real> site(Point<Real> at) const {
+    const Real cx = cells(at.x), cy = cells(at.y);
+    const int j = std::min(static_cast<int>(cx), last_column_), i = std::min(static_cast<int>(cy), last_row_);
+    const int top_left = i * width_ + j;
+    return {top_left, top_left + right_, top_left + below_, top_left + below_ + right_, cx - static_cast<Real>(j),
+            cy - static_cast<Real>(i)};
+  }
+
+  // Where a point gets by the offset read at `at`, within the input as that is.
+  Point<Real> step(const Field& offsets, int channel, Point<Real> point, Point<Real> at) const {
+    Point<Real> moved;
+    if (std::is_same<Real, float>::value && right_ > 0 && below_ > 0 && step_wide(offsets, channel, point, at, moved))
+      return moved;
+    const Offset<Real> offset = read_offset(offsets.plane(2 * channel), offsets.plane(2 * channel + 1), site(at));
+    return inside({point.x + offset.dx, point.y + offset.dy});
+  }
+
+ private:
+  // The same with x and y in one register; false where the offset is not finite.
+  bool step_wide(const Field& offsets, int channel, Point<float> point, Point<float> at, Point<float>& moved) const {
+    const Float4 from = load_pairs(&at.x, &at.x);
+    const Float4 c = inverse_ > 0.0F ? from * all4(inverse_) : from / all4(stride_);
+    const auto last_column = static_cast<float>(last_column_), last_row = static_cast<float>(last_row_);
+    const Int4 cell = truncate(at_most(c, Float4{last_column, last_row, last_column, last_row}));
+    const Float4 t = c - to_float(cell), s = all4(1.0F) - t;
+    const float* dx = offsets.plane(2 * channel) + cell[1] * width_ + cell[0];
+    const float* dy = dx + offsets.cells();
+    const Float4 across{s[0], t[0], s[0], t[0]}, down{s[1], s[1], t[1], t[1]};
+    const Float4 top = across * load_pairs(dx, dy), bottom = across * load_pairs(dx + width_, dy + width_);
+    const Float4 rows = down * (Float4{top[0], top[2], bottom[0], bottom[2]} + Float4{top[1], top[3], bottom[1], bottom[3]});
+    const Float4 offset = rows + swap_pairs(rows);
+    if (!all_finite(offset)) return false;
+    const Float4 to = at_most(at_least(load_pairs(&point.x, &point.x) + offset, all4(0.0F)),
+                              Float4{last_x_, last_y_, last_x_, last_y_});
+    store_pair(to, &moved.x);
+    return true;
+  }
+  bool step_wide(const Field&, int, Point<double>, Point<double>, Point<double>&) const { return false; }
+
+  Real cells(Real v) const { return inverse_ > Real(0) ? v * inverse_ : v / stride_; }
+
+  int width_, last_column_, last_row_, right_, below_;
+  Real last_x_, last_y_, stride_, inverse_;  // the inverse is 0 where it is not exact
+};
+
+}  // namespace personlab
