@@ -54,16 +54,38 @@ std::uint64_t beaten64(const float* values, std::ptrdiff_t w, std::uint64_t cell
   return bits;
 }
 
+// Those of 64 cells, the first of them `first`, given as bits, that have a larger neighbour; any cells of the plane.
+std::uint64_t beaten_slowly(const float* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
+  std::uint64_t bits = 0;
+  for (int bit = 0; bit < 64 && cells >> bit != 0; ++bit) {
+    if ((cells >> bit & 1) == 0) continue;
+    const std::ptrdiff_t cell = first + bit, i = cell / w, j = cell % w;
+    bool beaten = false;
+    for (std::ptrdiff_t row = i - (i > 0 ? 1 : 0); row <= i + (i < h - 1 ? 1 : 0); ++row)
+      for (std::ptrdiff_t column = j - (j > 0 ? 1 : 0); column <= j + (j < w - 1 ? 1 : 0); ++column)
+        beaten = beaten || values[row * w + column] > values[cell];
+    bits |= static_cast<std::uint64_t>(beaten) << bit;
+  }
+  return bits;
+}
+
 void thin(const float* values, int h, int w, std::uint64_t* bits) {
   const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
-  for (std::ptrdiff_t i = 0; i + 64 + w + 1 <= cells; i += 64, ++bits) {
-    if (*bits == 0 || i < w + 1) continue;
-    std::uint64_t border = 0;  // cells of the first and the last column
-    for (std::ptrdiff_t row = (i / w) * w; row <= i + 64; row += w) {
-      if (row >= i && row < i + 64) border |= std::uint64_t{1} << (row - i);
-      if (row > i) border |= std::uint64_t{1} << (row - 1 - i);
+  std::ptrdiff_t row = 0;  // the first cell of the last row that begins at or before the word
+  for (std::ptrdiff_t i = 0; i < cells; i += 64, ++bits) {
+    if (*bits == 0) continue;
+    std::uint64_t apart = *bits;  // cells whose neighbours do not lie around them in memory
+    if (i >= w + 1 && i + 64 + w + 1 <= cells) {
+      while (row + w <= i) row += w;
+      std::uint64_t border = 0;  // cells of the first and the last column
+      for (std::ptrdiff_t start = row; start <= i + 64; start += w) {
+        if (start >= i && start < i + 64) border |= std::uint64_t{1} << (start - i);
+        if (start > i) border |= std::uint64_t{1} << (start - 1 - i);
+      }
+      apart &= border;
+      *bits &= ~beaten64(values + i, w, *bits) | border;
     }
-    *bits &= ~beaten64(values + i, w, *bits) | border;
+    *bits &= ~beaten_slowly(values, h, w, i, apart);
   }
 }
 

@@ -103,8 +103,7 @@ struct Kernels {
   // Sets bit i of `bits` where value i of n is at least `lowest`; says whether any is. Bits past n in the last word are 0.
   bool (*find)(const float* values, std::size_t n, float lowest, std::uint64_t* bits);
 
-  // Clears bits of cells of a plane (h, w), 64 to a word, that have a larger neighbour among the 8. Those at the border of the
-  // plane, or near the ends of its memory, are left as they are.
+  // Clears bits of cells of a plane (h, w), 64 to a word, that have a larger neighbour among the up to 8.
   void (*thin)(const float* values, int h, int w, std::uint64_t* bits);
 
   // Reads logit, dx and dy between four cells, of which `cells` are the top left ones, `right` and `below` the way to the

@@ -82,6 +82,7 @@ struct DecodeScratch {
   std::vector<HoughScratch> hough_scratch;
   std::vector<std::uint64_t> high;  // a bit for each cell that may be a seed
   std::vector<Peak> peaks;
+  std::vector<std::uint64_t> order;  // of PoseNet's seeds: keys that hold their places among the peaks
   GrowScratch grow;
   PoseList poses;
   std::vector<float> keypoint_scores;
