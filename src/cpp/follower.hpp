@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <type_traits>
 
 #include "float4.hpp"
 #include "sampling.hpp"
@@ -45,18 +44,16 @@ class Follower {
             cy - static_cast<Real>(i)};
   }
 
-  // Where a point gets by the offset read at `at`, within the input as that is.
-  Point<Real> step(const Field& offsets, int channel, Point<Real> point, Point<Real> at) const {
-    Point<Real> moved;
-    if (std::is_same<Real, float>::value && right_ > 0 && below_ > 0 && step_wide(offsets, channel, point, at, moved))
-      return moved;
+  // A point moves by the offset read at `at`, and stays within the input, as that is.
+  void step(const Field& offsets, int channel, const Point<Real>& at, Point<Real>& point) const {
+    if (right_ > 0 && below_ > 0 && step_wide(offsets, channel, at, point)) return;
     const Offset<Real> offset = read_offset(offsets.plane(2 * channel), offsets.plane(2 * channel + 1), site(at));
-    return inside({point.x + offset.dx, point.y + offset.dy});
+    point = inside({point.x + offset.dx, point.y + offset.dy});
   }
 
  private:
   // The same with x and y in one register; false where the offset is not finite.
-  bool step_wide(const Field& offsets, int channel, Point<float> point, Point<float> at, Point<float>& moved) const {
+  bool step_wide(const Field& offsets, int channel, const Point<float>& at, Point<float>& point) const {
     const Float4 from = load_pairs(&at.x, &at.x);
     const Float4 c = inverse_ > 0.0F ? from * all4(inverse_) : from / all4(stride_);
     const auto last_column = static_cast<float>(last_column_), last_row = static_cast<float>(last_row_);
@@ -69,12 +66,12 @@ class Follower {
     const Float4 rows = down * (Float4{top[0], top[2], bottom[0], bottom[2]} + Float4{top[1], top[3], bottom[1], bottom[3]});
     const Float4 offset = rows + swap_pairs(rows);
     if (!all_finite(offset)) return false;
-    const Float4 to = at_most(at_least(load_pairs(&point.x, &point.x) + offset, all4(0.0F)),
-                              Float4{last_x_, last_y_, last_x_, last_y_});
-    store_pair(to, &moved.x);
+    store_pair(at_most(at_least(load_pairs(&point.x, &point.x) + offset, all4(0.0F)),
+                       Float4{last_x_, last_y_, last_x_, last_y_}),
+               &point.x);
     return true;
   }
-  bool step_wide(const Field&, int, Point<double>, Point<double>, Point<double>&) const { return false; }
+  bool step_wide(const Field&, int, const Point<double>&, Point<double>&) const { return false; }
 
   Real cells(Real v) const { return inverse_ > Real(0) ? v * inverse_ : v / stride_; }
 

@@ -106,13 +106,14 @@ class Grower {
     if (count_ == kTogether) follow();
     const Point<Real> from{static_cast<Real>(source.x), static_cast<Real>(source.y)};
     keypoint_[count_] = edge.target;
-    point_[count_++] = follow_.step(mid_offsets_, edge.channel, from, follow_.inside(from));
+    point_[count_] = from;
+    follow_.step(mid_offsets_, edge.channel, follow_.inside(from), point_[count_++]);
   }
 
   // Takes the others with all targets side by side: each has to wait for its own last step, but not for another's.
   void follow() {
     for (int step = 0; step < refine_steps_; ++step)
-      for (int i = 0; i < count_; ++i) point_[i] = follow_.step(short_offsets_, keypoint_[i], point_[i], point_[i]);
+      for (int i = 0; i < count_; ++i) follow_.step(short_offsets_, keypoint_[i], point_[i], point_[i]);
     for (int i = 0; i < count_; ++i) enqueue(keypoint_[i], point_[i], point_[i]);
     count_ = 0;
   }
