@@ -48,6 +48,9 @@ class MaskOptions:
         threads: int,
     ) -> None: ...
 
+def decode_plain(
+    heatmaps: Any, short_offsets: Any, mid_offsets: Any, stride: Any, skeleton: Skeleton, options: DecodeOptions, /
+) -> list[tuple[_Floats, _Floats, _Floats, _Floats]] | None: ...
 def decode_poses(
     heatmaps: _Floats,
     short_offsets: _Floats,

@@ -81,13 +81,18 @@ def decode_poses(
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", DecodeOptions)
-    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
-        hough_stride=options.hough_stride if options.decoder == "personlab" else None,
-    )  # fmt: skip
-    found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
-    poses = [Poses._trusted(arrays) for arrays in found]
-    return poses if heatmaps.ndim == 4 else poses[0]
+    check_type(skeleton, "skeleton", Skeleton)
+    # That all is well with ordinary arrays the core sees at a glance, which takes Python longer than decoding a cell.
+    found = _core.decode_plain(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    if found is None:
+        heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
+            heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
+            hough_stride=options.hough_stride if options.decoder == "personlab" else None,
+        )  # fmt: skip
+        found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    if heatmaps.ndim == 4:
+        return [Poses._trusted(arrays) for arrays in found]
+    return Poses._trusted(found[0])
 
 
 def check_mask_fields(
