@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from personlab import _core
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_extent, check_shape, check_type
+from personlab._arrays import (
+    as_elements,
+    as_field,
+    as_integer,
+    as_size,
+    check_extent,
+    check_shape,
+    check_type,
+    widened,
+)
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -27,17 +36,18 @@ def check_pose_fields(
     stride: Any,
     skeleton: Skeleton,
     hough_stride: int | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray, int]:
-    """The three fields that poses come from, checked against each other and the skeleton, and the stride.
+    take: Callable[[Any, str], NDArray[Any]] = as_field,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
+    """The three fields that poses come from, taken, checked against each other and the skeleton, and the stride.
 
     Raises:
         TypeError: no float array, no integer stride, or no skeleton.
         ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
     """
     check_type(skeleton, "skeleton", Skeleton)
-    heatmaps = as_field(heatmaps, "heatmaps")
-    short_offsets = as_field(short_offsets, "short_offsets")
-    mid_offsets = as_field(mid_offsets, "mid_offsets")
+    heatmaps = take(heatmaps, "heatmaps")
+    short_offsets = take(short_offsets, "short_offsets")
+    mid_offsets = take(mid_offsets, "mid_offsets")
     k, e2 = skeleton.n_keypoints, 2 * skeleton.n_edges
     shape = heatmaps.shape
     if len(shape) not in (3, 4) or shape[-3] != k:
@@ -87,8 +97,10 @@ def decode_poses(
     if found is None:
         heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
             heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
-            hough_stride=options.hough_stride if options.decoder == "personlab" else None,
+            hough_stride=options.hough_stride if options.decoder == "personlab" else None, take=as_elements,
         )  # fmt: skip
+        if not heatmaps.dtype == short_offsets.dtype == mid_offsets.dtype:
+            heatmaps, short_offsets, mid_offsets = widened(heatmaps), widened(short_offsets), widened(mid_offsets)
         found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
     if heatmaps.ndim == 4:
         return [Poses._trusted(arrays) for arrays in found]
@@ -96,23 +108,30 @@ def decode_poses(
 
 
 def check_mask_fields(
-    poses: Poses, segmentation: Any, long_offsets: Any, short_offsets: Any, *, stride: Any, size: Any
-) -> tuple[FloatArray, FloatArray, FloatArray | None, int, tuple[int, int]]:
-    """The fields that masks come from, checked against the poses and each other, the stride and the size.
+    poses: Poses,
+    segmentation: Any,
+    long_offsets: Any,
+    short_offsets: Any,
+    *,
+    stride: Any,
+    size: Any,
+    take: Callable[[Any, str], NDArray[Any]] = as_field,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, int, tuple[int, int]]:
+    """The fields that masks come from, taken, checked against the poses and each other, the stride and the size.
 
     Raises:
         TypeError: no float array, no integer stride, or no size.
         ValueError: a wrong shape, or a grid too large for the stride.
     """
     check_type(poses, "poses", Poses)
-    segmentation = as_field(segmentation, "segmentation")
-    long_offsets = as_field(long_offsets, "long_offsets")
+    segmentation = take(segmentation, "segmentation")
+    long_offsets = take(long_offsets, "long_offsets")
     k = poses.keypoints.shape[1]
     check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w)")
     h, w = segmentation.shape[1:]
     check_shape(long_offsets, "long_offsets", (k, 2, h, w), "(K, 2, h, w)")
     if short_offsets is not None:
-        short_offsets = as_field(short_offsets, "short_offsets")
+        short_offsets = take(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
     stride = as_integer(stride, "stride", 1, 4096)
     check_extent(segmentation, "segmentation", stride)
@@ -154,7 +173,7 @@ def decode_masks(
             poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
         )
     segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
-        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
+        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=as_elements
     )
     return _core.associate_pixels(
         poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets, stride, size,
@@ -177,12 +196,12 @@ def _decode_mask_batch(
     for i, one in enumerate(poses):
         check_type(one, f"poses[{i}]", Poses)
     n = len(poses)
-    segmentation = as_field(segmentation, "segmentation")
-    long_offsets = as_field(long_offsets, "long_offsets")
+    segmentation = as_elements(segmentation, "segmentation")
+    long_offsets = as_elements(long_offsets, "long_offsets")
     check_shape(segmentation, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
     check_shape(long_offsets, "long_offsets", (n, None, 2, None, None), "(N, K, 2, h, w)")
     if short_offsets is not None:
-        short_offsets = as_field(short_offsets, "short_offsets")
+        short_offsets = as_elements(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", long_offsets.shape, "(N, K, 2, h, w)")
     masks: list[Any] = [
         decode_masks(

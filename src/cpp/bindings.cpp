@@ -40,11 +40,6 @@ int extent(const py::array& array, py::ssize_t axis_from_end) {
   return static_cast<int>(array.shape(array.ndim() - axis_from_end));
 }
 
-// The planes of an array (..., h, w), or of its first picture.
-Field view(const Floats& array, int planes, int stride) {
-  return {array.data(), planes, extent(array, 2), extent(array, 1), stride};
-}
-
 template <typename T>
 py::array_t<T> array_of(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
   py::array_t<T> array(std::move(shape));
@@ -110,8 +105,8 @@ py::list decode(const PoseFields& fields, const Skeleton& skeleton, const Decode
   return result;
 }
 
-py::list decode_poses(const Floats& heatmaps, const Floats& short_offsets, const Floats& mid_offsets, int stride,
-                      const Skeleton& skeleton, const DecodeOptions& options) {
+py::list decode_poses(const py::array& heatmaps, const py::array& short_offsets, const py::array& mid_offsets,
+                      int stride, const Skeleton& skeleton, const DecodeOptions& options) {
   const int k = skeleton.n_keypoints;
   const bool batch = heatmaps.ndim() == 4;
   return decode({batch ? heatmaps.shape(0) : 1, batch, view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
@@ -132,8 +127,8 @@ py::object decode_plain(py::handle heatmaps, py::handle short_offsets, py::handl
   return decode(fields, skeleton, options);
 }
 
-py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, const Floats& segmentation,
-                            const Floats& long_offsets, const std::optional<Floats>& short_offsets, int stride,
+py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, const py::array& segmentation,
+                            const py::array& long_offsets, const std::optional<py::array>& short_offsets, int stride,
                             std::pair<int, int> size, const MaskOptions& options) {
   const int p = static_cast<int>(keypoints.shape(0)), k = static_cast<int>(keypoints.shape(1));
   const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system

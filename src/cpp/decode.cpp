@@ -22,7 +22,9 @@ std::uint64_t sort_key(float score, std::size_t place) {
 
 // Cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8 neighbours, in the order of keypoints, y,
 // x, and keys that sort them.
+template <typename T>
 void find_posenet_seeds(const Field& heatmaps, float lowest, DecodeScratch& scratch) {
+  const PlaneKernels<T>& planes = kernels().planes(T());
   const int h = heatmaps.height, w = heatmaps.width;
   const std::size_t words = (heatmaps.cells() + 63) / 64;
   std::vector<std::uint64_t>& high = scratch.high;
@@ -30,17 +32,29 @@ void find_posenet_seeds(const Field& heatmaps, float lowest, DecodeScratch& scra
   scratch.peaks.clear();
   scratch.order.clear();
   for (int k = 0; k < heatmaps.planes; ++k) {
-    const float* logits = heatmaps.plane(k);
-    if (!kernels().find(logits, heatmaps.cells(), lowest, high.data())) continue;
-    kernels().thin(logits, h, w, high.data());
+    const T* logits = heatmaps.plane<T>(k);
+    if (!planes.find(logits, heatmaps.cells(), lowest, high.data())) continue;
+    planes.thin(logits, h, w, high.data());
     for (std::size_t word = 0; word < words; ++word) {
       for (std::uint64_t bits = high[word]; bits != 0; bits &= bits - 1) {
         const int cell = static_cast<int>(word * 64) + lowest_bit(bits);
-        scratch.order.push_back(sort_key(logits[cell], scratch.peaks.size()));
-        scratch.peaks.push_back({logits[cell], k, static_cast<float>(cell % w), static_cast<float>(cell / w)});
+        const float logit = widen(logits[cell]);
+        scratch.order.push_back(sort_key(logit, scratch.peaks.size()));
+        scratch.peaks.push_back({logit, k, static_cast<float>(cell % w), static_cast<float>(cell / w)});
       }
     }
   }
+}
+
+// The short offset of a seed's cell; (0, 0) where that is not finite.
+Offset<float> offset_at(const Field& short_offsets, const Peak& seed) {
+  const std::ptrdiff_t cell =
+      static_cast<std::ptrdiff_t>(seed.y) * short_offsets.width + static_cast<std::ptrdiff_t>(seed.x);
+  return with_elements(short_offsets, [&](auto of) {
+    const auto* dx = short_offsets.plane<decltype(of)>(2 * seed.keypoint) + cell;
+    const Offset<float> offset{widen(dx[0]), widen(dx[short_offsets.cells()])};
+    return is_finite(offset.dx) && is_finite(offset.dy) ? offset : Offset<float>{0.0F, 0.0F};
+  });
 }
 
 // Sorts more of the keys, of which `sorted` are: of many seeds few are ever looked at. Returns how many are then.
@@ -73,7 +87,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   const double odds = 1.0 / (threshold + 1e-6) - 1.0;
   const float lowest =
       odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();
-  find_posenet_seeds(heatmaps, lowest, scratch);
+  with_elements(heatmaps, [&](auto of) { find_posenet_seeds<decltype(of)>(heatmaps, lowest, scratch); });
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
   const int count = skeleton.n_keypoints;
@@ -82,13 +96,9 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   for (std::size_t i = 0; i < scratch.order.size() && poses.count < options.max_poses; ++i) {
     if (i == sorted) sorted = sort_more(scratch.order, sorted);
     const Peak& seed = scratch.peaks[static_cast<std::uint32_t>(scratch.order[i])];
-    const std::ptrdiff_t cell =
-        static_cast<std::ptrdiff_t>(seed.y) * heatmaps.width + static_cast<std::ptrdiff_t>(seed.x);
-    float dx = short_offsets.plane(2 * seed.keypoint)[cell];
-    float dy = short_offsets.plane(2 * seed.keypoint + 1)[cell];
-    if (!is_finite(dx) || !is_finite(dy)) dx = dy = 0.0F;
-    const float x = clamp(seed.x * stride + dx, 0.0F, static_cast<float>(heatmaps.last_x()));
-    const float y = clamp(seed.y * stride + dy, 0.0F, static_cast<float>(heatmaps.last_y()));
+    const Offset<float> offset = offset_at(short_offsets, seed);
+    const float x = clamp(seed.x * stride + offset.dx, 0.0F, static_cast<float>(heatmaps.last_x()));
+    const float y = clamp(seed.y * stride + offset.dy, 0.0F, static_cast<float>(heatmaps.last_y()));
     if (is_taken(poses, seed.keypoint, static_cast<double>(x), static_cast<double>(y), options.nms_radius)) continue;
     grow_pose(seed.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
               scratch.grow);

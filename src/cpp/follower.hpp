@@ -16,8 +16,8 @@ struct Point {
   Real x, y;
 };
 
-// Sites are what `site_at` computes, but dividing by a power of two is multiplying, which takes a third of the time.
-template <typename Real>
+// For fields with elements of type T. Sites are what `site_at` computes, but dividing by a power of two is multiplying, which takes a third of the time.
+template <typename Real, typename T>
 class Follower {
  public:
   explicit Follower(const Field& field)
@@ -47,7 +47,7 @@ class Follower {
   // A point moves by the offset read at `at`, and stays within the input, as that is.
   void step(const Field& offsets, int channel, const Point<Real>& at, Point<Real>& point) const {
     if (right_ > 0 && below_ > 0 && step_wide(offsets, channel, at, point)) return;
-    const Offset<Real> offset = read_offset(offsets.plane(2 * channel), offsets.plane(2 * channel + 1), site(at));
+    const Offset<Real> offset = read_offset(offsets.plane<T>(2 * channel), offsets.plane<T>(2 * channel + 1), site(at));
     point = inside({point.x + offset.dx, point.y + offset.dy});
   }
 
@@ -59,8 +59,8 @@ class Follower {
     const auto last_column = static_cast<float>(last_column_), last_row = static_cast<float>(last_row_);
     const Int4 cell = truncate(at_most(c, Float4{last_column, last_row, last_column, last_row}));
     const Float4 t = c - to_float(cell), s = all4(1.0F) - t;
-    const float* dx = offsets.plane(2 * channel) + cell[1] * width_ + cell[0];
-    const float* dy = dx + offsets.cells();
+    const T* dx = offsets.plane<T>(2 * channel) + cell[1] * width_ + cell[0];
+    const T* dy = dx + offsets.cells();
     const Float4 across{s[0], t[0], s[0], t[0]}, down{s[1], s[1], t[1], t[1]};
     const Float4 top = across * load_pairs(dx, dy), bottom = across * load_pairs(dx + width_, dy + width_);
     const Float4 rows = down * (Float4{top[0], top[2], bottom[0], bottom[2]} + Float4{top[1], top[3], bottom[1], bottom[3]});

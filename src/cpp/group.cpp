@@ -49,14 +49,18 @@ void take_next(const Skeleton& skeleton, std::vector<Reached>& queue, std::vecto
 }
 
 // What a keypoint waits by: its probability, or its logit, of which a NaN waits longest.
-float read_key(const float* plane, const Site<double>& at) { return read_probability(plane, at); }
-float read_key(const float* plane, const Site<float>& at) {
+template <typename T>
+float read_key(const T* plane, const Site<double>& at) {
+  return read_probability(plane, at);
+}
+template <typename T>
+float read_key(const T* plane, const Site<float>& at) {
   const float logit = read(plane, at);
   return logit == logit ? logit : -std::numeric_limits<float>::infinity();
 }
 
-// Grows one pose.
-template <typename Real>
+// Grows one pose in fields with elements of type T.
+template <typename Real, typename T>
 class Grower {
  public:
   Grower(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, const Skeleton& skeleton,
@@ -95,7 +99,7 @@ class Grower {
   }
 
   void enqueue(int keypoint, Point<Real> point, Point<Real> at) {
-    scratch_.queue.push_back({read_key(heatmaps_.plane(keypoint), follow_.site(at)), keypoint, static_cast<double>(point.x),
+    scratch_.queue.push_back({read_key(heatmaps_.plane<T>(keypoint), follow_.site(at)), keypoint, static_cast<double>(point.x),
                               static_cast<double>(point.y)});
     if (!skeleton_.acyclic) std::push_heap(scratch_.queue.begin(), scratch_.queue.end(), waits);
   }
@@ -124,7 +128,7 @@ class Grower {
   const Skeleton& skeleton_;
   int refine_steps_;
   GrowScratch& scratch_;
-  Follower<Real> follow_;
+  Follower<Real, T> follow_;
   int count_ = 0;  // targets on their way
   int keypoint_[kTogether];
   Point<Real> point_[kTogether];
@@ -146,8 +150,10 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
     keypoints[2 * k + 1] = static_cast<double>(y);
   }
   ++poses.count;
-  Grower<Real>(heatmaps, short_offsets, mid_offsets, skeleton, refine_steps, scratch)(keypoint, {x, y}, keypoints,
-                                                                                      probabilities);
+  with_elements(heatmaps, [&](auto of) {
+    Grower<Real, decltype(of)> grow(heatmaps, short_offsets, mid_offsets, skeleton, refine_steps, scratch);
+    grow(keypoint, {x, y}, keypoints, probabilities);
+  });
 }
 
 template void grow_pose<float>(int, float, float, const Field&, const Field&, const Field&, const Skeleton&, int, PoseList&,

@@ -18,35 +18,38 @@ namespace PERSONLAB_KERNELS {
 namespace {
 
 // Bits of 64 values that are at least `lowest`.
-std::uint64_t find64(const float* values, float lowest) {
+template <typename T>
+std::uint64_t find64(const T* values, float lowest) {
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += Wide::kLanes)
     bits |= static_cast<std::uint64_t>(Wide::at_least(Wide::load(values + i), Wide::all(lowest))) << i;
   return bits;
 }
 
-bool find(const float* values, std::size_t n, float lowest, std::uint64_t* bits) {
+template <typename T>
+bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
   std::uint64_t any = 0;
   std::size_t i = 0;
   for (; i + 64 <= n; i += 64) any |= *bits++ = find64(values + i, lowest);
   if (i < n) {
     std::uint64_t last = 0;
-    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(values[j] >= lowest) << (j - i);
+    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(widen(values[j]) >= lowest) << (j - i);
     any |= *bits = last;
   }
   return any != 0;
 }
 
 // Those of 64 cells of a plane w wide, given as bits, that have a larger neighbour, wherever rows begin and end; maybe others.
-std::uint64_t beaten64(const float* values, std::ptrdiff_t w, std::uint64_t cells) {
+template <typename T>
+std::uint64_t beaten64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
   constexpr std::uint64_t kLanes = (std::uint64_t{1} << Wide::kLanes) - 1;
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += Wide::kLanes) {
     if ((cells >> i & kLanes) == 0) continue;
-    const float* at = values + i;
+    const T* at = values + i;
     const Floats own = Wide::load(at);
     unsigned beaten = Wide::above(Wide::load(at - 1), own) | Wide::above(Wide::load(at + 1), own);
-    for (const float* row = at - w; row <= at + w; row += 2 * w)
+    for (const T* row = at - w; row <= at + w; row += 2 * w)
       beaten |= Wide::above(Wide::load(row - 1), own) | Wide::above(Wide::load(row), own) |
                 Wide::above(Wide::load(row + 1), own);
     bits |= static_cast<std::uint64_t>(beaten) << i;
@@ -55,7 +58,8 @@ std::uint64_t beaten64(const float* values, std::ptrdiff_t w, std::uint64_t cell
 }
 
 // Those of 64 cells, the first of them `first`, given as bits, that have a larger neighbour; any cells of the plane.
-std::uint64_t beaten_slowly(const float* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
+template <typename T>
+std::uint64_t beaten_slowly(const T* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
   std::uint64_t bits = 0;
   for (int bit = 0; bit < 64 && cells >> bit != 0; ++bit) {
     if ((cells >> bit & 1) == 0) continue;
@@ -63,13 +67,14 @@ std::uint64_t beaten_slowly(const float* values, int h, int w, std::ptrdiff_t fi
     bool beaten = false;
     for (std::ptrdiff_t row = i - (i > 0 ? 1 : 0); row <= i + (i < h - 1 ? 1 : 0); ++row)
       for (std::ptrdiff_t column = j - (j > 0 ? 1 : 0); column <= j + (j < w - 1 ? 1 : 0); ++column)
-        beaten = beaten || values[row * w + column] > values[cell];
+        beaten = beaten || widen(values[row * w + column]) > widen(values[cell]);
     bits |= static_cast<std::uint64_t>(beaten) << bit;
   }
   return bits;
 }
 
-void thin(const float* values, int h, int w, std::uint64_t* bits) {
+template <typename T>
+void thin(const T* values, int h, int w, std::uint64_t* bits) {
   const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
   std::ptrdiff_t row = 0;  // the first cell of the last row that begins at or before the word
   for (std::ptrdiff_t i = 0; i < cells; i += 64, ++bits) {
@@ -89,18 +94,30 @@ void thin(const float* values, int h, int w, std::uint64_t* bits) {
   }
 }
 
+template <typename T>
+void widen_all(const T* values, std::size_t n, float* to) {
+  std::size_t i = 0;
+  for (; i + Wide::kLanes <= n; i += Wide::kLanes) Wide::store(Wide::load(values + i), to + i);
+  for (; i < n; ++i) to[i] = widen(values[i]);
+}
+
 // Four cells of a plane, each in all lanes.
 struct Corners {
   Floats a, b, c, d;
-  Corners(const float* cell, std::ptrdiff_t right, std::ptrdiff_t below)
-      : a(Wide::all(cell[0])), b(Wide::all(cell[right])), c(Wide::all(cell[below])), d(Wide::all(cell[below + right])) {}
+  template <typename T>
+  Corners(const T* cell, std::ptrdiff_t right, std::ptrdiff_t below)
+      : a(Wide::all(widen(cell[0]))),
+        b(Wide::all(widen(cell[right]))),
+        c(Wide::all(widen(cell[below]))),
+        d(Wide::all(widen(cell[below + right]))) {}
   Floats read(const CellPoints& points, int i) const {
     return (Wide::load(points.weight[0] + i) * a + Wide::load(points.weight[1] + i) * b) +
            (Wide::load(points.weight[2] + i) * c + Wide::load(points.weight[3] + i) * d);
   }
 };
 
-bool sample(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+template <typename T>
+bool sample(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
             std::int32_t column, std::int32_t row, float lowest, Ballots& ballots) {
   const Corners logits(cells[0], right, below), xs(cells[1], right, below), ys(cells[2], right, below);
   const Floats low = Wide::all(lowest);
@@ -252,9 +269,9 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
 
 extern const Kernels kKernels;
 const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
-                       &find,
-                       &thin,
-                       &sample,
+                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &widen_all},
                        &work_out,
                        &gather,
                        &lay_out,

@@ -143,6 +143,7 @@ struct PixelAxis {
 struct MaskBuffers {
   PixelAxis x, y;
   std::vector<float> long_pairs, short_pairs;  // (K, h, w, 2) dx and dy side by side
+  std::vector<float> segmentation;             // (h, w) where it is not float32
   std::vector<MaskScratch> workers;
 };
 
