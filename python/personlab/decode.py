@@ -76,7 +76,8 @@ def decode_poses(
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k"; float32, float16 or bfloat16, a NumPy
-            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch.
+            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch. Contiguous
+            fields of one element type are read where they lie; others are copied first.
         short_offsets: ([N,] K, 2, h, w) (dx, dy) to the nearest keypoint of type k, in pixels of the network input.
         mid_offsets: ([N,] 2E, 2, h, w) (dx, dy) along each directed edge, in pixels of the network input.
         stride: input pixels from cell to cell; cell (i, j) lies at pixel (j * stride, i * stride).

@@ -16,7 +16,8 @@ struct Point {
   Real x, y;
 };
 
-// For fields with elements of type T. Sites are what `site_at` computes, but dividing by a power of two is multiplying, which takes a third of the time.
+// For fields with elements of type T. Sites are what `site_at` computes, but dividing by a power of two is multiplying, which
+// takes a third of the time.
 template <typename Real, typename T>
 class Follower {
  public:
@@ -63,7 +64,8 @@ class Follower {
     const T* dy = dx + offsets.cells();
     const Float4 across{s[0], t[0], s[0], t[0]}, down{s[1], s[1], t[1], t[1]};
     const Float4 top = across * load_pairs(dx, dy), bottom = across * load_pairs(dx + width_, dy + width_);
-    const Float4 rows = down * (Float4{top[0], top[2], bottom[0], bottom[2]} + Float4{top[1], top[3], bottom[1], bottom[3]});
+    const Float4 left{top[0], top[2], bottom[0], bottom[2]}, right{top[1], top[3], bottom[1], bottom[3]};
+    const Float4 rows = down * (left + right);  // dx and dy of the upper row, then of the lower one
     const Float4 offset = rows + swap_pairs(rows);
     if (!all_finite(offset)) return false;
     store_pair(at_most(at_least(load_pairs(&point.x, &point.x) + offset, all4(0.0F)),

@@ -21,7 +21,7 @@ Skeleton::Skeleton(int keypoints, const std::vector<std::pair<int, int>>& pairs,
     }
     first[static_cast<std::size_t>(k) + 1] = static_cast<int>(edges.size());
   }
-  std::vector<int> part(static_cast<std::size_t>(keypoints));  // of the skeleton that a keypoint is joined to
+  std::vector<int> part(static_cast<std::size_t>(keypoints));  // keypoints of one number are joined by edges so far
   std::iota(part.begin(), part.end(), 0);
   for (const std::pair<int, int>& pair : pairs) {
     const int joined = part[static_cast<std::size_t>(pair.first)], other = part[static_cast<std::size_t>(pair.second)];
@@ -86,7 +86,8 @@ class Grower {
         keypoints[2 * k] = source.x;
         keypoints[2 * k + 1] = source.y;
         probabilities[k] = probability(source.score);
-        for (int e = skeleton_.first[k]; e < skeleton_.first[k + 1]; ++e) start(source, skeleton_.edges[static_cast<std::size_t>(e)]);
+        for (int e = skeleton_.first[k]; e < skeleton_.first[k + 1]; ++e)
+          start(source, skeleton_.edges[static_cast<std::size_t>(e)]);
       }
       follow();
     }
@@ -99,8 +100,8 @@ class Grower {
   }
 
   void enqueue(int keypoint, Point<Real> point, Point<Real> at) {
-    scratch_.queue.push_back({read_key(heatmaps_.plane<T>(keypoint), follow_.site(at)), keypoint, static_cast<double>(point.x),
-                              static_cast<double>(point.y)});
+    const float key = read_key(heatmaps_.plane<T>(keypoint), follow_.site(at));
+    scratch_.queue.push_back({key, keypoint, static_cast<double>(point.x), static_cast<double>(point.y)});
     if (!skeleton_.acyclic) std::push_heap(scratch_.queue.begin(), scratch_.queue.end(), waits);
   }
 

@@ -80,7 +80,8 @@ class Voter {
     for (int r = 0; r < std::max(h - 1, 1); ++r) {
       const std::size_t start = static_cast<std::size_t>(r) * w;
       const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
-      const CellRow row{{heatmaps_.cell(k, start), short_offsets_.cell(2 * k, start), short_offsets_.cell(2 * k + 1, start)},
+      const CellRow row{{heatmaps_.cell(k, start), short_offsets_.cell(2 * k, start),
+                         short_offsets_.cell(2 * k + 1, start)},
                         static_cast<std::ptrdiff_t>(right), static_cast<std::ptrdiff_t>(below), r, top, rows};
       for (int c0 = 0; c0 < blocks; c0 += 64) {
         const std::size_t cell = start + static_cast<std::size_t>(c0);

@@ -26,7 +26,7 @@ struct Field {
   const T* plane(int p) const {
     return static_cast<const T*>(data) + static_cast<std::size_t>(p) * cells();
   }
-  const void* cell(int p, std::size_t i) const {
+  const void* cell(int p, std::size_t i) const {  // of plane p, in raster order
     return static_cast<const char*>(data) + (static_cast<std::size_t>(p) * cells() + i) * element_size();
   }
   int last_x() const { return (width - 1) * stride; }   // input pixel of the last column
