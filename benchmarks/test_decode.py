@@ -4,16 +4,31 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from conftest import DATA
 
-from personlab import DecodeOptions, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
+from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
 from personlab.skeleton import COCO_PERSON
 
 BACKENDS = ["cpu", "reference"]
+COUPLE, CROWD = "couple_641_s8", "coco_000000114907_641_s8"
 MODES = {
     "posenet": DecodeOptions.posenet(0.25, 20.0, 5, 20),
     "paper g=2": DecodeOptions(hough_stride=2, min_score=0.15),
     "paper g=1": DecodeOptions(hough_stride=1, min_score=0.15),
 }
+
+
+WAYS = ("float32", "float16", "bfloat16")
+
+
+def narrowed(fields, way):
+    """The fields of poses as torch tensors of an element type, and the same numbers as float32 arrays."""
+    tensors = [
+        torch.from_numpy(array).to(getattr(torch, way))
+        for array in (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
+    ]
+    return tensors, [tensor.float().numpy() for tensor in tensors]
 
 
 def decode(fields, options, backend="cpu"):
@@ -35,6 +50,19 @@ def test_poses(timed, name, fields, mode, backend):
     assert len(poses) > 0
     np.testing.assert_allclose(poses.keypoints, expected.keypoints, atol=2e-4)
     np.testing.assert_allclose(poses.scores, expected.scores, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("picture", [COUPLE, CROWD])
+def test_element_types(timed, picture, mode, way):
+    """Tensors of 16 bits beside those of float32."""
+    fields, options = Fields.load(DATA / "fields" / f"{picture}.npz"), MODES[mode]
+    tensors, wide = narrowed(fields, way)
+    poses = timed(f"{mode}, {picture}, tensors", lambda: decode_poses(*tensors, stride=fields.stride, options=options))
+    expected = decode_poses(*wide, stride=fields.stride, options=options)
+    assert len(poses) > 0
+    np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -15,14 +15,14 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import DATA, GATES
-from test_decode import MODES, decode
+from test_decode import COUPLE, CROWD, MODES, decode, narrowed
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, decode_poses
 
 cv2 = pytest.importorskip("cv2")
 
-COUPLE, CROWD = "couple_641_s8", "coco_000000114907_641_s8"
 PEOPLE = {(COUPLE, 1): 2, (COUPLE, 2): 2, (CROWD, 1): 7, (CROWD, 2): 8}  # poses with a score of 0.15, by Hough stride
 STRICT = os.environ.get("PERSONLAB_GATES") == "1"
 
@@ -120,6 +120,28 @@ def test_an_empty_picture_is_mostly_the_scan(gate, mode):
 
     assert len(call(whole)) == len(call(cell)) == 0
     gate(f"{mode}, one cell instead of an empty picture", lambda: call(cell), lambda: call(whole), "empty", 0.5)
+
+
+@pytest.mark.parametrize("way", ["float16", "bfloat16"])
+@pytest.mark.parametrize("picture", [COUPLE, CROWD])
+@pytest.mark.parametrize("mode", MODES)
+def test_fields_of_16_bits(gate, mode, picture, way):
+    fields, options = load(picture), MODES[mode]
+    narrow, wide = narrowed(fields, way)
+    narrow = [tensor.numpy() for tensor in narrow] if way == "float16" else narrow
+    wide = wide if way == "float16" else [torch.from_numpy(array) for array in wide]
+
+    def call(arrays):
+        return decode_poses(*arrays, stride=fields.stride, options=options)
+
+    np.testing.assert_array_equal(call(narrow).keypoints, call(wide).keypoints)
+    gate(
+        f"{mode}, {picture.removeprefix('coco_000000')}, {way}",
+        lambda: call(narrow),
+        lambda: call(wide),
+        "float32",
+        1.3,
+    )
 
 
 def test_a_batch_on_two_threads(gate):

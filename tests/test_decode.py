@@ -62,6 +62,33 @@ def test_core_equals_reference_on_noise(name, grid, make):
         assert_same_poses(core_poses(fields, options, people), reference_poses(fields, options, people))
 
 
+@pytest.mark.parametrize("grid", [(40, 61, 8), (30, 20, 6)], ids=str)
+def test_core_equals_reference_where_there_are_more_seeds_than_are_sorted_at_once(grid):
+    people, options = SKELETONS["tree"], posenet_options(nms_radius=0.5, max_poses=400)
+    fields = random_fields(110, people, *grid)
+    poses = core_poses(fields, options, people)
+    assert len(poses) > 128
+    assert_same_poses(poses, reference_poses(fields, options, people))
+
+
+def test_posenet_seeds_of_equal_logits_go_by_keypoint_then_row_then_column():
+    """Zeros of both signs are equal, and every cell of a level plane is a seed."""
+    heatmaps = np.zeros((2, 9, 14), np.float32)
+    heatmaps[0, 4:] = -0.0
+    heatmaps[1] = -0.0
+    options = posenet_options(score_threshold=0.4, nms_radius=16.0, max_poses=1000)
+    still = np.zeros((2, 2, 9, 14), np.float32)
+    poses = decode_poses(heatmaps, still, still, stride=8, skeleton=SKELETONS["pair"], options=options)
+    # Within 2 cells of an earlier seed nobody else is; poses of equal scores stay in the order they were found in.
+    free = np.ones((9, 14), bool)
+    expected = []
+    for y, x in np.ndindex(9, 14):
+        if free[y, x]:
+            expected.append((8 * x, 8 * y))
+            free &= np.hypot(*np.indices(free.shape) - np.array([y, x])[:, None, None]) > 2
+    np.testing.assert_array_equal(poses.keypoints[:, 0], expected)
+
+
 def test_noise_has_many_poses():
     people = SKELETONS["tree"]
     for make in (decode_options, posenet_options):

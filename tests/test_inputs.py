@@ -6,7 +6,7 @@ import torch
 from agreement import assert_same_bytes
 from scenes import PAIR, decode_options, mask_options, random_fields
 
-from personlab import DecodeOptions, MaskOptions, decode_masks, decode_poses, encode_targets, stages
+from personlab import DecodeOptions, MaskOptions, _core, decode_masks, decode_poses, encode_targets, stages
 from personlab._arrays import as_field
 
 FIELDS = random_fields(40, PAIR, 5, 8, 8)
@@ -168,6 +168,54 @@ def test_contiguous_float32_is_not_copied():
         taken = as_field(other, "a")
         owner = other.detach().numpy() if isinstance(other, torch.Tensor) else getattr(other, "_owner", other)
         assert np.shares_memory(taken, owner), type(other)
+
+
+PLAIN = {"heatmaps": FIELDS.heatmaps, "short_offsets": FIELDS.short_offsets, "mid_offsets": FIELDS.mid_offsets}
+NOT_PLAIN = {
+    "strided": {"short_offsets": strided(FIELDS.short_offsets)},
+    "misaligned": {"heatmaps": misaligned(FIELDS.heatmaps)},
+    "other byte order": {"mid_offsets": FIELDS.mid_offsets.astype(FIELDS.mid_offsets.dtype.newbyteorder())},
+    "float64": {"heatmaps": FIELDS.heatmaps.astype(float)},
+    "int32": {"heatmaps": FIELDS.heatmaps.astype(np.int32)},
+    "tensor": {"mid_offsets": torch.tensor(FIELDS.mid_offsets)},
+    "list": {"heatmaps": FIELDS.heatmaps.tolist()},
+    "None": {"short_offsets": None},
+    "no axis": {"heatmaps": np.float32(0)},
+    "two axes": {"heatmaps": FIELDS.heatmaps[0]},
+    "one keypoint more": {"heatmaps": np.zeros((3, 5, 8), np.float32)},
+    "other grid": {"short_offsets": np.zeros((2, 2, 8, 5), np.float32)},
+    "one edge more": {"mid_offsets": np.zeros((4, 2, 5, 8), np.float32)},
+    "batch of heatmaps alone": {"heatmaps": FIELDS.heatmaps[None]},
+    "batches of two lengths": {
+        "heatmaps": np.stack([FIELDS.heatmaps] * 2),
+        "short_offsets": np.stack([FIELDS.short_offsets] * 2),
+        "mid_offsets": np.stack([FIELDS.mid_offsets] * 3),
+    },
+    "stride 0": {"stride": 0},
+    "stride of an enormous input": {"stride": 4096},
+    "stride past all integers": {"stride": 2**70},
+    "bool stride": {"stride": True},
+    "float stride": {"stride": 8.0},
+}
+
+
+def glance(**changes):
+    arguments = {**PLAIN, "stride": 8, "skeleton": PAIR.native, "options": OPTIONS.native, **changes}
+    return _core.decode_plain(*arguments.values())
+
+
+def test_ordinary_arrays_need_no_more_than_a_glance():
+    (arrays,) = glance()
+    np.testing.assert_array_equal(arrays[0], POSES.keypoints)
+    assert [len(arrays[0]) for arrays in glance(**{name: np.stack([a] * 3) for name, a in PLAIN.items()})] == (
+        [len(POSES)] * 3
+    )
+    assert glance(**{name: a[None][:0] for name, a in PLAIN.items()}) == []
+
+
+@pytest.mark.parametrize("case", NOT_PLAIN)
+def test_other_arguments_are_looked_at_more_closely(case):
+    assert glance(**NOT_PLAIN[case]) is None
 
 
 def test_stages_take_tensors():

@@ -16,6 +16,7 @@ import hashlib, sys
 from pathlib import Path
 import numpy as np
 from personlab import DecodeOptions, Fields, decode_masks, decode_poses, stages
+from personlab._arrays import BFLOAT16
 
 digest = hashlib.sha256()
 rng = np.random.default_rng(0)
@@ -40,6 +41,30 @@ for path in sorted(Path(sys.argv[1]).glob("*.npz")):
             stride=fields.stride, size=(237, 301),
         )
         digest.update(masks.tobytes())
+# Fields of 16 bits: any bits at all, then real ones.
+bits = {
+    "heatmaps": (17, 23, 31), "short_offsets": (17, 2, 23, 31), "mid_offsets": (32, 2, 23, 31),
+    "segmentation": (1, 23, 31), "long_offsets": (17, 2, 23, 31),
+}
+real = Fields.load(Path(sys.argv[1]) / "couple_641_s8.npz")
+for dtype in (np.float16, BFLOAT16):
+    noise = {name: rng.integers(0, 2**16, shape, np.uint16).view(dtype) for name, shape in bits.items()}
+    if dtype is np.float16:
+        picture = {name: getattr(real, name).astype(dtype) for name in bits}
+    else:
+        picture = {name: (getattr(real, name).view(np.uint32) >> 16).astype(np.uint16).view(dtype) for name in bits}
+    for arrays in (noise, picture):
+        for options in (DecodeOptions(hough_stride=2), DecodeOptions.posenet(0.1)):
+            poses = decode_poses(
+                arrays["heatmaps"], arrays["short_offsets"], arrays["mid_offsets"], stride=8, options=options
+            )
+            for array in (poses.keypoints, poses.keypoint_scores, poses.keypoint_probabilities, poses.scores):
+                digest.update(array.tobytes())
+            masks = decode_masks(
+                poses, arrays["segmentation"], arrays["long_offsets"], short_offsets=arrays["short_offsets"],
+                stride=8, size=(237, 301),
+            )
+            digest.update(masks.tobytes())
 print(digest.hexdigest())
 """
 

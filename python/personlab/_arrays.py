@@ -15,7 +15,9 @@ from personlab._dlpack import bfloat16_bits
 
 FloatArray = NDArray[np.float32]
 _FLOAT32 = np.dtype(np.float32)  # native; one object for all arrays
+_FLOAT16 = np.dtype(np.float16)
 _READY = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
+BFLOAT16 = np.dtype([("bfloat16", np.uint16)], align=True)  # the bits, under a name: NumPy has no such type
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
 LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
 _LARGEST_GRID = 2**30  # cells, or lattice points, of one keypoint type: the core counts them in 32 bits
@@ -31,14 +33,29 @@ def check_type(value: Any, name: str, cls: type) -> None:
         raise TypeError(f"{name}: expected {cls.__name__}, got {type(value).__name__}")
 
 
-def to_numpy(value: Any, name: str) -> NDArray[Any]:
-    """NumPy's view of an array, a torch tensor or any DLPack producer in host memory; copies bfloat16 alone, widened.
+def _view(value: Any, name: str) -> NDArray[Any]:
+    """NumPy's view of an array, a torch tensor or any DLPack producer in host memory; what is bfloat16 as `BFLOAT16`.
 
     Raises:
         TypeError: no such thing, on a device this backend cannot read, or nothing its producer lets NumPy read.
     """
     if isinstance(value, np.ndarray):
-        return _widened(value.view(np.uint16)) if value.dtype.name == "bfloat16" else value
+        return value.view(BFLOAT16) if value.dtype.type.__name__ == "bfloat16" else value
+    if not (_is_torch(value) and value.device.type == "cpu"):
+        _check_device(value, name)
+    try:
+        return _read_tensor(value)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        kind = type(value).__name__
+        raise TypeError(f"{name}: expected a tensor that NumPy can read, got {kind}: {error}") from None
+
+
+def _is_torch(value: Any) -> bool:
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.Tensor)
+
+
+def _check_device(value: Any, name: str) -> None:
     if not hasattr(value, "__dlpack__"):
         raise TypeError(f"{name}: expected an array or tensor, got {type(value).__name__}")
     try:
@@ -47,29 +64,53 @@ def to_numpy(value: Any, name: str) -> NDArray[Any]:
         device = None
     if device not in _CPU_DEVICES:
         raise TypeError(f"{name}: expected host memory, got a tensor on {getattr(value, 'device', f'device {device}')}")
-    try:
-        return _read_tensor(value)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        kind = type(value).__name__
-        raise TypeError(f"{name}: expected a tensor that NumPy can read, got {kind}: {error}") from None
 
 
 def _read_tensor(value: Any) -> NDArray[Any]:
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, torch.Tensor):
-        value = value.detach()
+    if _is_torch(value):
+        torch = sys.modules["torch"]
+        if value.requires_grad:
+            value = value.detach()
         if value.dtype == torch.bfloat16:  # NumPy has no bfloat16: take the bits
-            return _widened(value.view(torch.int16).numpy().view(np.uint16))
+            bits: NDArray[np.int16] = value.view(torch.int16).numpy()
+            return bits.view(BFLOAT16)
         array: NDArray[Any] = value.numpy()
         return array
     try:
         return np.from_dlpack(value)
     except (BufferError, RuntimeError, SystemError):  # a type NumPy lacks; SystemError where a destructor is Python
-        return _widened(bfloat16_bits(value))
+        return bfloat16_bits(value).view(BFLOAT16)
 
 
-def _widened(bits: NDArray[np.uint16]) -> FloatArray:
-    return (bits.astype(np.uint32) << 16).view(np.float32)
+def to_numpy(value: Any, name: str) -> NDArray[Any]:
+    """NumPy's view of an array, a torch tensor or any DLPack producer in host memory; copies bfloat16 alone, widened.
+
+    Raises:
+        TypeError: no such thing, on a device this backend cannot read, or nothing its producer lets NumPy read.
+    """
+    array = _view(value, name)
+    return widened(array) if array.dtype == BFLOAT16 else array
+
+
+def as_elements(value: Any, name: str) -> NDArray[Any]:
+    """A C-contiguous, aligned, native array of float32, float16 or `BFLOAT16`, whichever it is.
+
+    Raises:
+        TypeError: another element type, or no array.
+    """
+    if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.num & _READY == _READY:
+        return value
+    array = _view(value, name)
+    if array.dtype is not BFLOAT16 and array.dtype not in (_FLOAT32, _FLOAT16, BFLOAT16):
+        raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {array.dtype}")
+    return array if array.flags.num & _READY == _READY else np.require(array, None, ["C", "A"])
+
+
+def widened(array: NDArray[Any]) -> FloatArray:
+    """What `as_elements` gave, as float32."""
+    if array.dtype == BFLOAT16:
+        return (array.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32, copy=False)
 
 
 def as_field(value: Any, name: str) -> FloatArray:
@@ -78,12 +119,7 @@ def as_field(value: Any, name: str) -> FloatArray:
     Raises:
         TypeError: another element type, or no array.
     """
-    if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.num & _READY == _READY:
-        return value
-    array = to_numpy(value, name)
-    if array.dtype not in (np.float32, np.float16):
-        raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {array.dtype}")
-    return np.require(array, np.float32, ["C", "A"])
+    return widened(as_elements(value, name))
 
 
 def as_numbers(value: Any, name: str) -> NDArray[Any]:

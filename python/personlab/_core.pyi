@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
+_Elements: TypeAlias = NDArray[Any]  # float32, float16 or BFLOAT16 of _arrays.py, one for all fields of poses
 _Indices: TypeAlias = NDArray[np.int32]
 _Real = TypeVar("_Real", np.float32, np.float64)
 
@@ -48,10 +49,13 @@ class MaskOptions:
         threads: int,
     ) -> None: ...
 
+def decode_plain(
+    heatmaps: Any, short_offsets: Any, mid_offsets: Any, stride: Any, skeleton: Skeleton, options: DecodeOptions, /
+) -> list[tuple[_Floats, _Floats, _Floats, _Floats]] | None: ...
 def decode_poses(
-    heatmaps: _Floats,
-    short_offsets: _Floats,
-    mid_offsets: _Floats,
+    heatmaps: _Elements,
+    short_offsets: _Elements,
+    mid_offsets: _Elements,
     stride: int,
     skeleton: Skeleton,
     options: DecodeOptions,
@@ -60,9 +64,9 @@ def decode_poses(
 def associate_pixels(
     keypoints: _Floats,
     weights: _Floats,
-    segmentation: _Floats,
-    long_offsets: _Floats,
-    short_offsets: _Floats | None,
+    segmentation: _Elements,
+    long_offsets: _Elements,
+    short_offsets: _Elements | None,
     stride: int,
     size: tuple[int, int],
     options: MaskOptions,

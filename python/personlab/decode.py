@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from personlab import _core
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_extent, check_shape, check_type
+from personlab._arrays import (
+    as_elements,
+    as_field,
+    as_integer,
+    as_size,
+    check_extent,
+    check_shape,
+    check_type,
+    widened,
+)
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -27,17 +36,18 @@ def check_pose_fields(
     stride: Any,
     skeleton: Skeleton,
     hough_stride: int | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray, int]:
-    """The three fields that poses come from, checked against each other and the skeleton, and the stride.
+    take: Callable[[Any, str], NDArray[Any]] = as_field,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
+    """The three fields that poses come from, taken, checked against each other and the skeleton, and the stride.
 
     Raises:
         TypeError: no float array, no integer stride, or no skeleton.
         ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
     """
     check_type(skeleton, "skeleton", Skeleton)
-    heatmaps = as_field(heatmaps, "heatmaps")
-    short_offsets = as_field(short_offsets, "short_offsets")
-    mid_offsets = as_field(mid_offsets, "mid_offsets")
+    heatmaps = take(heatmaps, "heatmaps")
+    short_offsets = take(short_offsets, "short_offsets")
+    mid_offsets = take(mid_offsets, "mid_offsets")
     k, e2 = skeleton.n_keypoints, 2 * skeleton.n_edges
     shape = heatmaps.shape
     if len(shape) not in (3, 4) or shape[-3] != k:
@@ -66,7 +76,8 @@ def decode_poses(
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k"; float32, float16 or bfloat16, a NumPy
-            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch.
+            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch. Contiguous
+            fields of one element type are read where they lie; others are copied first.
         short_offsets: ([N,] K, 2, h, w) (dx, dy) to the nearest keypoint of type k, in pixels of the network input.
         mid_offsets: ([N,] 2E, 2, h, w) (dx, dy) along each directed edge, in pixels of the network input.
         stride: input pixels from cell to cell; cell (i, j) lies at pixel (j * stride, i * stride).
@@ -81,33 +92,47 @@ def decode_poses(
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", DecodeOptions)
-    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
-        hough_stride=options.hough_stride if options.decoder == "personlab" else None,
-    )  # fmt: skip
-    found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
-    poses = [Poses._trusted(arrays) for arrays in found]
-    return poses if heatmaps.ndim == 4 else poses[0]
+    check_type(skeleton, "skeleton", Skeleton)
+    # That all is well with ordinary arrays the core sees at a glance, which takes Python longer than decoding a cell.
+    found = _core.decode_plain(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    if found is None:
+        heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
+            heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
+            hough_stride=options.hough_stride if options.decoder == "personlab" else None, take=as_elements,
+        )  # fmt: skip
+        if not heatmaps.dtype == short_offsets.dtype == mid_offsets.dtype:
+            heatmaps, short_offsets, mid_offsets = widened(heatmaps), widened(short_offsets), widened(mid_offsets)
+        found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    if heatmaps.ndim == 4:
+        return [Poses._trusted(arrays) for arrays in found]
+    return Poses._trusted(found[0])
 
 
 def check_mask_fields(
-    poses: Poses, segmentation: Any, long_offsets: Any, short_offsets: Any, *, stride: Any, size: Any
-) -> tuple[FloatArray, FloatArray, FloatArray | None, int, tuple[int, int]]:
-    """The fields that masks come from, checked against the poses and each other, the stride and the size.
+    poses: Poses,
+    segmentation: Any,
+    long_offsets: Any,
+    short_offsets: Any,
+    *,
+    stride: Any,
+    size: Any,
+    take: Callable[[Any, str], NDArray[Any]] = as_field,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, int, tuple[int, int]]:
+    """The fields that masks come from, taken, checked against the poses and each other, the stride and the size.
 
     Raises:
         TypeError: no float array, no integer stride, or no size.
         ValueError: a wrong shape, or a grid too large for the stride.
     """
     check_type(poses, "poses", Poses)
-    segmentation = as_field(segmentation, "segmentation")
-    long_offsets = as_field(long_offsets, "long_offsets")
+    segmentation = take(segmentation, "segmentation")
+    long_offsets = take(long_offsets, "long_offsets")
     k = poses.keypoints.shape[1]
     check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w)")
     h, w = segmentation.shape[1:]
     check_shape(long_offsets, "long_offsets", (k, 2, h, w), "(K, 2, h, w)")
     if short_offsets is not None:
-        short_offsets = as_field(short_offsets, "short_offsets")
+        short_offsets = take(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
     stride = as_integer(stride, "stride", 1, 4096)
     check_extent(segmentation, "segmentation", stride)
@@ -149,7 +174,7 @@ def decode_masks(
             poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
         )
     segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
-        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
+        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=as_elements
     )
     return _core.associate_pixels(
         poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets, stride, size,
@@ -172,12 +197,12 @@ def _decode_mask_batch(
     for i, one in enumerate(poses):
         check_type(one, f"poses[{i}]", Poses)
     n = len(poses)
-    segmentation = as_field(segmentation, "segmentation")
-    long_offsets = as_field(long_offsets, "long_offsets")
+    segmentation = as_elements(segmentation, "segmentation")
+    long_offsets = as_elements(long_offsets, "long_offsets")
     check_shape(segmentation, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
     check_shape(long_offsets, "long_offsets", (n, None, 2, None, None), "(N, K, 2, h, w)")
     if short_offsets is not None:
-        short_offsets = as_field(short_offsets, "short_offsets")
+        short_offsets = as_elements(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", long_offsets.shape, "(N, K, 2, h, w)")
     masks: list[Any] = [
         decode_masks(

@@ -5,17 +5,18 @@
 
 #include <algorithm>
 #include <cstring>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "arguments.hpp"
 #include "bench.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
 #include "stages.hpp"
 
-namespace py = pybind11;
 using namespace py::literals;
 using namespace personlab;
 
@@ -39,13 +40,6 @@ int extent(const py::array& array, py::ssize_t axis_from_end) {
   return static_cast<int>(array.shape(array.ndim() - axis_from_end));
 }
 
-// The planes of one picture of an array (..., h, w).
-Field view(const Floats& array, int planes, int stride, std::ptrdiff_t picture = 0) {
-  Field field{array.data(), planes, extent(array, 2), extent(array, 1), stride};
-  field.data += picture * planes * static_cast<std::ptrdiff_t>(field.cells());
-  return field;
-}
-
 template <typename T>
 py::array_t<T> array_of(const std::vector<T>& values, std::vector<py::ssize_t> shape) {
   py::array_t<T> array(std::move(shape));
@@ -59,31 +53,37 @@ auto* zeroed(Array& array) {
   return array.mutable_data();
 }
 
-// What one picture's decoding found, copied out of the scratch.
-struct Found {
-  std::vector<float> keypoints, keypoint_scores, probabilities, scores;
+// Four arrays for the poses of one picture.
+py::tuple arrays_of(const std::vector<float>& found, int k) {
+  const auto p = static_cast<py::ssize_t>(found.size() / (4 * static_cast<std::size_t>(k) + 1));
+  const float* from = found.data();
+  const auto next = [&](std::initializer_list<py::ssize_t> shape) {
+    Floats array(shape);
+    const auto size = static_cast<std::size_t>(array.size());
+    if (size > 0) std::memcpy(array.mutable_data(), from, size * sizeof(float));
+    from += size;
+    return array;
+  };
+  const Floats keypoints = next({p, k, 2}), keypoint_scores = next({p, k}), probabilities = next({p, k}), scores = next({p});
+  return py::make_tuple(keypoints, keypoint_scores, probabilities, scores);
+}
 
-  explicit Found(const DecodeScratch& from) : keypoint_scores(from.ranking.keypoint_scores), scores(from.ranking.scores) {
-    for (const int j : from.ranking.index) {
-      const double* pose = from.poses.pose(j);
-      for (int i = 0; i < 2 * from.poses.n_keypoints; ++i) keypoints.push_back(static_cast<float>(pose[i]));
-      probabilities.insert(probabilities.end(), from.poses.probability(j),
-                           from.poses.probability(j) + from.poses.n_keypoints);
-    }
-  }
+// What one picture's decoding found, copied out of the scratch: keypoints, their scores and probabilities, scores.
+void copy_found(const DecodeScratch& from, std::vector<float>& found) {
+  const Ranking& ranking = from.ranking;
+  const auto k = static_cast<std::size_t>(from.poses.n_keypoints);
+  found.resize(ranking.index.size() * (4 * k + 1));
+  float* to = found.data();
+  for (const int j : ranking.index)
+    to = std::transform(from.poses.pose(j), from.poses.pose(j) + 2 * k, to, [](double v) { return static_cast<float>(v); });
+  to = std::copy(ranking.keypoint_scores.begin(), ranking.keypoint_scores.end(), to);
+  for (const int j : ranking.index) to = std::copy_n(from.poses.probability(j), k, to);
+  std::copy(ranking.scores.begin(), ranking.scores.end(), to);
+}
 
-  py::tuple arrays(int k) const {
-    const auto p = static_cast<py::ssize_t>(scores.size());
-    return py::make_tuple(array_of(keypoints, {p, k, 2}), array_of(keypoint_scores, {p, k}),
-                          array_of(probabilities, {p, k}), array_of(scores, {p}));
-  }
-};
-
-py::list decode_poses(const Floats& heatmaps, const Floats& short_offsets, const Floats& mid_offsets, int stride,
-                      const Skeleton& skeleton, const DecodeOptions& options) {
-  const int k = skeleton.n_keypoints;
-  const int pictures = heatmaps.ndim() == 4 ? static_cast<int>(heatmaps.shape(0)) : 1;
-  std::vector<std::optional<Found>> found(static_cast<std::size_t>(pictures));
+py::list decode(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& options) {
+  const auto pictures = static_cast<int>(fields.pictures);
+  std::vector<std::vector<float>> found(static_cast<std::size_t>(pictures));
   {
     const py::gil_scoped_release release;
     std::vector<DecodeScratch>& own = scratch().pictures;
@@ -93,19 +93,42 @@ py::list decode_poses(const Floats& heatmaps, const Floats& short_offsets, const
     if (workers > 1) each.threads = 1;
     parallel_for(pictures, workers, [&](int n, int worker) {
       DecodeScratch& mine = own[static_cast<std::size_t>(worker)];
-      const auto decode = options.posenet ? decode_posenet : decode_personlab;
-      decode(view(heatmaps, k, stride, n), view(short_offsets, 2 * k, stride, n),
-             view(mid_offsets, 4 * skeleton.n_edges(), stride, n), skeleton, each, mine);
-      found[static_cast<std::size_t>(n)].emplace(mine);
+      const auto decode_one = options.posenet ? decode_posenet : decode_personlab;
+      decode_one(PoseFields::of_picture(fields.heatmaps, n), PoseFields::of_picture(fields.short_offsets, n),
+                 PoseFields::of_picture(fields.mid_offsets, n), skeleton, each, mine);
+      copy_found(mine, found[static_cast<std::size_t>(n)]);
     });
   }
-  py::list result;
-  for (const std::optional<Found>& one : found) result.append(one->arrays(k));
+  py::list result(fields.pictures);
+  for (int n = 0; n < pictures; ++n)
+    result[static_cast<std::size_t>(n)] = arrays_of(found[static_cast<std::size_t>(n)], skeleton.n_keypoints);
   return result;
 }
 
-py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, const Floats& segmentation,
-                            const Floats& long_offsets, const std::optional<Floats>& short_offsets, int stride,
+py::list decode_poses(const py::array& heatmaps, const py::array& short_offsets, const py::array& mid_offsets,
+                      int stride, const Skeleton& skeleton, const DecodeOptions& options) {
+  const int k = skeleton.n_keypoints;
+  const bool batch = heatmaps.ndim() == 4;
+  return decode({batch ? heatmaps.shape(0) : 1, batch, view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
+                 view(mid_offsets, 4 * skeleton.n_edges(), stride)},
+                skeleton, options);
+}
+
+// None where the arguments take more than a glance.
+py::object decode_plain(py::handle heatmaps, py::handle short_offsets, py::handle mid_offsets, py::handle stride,
+                        const Skeleton& skeleton, const DecodeOptions& options) {
+  PoseFields fields;
+  if (!PyLong_CheckExact(stride.ptr())) return py::none();
+  int overflow = 0;
+  const long value = PyLong_AsLongAndOverflow(stride.ptr(), &overflow);
+  if (overflow != 0 || value < 1 || value > 4096 ||
+      !view_plain(heatmaps, short_offsets, mid_offsets, static_cast<int>(value), skeleton, fields))
+    return py::none();
+  return decode(fields, skeleton, options);
+}
+
+py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, const py::array& segmentation,
+                            const py::array& long_offsets, const std::optional<py::array>& short_offsets, int stride,
                             std::pair<int, int> size, const MaskOptions& options) {
   const int p = static_cast<int>(keypoints.shape(0)), k = static_cast<int>(keypoints.shape(1));
   const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system
@@ -364,6 +387,7 @@ PYBIND11_MODULE(_core, m) {
            py::kw_only(), "mask_threshold"_a, "distance_threshold"_a, "long_refine_steps"_a, "short_refine_steps"_a,
            "exclusive"_a, "threads"_a);
 
+  m.def("decode_plain", &decode_plain);
   m.def("decode_poses", &decode_poses);
   m.def("associate_pixels", &associate);
   m.def("stage_times", &stage_times);

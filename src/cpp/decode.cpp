@@ -1,6 +1,7 @@
 // The two decoders: the paper's five stages in a row, and that of Google's PoseNet.
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -10,34 +11,60 @@
 namespace personlab {
 namespace {
 
-// Whether none of the up to 8 neighbours of cell (i, j) is larger.
-bool is_largest(const float* values, int h, int w, int i, int j) {
-  const float own = values[static_cast<std::ptrdiff_t>(i) * w + j];
-  for (int row = std::max(i - 1, 0); row <= std::min(i + 1, h - 1); ++row)
-    for (int column = std::max(j - 1, 0); column <= std::min(j + 1, w - 1); ++column)
-      if (values[static_cast<std::ptrdiff_t>(row) * w + column] > own) return false;
-  return true;
+// A number by which candidates of one order of places sort as `precedes` has it: by score, descending, then by place.
+std::uint64_t sort_key(float score, std::size_t place) {
+  score += 0.0F;  // no negative zero
+  std::uint32_t bits;
+  std::memcpy(&bits, &score, sizeof bits);
+  bits ^= (bits >> 31) != 0 ? 0 : 0x7fffffffU;
+  return static_cast<std::uint64_t>(bits) << 32 | static_cast<std::uint32_t>(place);
 }
 
-// Cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8 neighbours; best
-// first, ties by cell.
-void find_posenet_seeds(const Field& heatmaps, float lowest, std::vector<std::uint64_t>& high, std::vector<Peak>& seeds) {
+// Cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8 neighbours, in the order of keypoints, y,
+// x, and keys that sort them.
+template <typename T>
+void find_posenet_seeds(const Field& heatmaps, float lowest, DecodeScratch& scratch) {
+  const PlaneKernels<T>& planes = kernels().planes(T());
   const int h = heatmaps.height, w = heatmaps.width;
   const std::size_t words = (heatmaps.cells() + 63) / 64;
+  std::vector<std::uint64_t>& high = scratch.high;
   if (high.size() < words) high.resize(words);
-  seeds.clear();
+  scratch.peaks.clear();
+  scratch.order.clear();
   for (int k = 0; k < heatmaps.planes; ++k) {
-    const float* logits = heatmaps.plane(k);
-    if (!kernels().find(logits, heatmaps.cells(), lowest, high.data())) continue;
-    kernels().thin(logits, h, w, high.data());
+    const T* logits = heatmaps.plane<T>(k);
+    if (!planes.find(logits, heatmaps.cells(), lowest, high.data())) continue;
+    planes.thin(logits, h, w, high.data());
     for (std::size_t word = 0; word < words; ++word) {
       for (std::uint64_t bits = high[word]; bits != 0; bits &= bits - 1) {
-        const int cell = static_cast<int>(word * 64) + lowest_bit(bits), i = cell / w, j = cell % w;
-        if (is_largest(logits, h, w, i, j)) seeds.push_back({logits[cell], k, static_cast<float>(j), static_cast<float>(i)});
+        const int cell = static_cast<int>(word * 64) + lowest_bit(bits);
+        const float logit = widen(logits[cell]);
+        scratch.order.push_back(sort_key(logit, scratch.peaks.size()));
+        scratch.peaks.push_back({logit, k, static_cast<float>(cell % w), static_cast<float>(cell / w)});
       }
     }
   }
-  std::sort(seeds.begin(), seeds.end(), precedes<Peak>);
+}
+
+// The short offset of a seed's cell; (0, 0) where that is not finite.
+Offset<float> offset_at(const Field& short_offsets, const Peak& seed) {
+  const std::ptrdiff_t cell =
+      static_cast<std::ptrdiff_t>(seed.y) * short_offsets.width + static_cast<std::ptrdiff_t>(seed.x);
+  return with_elements(short_offsets, [&](auto of) {
+    const auto* dx = short_offsets.plane<decltype(of)>(2 * seed.keypoint) + cell;
+    const Offset<float> offset{widen(dx[0]), widen(dx[short_offsets.cells()])};
+    return is_finite(offset.dx) && is_finite(offset.dy) ? offset : Offset<float>{0.0F, 0.0F};
+  });
+}
+
+// Sorts more of the keys, of which `sorted` are: of many seeds few are ever looked at. Returns how many are then.
+std::size_t sort_more(std::vector<std::uint64_t>& keys, std::size_t sorted) {
+  constexpr std::size_t kFirst = 128;
+  const std::size_t next = std::min(keys.size(), std::max(kFirst, 2 * sorted));
+  const auto from = keys.begin() + static_cast<std::ptrdiff_t>(sorted), to = keys.begin() + static_cast<std::ptrdiff_t>(next);
+  if (to != keys.end()) std::nth_element(from, to, keys.end());
+  std::sort(from, to);
+  return next;
 }
 
 }  // namespace
@@ -60,20 +87,18 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   const double odds = 1.0 / (threshold + 1e-6) - 1.0;
   const float lowest =
       odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();
-  find_posenet_seeds(heatmaps, lowest, scratch.high, scratch.peaks);
+  with_elements(heatmaps, [&](auto of) { find_posenet_seeds<decltype(of)>(heatmaps, lowest, scratch); });
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
   const int count = skeleton.n_keypoints;
   const auto stride = static_cast<float>(heatmaps.stride);
-  for (const Peak& seed : scratch.peaks) {
-    if (poses.count == options.max_poses) break;
-    const std::ptrdiff_t cell =
-        static_cast<std::ptrdiff_t>(seed.y) * heatmaps.width + static_cast<std::ptrdiff_t>(seed.x);
-    float dx = short_offsets.plane(2 * seed.keypoint)[cell];
-    float dy = short_offsets.plane(2 * seed.keypoint + 1)[cell];
-    if (!is_finite(dx) || !is_finite(dy)) dx = dy = 0.0F;
-    const float x = clamp(seed.x * stride + dx, 0.0F, static_cast<float>(heatmaps.last_x()));
-    const float y = clamp(seed.y * stride + dy, 0.0F, static_cast<float>(heatmaps.last_y()));
+  std::size_t sorted = 0;
+  for (std::size_t i = 0; i < scratch.order.size() && poses.count < options.max_poses; ++i) {
+    if (i == sorted) sorted = sort_more(scratch.order, sorted);
+    const Peak& seed = scratch.peaks[static_cast<std::uint32_t>(scratch.order[i])];
+    const Offset<float> offset = offset_at(short_offsets, seed);
+    const float x = clamp(seed.x * stride + offset.dx, 0.0F, static_cast<float>(heatmaps.last_x()));
+    const float y = clamp(seed.y * stride + offset.dy, 0.0F, static_cast<float>(heatmaps.last_y()));
     if (is_taken(poses, seed.keypoint, static_cast<double>(x), static_cast<double>(y), options.nms_radius)) continue;
     grow_pose(seed.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
               scratch.grow);

@@ -6,6 +6,10 @@
 
 #include "kernels.hpp"
 
+#ifdef PERSONLAB_X86_KERNELS
+#include <cpuid.h>
+#endif
+
 namespace personlab {
 
 namespace baseline {
@@ -22,12 +26,20 @@ extern const Kernels kKernels;
 
 namespace {
 
+#ifdef PERSONLAB_X86_KERNELS
+// Whether float16 can be widened, which all processors with AVX2 do, but not all virtual ones say.
+bool has_f16c() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
+
 const Kernels& choose() {
   const Kernels* runnable[3] = {&baseline::kKernels};
   int count = 1;
 #ifdef PERSONLAB_X86_KERNELS
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("avx2")) {
+  if (__builtin_cpu_supports("avx2") && has_f16c()) {
     runnable[count++] = &avx2::kKernels;
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))

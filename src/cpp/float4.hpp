@@ -5,6 +5,12 @@
 #include <cstdint>
 #include <cstring>
 
+#include "elements.hpp"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace personlab {
 
 #if defined(__GNUC__) || defined(__clang__)
@@ -53,6 +59,11 @@ inline Float4 at_most(const Float4& v, const Float4& high) {
 inline Float4 where_at_most(const Float4& a, const Float4& b, const Float4& v) {
   return {{a[0] <= b[0] ? v[0] : 0.0F, a[1] <= b[1] ? v[1] : 0.0F, a[2] <= b[2] ? v[2] : 0.0F, a[3] <= b[3] ? v[3] : 0.0F}};
 }
+template <typename T>
+Float4 each_bits(const Int4& v) {
+  const auto one = [](std::int32_t bits) { return widen(T{static_cast<std::uint16_t>(bits)}); };
+  return {{one(v[0]), one(v[1]), one(v[2]), one(v[3])}};
+}
 inline Int4 truncate(const Float4& v) {
   return {{static_cast<std::int32_t>(v[0]), static_cast<std::int32_t>(v[1]), static_cast<std::int32_t>(v[2]),
            static_cast<std::int32_t>(v[3])}};
@@ -86,6 +97,67 @@ inline Float4 load_pairs(const float* a, const float* b) {
   return reinterpret_cast<Float4>(v);
 #else
   return Float4{a[0], a[1], b[0], b[1]};
+#endif
+}
+
+// Four elements of 16 bits, in the lower half of each lane.
+inline Float4 widen4(Bfloat16, Int4 bits) {
+#if defined(__GNUC__) || defined(__clang__)
+  return reinterpret_cast<Float4>(bits << 16);
+#else
+  return each_bits<Bfloat16>(bits);
+#endif
+}
+
+inline Float4 widen4(Float16, Int4 bits) {
+#if defined(__GNUC__) || defined(__clang__)
+  const Int4 magnitude = bits & 0x7fff, sign = (bits & 0x8000) << 16;
+  constexpr std::int32_t kRebias = 112 << 23;  // as in `widen`
+  const Int4 whole = (magnitude << 13) + kRebias + (kRebias & (magnitude > 0x7bff));
+  const Int4 small = reinterpret_cast<Int4>(reinterpret_cast<Float4>(magnitude + 0x3f000000) - all4(0.5F));
+  const Int4 is_small = magnitude < 0x0400;
+  return reinterpret_cast<Float4>((small & is_small) | (whole & ~is_small) | sign);
+#else
+  return each_bits<Float16>(bits);
+#endif
+}
+
+// The same as `load4` and `load_pairs`.
+template <typename T>
+Float4 load4(const T* from) {
+#if defined(__SSE2__)
+  __m128i bits = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  bits = _mm_unpacklo_epi16(bits, _mm_setzero_si128());
+  return widen4(T(), reinterpret_cast<Int4>(bits));
+#else
+  return widen4(T(), Int4{from[0].bits, from[1].bits, from[2].bits, from[3].bits});
+#endif
+}
+
+template <typename T>
+Float4 load_pairs(const T* a, const T* b) {
+#if defined(__SSE2__)
+  std::int32_t pairs[2];
+  std::memcpy(pairs, a, sizeof *pairs);
+  std::memcpy(pairs + 1, b, sizeof *pairs);
+  __m128i bits = _mm_unpacklo_epi32(_mm_cvtsi32_si128(pairs[0]), _mm_cvtsi32_si128(pairs[1]));
+  bits = _mm_unpacklo_epi16(bits, _mm_setzero_si128());
+  return widen4(T(), reinterpret_cast<Int4>(bits));
+#else
+  return widen4(T(), Int4{a[0].bits, a[1].bits, b[0].bits, b[1].bits});
+#endif
+}
+
+inline void store_pair(Float4 v, float* to) { std::memcpy(to, &v, 2 * sizeof *to); }
+
+inline bool all_finite(Float4 v) {
+#if defined(__GNUC__) || defined(__clang__)
+  const Int4 finite = v - v == all4(0.0F);
+  std::int64_t halves[2];
+  std::memcpy(halves, &finite, sizeof halves);
+  return (halves[0] & halves[1]) == -1;
+#else
+  return v[0] - v[0] == 0.0F && v[1] - v[1] == 0.0F && v[2] - v[2] == 0.0F && v[3] - v[3] == 0.0F;
 #endif
 }
 

@@ -1,8 +1,10 @@
 // Greedy grouping: poses grow from the best peaks along mid-range offsets, refined at each step by short offsets.
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <type_traits>
 
+#include "follower.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 
@@ -19,57 +21,118 @@ Skeleton::Skeleton(int keypoints, const std::vector<std::pair<int, int>>& pairs,
     }
     first[static_cast<std::size_t>(k) + 1] = static_cast<int>(edges.size());
   }
+  std::vector<int> part(static_cast<std::size_t>(keypoints));  // keypoints of one number are joined by edges so far
+  std::iota(part.begin(), part.end(), 0);
+  for (const std::pair<int, int>& pair : pairs) {
+    const int joined = part[static_cast<std::size_t>(pair.first)], other = part[static_cast<std::size_t>(pair.second)];
+    acyclic = acyclic && joined != other;
+    std::replace(part.begin(), part.end(), other, joined);
+  }
 }
 
 namespace {
 
-constexpr int kTogether = 4;  // edges followed side by side
+constexpr int kTogether = 8;  // edges followed side by side
 
-// A target on its way.
-template <typename Real>
-struct Step {
-  Real x, y;  // input pixels
-  int keypoint;
-};
+bool waits(const Reached& a, const Reached& b) { return precedes(b, a); }
 
-// Points that follow offsets. Sites are what `site_at` computes, but for points within the input, and dividing by a power of
-// two is multiplying, which takes a third of the time.
-template <typename Real>
-class Follower {
- public:
-  explicit Follower(const Field& field)
-      : width_(field.width),
-        last_column_(std::max(field.width - 2, 0)),
-        last_row_(std::max(field.height - 2, 0)),
-        right_(field.width > 1 ? 1 : 0),
-        below_(field.height > 1 ? field.width : 0),
-        last_x_(static_cast<Real>(field.last_x())),
-        last_y_(static_cast<Real>(field.last_y())),
-        stride_(static_cast<Real>(field.stride)),
-        inverse_((field.stride & (field.stride - 1)) == 0 ? Real(1) / stride_ : Real(0)) {}
-
-  Site<Real> site(Real x, Real y) const {
-    const Real cx = cells(inside(x, last_x_)), cy = cells(inside(y, last_y_));
-    const int j = std::min(static_cast<int>(cx), last_column_), i = std::min(static_cast<int>(cy), last_row_);
-    const int top_left = i * width_ + j;
-    return {top_left, top_left + right_, top_left + below_, top_left + below_ + right_, cx - static_cast<Real>(j),
-            cy - static_cast<Real>(i)};
+// Moves to `sources` what is followed next: the best. Where one way leads to each keypoint, none has to wait for another.
+void take_next(const Skeleton& skeleton, std::vector<Reached>& queue, std::vector<Reached>& sources) {
+  sources.clear();
+  if (skeleton.acyclic) {
+    sources.swap(queue);
+    return;
   }
+  std::pop_heap(queue.begin(), queue.end(), waits);
+  sources.push_back(queue.back());
+  queue.pop_back();
+}
 
-  // The point moves by an offset, and stays within the input.
-  void step(const Field& offsets, int channel, Step<Real>& point) const {
-    const Offset<Real> offset =
-        read_offset(offsets.plane(2 * channel), offsets.plane(2 * channel + 1), site(point.x, point.y));
-    point.x = inside(point.x + offset.dx, last_x_);
-    point.y = inside(point.y + offset.dy, last_y_);
+// What a keypoint waits by: its probability, or its logit, of which a NaN waits longest.
+template <typename T>
+float read_key(const T* plane, const Site<double>& at) {
+  return read_probability(plane, at);
+}
+template <typename T>
+float read_key(const T* plane, const Site<float>& at) {
+  const float logit = read(plane, at);
+  return logit == logit ? logit : -std::numeric_limits<float>::infinity();
+}
+
+// Grows one pose in fields with elements of type T.
+template <typename Real, typename T>
+class Grower {
+ public:
+  Grower(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, const Skeleton& skeleton,
+         int refine_steps, GrowScratch& scratch)
+      : heatmaps_(heatmaps),
+        short_offsets_(short_offsets),
+        mid_offsets_(mid_offsets),
+        skeleton_(skeleton),
+        refine_steps_(refine_steps),
+        scratch_(scratch),
+        follow_(heatmaps) {}
+
+  void operator()(int keypoint, Point<Real> seed, double* keypoints, float* probabilities) {
+    scratch_.done.assign(static_cast<std::size_t>(skeleton_.n_keypoints), 0);
+    scratch_.queue.clear();
+    enqueue(keypoint, seed, follow_.inside(seed));
+    while (!scratch_.queue.empty()) {
+      take_next(skeleton_, scratch_.queue, scratch_.sources);
+      for (const Reached& source : scratch_.sources) {
+        const auto k = static_cast<std::size_t>(source.keypoint);
+        if (scratch_.done[k] != 0) continue;
+        scratch_.done[k] = 1;
+        keypoints[2 * k] = source.x;
+        keypoints[2 * k + 1] = source.y;
+        probabilities[k] = probability(source.score);
+        for (int e = skeleton_.first[k]; e < skeleton_.first[k + 1]; ++e)
+          start(source, skeleton_.edges[static_cast<std::size_t>(e)]);
+      }
+      follow();
+    }
   }
 
  private:
-  static Real inside(Real v, Real last) { return std::min(std::max(v, Real(0)), last); }
-  Real cells(Real v) const { return inverse_ > Real(0) ? v * inverse_ : v / stride_; }
+  static float probability(float key) {
+    if (!std::is_same<Real, float>::value) return key;
+    return key == -std::numeric_limits<float>::infinity() ? 0.0F : sigmoid(key);
+  }
 
-  int width_, last_column_, last_row_, right_, below_;
-  Real last_x_, last_y_, stride_, inverse_;  // the inverse is 0 where it is not exact
+  void enqueue(int keypoint, Point<Real> point, Point<Real> at) {
+    const float key = read_key(heatmaps_.plane<T>(keypoint), follow_.site(at));
+    scratch_.queue.push_back({key, keypoint, static_cast<double>(point.x), static_cast<double>(point.y)});
+    if (!skeleton_.acyclic) std::push_heap(scratch_.queue.begin(), scratch_.queue.end(), waits);
+  }
+
+  // Takes the first step along an edge.
+  void start(const Reached& source, const Skeleton::Edge& edge) {
+    if (scratch_.done[static_cast<std::size_t>(edge.target)] != 0) return;
+    if (count_ == kTogether) follow();
+    const Point<Real> from{static_cast<Real>(source.x), static_cast<Real>(source.y)};
+    keypoint_[count_] = edge.target;
+    point_[count_] = from;
+    follow_.step(mid_offsets_, edge.channel, follow_.inside(from), point_[count_++]);
+  }
+
+  // Takes the others with all targets side by side: each has to wait for its own last step, but not for another's.
+  void follow() {
+    for (int step = 0; step < refine_steps_; ++step)
+      for (int i = 0; i < count_; ++i) follow_.step(short_offsets_, keypoint_[i], point_[i], point_[i]);
+    for (int i = 0; i < count_; ++i) enqueue(keypoint_[i], point_[i], point_[i]);
+    count_ = 0;
+  }
+
+  const Field& heatmaps_;
+  const Field& short_offsets_;
+  const Field& mid_offsets_;
+  const Skeleton& skeleton_;
+  int refine_steps_;
+  GrowScratch& scratch_;
+  Follower<Real, T> follow_;
+  int count_ = 0;  // targets on their way
+  int keypoint_[kTogether];
+  Point<Real> point_[kTogether];
 };
 
 }  // namespace
@@ -79,19 +142,6 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
                GrowScratch& scratch) {
   const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
-  const Follower<Real> follow(heatmaps);
-  // A NaN logit waits longest and has no probability.
-  const auto key = [&](int k, const Site<Real>& at) {
-    if (!std::is_same<Real, float>::value) return read_probability(heatmaps.plane(k), at);
-    const auto logit = static_cast<float>(read(heatmaps.plane(k), at));
-    return logit == logit ? logit : -std::numeric_limits<float>::infinity();
-  };
-  const auto probability = [](float score) {
-    if (!std::is_same<Real, float>::value) return score;
-    return score == -std::numeric_limits<float>::infinity() ? 0.0F : sigmoid(score);
-  };
-  const auto waits = [](const Reached& a, const Reached& b) { return precedes(b, a); };
-
   poses.keypoints.resize(poses.keypoints.size() + 2 * count);
   poses.probabilities.resize(poses.probabilities.size() + count, 0.0F);
   double* keypoints = poses.keypoints.data() + poses.keypoints.size() - 2 * count;
@@ -101,42 +151,10 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
     keypoints[2 * k + 1] = static_cast<double>(y);
   }
   ++poses.count;
-
-  std::vector<Reached>& queue = scratch.queue;
-  scratch.done.assign(count, 0);
-  queue.clear();
-  queue.push_back({key(keypoint, follow.site(x, y)), keypoint, static_cast<double>(x), static_cast<double>(y)});
-  while (!queue.empty()) {
-    std::pop_heap(queue.begin(), queue.end(), waits);
-    const Reached source = queue.back();
-    queue.pop_back();
-    const auto k = static_cast<std::size_t>(source.keypoint);
-    if (scratch.done[k] != 0) continue;
-    scratch.done[k] = 1;
-    keypoints[2 * k] = source.x;
-    keypoints[2 * k + 1] = source.y;
-    probabilities[k] = probability(source.score);
-    // The edges' targets are sought side by side: each has to wait for its own last step, but not for another's.
-    for (int e = skeleton.first[k]; e < skeleton.first[k + 1];) {
-      int edges[kTogether], n = 0;
-      for (; e < skeleton.first[k + 1] && n < kTogether; ++e)
-        if (scratch.done[static_cast<std::size_t>(skeleton.edges[static_cast<std::size_t>(e)].target)] == 0) edges[n++] = e;
-      Step<Real> targets[kTogether];
-      for (int i = 0; i < n; ++i) {
-        const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(edges[i])];
-        targets[i] = {static_cast<Real>(source.x), static_cast<Real>(source.y), edge.target};
-        follow.step(mid_offsets, edge.channel, targets[i]);
-      }
-      for (int step = 0; step < refine_steps; ++step)
-        for (int i = 0; i < n; ++i) follow.step(short_offsets, targets[i].keypoint, targets[i]);
-      for (int i = 0; i < n; ++i) {
-        const Step<Real>& target = targets[i];
-        queue.push_back({key(target.keypoint, follow.site(target.x, target.y)), target.keypoint,
-                         static_cast<double>(target.x), static_cast<double>(target.y)});
-        std::push_heap(queue.begin(), queue.end(), waits);
-      }
-    }
-  }
+  with_elements(heatmaps, [&](auto of) {
+    Grower<Real, decltype(of)> grow(heatmaps, short_offsets, mid_offsets, skeleton, refine_steps, scratch);
+    grow(keypoint, {x, y}, keypoints, probabilities);
+  });
 }
 
 template void grow_pose<float>(int, float, float, const Field&, const Field&, const Field&, const Skeleton&, int, PoseList&,

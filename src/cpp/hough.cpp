@@ -74,21 +74,22 @@ class Voter {
     scratch.sums.reset(plane, wide);
     scratch.ballots.count = 0;
     if (high.size() < heatmaps_.cells() / 64 + 3) high.resize(heatmaps_.cells() / 64 + 3);
-    if (!kernels_.find(heatmaps_.plane(k), heatmaps_.cells(), lowest_, high.data())) return;
+    if (!find(k, 0, heatmaps_.cells(), high.data())) return;
     const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, scratch.sums.nowhere(),
                                 1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
     for (int r = 0; r < std::max(h - 1, 1); ++r) {
       const std::size_t start = static_cast<std::size_t>(r) * w;
       const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
-      const CellRow row{{heatmaps_.plane(k) + start, short_offsets_.plane(2 * k) + start,
-                         short_offsets_.plane(2 * k + 1) + start},
+      const CellRow row{{heatmaps_.cell(k, start), short_offsets_.cell(2 * k, start),
+                         short_offsets_.cell(2 * k + 1, start)},
                         static_cast<std::ptrdiff_t>(right), static_cast<std::ptrdiff_t>(below), r, top, rows};
       for (int c0 = 0; c0 < blocks; c0 += 64) {
         const std::size_t cell = start + static_cast<std::size_t>(c0);
         std::uint64_t active = bits_from(high, cell) | bits_from(high, cell + right) | bits_from(high, cell + below) |
                                bits_from(high, cell + below + right);
         if (blocks - c0 < 64) active &= (std::uint64_t{1} << (blocks - c0)) - 1;
-        for (; active != 0; active &= active - 1) sample_cell(row, c0 + lowest_bit(active), lattice, scratch);
+        for (; active != 0; active &= active - 1)
+          with_elements(heatmaps_, [&](auto of) { sample_cell(of, row, c0 + lowest_bit(active), lattice, scratch); });
       }
     }
     cast(lattice, scratch);
@@ -97,15 +98,24 @@ class Voter {
  private:
   // A row of cells and the one below, and the lattice rows between them.
   struct CellRow {
-    const float* planes[3];       // at the row's first cell: logit, dx, dy
+    const void* planes[3];        // at the row's first cell: logit, dx, dy
     std::ptrdiff_t right, below;  // to the next cell
     int r;
     int top, rows;
   };
 
-  // Reads the fields at the lattice points between four cells.
-  void sample_cell(const CellRow& row, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
-    const float* const cells[3] = {row.planes[0] + c, row.planes[1] + c, row.planes[2] + c};
+  // Marks n cells of type k, from one on, that reach the threshold.
+  bool find(int k, std::size_t first, std::size_t n, std::uint64_t* high) const {
+    return with_elements(heatmaps_, [&](auto of) {
+      return kernels_.planes(of).find(heatmaps_.plane<decltype(of)>(k) + first, n, lowest_, high);
+    });
+  }
+
+  // Reads the fields, of elements T, at the lattice points between four cells.
+  template <typename T>
+  void sample_cell(T, const CellRow& row, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
+    const T* cells[3];
+    for (int f = 0; f < 3; ++f) cells[f] = static_cast<const T*>(row.planes[f]) + c;
     const std::ptrdiff_t right = row.right, below = row.below;
     const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
     const int top = row.top, rows = row.rows, r = row.r;
@@ -126,12 +136,13 @@ class Voter {
   };
 
   // Reads the fields at some of them.
-  void sample_points(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const Part& part,
+  template <typename T>
+  void sample_points(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const Part& part,
                      const VotingLattice& lattice, HoughScratch& scratch) const {
     place(part, scratch);
     const CellPoints& points = scratch.points;
     if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
-    if (!kernels_.sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
+    if (!kernels_.planes(T()).sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
       sample_careful(cells, right, below, points, part.left, part.top, scratch.ballots);
   }
 
@@ -157,12 +168,13 @@ class Voter {
     scratch.shape = shape;
   }
 
-  // What `Kernels::sample` does, where a value is not finite: one of weight zero is left out.
-  static void sample_careful(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
+  // What `PlaneKernels::sample` does, where a value is not finite: one of weight zero is left out.
+  template <typename T>
+  static void sample_careful(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
                              const CellPoints& points, int column, int row, Ballots& ballots) {
     float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
     for (int i = 0; i < points.count; ++i) {
-      const auto part = [&](float weight, float value) { return weight > 0.0F ? weight * value : 0.0F; };
+      const auto part = [&](float weight, T value) { return weight > 0.0F ? weight * widen(value) : 0.0F; };
       for (int f = 0; f < 3; ++f)
         out[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
                     (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));

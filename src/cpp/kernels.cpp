@@ -18,35 +18,38 @@ namespace PERSONLAB_KERNELS {
 namespace {
 
 // Bits of 64 values that are at least `lowest`.
-std::uint64_t find64(const float* values, float lowest) {
+template <typename T>
+std::uint64_t find64(const T* values, float lowest) {
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += Wide::kLanes)
     bits |= static_cast<std::uint64_t>(Wide::at_least(Wide::load(values + i), Wide::all(lowest))) << i;
   return bits;
 }
 
-bool find(const float* values, std::size_t n, float lowest, std::uint64_t* bits) {
+template <typename T>
+bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
   std::uint64_t any = 0;
   std::size_t i = 0;
   for (; i + 64 <= n; i += 64) any |= *bits++ = find64(values + i, lowest);
   if (i < n) {
     std::uint64_t last = 0;
-    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(values[j] >= lowest) << (j - i);
+    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(widen(values[j]) >= lowest) << (j - i);
     any |= *bits = last;
   }
   return any != 0;
 }
 
 // Those of 64 cells of a plane w wide, given as bits, that have a larger neighbour, wherever rows begin and end; maybe others.
-std::uint64_t beaten64(const float* values, std::ptrdiff_t w, std::uint64_t cells) {
+template <typename T>
+std::uint64_t beaten64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
   constexpr std::uint64_t kLanes = (std::uint64_t{1} << Wide::kLanes) - 1;
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += Wide::kLanes) {
     if ((cells >> i & kLanes) == 0) continue;
-    const float* at = values + i;
+    const T* at = values + i;
     const Floats own = Wide::load(at);
     unsigned beaten = Wide::above(Wide::load(at - 1), own) | Wide::above(Wide::load(at + 1), own);
-    for (const float* row = at - w; row <= at + w; row += 2 * w)
+    for (const T* row = at - w; row <= at + w; row += 2 * w)
       beaten |= Wide::above(Wide::load(row - 1), own) | Wide::above(Wide::load(row), own) |
                 Wide::above(Wide::load(row + 1), own);
     bits |= static_cast<std::uint64_t>(beaten) << i;
@@ -54,31 +57,67 @@ std::uint64_t beaten64(const float* values, std::ptrdiff_t w, std::uint64_t cell
   return bits;
 }
 
-void thin(const float* values, int h, int w, std::uint64_t* bits) {
-  const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
-  for (std::ptrdiff_t i = 0; i + 64 + w + 1 <= cells; i += 64, ++bits) {
-    if (*bits == 0 || i < w + 1) continue;
-    std::uint64_t border = 0;  // cells of the first and the last column
-    for (std::ptrdiff_t row = (i / w) * w; row <= i + 64; row += w) {
-      if (row >= i && row < i + 64) border |= std::uint64_t{1} << (row - i);
-      if (row > i) border |= std::uint64_t{1} << (row - 1 - i);
-    }
-    *bits &= ~beaten64(values + i, w, *bits) | border;
+// Those of 64 cells, the first of them `first`, given as bits, that have a larger neighbour; any cells of the plane.
+template <typename T>
+std::uint64_t beaten_slowly(const T* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
+  std::uint64_t bits = 0;
+  for (int bit = 0; bit < 64 && cells >> bit != 0; ++bit) {
+    if ((cells >> bit & 1) == 0) continue;
+    const std::ptrdiff_t cell = first + bit, i = cell / w, j = cell % w;
+    bool beaten = false;
+    for (std::ptrdiff_t row = i - (i > 0 ? 1 : 0); row <= i + (i < h - 1 ? 1 : 0); ++row)
+      for (std::ptrdiff_t column = j - (j > 0 ? 1 : 0); column <= j + (j < w - 1 ? 1 : 0); ++column)
+        beaten = beaten || widen(values[row * w + column]) > widen(values[cell]);
+    bits |= static_cast<std::uint64_t>(beaten) << bit;
   }
+  return bits;
+}
+
+template <typename T>
+void thin(const T* values, int h, int w, std::uint64_t* bits) {
+  const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
+  std::ptrdiff_t row = 0;  // the first cell of the last row that begins at or before the word
+  for (std::ptrdiff_t i = 0; i < cells; i += 64, ++bits) {
+    if (*bits == 0) continue;
+    std::uint64_t apart = *bits;  // cells whose neighbours do not lie around them in memory
+    if (i >= w + 1 && i + 64 + w + 1 <= cells) {
+      while (row + w <= i) row += w;
+      std::uint64_t border = 0;  // cells of the first and the last column
+      for (std::ptrdiff_t start = row; start <= i + 64; start += w) {
+        if (start >= i && start < i + 64) border |= std::uint64_t{1} << (start - i);
+        if (start > i) border |= std::uint64_t{1} << (start - 1 - i);
+      }
+      apart &= border;
+      *bits &= ~beaten64(values + i, w, *bits) | border;
+    }
+    *bits &= ~beaten_slowly(values, h, w, i, apart);
+  }
+}
+
+template <typename T>
+void widen_all(const T* values, std::size_t n, float* to) {
+  std::size_t i = 0;
+  for (; i + Wide::kLanes <= n; i += Wide::kLanes) Wide::store(Wide::load(values + i), to + i);
+  for (; i < n; ++i) to[i] = widen(values[i]);
 }
 
 // Four cells of a plane, each in all lanes.
 struct Corners {
   Floats a, b, c, d;
-  Corners(const float* cell, std::ptrdiff_t right, std::ptrdiff_t below)
-      : a(Wide::all(cell[0])), b(Wide::all(cell[right])), c(Wide::all(cell[below])), d(Wide::all(cell[below + right])) {}
+  template <typename T>
+  Corners(const T* cell, std::ptrdiff_t right, std::ptrdiff_t below)
+      : a(Wide::all(widen(cell[0]))),
+        b(Wide::all(widen(cell[right]))),
+        c(Wide::all(widen(cell[below]))),
+        d(Wide::all(widen(cell[below + right]))) {}
   Floats read(const CellPoints& points, int i) const {
     return (Wide::load(points.weight[0] + i) * a + Wide::load(points.weight[1] + i) * b) +
            (Wide::load(points.weight[2] + i) * c + Wide::load(points.weight[3] + i) * d);
   }
 };
 
-bool sample(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+template <typename T>
+bool sample(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
             std::int32_t column, std::int32_t row, float lowest, Ballots& ballots) {
   const Corners logits(cells[0], right, below), xs(cells[1], right, below), ys(cells[2], right, below);
   const Floats low = Wide::all(lowest);
@@ -230,9 +269,9 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
 
 extern const Kernels kKernels;
 const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
-                       &find,
-                       &thin,
-                       &sample,
+                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &widen_all},
                        &work_out,
                        &gather,
                        &lay_out,

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "elements.hpp"
+
 namespace personlab {
 
 // Lattice points on their way to casting a vote, side by side for vector instructions.
@@ -97,21 +99,34 @@ struct Boxes {
   float x0[kKeypointGroup], y0[kKeypointGroup], x1[kKeypointGroup], y1[kKeypointGroup];
 };
 
-struct Kernels {
-  const char* name;
-
+// What is done to planes with elements of one type.
+template <typename T>
+struct PlaneKernels {
   // Sets bit i of `bits` where value i of n is at least `lowest`; says whether any is. Bits past n in the last word are 0.
-  bool (*find)(const float* values, std::size_t n, float lowest, std::uint64_t* bits);
+  bool (*find)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
 
-  // Clears bits of cells of a plane (h, w), 64 to a word, that have a larger neighbour among the 8. Those at the border of the
-  // plane, or near the ends of its memory, are left as they are.
-  void (*thin)(const float* values, int h, int w, std::uint64_t* bits);
+  // Clears bits of cells of a plane (h, w), 64 to a word, that have a larger neighbour among the up to 8.
+  void (*thin)(const T* values, int h, int w, std::uint64_t* bits);
 
   // Reads logit, dx and dy between four cells, of which `cells` are the top left ones, `right` and `below` the way to the
   // others. Adds the lattice points, the first of them at (row, column), to the ballots, or leaves them out where all those in
   // a register are under the threshold. False, and nothing added, where not all that was read is finite.
-  bool (*sample)(const float* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+  bool (*sample)(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
                  std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
+
+  // Makes n values float32.
+  void (*widen)(const T* values, std::size_t n, float* to);
+};
+
+struct Kernels {
+  const char* name;
+  PlaneKernels<float> float32;
+  PlaneKernels<Float16> float16;
+  PlaneKernels<Bfloat16> bfloat16;
+
+  const PlaneKernels<float>& planes(float) const { return float32; }
+  const PlaneKernels<Float16>& planes(Float16) const { return float16; }
+  const PlaneKernels<Bfloat16>& planes(Bfloat16) const { return bfloat16; }
 
   // From what was read at lattice points to where their votes fall and what they add there; the sum of all they add.
   std::uint32_t (*work_out)(Ballots& ballots, const VotingLattice& lattice);

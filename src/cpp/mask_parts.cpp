@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "parallel.hpp"
 #include "sampling.hpp"
@@ -28,6 +29,32 @@ std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, f
   return largest;
 }
 
+// A row of n elements as float32: where it lies, or widened to where `room` is for it.
+const float* as_floats(const float* row, int, float*) { return row; }
+template <typename T>
+const float* as_floats(const T* row, int n, float* room) {
+  kernels().planes(T()).widen(row, static_cast<std::size_t>(n), room);
+  return room;
+}
+
+// Makes the pairs of one keypoint; returns the bits of the largest magnitude of an offset.
+template <typename T>
+std::int32_t point_plane(const Field& field, int k, int h, int w, float* out) {
+  std::vector<float> room(std::is_same<T, float>::value ? 0 : 2 * static_cast<std::size_t>(field.width));
+  std::int32_t most = 0;
+  for (int i = 0; i < h; ++i, out += static_cast<std::ptrdiff_t>(w) * 2) {
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
+    const float* dx = as_floats(field.plane<T>(2 * k) + row, field.width, room.data());
+    const float* dy = as_floats(field.plane<T>(2 * k + 1) + row, field.width, room.data() + room.size() / 2);
+    most = std::max(most, point(dx, dy, field.width, field.stride, i * field.stride, out));
+    if (field.width < w) {
+      out[2] = out[0] + static_cast<float>(field.stride);
+      out[3] = out[1];
+    }
+  }
+  return most;
+}
+
 }  // namespace
 
 PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) {
@@ -36,17 +63,8 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   std::vector<std::int32_t> largest(static_cast<std::size_t>(count));
   parallel_for(count, threads, [&](int k, int) {
     float* out = pairs.data() + static_cast<std::ptrdiff_t>(k) * h * w * 2;
-    std::int32_t most = 0;
-    for (int i = 0; i < h; ++i, out += static_cast<std::ptrdiff_t>(w) * 2) {
-      const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
-      most = std::max(most, point(field.plane(2 * k) + row, field.plane(2 * k + 1) + row, field.width, field.stride,
-                                  i * field.stride, out));
-      if (field.width < w) {
-        out[2] = out[0] + static_cast<float>(field.stride);
-        out[3] = out[1];
-      }
-    }
-    largest[static_cast<std::size_t>(k)] = most;
+    largest[static_cast<std::size_t>(k)] =
+        with_elements(field, [&](auto of) { return point_plane<decltype(of)>(field, k, h, w, out); });
   });
   float most;
   std::memcpy(&most, &*std::max_element(largest.begin(), largest.end()), sizeof most);

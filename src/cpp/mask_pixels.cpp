@@ -17,13 +17,16 @@ void follow(const PairGrid& grid, int k, int n, float* points) {
     return;
   }
   const Field& field = *grid.field;
-  for (int i = 0; i < n; ++i, points += 2) {
-    const Offset<float> offset =
-        read_offset(field.plane(2 * k), field.plane(2 * k + 1),
-                    site_at(points[0], points[1], field.height, field.width, field.stride));
-    points[0] += offset.dx;
-    points[1] += offset.dy;
-  }
+  with_elements(field, [&](auto of) {
+    using T = decltype(of);
+    for (int i = 0; i < n; ++i, points += 2) {
+      const Offset<float> offset =
+          read_offset(field.plane<T>(2 * k), field.plane<T>(2 * k + 1),
+                      site_at(points[0], points[1], field.height, field.width, field.stride));
+      points[0] += offset.dx;
+      points[1] += offset.dy;
+    }
+  });
 }
 
 // The first step, for n pixels between the four cells from (column, row) on, given in [0, 1] from that cell.

@@ -41,6 +41,18 @@ float sum(const float* values) {
   return ((values[0] + values[4]) + (values[2] + values[6])) + ((values[1] + values[5]) + (values[3] + values[7]));
 }
 
+// A field of float32 elements: itself, or widened into `room`.
+Field as_floats(const Field& field, std::vector<float>& room) {
+  if (field.element == Element::kFloat32) return field;
+  const std::size_t n = static_cast<std::size_t>(field.planes) * field.cells();
+  room.resize(n);
+  with_elements(field, [&](auto of) { kernels().planes(of).widen(field.plane<decltype(of)>(0), n, room.data()); });
+  Field wide = field;
+  wide.data = room.data();
+  wide.element = Element::kFloat32;
+  return wide;
+}
+
 class Associator {
  public:
   Associator(const MaskTask& task, const Field& segmentation) : task_(task), segmentation_(segmentation) {
@@ -96,7 +108,7 @@ class Associator {
     const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
     auto extent = scratch.extents.begin();
     for (int row = first; row < last; ++row) {
-      const float* corner = segmentation_.data + static_cast<std::ptrdiff_t>(row) * w;
+      const float* corner = segmentation_.plane(0) + static_cast<std::ptrdiff_t>(row) * w;
       for (int column = 0; column < block_columns(); ++column, ++corner, ++extent) {
         const float logits[4] = {corner[0], corner[right], corner[below], corner[below + right]};
         int cells = 0;
@@ -291,7 +303,7 @@ class Associator {
   }
 
   const MaskTask& task_;
-  const Field& segmentation_;
+  Field segmentation_;  // float32
   float lowest_;                   // logit of the mask threshold
   bool bounded_;                   // whether all offsets are finite, and no point can get farther than bounds are good for
   float slack_;                    // input pixels: more than rounding does to a point in a step
@@ -313,7 +325,7 @@ void associate_pixels(const float* keypoints, const float* weights, int n_poses,
   const MaskPoses poses(keypoints, weights, n_poses, n_keypoints, options.distance_threshold);
   const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options,
                       scratch.x, scratch.y,  masks};
-  const Associator associate(task, segmentation);
+  const Associator associate(task, as_floats(segmentation, scratch.segmentation));
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
   parallel_for(associate.strips(), options.threads, [&](int strip, int worker) {
     associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]);

@@ -29,7 +29,7 @@ void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& optio
       const int row0 = tile / plane.tile_columns * kTile - 1, column0 = tile % plane.tile_columns * kTile - 1;
       const float* scores = plane.scores.data() + s * HoughPlane::kTilePoints;
       std::uint64_t high[HoughPlane::kTilePoints / 64];
-      kernels().find(scores, HoughPlane::kTilePoints, options.peak_threshold, high);
+      kernels().float32.find(scores, HoughPlane::kTilePoints, options.peak_threshold, high);
       for (int p0 = 0; p0 < HoughPlane::kTilePoints; p0 += 64) {
         for (std::uint64_t bits = high[p0 / 64]; bits != 0; bits &= bits - 1) {
           const int p = p0 + lowest_bit(bits), row = row0 + p / kTile, column = column0 + p % kTile;

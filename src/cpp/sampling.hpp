@@ -4,13 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifndef PERSONLAB_HD
-#ifdef __CUDACC__
-#define PERSONLAB_HD __host__ __device__ inline
-#else
-#define PERSONLAB_HD inline
-#endif
-#endif
+#include "elements.hpp"
 
 namespace personlab {
 
@@ -93,15 +87,16 @@ PERSONLAB_HD Real lerp2(Real a, Real b, Real c, Real d, Real tx, Real ty) {
 }
 
 // A plane read bilinearly.
-template <typename Real>
-PERSONLAB_HD Real read(const float* plane, const Site<Real>& site) {
-  return lerp2(static_cast<Real>(plane[site.top_left]), static_cast<Real>(plane[site.top_right]),
-               static_cast<Real>(plane[site.bottom_left]), static_cast<Real>(plane[site.bottom_right]), site.tx, site.ty);
+template <typename T, typename Real>
+PERSONLAB_HD Real read(const T* plane, const Site<Real>& site) {
+  return lerp2(static_cast<Real>(widen(plane[site.top_left])), static_cast<Real>(widen(plane[site.top_right])),
+               static_cast<Real>(widen(plane[site.bottom_left])), static_cast<Real>(widen(plane[site.bottom_right])),
+               site.tx, site.ty);
 }
 
 // Probability from a plane of logits; 0 where the logit is NaN.
-template <typename Real>
-PERSONLAB_HD float read_probability(const float* plane, const Site<Real>& site) {
+template <typename T, typename Real>
+PERSONLAB_HD float read_probability(const T* plane, const Site<Real>& site) {
   const float logit = static_cast<float>(read(plane, site));
   return logit == logit ? sigmoid(logit) : 0.0F;
 }
@@ -112,8 +107,8 @@ struct Offset {
 };
 
 // An offset from its two planes; (0, 0) where either is not finite.
-template <typename Real>
-PERSONLAB_HD Offset<Real> read_offset(const float* dx_plane, const float* dy_plane, const Site<Real>& site) {
+template <typename T, typename Real>
+PERSONLAB_HD Offset<Real> read_offset(const T* dx_plane, const T* dy_plane, const Site<Real>& site) {
   const Real dx = read(dx_plane, site), dy = read(dy_plane, site);
   if (is_finite(dx) && is_finite(dy)) return {dx, dy};
   return {Real(0), Real(0)};

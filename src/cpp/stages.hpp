@@ -41,9 +41,9 @@ struct Reached {
   double x, y;  // input pixels
 };
 
-// Where best-first search stands: waiting targets, and the keypoints found.
+// Where best-first search stands: waiting targets, those being followed on, and the keypoints found.
 struct GrowScratch {
-  std::vector<Reached> queue;
+  std::vector<Reached> queue, sources;
   std::vector<std::uint8_t> done;  // (K)
 };
 
@@ -82,6 +82,7 @@ struct DecodeScratch {
   std::vector<HoughScratch> hough_scratch;
   std::vector<std::uint64_t> high;  // a bit for each cell that may be a seed
   std::vector<Peak> peaks;
+  std::vector<std::uint64_t> order;  // of PoseNet's seeds: keys that hold their places among the peaks
   GrowScratch grow;
   PoseList poses;
   std::vector<float> keypoint_scores;
@@ -142,6 +143,7 @@ struct PixelAxis {
 struct MaskBuffers {
   PixelAxis x, y;
   std::vector<float> long_pairs, short_pairs;  // (K, h, w, 2) dx and dy side by side
+  std::vector<float> segmentation;             // (h, w) where it is not float32
   std::vector<MaskScratch> workers;
 };
 

@@ -6,22 +6,45 @@
 #include <utility>
 #include <vector>
 
+#include "elements.hpp"
+
 namespace personlab {
 
 // A stack of planes on a grid of field cells; cell (i, j) lies at input pixel (x = j * stride, y = i * stride).
 // Offset fields (C, 2, h, w) are stacks of 2C planes: plane 2c holds dx, plane 2c + 1 holds dy, in input pixels.
 struct Field {
-  const float* data = nullptr;  // (planes, height, width)
+  const void* data = nullptr;  // (planes, height, width)
   int planes = 0;
   int height = 0;
   int width = 0;
   int stride = 1;  // input pixels
+  Element element = Element::kFloat32;
 
   std::size_t cells() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
-  const float* plane(int p) const { return data + static_cast<std::size_t>(p) * cells(); }
+  std::size_t element_size() const { return element == Element::kFloat32 ? sizeof(float) : sizeof(std::uint16_t); }
+  template <typename T = float>  // T is what the elements are
+  const T* plane(int p) const {
+    return static_cast<const T*>(data) + static_cast<std::size_t>(p) * cells();
+  }
+  const void* cell(int p, std::size_t i) const {  // of plane p, in raster order
+    return static_cast<const char*>(data) + (static_cast<std::size_t>(p) * cells() + i) * element_size();
+  }
   int last_x() const { return (width - 1) * stride; }   // input pixel of the last column
   int last_y() const { return (height - 1) * stride; }  // input pixel of the last row
 };
+
+// Calls work(T()) for the type T of a field's elements.
+template <typename Work>
+auto with_elements(const Field& field, const Work& work) {
+  switch (field.element) {
+    case Element::kFloat16:
+      return work(Float16());
+    case Element::kBfloat16:
+      return work(Bfloat16());
+    default:
+      return work(float());
+  }
+}
 
 // K keypoint types joined by 2E directed edges, those that leave one keypoint side by side.
 struct Skeleton {
@@ -33,6 +56,7 @@ struct Skeleton {
   std::vector<Edge> edges;   // (2E), grouped by source
   std::vector<int> first;    // (K + 1), edges of keypoint k: first[k] .. first[k + 1]
   std::vector<float> sigmas;  // (K), of OKS
+  bool acyclic = true;        // whether at most one way leads from any keypoint to any other
 
   Skeleton(int n_keypoints, const std::vector<std::pair<int, int>>& pairs, const std::vector<float>& sigmas);
   int n_edges() const { return static_cast<int>(edges.size()) / 2; }

@@ -21,6 +21,11 @@ struct Wide {
   using Floats = __m512;
   static constexpr int kLanes = 16;
   static Floats load(const float* from) { return _mm512_loadu_ps(from); }
+  static Floats load(const Float16* from) { return _mm512_cvtph_ps(load16(from)); }
+  static Floats load(const Bfloat16* from) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load16(from)), 16));
+  }
+  static __m256i load16(const void* from) { return _mm256_loadu_si256(static_cast<const __m256i*>(from)); }
   static void store(Floats v, float* to) { _mm512_storeu_ps(to, v); }
   static Floats load_integers(const std::uint32_t* from) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(from)); }
   static void store_integers(Floats v, std::int32_t* to) { _mm512_storeu_si512(to, _mm512_cvttps_epi32(v)); }
@@ -45,6 +50,11 @@ struct Wide {
   using Floats = __m256;
   static constexpr int kLanes = 8;
   static Floats load(const float* from) { return _mm256_loadu_ps(from); }
+  static Floats load(const Float16* from) { return _mm256_cvtph_ps(load8(from)); }
+  static Floats load(const Bfloat16* from) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load8(from)), 16));
+  }
+  static __m128i load8(const void* from) { return _mm_loadu_si128(static_cast<const __m128i*>(from)); }
   static void store(Floats v, float* to) { _mm256_storeu_ps(to, v); }
   static Floats load_integers(const std::uint32_t* from) {
     return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -74,7 +84,10 @@ struct Wide {
 struct Wide {
   using Floats = Float4;
   static constexpr int kLanes = 4;
-  static Floats load(const float* from) { return load4(from); }
+  template <typename T>
+  static Floats load(const T* from) {
+    return load4(from);
+  }
   static void store(Floats v, float* to) { store4(v, to); }
   static Floats load_integers(const std::uint32_t* from) {  // from 2^31 on, negative ones
     Int4 integers;
