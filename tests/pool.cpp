@@ -38,7 +38,9 @@ void await(const Condition& condition, const char* what) {
 // A call whose pieces all wait for each other needs as many threads at once.
 void meet(int threads) {
   std::atomic<int> here{0};
-  parallel_for(threads, threads, [&](int, int) {
+  std::vector<std::atomic<bool>> taken(static_cast<std::size_t>(threads));
+  parallel_for(threads, threads, [&](int, int worker) {
+    expect(!taken[static_cast<std::size_t>(worker)].exchange(true), "no two threads have the same number");
     ++here;
     await([&] { return here == threads; }, "every piece has a thread of its own");
   });
@@ -129,6 +131,7 @@ void exceptions() {
           throw std::runtime_error("of a helper");
         }
         await([&] { return thrown.load(); }, "a helper comes");
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));  // so that the exception gets ahead
       });
     } catch (const std::runtime_error& error) {
       caught = error.what();

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from agreement import core_poses
 from scenes import SKELETONS, decode_options, mask_options, paper_options, random_fields
 
-from personlab import COCO_PERSON, DecodeOptions, decode_masks, decode_poses, stages
+from personlab import COCO_PERSON, DecodeOptions, _core, decode_masks, decode_poses, stages
 
 HERE = Path(__file__).parent
 THREADS = (2, 3, 4, 5, 13)  # five and more share keypoint types out in bands of cell rows
@@ -138,7 +139,7 @@ def test_a_child_forked_while_another_thread_decodes():
             while not stop.is_set():
                 if decode(4) != expected:
                     differing.append(1)
-        others = [threading.Thread(target=work) for _ in range(3)]
+        others = [threading.Thread(target=work, daemon=True) for _ in range(3)]
         for thread in others:
             thread.start()
         for _ in range(20):
@@ -152,6 +153,29 @@ def test_a_child_forked_while_another_thread_decodes():
             thread.join()
         assert not differing
     """)
+
+
+def test_no_lock_is_held_while_options_become_native(monkeypatch):
+    """One that a fork could leave held."""
+    make, inside, let_go = _core.DecodeOptions, threading.Event(), threading.Event()
+
+    def make_slowly(**values):
+        inside.set()
+        assert let_go.wait(20)
+        return make(**values)
+
+    monkeypatch.setattr(_core, "DecodeOptions", make_slowly)
+    one = threading.Thread(target=lambda: decode_options().native)
+    one.start()
+    assert inside.wait(20)
+    monkeypatch.setattr(_core, "DecodeOptions", make)
+    other = threading.Thread(target=lambda: decode_options().native, daemon=True)
+    other.start()
+    other.join(10)
+    waits = other.is_alive()
+    let_go.set()
+    one.join()
+    assert not waits
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])

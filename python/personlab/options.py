@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personlab._arrays import as_integer, as_number
+from personlab._cached import Cached
 
 if TYPE_CHECKING:
     from personlab import _core
@@ -102,7 +102,7 @@ class DecodeOptions(_Picklable):
             threads=threads,
         )
 
-    @cached_property
+    @Cached
     def native(self) -> _core.DecodeOptions:
         """The compiled core's copy of these options."""
         from personlab import _core
@@ -147,7 +147,7 @@ class MaskOptions(_Picklable):
             raise TypeError(f"exclusive: expected a bool, got {self.exclusive!r}")
         _integer(self, "threads", 1, 1024)
 
-    @cached_property
+    @Cached
     def native(self) -> _core.MaskOptions:
         """The compiled core's copy of these options."""
         from personlab import _core
