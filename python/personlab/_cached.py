@@ -1,4 +1,4 @@
-"""Attributes worked out once, without the lock of `functools.cached_property` before Python 3.12: a fork can leave it held."""
+"""Attributes worked out once, without a lock: that of `functools.cached_property` before 3.12 may outlast a fork."""
 
 from __future__ import annotations
 
