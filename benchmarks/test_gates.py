@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -158,6 +159,30 @@ def test_a_batch_on_two_threads(gate):
     for one, two in zip(call(1), call(2), strict=True):
         np.testing.assert_array_equal(one.keypoints, two.keypoints)
     gate("batch of 16 on two threads", lambda: call(2), lambda: call(1), "one thread", 1 / 1.8)
+
+
+@pytest.mark.parametrize("picture", [COUPLE, CROWD])
+def test_a_real_batch_on_two_threads(gate, picture):
+    """Sixteen times one picture: a few milliseconds in all, of which starting and waking threads must not take many."""
+    fields = load(picture)
+    arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
+    batch = [np.repeat(array[None], 16, axis=0) for array in arrays]
+
+    def call(threads):
+        return decode_poses(*batch, stride=fields.stride, options=replace(MODES["paper g=2"], threads=threads))
+
+    assert [len(poses) for poses in call(2)] == [PEOPLE[picture, 2]] * 16
+    gate(f"16 x {picture} on two threads", lambda: call(2), lambda: call(1), "one thread", 1 / 1.8)
+
+
+@pytest.mark.parametrize("g", [1, 2])
+def test_a_large_picture_on_two_threads(gate, g):
+    fields = load("soccer_1281_s8")
+    options = [replace(MODES[f"paper g={g}"], threads=threads) for threads in (1, 2)]
+    for one, two in zip(*(decode(fields, each) for each in options), strict=True):
+        np.testing.assert_array_equal(one.keypoints, two.keypoints)
+    call, yardstick = lambda: decode(fields, options[1]), lambda: decode(fields, options[0])
+    gate(f"paper g = {g}, soccer_1281_s8 on two threads", call, yardstick, "one thread", 1 / 1.5)
 
 
 # --- masks: gates on Y34 = resized(long_offsets.reshape(-1, h, w), *input_size) follow the same helper here -----------

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personlab._arrays import as_integer, as_number
+from personlab._cached import Cached
 
 if TYPE_CHECKING:
     from personlab import _core
@@ -43,6 +43,10 @@ class _Picklable:
 class DecodeOptions(_Picklable):
     """How keypoints are found and grouped into poses (PersonLab, section 3.1).
 
+    With more `threads` than one, those of a pool that all calls of the process share help the caller: with pictures of
+    a batch, or with parts of one picture. The default of one leaves the other processors to the network, and to other
+    threads and processes that decode: they use them better than one call does.
+
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
         ValueError: a value out of range.
@@ -57,7 +61,7 @@ class DecodeOptions(_Picklable):
     scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
     min_score: float = 0.2  # instance score under which a pose is dropped
     max_poses: int = 100  # poses kept, best first
-    threads: int = 1  # threads that share the work of one call
+    threads: int = 1  # threads that share the work of one call, the caller's among them
     decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
 
     def __post_init__(self) -> None:
@@ -102,7 +106,7 @@ class DecodeOptions(_Picklable):
             threads=threads,
         )
 
-    @cached_property
+    @Cached
     def native(self) -> _core.DecodeOptions:
         """The compiled core's copy of these options."""
         from personlab import _core
@@ -124,7 +128,7 @@ class DecodeOptions(_Picklable):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(_Picklable):
-    """How pixels are given to poses (PersonLab, section 3.2).
+    """How pixels are given to poses (PersonLab, section 3.2); `threads` as in `DecodeOptions`.
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
@@ -136,7 +140,7 @@ class MaskOptions(_Picklable):
     long_refine_steps: int = 2  # refinements of a long offset by the long offsets
     short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
     exclusive: bool = False  # give a pixel that several poses claim to the nearest one alone
-    threads: int = 1  # threads that share the work of one call
+    threads: int = 1  # threads that share the work of one call, the caller's among them
 
     def __post_init__(self) -> None:
         _number(self, "mask_threshold", 0, 1)
@@ -147,7 +151,7 @@ class MaskOptions(_Picklable):
             raise TypeError(f"exclusive: expected a bool, got {self.exclusive!r}")
         _integer(self, "threads", 1, 1024)
 
-    @cached_property
+    @Cached
     def native(self) -> _core.MaskOptions:
         """The compiled core's copy of these options."""
         from personlab import _core

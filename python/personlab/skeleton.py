@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from personlab._cached import Cached
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,12 +67,12 @@ class Skeleton:
         """E, the number of undirected edges; mid-range offsets have 2E channels."""
         return len(self.edges)
 
-    @cached_property
+    @Cached
     def directed_edges(self) -> tuple[tuple[int, int], ...]:
         """(source, target) of each of the 2E directed edges, in the order of the mid-range offset channels."""
         return self.edges + tuple((b, a) for a, b in self.edges)
 
-    @cached_property
+    @Cached
     def directed_flip(self) -> tuple[int, ...]:
         """For each directed edge, the channel that takes its place in a mirrored picture.
 
@@ -85,7 +86,7 @@ class Skeleton:
             raise ValueError(f"edges: {missing[0]} is the mirror image of an edge but no edge itself")
         return tuple(number[edge] for edge in mirrored)
 
-    @cached_property
+    @Cached
     def native(self) -> _core.Skeleton:
         """The compiled core's copy of edges and sigmas."""
         from personlab import _core

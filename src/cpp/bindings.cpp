@@ -197,7 +197,7 @@ Floats hough_vote_dense(const Floats& heatmaps, const Floats& short_offsets, int
   float* out = dense.mutable_data();
   const py::gil_scoped_release release;
   std::vector<HoughPlane> hough;
-  std::vector<HoughScratch> own;
+  HoughScratch own;
   hough_vote(field, view(short_offsets, 2 * k, stride), options, hough, own);
   for (const HoughPlane& plane : hough)
     for (int row = 0; row < rows; ++row)

@@ -1,10 +1,13 @@
 // Hough voting: every lattice point inside a keypoint's disc votes, by its short offset, for where the keypoint is.
 //
 // Work follows the votes. Lattice points between cells that all lie under the threshold are passed over together; the rest
-// is read a few hundred points at a time, never as a plane.
+// is read a few hundred points at a time, never as a plane. Where keypoint types alone are too few pieces for all threads, each
+// is voted for in bands of cell rows, which have sums of their own until the last of them is done.
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
+#include <utility>
 
 #include "parallel.hpp"
 #include "sampling.hpp"
@@ -14,6 +17,7 @@ namespace personlab {
 namespace {
 
 constexpr double kPi = 3.14159265358979323846;
+constexpr int kPieces = 4;  // for each thread at least, so that none is left waiting for long
 
 // Lattice points along one axis, by the pair of cells that they lie between.
 struct LatticeAxis {
@@ -55,6 +59,11 @@ struct VoteUnit {
   }
 };
 
+// Rows of field cells, each read together with the one below.
+struct Band {
+  int first, last;  // half-open
+};
+
 // Casts one keypoint type's votes.
 class Voter {
  public:
@@ -65,37 +74,50 @@ class Voter {
     lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
   }
 
-  // Sums the votes for keypoints of type k on the lattice of a plane.
-  void vote(int k, const HoughPlane& plane, double unit, bool wide, HoughScratch& scratch) const {
+  // Rows of cells that lattice points lie below.
+  int rows() const { return std::max(heatmaps_.height - 1, 1); }
+
+  // Sums the votes for keypoints of type k on the lattice of a plane that come from a band.
+  void vote(int k, const Band& band, const HoughPlane& plane, double unit, bool wide, HoughWorker& worker,
+            VoteSums& sums) const {
     const int w = heatmaps_.width, h = heatmaps_.height;
     const int blocks = std::max(w - 1, 1);
     const std::size_t below = h > 1 ? static_cast<std::size_t>(w) : 0, right = w > 1 ? 1 : 0;
-    std::vector<std::uint64_t>& high = scratch.high;
-    scratch.sums.reset(plane, wide);
-    scratch.ballots.count = 0;
-    if (high.size() < heatmaps_.cells() / 64 + 3) high.resize(heatmaps_.cells() / 64 + 3);
-    if (!find(k, 0, heatmaps_.cells(), high.data())) return;
-    const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, scratch.sums.nowhere(),
+    const std::size_t start = static_cast<std::size_t>(band.first) * w;
+    const std::size_t cells = static_cast<std::size_t>(band.last - band.first) * w + below;
+    std::vector<std::uint64_t>& high = worker.high;
+    sums.reset(plane, wide);
+    worker.ballots.count = 0;
+    if (high.size() < cells / 64 + 3) high.resize(cells / 64 + 3);
+    if (!find(k, start, cells, high.data())) return;
+    const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, sums.nowhere(),
                                 1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
-    for (int r = 0; r < std::max(h - 1, 1); ++r) {
-      const std::size_t start = static_cast<std::size_t>(r) * w;
+    const Casting casting{lattice, worker, sums};
+    for (int r = band.first; r < band.last; ++r) {
+      const std::size_t at = static_cast<std::size_t>(r) * w;
       const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
-      const CellRow row{{heatmaps_.cell(k, start), short_offsets_.cell(2 * k, start),
-                         short_offsets_.cell(2 * k + 1, start)},
+      const CellRow row{{heatmaps_.cell(k, at), short_offsets_.cell(2 * k, at), short_offsets_.cell(2 * k + 1, at)},
                         static_cast<std::ptrdiff_t>(right), static_cast<std::ptrdiff_t>(below), r, top, rows};
       for (int c0 = 0; c0 < blocks; c0 += 64) {
-        const std::size_t cell = start + static_cast<std::size_t>(c0);
+        const std::size_t cell = at - start + static_cast<std::size_t>(c0);
         std::uint64_t active = bits_from(high, cell) | bits_from(high, cell + right) | bits_from(high, cell + below) |
                                bits_from(high, cell + below + right);
         if (blocks - c0 < 64) active &= (std::uint64_t{1} << (blocks - c0)) - 1;
         for (; active != 0; active &= active - 1)
-          with_elements(heatmaps_, [&](auto of) { sample_cell(of, row, c0 + lowest_bit(active), lattice, scratch); });
+          with_elements(heatmaps_, [&](auto of) { sample_cell(of, row, c0 + lowest_bit(active), casting); });
       }
     }
-    cast(lattice, scratch);
+    cast(casting);
   }
 
  private:
+  // Where votes go, and what they are worked out in.
+  struct Casting {
+    const VotingLattice& lattice;
+    HoughWorker& worker;
+    VoteSums& sums;
+  };
+
   // A row of cells and the one below, and the lattice rows between them.
   struct CellRow {
     const void* planes[3];        // at the row's first cell: logit, dx, dy
@@ -113,21 +135,21 @@ class Voter {
 
   // Reads the fields, of elements T, at the lattice points between four cells.
   template <typename T>
-  void sample_cell(T, const CellRow& row, int c, const VotingLattice& lattice, HoughScratch& scratch) const {
+  void sample_cell(T, const CellRow& row, int c, const Casting& casting) const {
     const T* cells[3];
     for (int f = 0; f < 3; ++f) cells[f] = static_cast<const T*>(row.planes[f]) + c;
     const std::ptrdiff_t right = row.right, below = row.below;
     const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
     const int top = row.top, rows = row.rows, r = row.r;
     if (columns * rows <= Ballots::kMost) {
-      sample_points(cells, right, below, {left, c, columns, top, r, rows}, lattice, scratch);
+      sample_points(cells, right, below, {left, c, columns, top, r, rows}, casting);
       return;
     }
     const int across = std::min(columns, Ballots::kMost), down = Ballots::kMost / across;
     for (int i = 0; i < rows; i += down)
       for (int j = 0; j < columns; j += across)
         sample_points(cells, right, below,
-                      {left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i)}, lattice, scratch);
+                      {left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i)}, casting);
   }
 
   // Lattice columns from `left` on and rows from `top` on, to the right of cell column c and below cell row r.
@@ -138,20 +160,21 @@ class Voter {
   // Reads the fields at some of them.
   template <typename T>
   void sample_points(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const Part& part,
-                     const VotingLattice& lattice, HoughScratch& scratch) const {
-    place(part, scratch);
-    const CellPoints& points = scratch.points;
-    if (scratch.ballots.count + points.count > Ballots::kMost) cast(lattice, scratch);
-    if (!kernels_.planes(T()).sample(cells, right, below, points, part.left, part.top, lowest_, scratch.ballots))
-      sample_careful(cells, right, below, points, part.left, part.top, scratch.ballots);
+                     const Casting& casting) const {
+    HoughWorker& worker = casting.worker;
+    place(part, worker);
+    const CellPoints& points = worker.points;
+    if (worker.ballots.count + points.count > Ballots::kMost) cast(casting);
+    if (!kernels_.planes(T()).sample(cells, right, below, points, part.left, part.top, lowest_, worker.ballots))
+      sample_careful(cells, right, below, points, part.left, part.top, worker.ballots);
   }
 
-  // Prepares scratch.points: on common grids the same for nearly all cells.
-  void place(const Part& part, HoughScratch& scratch) const {
+  // Prepares worker.points: on common grids the same for nearly all cells.
+  void place(const Part& part, HoughWorker& worker) const {
     const std::array<int, 4> shape{part.left * g_ - part.c * heatmaps_.stride, part.columns,
                                    part.top * g_ - part.r * heatmaps_.stride, part.rows};
-    if (shape == scratch.shape) return;
-    CellPoints& points = scratch.points;
+    if (shape == worker.shape) return;
+    CellPoints& points = worker.points;
     points.count = 0;
     for (int i = 0; i < part.rows; ++i) {
       const float ty = y_.t[static_cast<std::size_t>(part.top + i)], sy = 1.0F - ty;
@@ -165,7 +188,7 @@ class Voter {
     }
     for (auto& weight : points.weight)  // for what the last register holds besides
       std::fill(weight + points.count, weight + Ballots::kRoom, 0.0F);
-    scratch.shape = shape;
+    worker.shape = shape;
   }
 
   // What `PlaneKernels::sample` does, where a value is not finite: one of weight zero is left out.
@@ -184,10 +207,11 @@ class Voter {
     ballots.count += points.count;
   }
 
-  void cast(const VotingLattice& lattice, HoughScratch& scratch) const {
-    const std::uint32_t total = kernels_.work_out(scratch.ballots, lattice);
-    scratch.sums.add(scratch.ballots, total);
-    scratch.ballots.count = 0;
+  void cast(const Casting& casting) const {
+    Ballots& ballots = casting.worker.ballots;
+    const std::uint32_t total = kernels_.work_out(ballots, casting.lattice);
+    casting.sums.add(ballots, total);
+    ballots.count = 0;
   }
 
   const Field& heatmaps_;
@@ -197,6 +221,54 @@ class Voter {
   int g_;
   float lowest_;  // logit of the vote threshold
   const Kernels& kernels_ = kernels();
+};
+
+// Brings the sums of each keypoint type's bands together. Three for each thread are enough: two in its hands, those of its band
+// and those it merges with them, and one that waits, since bands begin in order and so any type that is not done with has a
+// thread at it.
+class Count {
+ public:
+  Count(int n_keypoints, int bands, int workers, std::vector<VoteSums>& sums)
+      : missing_(static_cast<std::size_t>(n_keypoints), bands - 1), waiting_(static_cast<std::size_t>(n_keypoints), nullptr) {
+    const auto most = static_cast<std::size_t>(3) * static_cast<std::size_t>(workers);
+    if (sums.size() < most) sums.resize(most);
+    for (VoteSums& one : sums) free_.push_back(&one);
+  }
+
+  VoteSums* take() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    VoteSums* const sums = free_.back();
+    free_.pop_back();
+    return sums;
+  }
+
+  void give_back(VoteSums* sums) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    free_.push_back(sums);
+  }
+
+  // Adds what waits of keypoint type k to the sums of a band. True where that is all; if not, they wait in turn.
+  bool join(int k, VoteSums* sums) {
+    std::unique_lock<std::mutex> lock(mutex_);
+    VoteSums*& waiting = waiting_[static_cast<std::size_t>(k)];
+    while (waiting != nullptr) {
+      VoteSums* const other = std::exchange(waiting, nullptr);
+      lock.unlock();
+      sums->merge(*other);
+      lock.lock();
+      free_.push_back(other);
+      --missing_[static_cast<std::size_t>(k)];
+    }
+    if (missing_[static_cast<std::size_t>(k)] == 0) return true;
+    waiting = sums;
+    return false;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<VoteSums*> free_;
+  std::vector<int> missing_;        // bands of each keypoint type that are not yet merged
+  std::vector<VoteSums*> waiting_;  // of each keypoint type, or null
 };
 
 }  // namespace
@@ -225,10 +297,10 @@ float* HoughPlane::add(int tile) {
 }
 
 void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeOptions& options,
-                std::vector<HoughPlane>& hough, std::vector<HoughScratch>& scratch) {
+                std::vector<HoughPlane>& hough, HoughScratch& scratch) {
   const int count = heatmaps.planes;
   hough.resize(static_cast<std::size_t>(count));
-  if (heatmaps.cells() == 0) {
+  if (count == 0 || heatmaps.cells() == 0) {
     for (HoughPlane& plane : hough) plane.reset(0, 0);
     return;
   }
@@ -238,19 +310,29 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
   const double g = options.hough_stride, radius = options.disk_radius;
   const double scale = g * g / (kPi * radius * radius);
   const VoteUnit unit(options);
-  scratch.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, count))));
-  for (HoughScratch& own : scratch) own.shape = {};
-  parallel_for(count, options.threads, [&](int k, int worker) {
+  const double worth = unit.wide ? VoteUnit::kWide : unit.packed;
+  const int bands = options.threads > 1 ? std::min((kPieces * options.threads + count - 1) / count, voter.rows()) : 1;
+  const auto rows_before = [&](int band) {
+    return static_cast<int>(static_cast<std::int64_t>(voter.rows()) * band / bands);
+  };
+  const int workers = std::max(1, std::min(options.threads, count * bands));
+  scratch.workers.resize(static_cast<std::size_t>(workers));
+  for (HoughWorker& worker : scratch.workers) worker.shape = {};
+  for (HoughPlane& plane : hough) plane.reset(y.points, x.points);
+  Count votes(count, bands, workers, scratch.sums);
+  parallel_for(count * bands, workers, [&](int piece, int number) {
+    const int k = piece / bands, band = piece % bands;
     HoughPlane& plane = hough[static_cast<std::size_t>(k)];
-    HoughScratch& own = scratch[static_cast<std::size_t>(worker)];
-    plane.reset(y.points, x.points);
-    if (!unit.wide) {
-      voter.vote(k, plane, unit.packed, false, own);
-      if (own.sums.collect(scale / unit.packed, plane)) return;
+    HoughWorker& worker = scratch.workers[static_cast<std::size_t>(number)];
+    VoteSums* const sums = votes.take();
+    voter.vote(k, {rows_before(band), rows_before(band + 1)}, plane, worth, unit.wide, worker, *sums);
+    if (!votes.join(k, sums)) return;
+    if (!sums->collect(scale / worth, plane)) {
       plane.reset(y.points, x.points);
+      voter.vote(k, {0, voter.rows()}, plane, VoteUnit::kWide, true, worker, *sums);
+      sums->collect(scale / VoteUnit::kWide, plane);
     }
-    voter.vote(k, plane, VoteUnit::kWide, true, own);
-    own.sums.collect(scale / VoteUnit::kWide, plane);
+    votes.give_back(sums);
   });
 }
 

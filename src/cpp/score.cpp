@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 
@@ -100,9 +101,11 @@ template double pose_size<double>(const double*, int);
 void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
                   const DecodeOptions& options, std::vector<float>& scores) {
   const int count = skeleton.n_keypoints;
-  DiscScorer score(options.hough_stride, options.disk_radius);
+  const auto workers = static_cast<std::size_t>(std::max(1, std::min(options.threads, poses.count)));
+  std::vector<DiscScorer> scorers(workers, DiscScorer(options.hough_stride, options.disk_radius));
   scores.assign(static_cast<std::size_t>(poses.count) * static_cast<std::size_t>(count), 0.0F);
-  for (int j = 0; j < poses.count; ++j) {
+  parallel_for(poses.count, options.threads, [&](int j, int worker) {
+    DiscScorer& score = scorers[static_cast<std::size_t>(worker)];
     const double size = pose_size(poses.pose(j), count);
     for (int k = 0; k < count; ++k) {
       const float p = poses.probability(j)[k];
@@ -113,7 +116,7 @@ void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, c
                                     static_cast<float>(1.0 / (2.0 * size * size * kappa * kappa)));
       scores[static_cast<std::size_t>(j) * count + k] = static_cast<float>(p * expected);
     }
-  }
+  });
 }
 
 void rank_poses(const PoseList& poses, const std::vector<float>& keypoint_scores, const DecodeOptions& options,

@@ -15,21 +15,25 @@
 
 namespace personlab {
 
-// Buffers that one thread of Hough voting works in.
-struct HoughScratch {
+// What one thread of Hough voting works in.
+struct HoughWorker {
   std::vector<std::uint64_t> high;  // a bit for each cell: whether its logit reaches the threshold
   std::array<int, 4> shape{};       // what `points` were placed for
   CellPoints points;
   Ballots ballots;
-  VoteSums sums;
+};
+
+struct HoughScratch {
+  std::vector<HoughWorker> workers;
+  std::vector<VoteSums> sums;
 };
 
 // Hough voting, section 3.1.1: scores of all K keypoint types at the pixels that are multiples of options.hough_stride.
 void hough_vote(const Field& heatmaps,       // K planes
                 const Field& short_offsets,  // 2K planes
                 const DecodeOptions& options,
-                std::vector<HoughPlane>& hough,      // resized to K
-                std::vector<HoughScratch>& scratch);  // resized to the threads used
+                std::vector<HoughPlane>& hough,  // resized to K
+                HoughScratch& scratch);
 
 // Local maxima of the Hough scores, best first.
 void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& options, std::vector<Peak>& peaks);
@@ -79,7 +83,7 @@ double pose_size(const Real* keypoints, int n_keypoints);
 // Everything that decoding one picture works in.
 struct DecodeScratch {
   std::vector<HoughPlane> hough;
-  std::vector<HoughScratch> hough_scratch;
+  HoughScratch hough_scratch;
   std::vector<std::uint64_t> high;  // a bit for each cell that may be a seed
   std::vector<Peak> peaks;
   std::vector<std::uint64_t> order;  // of PoseNet's seeds: keys that hold their places among the peaks

@@ -62,11 +62,15 @@ void VoteSums::claim(std::int32_t tile) {
   std::memset(sums_.data() + first, 0, kSums * sizeof(std::uint64_t));
 }
 
-void VoteSums::add(const Ballots& ballots, std::uint32_t total) {
-  // Memory for as many new tiles as there are votes comes first: claiming one must not fail half-way.
-  const std::size_t most = touched_.size() + static_cast<std::size_t>(ballots.count);
+// Memory for new tiles comes first: claiming one must not fail half-way.
+void VoteSums::make_room(std::size_t tiles) {
+  const std::size_t most = touched_.size() + tiles;
   if (touched_.capacity() < most) touched_.reserve(2 * most);
   if (sums_.size() < (most + 1) * kSums) sums_.resize((2 * most + 1) * kSums, 0);
+}
+
+void VoteSums::add(const Ballots& ballots, std::uint32_t total) {
+  make_room(static_cast<std::size_t>(ballots.count));  // each vote may need a tile
   total_ += static_cast<double>(total);
   wide_ ? add_wide(ballots) : add_packed(ballots);
 }
@@ -94,6 +98,16 @@ void VoteSums::add_wide(const Ballots& ballots) {
     to[kWide] += lower & 0xffffffffU;
     to[kWide + 1] += lower >> 32;
   }
+}
+
+void VoteSums::merge(const VoteSums& other) {
+  make_room(other.touched_.size());
+  for (const std::int32_t tile : other.touched_) {
+    std::uint64_t* const to = sums_of(tile);
+    const std::uint64_t* const from = other.sums_.data() + other.first_[static_cast<std::size_t>(tile)];
+    for (int i = 0; i < kSums; ++i) to[i] += from[i];
+  }
+  total_ += other.total_;
 }
 
 // Whether votes that fell in a tile count for the neighbour that lies so many tiles below and to the right.

@@ -20,6 +20,8 @@ class VoteSums {
   std::int32_t nowhere() const { return nowhere_ * HoughPlane::kTilePoints; }
   // Adds votes that the kernels have worked out; `total` is the sum of all that they add.
   void add(const Ballots& ballots, std::uint32_t total);
+  // Adds what other votes on the same lattice, cast in the same unit, have come to.
+  void merge(const VoteSums& other);
   // Fills the plane with scores in units of `scale`; false where sums have overflowed.
   bool collect(double scale, HoughPlane& plane) const;
 
@@ -27,6 +29,7 @@ class VoteSums {
   // Either 17 rows of 16 packed sums or 17 rows of 17 wide ones: row 16 and column 16 are the neighbours' first.
   static constexpr int kSums = 17 * 17;
 
+  void make_room(std::size_t tiles);
   std::uint64_t* sums_of(std::int32_t tile);
   void claim(std::int32_t tile);
   void add_packed(const Ballots& ballots);
