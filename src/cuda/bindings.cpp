@@ -5,8 +5,10 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <cstring>
 
+#include "skeleton.cuh"
 #include "stages.cuh"
 
 #ifdef PERSONLAB_CUDA_ON_HOST
@@ -164,6 +166,81 @@ void hough_vote_dense(const Field& heatmaps, const Field& short_offsets, const D
                lattice, stream_of(stream), at<float>(scores));
 }
 
+// A list of candidates; its counts are cleared.
+Peaks empty_list(Address list, Address count, int capacity, cudaStream_t stream) {
+  check(cudaMemsetAsync(at<int>(count), 0, sizeof(int), stream), "clearing a count");
+  return {at<Peak>(list), at<int>(count), capacity};
+}
+
+void find_peaks_given(const Field& hough, const DecodeOptions& options, int capacity, Address peaks, Address sorted,
+                      Address count, int device, Address stream) {
+  const Current current(device);
+  const Peaks list = empty_list(peaks, count, capacity, stream_of(stream));
+  find_peaks(GivenScores{hough}, 1, hough.planes, options, stream_of(stream), list);
+  sort_peaks(list, 1, stream_of(stream), {at<Peak>(sorted), at<int>(count), capacity});
+}
+
+PoseFields fields_of(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets) {
+  return {heatmaps, short_offsets, mid_offsets};
+}
+
+// A pose for each of `capacity` peaks, and which of them are accepted.
+void group_poses(Address peaks, Address sorted, Address count, int capacity, const PoseFields& fields,
+                 const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities, Address taken,
+                 Address rows, Address accepted, int device, Address stream) {
+  const Current current(device);
+  const Peaks list{at<Peak>(peaks), at<int>(count), capacity}, in_order{at<Peak>(sorted), at<int>(count), capacity};
+  const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
+  options.posenet = false;
+  sort_peaks(list, 1, stream_of(stream), in_order);
+  grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options, stream_of(stream),
+             poses);
+  accept_poses(in_order, poses, 1, options, stream_of(stream), at<std::uint8_t>(taken),
+               {at<int>(rows), at<int>(accepted), capacity});
+}
+
+// Poses 0 .. capacity - 1, all of them accepted.
+void score_poses(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const Field& hough,
+                 const DeviceSkeleton& skeleton, const DecodeOptions& options, Address keypoint_scores, Address instances,
+                 Address order, const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
+  const Current current(device);
+  const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, hough.planes};
+  const Accepted all{at<int>(rows), at<int>(accepted), capacity};
+  if (options.expected_oks)
+    expected_oks(GivenScores{hough}, poses, all, 1, skeleton.view(), options, stream_of(stream), at<float>(keypoint_scores));
+  else
+    heatmap_scores(poses, all, 1, stream_of(stream), at<float>(keypoint_scores));
+  rank_poses(poses, all, at<float>(keypoint_scores), 1, options, stream_of(stream), {at<double>(instances), at<int>(order)},
+             {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<int>(out[5]),
+              out_rows});
+}
+
+void decode_all(const PoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
+                Address scratch, const std::array<Address, 6>& out, int rows, int device, Address stream) {
+  const Current current(device);
+  decode_poses(fields, skeleton.view(), options, capacity, stream_of(stream), at<void>(scratch), at<int>(out[0]),
+               {at<int>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<float>(out[5]), nullptr, rows});
+}
+
+// Poses: fields, skeletons and the stages.
+void define_poses(py::module_& m) {
+  const py::call_guard<py::gil_scoped_release> release;
+  m.attr("most_keypoints") = kMostKeypoints;
+  py::class_<DeviceSkeleton>(m, "Skeleton", py::module_local())
+      .def(py::init([](const Skeleton& skeleton, int device) {
+             const Current current(device);
+             return std::make_unique<DeviceSkeleton>(skeleton);
+           }),
+           "skeleton"_a, "device"_a);
+  py::class_<PoseFields>(m, "PoseFields", py::module_local()).def(py::init(&fields_of));
+  m.def("hough_vote", &hough_vote_dense, release);
+  m.def("find_peaks", &find_peaks_given, release);
+  m.def("group_poses", &group_poses, release);
+  m.def("score_poses", &score_poses, release);
+  m.def("decode_scratch", &decode_scratch);
+  m.def("decode_poses", &decode_all, release);
+}
+
 }  // namespace
 }  // namespace cuda
 }  // namespace personlab
@@ -191,5 +268,5 @@ PYBIND11_MODULE(PERSONLAB_MODULE, m) {
            }),
            "data"_a, "element"_a, "pictures"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
 
-  m.def("hough_vote", &hough_vote_dense, release);
+  define_poses(m);
 }
