@@ -48,22 +48,11 @@ def assert_agrees(gpu, arrays, **how):
 
 @pytest.mark.parametrize(
     "options",
-    [
-        paper_options(hough_stride=2, peak_threshold=0.05, min_score=0.1),
-        paper_options(hough_stride=4, peak_threshold=0.05),
-        DecodeOptions.posenet(),
-    ],
-    ids=["g2", "g4", "posenet"],
+    [*(DecodeOptions(hough_stride=g) for g in (1, 2, 4)), paper_options(hough_stride=2), DecodeOptions.posenet()],
+    ids=["g1", "g2", "g4", "paper", "posenet"],
 )
 def test_real_fields(gpu, fields, options):
     assert len(assert_agrees(gpu, pose_fields(fields), stride=fields.stride, options=options)[0])
-
-
-@pytest.mark.parametrize("name", ["couple_641_s16"])
-@pytest.mark.parametrize("g", [1, 2, 4])
-def test_real_fields_with_the_defaults(gpu, load_fields, name, g):
-    fields = load_fields(name)
-    assert_agrees(gpu, pose_fields(fields), stride=fields.stride, options=DecodeOptions(hough_stride=g))
 
 
 @pytest.mark.parametrize("grid", GRIDS)

@@ -41,7 +41,7 @@ inline dim3 loop_grid(int items, int per_block, int pictures) {
 #ifdef PERSONLAB_CUDA_ON_HOST
   constexpr unsigned kMost = 4, kLeast = 2;  // which one processor goes through
 #else
-  constexpr unsigned kMost = 4096, kLeast = 64;
+  constexpr unsigned kMost = 2048, kLeast = 64;
 #endif
   const unsigned all = blocks_for(static_cast<std::size_t>(items), per_block), share = kMost / static_cast<unsigned>(pictures);
   const unsigned most = share > kLeast ? share : kLeast;
