@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab import _core
 from personlab._arrays import (
+    Shaped,
     as_elements,
     as_field,
     as_integer,
@@ -16,6 +17,7 @@ from personlab._arrays import (
     check_type,
     widened,
 )
+from personlab._device import all_on_device
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -36,9 +38,11 @@ def check_pose_fields(
     stride: Any,
     skeleton: Skeleton,
     hough_stride: int | None = None,
-    take: Callable[[Any, str], NDArray[Any]] = as_field,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]:
+    take: Callable[[Any, str], Any] = as_field,
+) -> tuple[Any, Any, Any, int]:
     """The three fields that poses come from, taken, checked against each other and the skeleton, and the stride.
+
+    They are what `take` makes of them: arrays in host memory, or `DeviceArray`s by a `Queue`'s.
 
     Raises:
         TypeError: no float array, no integer stride, or no skeleton.
@@ -57,10 +61,19 @@ def check_pose_fields(
         check_shape(short_offsets, "short_offsets", (*n, k, 2, h, w), "([N,] K, 2, h, w)")
     if mid_offsets.shape != (*n, e2, 2, h, w):
         check_shape(mid_offsets, "mid_offsets", (*n, e2, 2, h, w), "([N,] 2E, 2, h, w)")
-    if type(stride) is not int or not 1 <= stride <= 4096:
-        stride = as_integer(stride, "stride", 1, 4096)
-    check_extent(heatmaps, "heatmaps", stride, hough_stride)
-    return heatmaps, short_offsets, mid_offsets, stride
+    number: int = stride if type(stride) is int and 1 <= stride <= 4096 else as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", number, hough_stride)
+    return heatmaps, short_offsets, mid_offsets, number
+
+
+def check_hough_shapes(heatmaps: Shaped, short_offsets: Shaped, stride: Any, options: DecodeOptions) -> int:
+    """The stride, after the shapes of what votes have been checked."""
+    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
+    k, h, w = heatmaps.shape
+    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
+    number = as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", number, options.hough_stride)
+    return number
 
 
 def decode_poses(
@@ -76,8 +89,9 @@ def decode_poses(
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k"; float32, float16 or bfloat16, a NumPy
-            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch. Contiguous
-            fields of one element type are read where they lie; others are copied first.
+            array, a torch tensor or any DLPack producer, or anything with `__cuda_array_interface__`. Where all three
+            fields lie in the memory of a GPU, they are decoded there. A leading axis N makes it a batch. Contiguous
+            fields of one element type are read where they lie; others in host memory are copied first.
         short_offsets: ([N,] K, 2, h, w) (dx, dy) to the nearest keypoint of type k, in pixels of the network input.
         mid_offsets: ([N,] 2E, 2, h, w) (dx, dy) along each directed edge, in pixels of the network input.
         stride: input pixels from cell to cell; cell (i, j) lies at pixel (j * stride, i * stride).
@@ -88,7 +102,8 @@ def decode_poses(
         `Poses` in pixels of the network input, best first; a list of N of them for a batch.
 
     Raises:
-        TypeError: an argument of the wrong type.
+        RuntimeError: the fields lie on a GPU, and CUDA cannot be used.
+        TypeError: an argument of the wrong type, or fields on a GPU and in host memory.
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", DecodeOptions)
@@ -96,6 +111,12 @@ def decode_poses(
     # That all is well with ordinary arrays the core sees at a glance, which takes Python longer than decoding a cell.
     found = _core.decode_plain(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
     if found is None:
+        if all_on_device(heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets):
+            from personlab import cuda
+
+            return cuda.decode_all(
+                heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, options=options
+            )
         heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
             heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
             hough_stride=options.hough_stride if options.decoder == "personlab" else None, take=as_elements,

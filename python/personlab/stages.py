@@ -1,9 +1,11 @@
 """Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
 
 Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`, then
-`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors in host
-memory or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled
-core and returns float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64 NumPy.
+`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors or other
+DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled core and returns
+float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64 NumPy. The backend "cuda"
+takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else arrays
+with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
 """
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from personlab import _core, reference, reference_masks, reference_targets
+from personlab import _core, _stages_cuda, reference, reference_masks, reference_targets
 from personlab import targets as _targets
 from personlab._arrays import (
     as_field,
@@ -27,7 +29,8 @@ from personlab._arrays import (
     narrowed,
     to_numpy,
 )
-from personlab.decode import check_mask_fields, check_pose_fields
+from personlab._device import Queue, all_on_device
+from personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 
     from personlab.poses import Poses
 
-Backend = Literal["cpu", "reference"]
+Backend = Literal["cpu", "cuda", "reference"]
+HostBackend = Literal["cpu", "reference"]
 Floats = NDArray[Any]
 
 _DECODE_DEFAULTS = DecodeOptions()
@@ -66,10 +70,32 @@ class Ranked(NamedTuple):
     scores: Floats  # (Q,)
 
 
-def _is_reference(backend: Backend) -> bool:
-    if backend not in get_args(Backend):
-        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+def _is_reference(backend: HostBackend) -> bool:
+    if backend not in get_args(HostBackend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(HostBackend))}, got {backend!r}")
     return backend == "reference"
+
+
+def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
+    """The backend that was asked for, or else the one for where the arrays lie; those that are None count for nothing.
+
+    Raises:
+        TypeError: the arrays lie where that backend does not work, or some on a device and some not.
+        ValueError: no backend.
+    """
+    if backend is not None and backend not in get_args(Backend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+    on_device = all_on_device(**arrays)
+    if backend is None:
+        return "cuda" if on_device else "cpu"
+    if on_device != (backend == "cuda"):
+        here, there = ("device", "host") if on_device else ("host", "device")
+        name = next(name for name, value in arrays.items() if value is not None)
+        raise TypeError(
+            f"{name}: expected {there} memory for backend {backend!r}, got {here} memory; "
+            f"move it there first, or leave `backend` out"
+        )
+    return backend
 
 
 def _parts(value: Any, name: str, kind: type[Peaks | Groups]) -> tuple[Any, ...]:
@@ -85,7 +111,7 @@ def hough_vote(
     *,
     stride: int,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
 ) -> Floats:
     """Hough scores at the pixels that are multiples of g = `options.hough_stride` (PersonLab, section 3.1.1).
 
@@ -94,36 +120,42 @@ def hough_vote(
         short_offsets: (K, 2, h, w) input pixels.
         stride: input pixels from cell to cell.
         options: hough_stride, disk_radius, vote_threshold and threads are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
 
     Returns:
         (K, H', W') with H' = floor((h - 1) * stride / g) + 1, W' likewise; (K, 0, 0) for an empty grid.
     """
     check_type(options, "options", DecodeOptions)
+    backend = choose_backend(backend, heatmaps=heatmaps, short_offsets=short_offsets)
+    if backend == "cuda":
+        queue = Queue.of(heatmaps=heatmaps, short_offsets=short_offsets)
+        votes = queue.take(heatmaps, "heatmaps"), queue.take(short_offsets, "short_offsets")
+        scores: Floats = _stages_cuda.hough_vote(queue, *votes, check_hough_shapes(*votes, stride, options), options)
+        return scores
     heatmaps, short_offsets = as_field(heatmaps, "heatmaps"), as_field(short_offsets, "short_offsets")
-    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
-    k, h, w = heatmaps.shape
-    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
-    stride = as_integer(stride, "stride", 1, 4096)
-    check_extent(heatmaps, "heatmaps", stride, options.hough_stride)
-    if _is_reference(backend):
+    stride = check_hough_shapes(heatmaps, short_offsets, stride, options)
+    if backend == "reference":
         return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
     return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
 
 
-def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend = "cpu") -> Peaks:
+def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend | None = None) -> Peaks:
     """Local maxima of Hough scores (K, H', W'), as `hough_vote` gives them; best first, ties by keypoint, y, x.
 
     Args:
-        hough: (K, H', W') numbers of any width; what is not finite counts as 0.
+        hough: (K, H', W') numbers of any width, on a GPU float32, float16 or bfloat16; what is not finite counts as 0.
         options: hough_stride and peak_threshold are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
-    hough = as_numbers(hough, "hough")
+    backend = choose_backend(backend, hough=hough)
+    queue = Queue.of(hough=hough) if backend == "cuda" else None
+    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
     check_shape(hough, "hough", (None, None, None), "(K, H', W')")
     check_extent(hough, "hough", 1)
-    if _is_reference(backend):
+    if queue is not None:
+        return Peaks(*_stages_cuda.find_peaks(queue, hough, options))
+    if backend == "reference":
         return Peaks(*reference.find_peaks(hough, options=options))
     return Peaks(*_core.find_peaks(narrowed(hough), options.native))
 
@@ -137,7 +169,7 @@ def group_poses(
     stride: int,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
 ) -> Groups:
     """Poses grown greedily from peaks along the edges of the skeleton (PersonLab, section 3.1.2).
 
@@ -150,15 +182,22 @@ def group_poses(
         stride: input pixels from cell to cell.
         skeleton: keypoints and edges.
         options: nms_radius and refine_steps are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
+    keypoints, positions, scores = _parts(peaks, "peaks", Peaks)
+    arrays = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
+    small = {"peaks.keypoints": keypoints, "peaks.positions": positions, "peaks.scores": scores}
+    backend = choose_backend(backend, **arrays, **small)
+    queue = Queue.of(**arrays, **small) if backend == "cuda" else None
     heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton
-    )
+        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
+        take=as_field if queue is None else queue.take,
+    )  # fmt: skip
     if heatmaps.ndim != 3:
         raise ValueError(f"heatmaps: expected shape (K, h, w), got {heatmaps.shape}")
-    keypoints, positions, scores = _parts(peaks, "peaks", Peaks)
+    if queue is not None:
+        keypoints, positions, scores = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
     keypoints = to_numpy(keypoints, "peaks.keypoints")
     positions, scores = as_numbers(positions, "peaks.positions"), as_numbers(scores, "peaks.scores")
     check_shape(keypoints, "peaks.keypoints", (None,), "(N,)")
@@ -173,7 +212,10 @@ def group_poses(
     native = narrowed(positions), narrowed(scores)
     if not all(np.isfinite(array).all() for array in native):
         raise ValueError("peaks: expected finite positions and scores, got NaN or infinity")
-    if _is_reference(backend):
+    if queue is not None:
+        fields = heatmaps, short_offsets, mid_offsets
+        return Groups(*_stages_cuda.group_poses(queue, (keypoints, *native), fields, stride, skeleton, options))
+    if backend == "reference":
         return Groups(
             *reference.group_poses(
                 (keypoints, positions, scores), heatmaps, short_offsets, mid_offsets,
@@ -194,7 +236,7 @@ def score_poses(
     *,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
 ) -> Ranked:
     """Keypoint scores, then instance scores by soft non-maximum suppression (PersonLab, section 3.1.3).
 
@@ -203,14 +245,19 @@ def score_poses(
         hough: (K, H', W') scores from `hough_vote` with the same options, on either backend.
         skeleton: its sigmas are used.
         options: hough_stride, disk_radius, nms_radius, scoring, min_score and max_poses are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
     """
     check_type(skeleton, "skeleton", Skeleton)
     check_type(options, "options", DecodeOptions)
     keypoints, probabilities = _parts(groups, "groups", Groups)
+    small = {"groups.keypoints": keypoints, "groups.probabilities": probabilities}
+    backend = choose_backend(backend, hough=hough, **small)
+    queue = Queue.of(hough=hough, **small) if backend == "cuda" else None
+    if queue is not None:
+        keypoints, probabilities = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
     keypoints = as_numbers(keypoints, "groups.keypoints")
     probabilities = as_numbers(probabilities, "groups.probabilities")
-    hough = as_numbers(hough, "hough")
+    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
     k = skeleton.n_keypoints
     check_shape(keypoints, "groups.keypoints", (None, k, 2), "(P, K, 2)")
     check_shape(probabilities, "groups.probabilities", (len(keypoints), k), "(P, K)")
@@ -219,7 +266,9 @@ def score_poses(
     native = narrowed(keypoints), narrowed(probabilities)
     if not all(np.isfinite(array).all() for array in native):
         raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")
-    if _is_reference(backend):
+    if queue is not None:
+        return Ranked(*_stages_cuda.score_poses(queue, native, hough, skeleton, options))
+    if backend == "reference":
         return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
     return Ranked(*_core.score_poses(*native, narrowed(hough), skeleton.native, options.native))
 
@@ -233,7 +282,7 @@ def associate_pixels(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions = _MASK_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> NDArray[np.bool_]:
     """Masks (P, H, W): the pixels of each pose; what `personlab.decode_masks` does, on a backend of your choice."""
     check_type(options, "options", MaskOptions)
@@ -259,7 +308,7 @@ def refine_offsets(
     stride: int,
     steps: int = 2,
     threads: int = 1,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> Floats:
     """Whole offset fields refined: `steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c] (section 3.1.2).
 
@@ -301,7 +350,7 @@ def encode_targets(
     skeleton: Skeleton = COCO_PERSON,
     disk_radius: float = 32.0,
     crowd: Any = None,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> _targets.Targets:
     """Training targets; what `personlab.encode_targets` does, on a backend of your choice."""
     if not _is_reference(backend):

@@ -4,16 +4,11 @@
 #include <cstdint>
 #include <cstring>
 
-#ifndef PERSONLAB_HD
-#ifdef __CUDACC__
-#define PERSONLAB_HD __host__ __device__ inline
-#else
-#define PERSONLAB_HD inline
-#endif
-#endif
+#include "host_device.hpp"
 
 namespace personlab {
 
+// Their numbers are part of the interface to Python.
 enum class Element : std::uint8_t { kFloat32, kFloat16, kBfloat16 };
 
 // IEEE 754 binary16.

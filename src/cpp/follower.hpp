@@ -1,55 +1,24 @@
-// How points follow offset fields while poses grow: the reads of sampling.hpp for points within the input, fast.
+// How points follow offset fields on the CPU: x and y side by side in one register, where that can be.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 
 #include "float4.hpp"
-#include "sampling.hpp"
+#include "follow.hpp"
 #include "types.hpp"
 
 namespace personlab {
 
-// A point on its way, input pixels.
-template <typename Real>
-struct Point {
-  Real x, y;
-};
-
-// For fields with elements of type T. Sites are what `site_at` computes, but dividing by a power of two is multiplying, which
-// takes a third of the time.
+// For fields with elements of type T.
 template <typename Real, typename T>
-class Follower {
+class WideFollower : public Follower<Real> {
  public:
-  explicit Follower(const Field& field)
-      : width_(field.width),
-        last_column_(std::max(field.width - 2, 0)),
-        last_row_(std::max(field.height - 2, 0)),
-        right_(field.width > 1 ? 1 : 0),
-        below_(field.height > 1 ? field.width : 0),
-        last_x_(static_cast<Real>(field.last_x())),
-        last_y_(static_cast<Real>(field.last_y())),
-        stride_(static_cast<Real>(field.stride)),
-        inverse_((field.stride & (field.stride - 1)) == 0 ? Real(1) / stride_ : Real(0)) {}
-
-  Point<Real> inside(Point<Real> point) const {
-    return {std::min(std::max(point.x, Real(0)), last_x_), std::min(std::max(point.y, Real(0)), last_y_)};
-  }
-
-  // Of a point within the input.
-  Site<Real> site(Point<Real> at) const {
-    const Real cx = cells(at.x), cy = cells(at.y);
-    const int j = std::min(static_cast<int>(cx), last_column_), i = std::min(static_cast<int>(cy), last_row_);
-    const int top_left = i * width_ + j;
-    return {top_left, top_left + right_, top_left + below_, top_left + below_ + right_, cx - static_cast<Real>(j),
-            cy - static_cast<Real>(i)};
-  }
+  using Follower<Real>::Follower;
 
   // A point moves by the offset read at `at`, and stays within the input, as that is.
   void step(const Field& offsets, int channel, const Point<Real>& at, Point<Real>& point) const {
     if (right_ > 0 && below_ > 0 && step_wide(offsets, channel, at, point)) return;
-    const Offset<Real> offset = read_offset(offsets.plane<T>(2 * channel), offsets.plane<T>(2 * channel + 1), site(at));
-    point = inside({point.x + offset.dx, point.y + offset.dy});
+    point = this->moved(offsets.plane<T>(2 * channel), offsets.plane<T>(2 * channel + 1), at, point);
   }
 
  private:
@@ -75,10 +44,15 @@ class Follower {
   }
   bool step_wide(const Field&, int, const Point<double>&, Point<double>&) const { return false; }
 
-  Real cells(Real v) const { return inverse_ > Real(0) ? v * inverse_ : v / stride_; }
-
-  int width_, last_column_, last_row_, right_, below_;
-  Real last_x_, last_y_, stride_, inverse_;  // the inverse is 0 where it is not exact
+  using Follower<Real>::width_;
+  using Follower<Real>::last_column_;
+  using Follower<Real>::last_row_;
+  using Follower<Real>::right_;
+  using Follower<Real>::below_;
+  using Follower<Real>::last_x_;
+  using Follower<Real>::last_y_;
+  using Follower<Real>::stride_;
+  using Follower<Real>::inverse_;
 };
 
 }  // namespace personlab

@@ -129,7 +129,7 @@ class Grower {
   const Skeleton& skeleton_;
   int refine_steps_;
   GrowScratch& scratch_;
-  Follower<Real, T> follow_;
+  WideFollower<Real, T> follow_;
   int count_ = 0;  // targets on their way
   int keypoint_[kTogether];
   Point<Real> point_[kTogether];

@@ -12,11 +12,11 @@
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
+#include "vote_unit.hpp"
 
 namespace personlab {
 namespace {
 
-constexpr double kPi = 3.14159265358979323846;
 constexpr int kPieces = 4;  // for each thread at least, so that none is left waiting for long
 
 // Lattice points along one axis, by the pair of cells that they lie between.
@@ -45,20 +45,6 @@ std::uint64_t bits_from(const std::vector<std::uint64_t>& bits, std::size_t from
   return shift == 0 ? bits[word] : bits[word] >> shift | bits[word + 1] << (64 - shift);
 }
 
-// What votes are worth in fixed point. Packed sums hold a keypoint's disc full of certain votes for one point. They are used
-// where the least vote that counts is rounded by at most 2^-16 of it; else, or where they overflow, sums are wide.
-struct VoteUnit {
-  static constexpr double kWide = 1073741824.0;  // 2^30: 2^33 of them fit a 64-bit sum
-  double packed = 8388608.0;                     // 2^23: the votes of full ballots fit a 32-bit sum
-  bool wide;
-
-  explicit VoteUnit(const DecodeOptions& options) {
-    const double across = static_cast<double>(options.disk_radius) / options.hough_stride;
-    while (packed * 1.2 * kPi * across * across > 2147483648.0) packed /= 2.0;
-    wide = packed * static_cast<double>(options.vote_threshold) < 32768.0;
-  }
-};
-
 // Rows of field cells, each read together with the one below.
 struct Band {
   int first, last;  // half-open
@@ -70,8 +56,7 @@ class Voter {
   Voter(const Field& heatmaps, const Field& short_offsets, const LatticeAxis& x, const LatticeAxis& y,
         const DecodeOptions& options)
       : heatmaps_(heatmaps), short_offsets_(short_offsets), x_(x), y_(y), g_(options.hough_stride) {
-    const double t = options.vote_threshold;
-    lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
+    lowest_ = logit_of(options.vote_threshold);
   }
 
   // Rows of cells that lattice points lie below.
@@ -307,8 +292,7 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
   const LatticeAxis x(heatmaps.width, heatmaps.stride, options.hough_stride);
   const LatticeAxis y(heatmaps.height, heatmaps.stride, options.hough_stride);
   const Voter voter(heatmaps, short_offsets, x, y, options);
-  const double g = options.hough_stride, radius = options.disk_radius;
-  const double scale = g * g / (kPi * radius * radius);
+  const double scale = vote_scale(options);
   const VoteUnit unit(options);
   const double worth = unit.wide ? VoteUnit::kWide : unit.packed;
   const int bands = options.threads > 1 ? std::min((kPieces * options.threads + count - 1) / count, voter.rows()) : 1;

@@ -86,17 +86,17 @@ PERSONLAB_HD Real lerp2(Real a, Real b, Real c, Real d, Real tx, Real ty) {
   return total;
 }
 
-// A plane read bilinearly.
-template <typename T, typename Real>
-PERSONLAB_HD Real read(const T* plane, const Site<Real>& site) {
+// A plane read bilinearly; a plane is anything that gives an element for the index of its cell.
+template <typename Plane, typename Real>
+PERSONLAB_HD Real read(const Plane& plane, const Site<Real>& site) {
   return lerp2(static_cast<Real>(widen(plane[site.top_left])), static_cast<Real>(widen(plane[site.top_right])),
                static_cast<Real>(widen(plane[site.bottom_left])), static_cast<Real>(widen(plane[site.bottom_right])),
                site.tx, site.ty);
 }
 
 // Probability from a plane of logits; 0 where the logit is NaN.
-template <typename T, typename Real>
-PERSONLAB_HD float read_probability(const T* plane, const Site<Real>& site) {
+template <typename Plane, typename Real>
+PERSONLAB_HD float read_probability(const Plane& plane, const Site<Real>& site) {
   const float logit = static_cast<float>(read(plane, site));
   return logit == logit ? sigmoid(logit) : 0.0F;
 }
@@ -107,11 +107,35 @@ struct Offset {
 };
 
 // An offset from its two planes; (0, 0) where either is not finite.
-template <typename T, typename Real>
-PERSONLAB_HD Offset<Real> read_offset(const T* dx_plane, const T* dy_plane, const Site<Real>& site) {
+template <typename Plane, typename Real>
+PERSONLAB_HD Offset<Real> read_offset(const Plane& dx_plane, const Plane& dy_plane, const Site<Real>& site) {
   const Real dx = read(dx_plane, site), dy = read(dy_plane, site);
   if (is_finite(dx) && is_finite(dy)) return {dx, dy};
   return {Real(0), Real(0)};
+}
+
+// What one lattice point adds to the four where its short offset leads, section 3.1.1.
+struct Vote {
+  int left, top;            // whole lattice points from the voter to the upper left of the four
+  std::uint32_t amount[4];  // upper left, upper right, lower left, lower right; fixed point
+};
+
+// The vote of a point with this logit and offset (input pixels), of which a certain one is worth `unit`. What is not finite or
+// absurdly far ends up outside the lattice.
+PERSONLAB_HD Vote vote_of(float logit, float dx, float dy, float inverse_g, float unit) {
+  const float far = 1048576.0F;
+  float x = dx * inverse_g, y = dy * inverse_g;
+  x = x > -far ? x : -far;
+  x = x < far ? x : far;
+  y = y > -far ? y : -far;
+  y = y < far ? y : far;
+  const int left = floor_int(x), top = floor_int(y);
+  const float fx = x - static_cast<float>(left), fy = y - static_cast<float>(top);
+  const float weight = sigmoid(logit) * unit, upper = weight * (1.0F - fy), lower = weight * fy;
+  return {left,
+          top,
+          {static_cast<std::uint32_t>(upper * (1.0F - fx) + 0.5F), static_cast<std::uint32_t>(upper * fx + 0.5F),
+           static_cast<std::uint32_t>(lower * (1.0F - fx) + 0.5F), static_cast<std::uint32_t>(lower * fx + 0.5F)}};
 }
 
 }  // namespace personlab

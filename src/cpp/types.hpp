@@ -105,7 +105,7 @@ struct Peak {
 
 // The order of candidates in every stage: score descending, ties by keypoint, y, x ascending.
 template <typename Candidate>
-bool precedes(const Candidate& a, const Candidate& b) {
+PERSONLAB_HD bool precedes(const Candidate& a, const Candidate& b) {
   if (a.score != b.score) return a.score > b.score;
   if (a.keypoint != b.keypoint) return a.keypoint < b.keypoint;
   if (a.y != b.y) return a.y < b.y;

@@ -1,0 +1,73 @@
+# The module _cuda, where a CUDA compiler is there; and its stages as plain C++, for tests on machines without a GPU.
+set(cuda_stages
+  src/cuda/decode.cu
+  src/cuda/group.cu
+  src/cuda/hough.cu
+  src/cuda/peaks.cu
+  src/cuda/score.cu
+  src/cuda/skeleton.cu)
+
+if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
+  message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
+endif()
+if(NOT PERSONLAB_CUDA STREQUAL "OFF")
+  include(CheckLanguage)
+  check_language(CUDA)
+  if(NOT CMAKE_CUDA_COMPILER AND PERSONLAB_CUDA STREQUAL "ON")
+    message(FATAL_ERROR "PERSONLAB_CUDA=ON: no CUDA compiler was found; put nvcc on PATH or set CUDACXX")
+  endif()
+endif()
+
+if(NOT PERSONLAB_CUDA STREQUAL "OFF" AND CMAKE_CUDA_COMPILER)
+  set(architectures_wanted "${CMAKE_CUDA_ARCHITECTURES}")
+  if(NOT architectures_wanted)
+    set(CMAKE_CUDA_ARCHITECTURES OFF)  # chosen below, when the compiler's version is known
+  endif()
+  enable_language(CUDA)
+  if(NOT architectures_wanted)
+    # From Turing on, as far as the compiler knows them; PTX of the last for what comes later.
+    set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real)
+    set(last 86)
+    foreach(known "11.8:89" "11.8:90" "12.8:100" "12.8:120")
+      string(REPLACE ":" ";" known ${known})
+      list(GET known 0 since)
+      list(GET known 1 architecture)
+      if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL ${since})
+        list(APPEND CMAKE_CUDA_ARCHITECTURES ${architecture}-real)
+        set(last ${architecture})
+      endif()
+    endforeach()
+    list(APPEND CMAKE_CUDA_ARCHITECTURES ${last}-virtual)
+  endif()
+  set(CMAKE_CUDA_STANDARD 17)
+  set(CMAKE_CUDA_STANDARD_REQUIRED ON)
+  set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
+
+  pybind11_add_module(_cuda src/cuda/bindings.cpp ${cuda_stages})
+  target_include_directories(_cuda PRIVATE src/cpp src/cuda ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
+  target_compile_definitions(_cuda PRIVATE PERSONLAB_CUDA_ARCHITECTURES="${architectures}"
+    PERSONLAB_CUDA_COMPILER="nvcc ${CMAKE_CUDA_COMPILER_VERSION}")
+  # No contraction into fused multiply-adds: votes and offsets come out as the CPU core computes them.
+  target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false
+    $<$<BOOL:${PERSONLAB_WERROR}>:--Werror=all-warnings>>
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall -Wextra -Wshadow $<$<BOOL:${PERSONLAB_WERROR}>:-Werror>>)
+  list(APPEND modules _cuda)
+endif()
+
+if(PERSONLAB_CUDA_ON_HOST)
+  # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host.
+  set(on_host src/cuda/bindings.cpp)
+  foreach(stage IN LISTS cuda_stages)
+    get_filename_component(name ${stage} NAME_WE)
+    set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/on_host/${name}.cpp)
+    file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/${stage}\"\n" @ONLY)
+    list(APPEND on_host ${wrapper})
+  endforeach()
+  pybind11_add_module(_cuda_on_host ${on_host})
+  target_include_directories(_cuda_on_host PRIVATE tests/cuda_host src/cpp src/cuda)
+  target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_ON_HOST PERSONLAB_CUDA_ARCHITECTURES="none"
+    PERSONLAB_CUDA_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
+  list(APPEND modules _cuda_on_host)
+  list(APPEND targets _cuda_on_host)
+endif()

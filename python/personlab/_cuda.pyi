@@ -1,0 +1,104 @@
+# Types of the CUDA module; see src/cuda/bindings.cpp. Its callers have checked all arguments.
+
+from collections.abc import Sequence
+
+from personlab import _core
+
+compiler: str
+architectures: str
+most_keypoints: int
+
+def why_not() -> str: ...
+def device_name(device: int, /) -> str: ...
+def versions() -> tuple[int, int]: ...
+def device_of(address: int, /) -> int: ...
+def follow(stream: int, other: int, device: int, /) -> None: ...
+def upload(host: int, to: int, size: int, device: int, stream: int, /) -> None: ...
+def read(at: int, host: int, size: int, device: int, stream: int, /) -> None: ...
+
+class Memory:
+    def __init__(self, size: int, device: int, stream: int) -> None: ...
+    @property
+    def address(self) -> int: ...
+
+class Field:
+    def __init__(
+        self, data: int, element: int, pictures: int, planes: int, height: int, width: int, stride: int
+    ) -> None: ...
+
+def hough_vote(
+    heatmaps: Field,
+    short_offsets: Field,
+    options: _core.DecodeOptions,
+    sums: int,
+    scores: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def find_peaks(
+    hough: Field,
+    options: _core.DecodeOptions,
+    capacity: int,
+    peaks: int,
+    ordered: int,
+    count: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+class Skeleton:
+    def __init__(self, skeleton: _core.Skeleton, device: int) -> None: ...
+
+class PoseFields:
+    def __init__(self, heatmaps: Field, short_offsets: Field, mid_offsets: Field, /) -> None: ...
+
+def group_poses(
+    peaks: int,
+    ordered: int,
+    count: int,
+    capacity: int,
+    fields: PoseFields,
+    skeleton: Skeleton,
+    options: _core.DecodeOptions,
+    keypoints: int,
+    probabilities: int,
+    taken: int,
+    rows: int,
+    accepted: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def score_poses(
+    keypoints: int,
+    probabilities: int,
+    capacity: int,
+    rows: int,
+    accepted: int,
+    hough: Field,
+    skeleton: Skeleton,
+    options: _core.DecodeOptions,
+    keypoint_scores: int,
+    instances: int,
+    order: int,
+    out: Sequence[int],
+    out_rows: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def decode_scratch(fields: PoseFields, options: _core.DecodeOptions, capacity: int, /) -> int: ...
+def decode_poses(
+    fields: PoseFields,
+    skeleton: Skeleton,
+    options: _core.DecodeOptions,
+    capacity: int,
+    scratch: int,
+    out: Sequence[int],
+    rows: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
