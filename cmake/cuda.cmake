@@ -1,5 +1,5 @@
 # The module _cuda, where a CUDA compiler is there; and its stages as plain C++, for tests on machines without a GPU.
-set(cuda_stages src/cuda/hough.cu)
+set(cuda_stages src/cuda/hough.cu src/cuda/masks.cu src/cuda/refine.cu src/cuda/encode.cu)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
