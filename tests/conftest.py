@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from cuda_device import can_use_cuda, make_gpu
 
 FIELD_NAMES = (
     "coco_000000081988_641_s8",
@@ -71,3 +72,18 @@ def fields(load_fields, field_name):
 def backend(request) -> str:
     """Each backend in turn."""
     return request.param
+
+
+@pytest.fixture(params=["host", pytest.param("cuda", marks=pytest.mark.cuda)])
+def gpu(request, monkeypatch):
+    """Each GPU of the tests in turn: the host that stands in for one, and a real one."""
+    return make_gpu(request.param, monkeypatch)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leaves tests that need a real GPU out where there is none, unless they were asked for."""
+    if "cuda" in config.option.markexpr or os.environ.get("PERSONLAB_REQUIRE_CUDA") == "1" or can_use_cuda():
+        return
+    left_out = [item for item in items if item.get_closest_marker("cuda")]
+    items[:] = [item for item in items if not item.get_closest_marker("cuda")]
+    config.hook.pytest_deselected(items=left_out)

@@ -6,7 +6,7 @@ import math
 import numbers
 import operator
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,14 @@ _READY = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
 LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
 _LARGEST_GRID = 2**30  # cells, or lattice points, of one keypoint type: the core counts them in 32 bits
+
+
+class Shaped(Protocol):
+    """Arrays anywhere: their shapes are checked alike."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
 
 
 def check_type(value: Any, name: str, cls: type) -> None:
@@ -104,7 +112,7 @@ def narrowed(array: NDArray[Any]) -> FloatArray:
         return np.require(array, np.float32, ["C", "A"])
 
 
-def check_shape(array: NDArray[Any], name: str, expected: tuple[int | None, ...], meaning: str) -> None:
+def check_shape(array: Shaped, name: str, expected: tuple[int | None, ...], meaning: str) -> None:
     """Compare a shape with the expected one, in which None stands for any length.
 
     Raises:
@@ -171,7 +179,7 @@ def as_size(value: Any, name: str, axes: str = "(H, W)", lowest: int = 0) -> tup
     )
 
 
-def check_extent(array: NDArray[Any], name: str, stride: int, hough_stride: int | None = None) -> None:
+def check_extent(array: Shaped, name: str, stride: int, hough_stride: int | None = None) -> None:
     """Refuse a grid (..., h, w) over more input pixels, or more Hough lattice points, than coordinates can tell apart.
 
     Raises:
@@ -184,7 +192,7 @@ def check_extent(array: NDArray[Any], name: str, stride: int, hough_stride: int 
             f"{name}: expected a grid over at most {LARGEST_INPUT} input pixels each way, "
             f"got {h} x {w} cells of stride {stride}"
         )
-    if h * w >= _LARGEST_GRID or len(array) >= _LARGEST_GRID:
+    if h * w >= _LARGEST_GRID or array.shape[0] >= _LARGEST_GRID:
         raise ValueError(f"{name}: expected fewer than {_LARGEST_GRID} cells, and pictures, got shape {array.shape}")
     if hough_stride is not None and (bottom // hough_stride + 1) * (right // hough_stride + 1) > _LARGEST_GRID:
         raise ValueError(

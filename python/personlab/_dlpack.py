@@ -1,4 +1,4 @@
-"""bfloat16 of any DLPack producer: NumPy, which has no such type, refuses it, so its bits are read here."""
+"""DLPack capsules, read here: what NumPy refuses, which has no bfloat16, and what lies on a device."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ class _Tensor(ctypes.Structure):
     )
 
 
+def tensor_of(capsule: Any) -> _Tensor:
+    """What a capsule holds; it has to be kept for as long.
+
+    Raises:
+        ValueError: no DLPack capsule.
+    """
+    return _Tensor.from_address(_get_pointer(capsule, b"dltensor"))
+
+
 def bfloat16_bits(producer: Any) -> NDArray[np.uint16]:
     """A copy of the elements of a tensor in host memory, 16 bits each.
 
@@ -44,7 +53,7 @@ def bfloat16_bits(producer: Any) -> NDArray[np.uint16]:
         ValueError: no DLPack capsule.
     """
     capsule = producer.__dlpack__()
-    tensor = _Tensor.from_address(_get_pointer(capsule, b"dltensor"))
+    tensor = tensor_of(capsule)
     element = (tensor.type_code, tensor.type_bits, tensor.type_lanes)
     if element != _BFLOAT16:
         raise TypeError("DLPack's element type of code {}, {} bits, {} lanes".format(*element))

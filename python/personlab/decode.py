@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from personlab import _core
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_extent, check_shape, check_type
+from personlab._arrays import FloatArray, Shaped, as_field, as_integer, as_size, check_extent, check_shape, check_type
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -38,6 +38,34 @@ def check_pose_fields(
     heatmaps = as_field(heatmaps, "heatmaps")
     short_offsets = as_field(short_offsets, "short_offsets")
     mid_offsets = as_field(mid_offsets, "mid_offsets")
+    stride = check_pose_shapes(heatmaps, short_offsets, mid_offsets, stride, skeleton, hough_stride)
+    return heatmaps, short_offsets, mid_offsets, stride
+
+
+def check_hough_shapes(heatmaps: Shaped, short_offsets: Shaped, stride: Any, options: DecodeOptions) -> int:
+    """The stride, after the shapes of what votes have been checked."""
+    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
+    k, h, w = heatmaps.shape
+    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
+    number = as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", number, options.hough_stride)
+    return number
+
+
+def check_pose_shapes(
+    heatmaps: Shaped,
+    short_offsets: Shaped,
+    mid_offsets: Shaped,
+    stride: Any,
+    skeleton: Skeleton,
+    hough_stride: int | None,
+) -> int:
+    """The stride, after the shapes of the three fields have been checked against each other and the skeleton.
+
+    Raises:
+        TypeError: no integer stride.
+        ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
+    """
     k, e2 = skeleton.n_keypoints, 2 * skeleton.n_edges
     shape = heatmaps.shape
     if len(shape) not in (3, 4) or shape[-3] != k:
@@ -47,10 +75,9 @@ def check_pose_fields(
         check_shape(short_offsets, "short_offsets", (*n, k, 2, h, w), "([N,] K, 2, h, w)")
     if mid_offsets.shape != (*n, e2, 2, h, w):
         check_shape(mid_offsets, "mid_offsets", (*n, e2, 2, h, w), "([N,] 2E, 2, h, w)")
-    if type(stride) is not int or not 1 <= stride <= 4096:
-        stride = as_integer(stride, "stride", 1, 4096)
-    check_extent(heatmaps, "heatmaps", stride, hough_stride)
-    return heatmaps, short_offsets, mid_offsets, stride
+    number: int = stride if type(stride) is int and 1 <= stride <= 4096 else as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", number, hough_stride)
+    return number
 
 
 def decode_poses(

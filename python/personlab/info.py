@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 
-from personlab import _core
+from personlab import _core, _device
 
 __version__: str = _core.version
 
@@ -23,5 +23,5 @@ def build_info() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "instruction set": f"{_core.instruction_set} (of {_core.instruction_sets}; PERSONLAB_ISA chooses)",
-        "cuda": "no: this version decodes on the CPU only",
+        "cuda": _device.describe(),
     }

@@ -1,9 +1,11 @@
 """Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
 
 Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`, then
-`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors in host
-memory or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled
-core and returns float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64 NumPy.
+`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors or other
+DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled core and returns
+float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64 NumPy. The backend "cuda"
+takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else arrays
+with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
 """
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from personlab import _core, reference, reference_masks, reference_targets
+from personlab import _core, _stages_cuda, reference, reference_masks, reference_targets
 from personlab import targets as _targets
 from personlab._arrays import (
     as_field,
@@ -27,7 +29,8 @@ from personlab._arrays import (
     narrowed,
     to_numpy,
 )
-from personlab.decode import check_mask_fields, check_pose_fields
+from personlab._device import all_on_device
+from personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -36,7 +39,8 @@ if TYPE_CHECKING:
 
     from personlab.poses import Poses
 
-Backend = Literal["cpu", "reference"]
+Backend = Literal["cpu", "cuda", "reference"]
+HostBackend = Literal["cpu", "reference"]
 Floats = NDArray[Any]
 
 _DECODE_DEFAULTS = DecodeOptions()
@@ -66,10 +70,32 @@ class Ranked(NamedTuple):
     scores: Floats  # (Q,)
 
 
-def _is_reference(backend: Backend) -> bool:
-    if backend not in get_args(Backend):
-        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+def _is_reference(backend: HostBackend) -> bool:
+    if backend not in get_args(HostBackend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(HostBackend))}, got {backend!r}")
     return backend == "reference"
+
+
+def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
+    """The backend that was asked for, or else the one for where the arrays lie; those that are None count for nothing.
+
+    Raises:
+        TypeError: the arrays lie where that backend does not work, or some on a device and some not.
+        ValueError: no backend.
+    """
+    if backend is not None and backend not in get_args(Backend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+    on_device = all_on_device(**arrays)
+    if backend is None:
+        return "cuda" if on_device else "cpu"
+    if on_device != (backend == "cuda"):
+        here, there = ("device", "host") if on_device else ("host", "device")
+        name = next(name for name, value in arrays.items() if value is not None)
+        raise TypeError(
+            f"{name}: expected {there} memory for backend {backend!r}, got {here} memory; "
+            f"move it there first, or leave `backend` out"
+        )
+    return backend
 
 
 def _parts(value: Any, name: str, kind: type[Peaks | Groups]) -> tuple[Any, ...]:
@@ -85,7 +111,7 @@ def hough_vote(
     *,
     stride: int,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: Backend | None = None,
 ) -> Floats:
     """Hough scores at the pixels that are multiples of g = `options.hough_stride` (PersonLab, section 3.1.1).
 
@@ -94,24 +120,24 @@ def hough_vote(
         short_offsets: (K, 2, h, w) input pixels.
         stride: input pixels from cell to cell.
         options: hough_stride, disk_radius, vote_threshold and threads are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
 
     Returns:
         (K, H', W') with H' = floor((h - 1) * stride / g) + 1, W' likewise; (K, 0, 0) for an empty grid.
     """
     check_type(options, "options", DecodeOptions)
+    backend = choose_backend(backend, heatmaps=heatmaps, short_offsets=short_offsets)
+    if backend == "cuda":
+        on_device: Floats = _stages_cuda.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
+        return on_device
     heatmaps, short_offsets = as_field(heatmaps, "heatmaps"), as_field(short_offsets, "short_offsets")
-    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
-    k, h, w = heatmaps.shape
-    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
-    stride = as_integer(stride, "stride", 1, 4096)
-    check_extent(heatmaps, "heatmaps", stride, options.hough_stride)
-    if _is_reference(backend):
+    stride = check_hough_shapes(heatmaps, short_offsets, stride, options)
+    if backend == "reference":
         return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
     return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
 
 
-def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend = "cpu") -> Peaks:
+def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: HostBackend = "cpu") -> Peaks:
     """Local maxima of Hough scores (K, H', W'), as `hough_vote` gives them; best first, ties by keypoint, y, x.
 
     Args:
@@ -137,7 +163,7 @@ def group_poses(
     stride: int,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> Groups:
     """Poses grown greedily from peaks along the edges of the skeleton (PersonLab, section 3.1.2).
 
@@ -194,7 +220,7 @@ def score_poses(
     *,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> Ranked:
     """Keypoint scores, then instance scores by soft non-maximum suppression (PersonLab, section 3.1.3).
 
@@ -233,7 +259,7 @@ def associate_pixels(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions = _MASK_DEFAULTS,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> NDArray[np.bool_]:
     """Masks (P, H, W): the pixels of each pose; what `personlab.decode_masks` does, on a backend of your choice."""
     check_type(options, "options", MaskOptions)
@@ -259,7 +285,7 @@ def refine_offsets(
     stride: int,
     steps: int = 2,
     threads: int = 1,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> Floats:
     """Whole offset fields refined: `steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c] (section 3.1.2).
 
@@ -301,7 +327,7 @@ def encode_targets(
     skeleton: Skeleton = COCO_PERSON,
     disk_radius: float = 32.0,
     crowd: Any = None,
-    backend: Backend = "cpu",
+    backend: HostBackend = "cpu",
 ) -> _targets.Targets:
     """Training targets; what `personlab.encode_targets` does, on a backend of your choice."""
     if not _is_reference(backend):

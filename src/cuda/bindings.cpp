@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <array>
+#include <cstring>
 #include <optional>
 
 #include "stages.cuh"
@@ -67,6 +68,93 @@ std::pair<int, int> versions() {
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   return {driver, runtime};
+}
+
+// The device whose memory lies at an address; the current one for null, -1 where CUDA knows no such memory.
+int device_of(Address address) {
+  int device = 0;
+  if (address == 0) {
+    check(cudaGetDevice(&device), "asking for the device");
+    return device;
+  }
+  cudaPointerAttributes attributes;
+  const cudaError_t error = cudaPointerGetAttributes(&attributes, at<const void>(address));
+  cudaGetLastError();  // forget it
+  return error == cudaSuccess && attributes.type != cudaMemoryTypeUnregistered ? attributes.device : -1;
+}
+
+// Lets a stream wait until another has come as far as it is now.
+void follow(Address stream, Address other, int device) {
+  const Current current(device);
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  cudaError_t error = cudaEventRecord(event, stream_of(other));
+  if (error == cudaSuccess) error = cudaStreamWaitEvent(stream_of(stream), event, 0);
+  cudaEventDestroy(event);
+  check(error, "waiting for a stream");
+}
+
+// Memory from the stream's pool, and back to it.
+class Memory {
+ public:
+  Memory(std::size_t size, int device, Address stream) : device_(device), stream_(stream_of(stream)) {
+    const Current current(device);
+    if (size > 0) check(cudaMallocAsync(&data_, size, stream_), "allocating memory");
+  }
+  ~Memory() {
+    if (data_ == nullptr) return;
+    int before = device_;
+    cudaGetDevice(&before);
+    cudaSetDevice(device_);
+    cudaFreeAsync(data_, stream_);
+    cudaSetDevice(before);
+  }
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  Address address() const { return reinterpret_cast<Address>(data_); }
+
+ private:
+  void* data_ = nullptr;
+  int device_;
+  cudaStream_t stream_;
+};
+
+// Copies to the device; the host's memory may change as soon as this returns.
+void upload(Address host, Address to, std::size_t size, int device, Address stream) {
+  const Current current(device);
+  if (size == 0) return;
+  check(cudaMemcpyAsync(at<void>(to), at<const void>(host), size, cudaMemcpyHostToDevice, stream_of(stream)), "copying");
+  check(cudaStreamSynchronize(stream_of(stream)), "copying to the device");
+}
+
+// Memory of the host that the device writes to without detours; each thread keeps its own.
+class Landing {
+ public:
+  ~Landing() { cudaFreeHost(data_); }
+  void* room(std::size_t size) {
+    if (size > size_) {
+      cudaFreeHost(data_);
+      data_ = nullptr, size_ = 0;
+      check(cudaMallocHost(&data_, size), "allocating memory of the host");
+      size_ = size;
+    }
+    return data_;
+  }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+// Copies to the host, once the stream has come so far.
+void read_back(Address from, Address host, std::size_t size, int device, Address stream) {
+  constexpr std::size_t kLanding = std::size_t{16} << 20;  // bytes; more than that goes straight to its place
+  const Current current(device);
+  thread_local Landing landing;
+  void* const to = size <= kLanding ? landing.room(size) : at<void>(host);
+  if (size > 0) check(cudaMemcpyAsync(to, at<const void>(from), size, cudaMemcpyDeviceToHost, stream_of(stream)), "copying");
+  check(cudaStreamSynchronize(stream_of(stream)), "waiting for the device");
+  if (size > 0 && size <= kLanding) std::memcpy(at<void>(host), to, size);
 }
 
 void hough_vote_dense(const Field& heatmaps, const Field& short_offsets, const DecodeOptions& options, Address sums,
@@ -199,15 +287,21 @@ PYBIND11_MODULE(PERSONLAB_MODULE, m) {
   m.def("device_name", &device_name);
   m.def("versions", &versions);
 
+  const py::call_guard<py::gil_scoped_release> release;
+  m.def("device_of", &device_of);
+  m.def("follow", &follow);
+  m.def("upload", &upload, release);
+  m.def("read", &read_back, release);
+  py::class_<Memory>(m, "Memory", py::module_local())
+      .def(py::init<std::size_t, int, Address>(), "size"_a, "device"_a, "stream"_a)
+      .def_property_readonly("address", &Memory::address);
   py::class_<Field>(m, "Field", py::module_local())
       .def(py::init([](Address data, int element, int pictures, int planes, int height, int width, int stride) {
              return Field{at<const void>(data), static_cast<Element>(element), pictures, planes, height, width, stride};
            }),
            "data"_a, "element"_a, "pictures"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
 
-  const py::call_guard<py::gil_scoped_release> release;
-  m.def("hough_vote", &hough_vote_dense, "heatmaps"_a, "short_offsets"_a, "options"_a, "sums"_a, "scores"_a, "device"_a,
-        "stream"_a, release);
+  m.def("hough_vote", &hough_vote_dense, release);
   define_masks(m);
   define_dense(m);
 }

@@ -81,6 +81,23 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes
   if (bytes > 0) std::memcpy(to, from, bytes);
   return cudaSuccess;
 }
+
+enum cudaMemoryType { cudaMemoryTypeUnregistered, cudaMemoryTypeHost, cudaMemoryTypeDevice, cudaMemoryTypeManaged };
+struct cudaPointerAttributes {
+  cudaMemoryType type;
+  int device;
+};
+inline cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void*) {
+  return *attributes = {cudaMemoryTypeDevice, 0}, cudaSuccess;
+}
+
+using cudaEvent_t = void*;
+constexpr unsigned cudaEventDisableTiming = 2;
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) { return *event = nullptr, cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
+inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
+
 inline cudaError_t cudaMallocAsync(void** to, std::size_t bytes, cudaStream_t) {
   *to = std::malloc(bytes > 0 ? bytes : 1);
   if (*to == nullptr) return cudaErrorMemoryAllocation;
@@ -88,6 +105,8 @@ inline cudaError_t cudaMallocAsync(void** to, std::size_t bytes, cudaStream_t) {
   return cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return std::free(memory), cudaSuccess; }
+inline cudaError_t cudaMallocHost(void** to, std::size_t bytes) { return cudaMallocAsync(to, bytes, nullptr); }
+inline cudaError_t cudaFreeHost(void* memory) { return std::free(memory), cudaSuccess; }
 
 // --- blocks of threads ----------------------------------------------------------------------------------------------
 
