@@ -212,7 +212,7 @@ void define_refinement(py::module_& m, const char* forward, const char* backward
         const Current current(device);
         refine_offset_batch(batch(offsets, by, channels, numbers), stream_of(stream), at<Real>(refined));
       },
-      "offsets"_a, "by"_a, "channels"_a, "numbers"_a, "refined"_a, "device"_a, "stream"_a, release);
+      release);
   m.def(
       backward,
       [batch](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers, Address grad,
@@ -222,8 +222,7 @@ void define_refinement(py::module_& m, const char* forward, const char* backward
         const OffsetGradients<Real> gradients{at<const Real>(grad), at<Real>(grad_offsets), at<Real>(grad_by)};
         refine_offset_batch_backward(batch(offsets, by, channels, numbers), gradients, arena, stream_of(stream));
       },
-      "offsets"_a, "by"_a, "channels"_a, "numbers"_a, "grad"_a, "grad_offsets"_a, "grad_by"_a, "scratch"_a, "device"_a,
-      "stream"_a, release);
+      release);
 }
 
 std::size_t place_targets(int n_people, int n_keypoints, int height, int width) {
@@ -257,21 +256,18 @@ void define_masks(py::module_& m) {
            }),
            "keypoints"_a, "weights"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
   const py::call_guard<py::gil_scoped_release> release;
-  m.def("mask_scratch", &place_masks, "poses"_a, "long_offsets"_a, "short_too"_a, "height"_a, "width"_a);
-  m.def("associate_pixels", &give_pixels, "poses"_a, "segmentation"_a, "long_offsets"_a, "short_offsets"_a, "size"_a,
-        "options"_a, "scratch"_a, "masks"_a, "device"_a, "stream"_a, release);
+  m.def("mask_scratch", &place_masks);
+  m.def("associate_pixels", &give_pixels, release);
 }
 
 void define_dense(py::module_& m) {
   const py::call_guard<py::gil_scoped_release> release;
-  m.def("refine_offsets", &refine_fields, "offsets"_a, "by"_a, "channels"_a, "steps"_a, "refined"_a, "device"_a, "stream"_a,
-        release);
+  m.def("refine_offsets", &refine_fields, release);
   define_refinement<float>(m, "refine_floats", "refine_floats_backward");
   define_refinement<double>(m, "refine_doubles", "refine_doubles_backward");
-  m.def("refine_scratch", &place_gradients, "pictures"_a, "fields"_a, "height"_a, "width"_a);
-  m.def("encode_targets", &encode, "keypoints"_a, "masks"_a, "crowd"_a, "n_people"_a, "size"_a, "edges"_a, "counts"_a,
-        "stride"_a, "disk_radius"_a, "scratch"_a, "targets"_a, "device"_a, "stream"_a, release);
-  m.def("target_scratch", &place_targets, "n_people"_a, "n_keypoints"_a, "height"_a, "width"_a);
+  m.def("refine_scratch", &place_gradients);
+  m.def("encode_targets", &encode, release);
+  m.def("target_scratch", &place_targets);
 }
 
 }  // namespace

@@ -352,6 +352,7 @@ void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGr
   const RefineScratch scratch(arena, batch.pictures, batch.fields, batch.height, batch.width);
   const std::size_t planes = static_cast<std::size_t>(batch.pictures) * static_cast<std::size_t>(batch.fields);
   const std::size_t per_field = 2 * cells, numbers = planes * per_field;
+  if (numbers == 0) return;
   check(cudaMemsetAsync(scratch.largest, 0, planes * sizeof *scratch.largest, stream), "clearing largest gradients");
   check(cudaMemsetAsync(scratch.sums, 0, numbers * sizeof *scratch.sums, stream), "clearing gradients");
   const int room = bits_of(static_cast<double>(cells) * batch.count * batch.steps);
