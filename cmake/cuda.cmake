@@ -1,5 +1,14 @@
 # The module _cuda, where a CUDA compiler is there; and its stages as plain C++, for tests on machines without a GPU.
-set(cuda_stages src/cuda/hough.cu src/cuda/masks.cu src/cuda/refine.cu src/cuda/encode.cu)
+set(cuda_stages
+  src/cuda/decode.cu
+  src/cuda/encode.cu
+  src/cuda/group.cu
+  src/cuda/hough.cu
+  src/cuda/masks.cu
+  src/cuda/peaks.cu
+  src/cuda/refine.cu
+  src/cuda/score.cu
+  src/cuda/skeleton.cu)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")

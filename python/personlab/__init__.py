@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
         "importing it from there"
     ) from None
 
-from personlab import stages
+from personlab import cuda, stages
 from personlab.decode import decode_masks, decode_poses
 from personlab.fields import Fields
 from personlab.info import __version__, build_info
@@ -39,6 +39,7 @@ __all__ = [
     "Targets",
     "__version__",
     "build_info",
+    "cuda",
     "decode_masks",
     "decode_poses",
     "encode_targets",

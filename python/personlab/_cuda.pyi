@@ -1,9 +1,12 @@
-# Types of the CUDA module; see src/cuda/bindings.cpp. Its callers have checked all arguments; addresses are the device's.
+# Types of the CUDA module; see src/cuda/bindings.cpp. Its callers have checked all arguments.
+
+from collections.abc import Sequence
 
 from personlab import _core
 
 compiler: str
 architectures: str
+most_keypoints: int
 
 def why_not() -> str: ...
 def device_name(device: int, /) -> str: ...
@@ -29,6 +32,72 @@ def hough_vote(
     options: _core.DecodeOptions,
     sums: int,
     scores: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def find_peaks(
+    hough: Field,
+    options: _core.DecodeOptions,
+    capacity: int,
+    peaks: int,
+    ordered: int,
+    count: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+
+class Skeleton:
+    def __init__(self, skeleton: _core.Skeleton, device: int) -> None: ...
+
+class PoseFields:
+    def __init__(self, heatmaps: Field, short_offsets: Field, mid_offsets: Field, /) -> None: ...
+
+def group_poses(
+    peaks: int,
+    ordered: int,
+    count: int,
+    capacity: int,
+    fields: PoseFields,
+    skeleton: Skeleton,
+    options: _core.DecodeOptions,
+    keypoints: int,
+    probabilities: int,
+    taken: int,
+    rows: int,
+    accepted: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def score_poses(
+    keypoints: int,
+    probabilities: int,
+    capacity: int,
+    rows: int,
+    accepted: int,
+    hough: Field,
+    skeleton: Skeleton,
+    options: _core.DecodeOptions,
+    keypoint_scores: int,
+    instances: int,
+    order: int,
+    out: Sequence[int],
+    out_rows: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def decode_scratch(fields: PoseFields, options: _core.DecodeOptions, capacity: int, /) -> int: ...
+def decode_poses(
+    fields: PoseFields,
+    skeleton: Skeleton,
+    options: _core.DecodeOptions,
+    capacity: int,
+    scratch: int,
+    out: Sequence[int],
+    rows: int,
     device: int,
     stream: int,
     /,
@@ -92,15 +161,14 @@ def refine_doubles_backward(
 ) -> None: ...
 def refine_scratch(pictures: int, fields: int, height: int, width: int, /) -> int: ...
 
-# `counts`: K and E; `targets`: of TargetViews, in its order.
+# `targets`: those of TargetViews, in its order.
 def encode_targets(
     keypoints: int,
     masks: int,
     crowd: int,
     n_people: int,
     size: tuple[int, int],
-    edges: int,
-    counts: tuple[int, int],
+    skeleton: Skeleton,
     stride: int,
     disk_radius: float,
     scratch: int,

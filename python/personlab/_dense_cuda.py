@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._device import DeviceArray, DeviceMemory, Queue, address_of
+from personlab._device import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from personlab._device import DeviceArray, Queue
+    from personlab.cuda import DevicePoses
     from personlab.options import MaskOptions
     from personlab.poses import Poses
     from personlab.skeleton import Skeleton
@@ -39,20 +41,6 @@ def _constant(native: Any, device: int, numbers: tuple[int, ...]) -> Any:
     return memory
 
 
-def _scratch(queue: Queue, size: int) -> Any:
-    """Memory to work in, given back once the work queued so far is done."""
-    return queue.empty((size,), "uint8")
-
-
-def _rows(array: Any, first: int, count: int) -> Any:
-    """Some entries along the first axis of an array that `Queue.empty` gave."""
-    if not isinstance(array, DeviceMemory):
-        return array[first : first + count]
-    at = array.pointer + first * int(np.prod(array.shape[1:], dtype=np.int64))  # of one byte each
-    stream = array.__cuda_array_interface__["stream"]
-    return DeviceMemory(at, (count, *array.shape[1:]), array.element, stream, array)
-
-
 def associate_pixels(
     queue: Queue,
     poses: Sequence[Poses],
@@ -66,10 +54,10 @@ def associate_pixels(
 ) -> list[Any]:
     """Masks (P, H, W) bool of each picture of a batch; see `personlab.decode_masks`."""
     counts = [len(one) for one in poses]
-    first = np.cumsum([0, *counts])[:-1]
-    rows, k = sum(counts), long_offsets.shape[1]
-    masks = queue.empty((rows, *size), "bool")
-    if rows > 0 and 0 not in size:
+    first = np.cumsum([0, *counts])[:-1].tolist()
+    rows, k, area = sum(counts), long_offsets.shape[1], size[0] * size[1]
+    masks = queue.empty((rows * area,), "bool")
+    if rows * area > 0:
         parts = [np.array([*first, *counts], np.int32)]
         parts += [one.keypoints.view(np.int32) for one in poses]
         parts += [one.keypoint_probabilities.view(np.int32) for one in poses]
@@ -78,16 +66,60 @@ def associate_pixels(
         keypoints = at + 4 * 2 * n
         weights = keypoints + 4 * 2 * rows * k
         batch = queue.native.PoseBatch(keypoints, weights, at, at + 4 * n, rows, max(counts), k)
-        short_too = short_offsets is not None and options.short_refine_steps > 0
-        fields = [
-            None if field is None else queue.field(field, stride, batch=True)
-            for field in (segmentation, long_offsets, short_offsets)
-        ]
-        scratch = _scratch(queue, queue.native.mask_scratch(batch, fields[1], short_too, *size))
-        queue.native.associate_pixels(
-            batch, *fields, size, options.native, address_of(scratch), address_of(masks), queue.device, queue.stream
-        )
-    return [_rows(masks, int(at), count) for at, count in zip(first, counts, strict=True)]
+        _give_pixels(
+            queue, batch, segmentation, long_offsets, short_offsets,
+            stride=stride, size=size, options=options, masks=masks,
+        )  # fmt: skip
+    return [queue.part(masks, at * area, (count, *size), "bool") for at, count in zip(first, counts, strict=True)]
+
+
+def associate_pixels_there(
+    queue: Queue,
+    poses: DevicePoses,
+    segmentation: DeviceArray,
+    long_offsets: DeviceArray,
+    short_offsets: DeviceArray | None,
+    *,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions,
+) -> Any:
+    """Masks (N, C, H, W) bool of poses on the device; see `personlab.cuda.decode_masks`."""
+    n, most, k = poses.keypoint_scores.shape
+    masks = queue.empty((n, most, *size), "bool")
+    if n * most * size[0] * size[1] > 0:
+        batch = queue.native.PoseBatch(
+            address_of(poses.keypoints), address_of(poses.keypoint_probabilities), 0, address_of(poses.counts),
+            n * most, most, k,
+        )  # fmt: skip
+        _give_pixels(
+            queue, batch, segmentation, long_offsets, short_offsets,
+            stride=stride, size=size, options=options, masks=masks,
+        )  # fmt: skip
+    return masks
+
+
+def _give_pixels(
+    queue: Queue,
+    batch: Any,
+    segmentation: DeviceArray,
+    long_offsets: DeviceArray,
+    short_offsets: DeviceArray | None,
+    *,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions,
+    masks: Any,
+) -> None:
+    short_too = short_offsets is not None and options.short_refine_steps > 0
+    fields = [
+        None if field is None else queue.field(field, stride, batch=True)
+        for field in (segmentation, long_offsets, short_offsets)
+    ]
+    scratch = queue.empty((queue.native.mask_scratch(batch, fields[1], short_too, *size),), "uint8")
+    queue.native.associate_pixels(
+        batch, *fields, size, options.native, address_of(scratch), address_of(masks), queue.device, queue.stream
+    )
 
 
 def refine_offsets(
@@ -102,16 +134,6 @@ def refine_offsets(
             queue.device, queue.stream,
         )  # fmt: skip
     return refined
-
-
-def _edge_lists(skeleton: Skeleton) -> tuple[int, ...]:
-    """Where the edges of each keypoint begin, and where the last ones end; then channel and target of each."""
-    edges = [
-        [(channel, target) for channel, (source, target) in enumerate(skeleton.directed_edges) if source == k]
-        for k in range(skeleton.n_keypoints)
-    ]
-    first = np.cumsum([0, *map(len, edges)]).tolist()
-    return (*first, *(number for own in edges for edge in own for number in edge))
 
 
 def encode_targets(
@@ -131,11 +153,12 @@ def encode_targets(
     channels = {"1": (1,), "K": (k,), "K2": (k, 2), "E": (2 * e,), "E2": (2 * e, 2)}
     arrays = {name: queue.empty((*channels[key], h, w), element) for name, (key, element) in _TARGETS.items()}
     people = len(keypoints)
-    scratch = _scratch(queue, queue.native.target_scratch(people, k, h, w))
-    edges = _constant(queue.native, queue.device, _edge_lists(skeleton))
+    scratch = queue.empty((queue.native.target_scratch(people, k, h, w),), "uint8")
+    from personlab.cuda import native_skeleton
+
     queue.native.encode_targets(
         keypoints.pointer, 0 if masks is None else masks.pointer, 0 if crowd is None else crowd.pointer, people, size,
-        edges.address, (k, e), stride, disk_radius, address_of(scratch), [address_of(a) for a in arrays.values()],
-        queue.device, queue.stream,
+        native_skeleton(queue.native, skeleton, queue.device), stride, disk_radius, address_of(scratch),
+        [address_of(array) for array in arrays.values()], queue.device, queue.stream,
     )  # fmt: skip
     return arrays

@@ -1,11 +1,11 @@
-"""Arrays in the memory of a GPU: how they are recognised, on which stream work on them is queued, and where results go."""
+"""Arrays in the memory of a GPU: how they are recognised, where work on them is queued and results are put."""
 
 from __future__ import annotations
 
 import functools
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -173,6 +173,10 @@ class DeviceMemory:
             "version": 3,
         }
 
+    def head(self, count: int) -> DeviceMemory:
+        """The first entries along the first axis."""
+        return DeviceMemory(self.pointer, (count, *self.shape[1:]), self.element, self._stream, self)
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -190,8 +194,8 @@ class Queue:
     def of(cls, **arrays: Any) -> Queue:
         """The queue of a call with these arrays, all on one device; what is None counts for nothing.
 
-        That is torch's current stream where any is torch's, else the stream that the first array with one names, else the
-        legacy default stream.
+        That is torch's current stream where any is torch's, else the stream that the first array with one names, else
+        the legacy default stream.
 
         Raises:
             RuntimeError: no GPU can be used.
@@ -210,6 +214,15 @@ class Queue:
                 return cls(module, device, torch.cuda.current_stream(device).cuda_stream, torch)
         streams = (_stream_of(value) for value in given.values())
         return cls(module, device, next((stream for stream in streams if stream), _LEGACY_STREAM), None)
+
+    def current(self) -> Queue:
+        """The queue that torch works on now, after it was made to wait for this one; this one where none is torch's."""
+        if self.torch is None:
+            return self
+        now = replace(self, stream=self.torch.cuda.current_stream(self.device).cuda_stream)
+        if now.stream != self.stream:
+            self.native.follow(now.stream, self.stream, self.device)
+        return now
 
     def take(self, value: Any, name: str, elements: tuple[str, ...] = FIELD_ELEMENTS) -> DeviceArray:
         """An array of one of these element types, as it will be when this queue has come so far.
@@ -230,17 +243,24 @@ class Queue:
         memory = self.native.Memory(math.prod(shape) * _ELEMENTS[element].size, self.device, self.stream)
         return DeviceMemory(memory.address, shape, element, self.stream, memory)
 
+    def part(self, array: Any, start: int, shape: tuple[int, ...], element: str) -> Any:
+        """Elements of an array that `empty` gave, from one on, as another array; elements of both are of one size."""
+        if self.torch is not None:
+            return array.view(getattr(self.torch, element))[start : start + math.prod(shape)].view(shape)
+        at = array.pointer + start * _ELEMENTS[element].size
+        return DeviceMemory(at, shape, element, self.stream, array)
+
     def upload(self, array: NDArray[Any]) -> Any:
         """A copy of a C-contiguous array in host memory."""
         copy = self.empty(array.shape, array.dtype.name)
         self.native.upload(array.ctypes.data, address_of(copy), array.nbytes, self.device, self.stream)
         return copy
 
-    def read(self, array: Any, shape: tuple[int, ...] | None = None, dtype: Any = None) -> NDArray[Any]:
-        """A copy in host memory of an array that `empty` or `take` gave, or of its beginning; waits for this queue."""
+    def read(self, array: Any, dtype: str | None = None) -> NDArray[Any]:
+        """A copy in host memory of an array that `empty` or `take` gave; waits for this queue."""
         if dtype is None:
             dtype = array.element if isinstance(array, (DeviceArray, DeviceMemory)) else str(array.dtype).split(".")[-1]
-        copy = np.empty(tuple(array.shape) if shape is None else shape, dtype)
+        copy = np.empty(tuple(array.shape), dtype)
         self.native.read(address_of(array), copy.ctypes.data, copy.nbytes, self.device, self.stream)
         return copy
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from personlab import _core, _dense_cuda
-from personlab._arrays import FloatArray, Shaped, as_field, as_integer, as_size, check_extent, check_shape, check_type
+from personlab._arrays import Shaped, as_field, as_integer, as_size, check_extent, check_shape, check_type
 from personlab._device import Queue, all_on_device
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
@@ -29,45 +29,21 @@ def check_pose_fields(
     stride: Any,
     skeleton: Skeleton,
     hough_stride: int | None = None,
-) -> tuple[FloatArray, FloatArray, FloatArray, int]:
+    queue: Queue | None = None,
+) -> tuple[Any, Any, Any, int]:
     """The three fields that poses come from, checked against each other and the skeleton, and the stride.
+
+    The fields are arrays in host memory; or `DeviceArray`s, where there is a queue that is to work on them.
 
     Raises:
         TypeError: no float array, no integer stride, or no skeleton.
         ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
     """
     check_type(skeleton, "skeleton", Skeleton)
-    heatmaps = as_field(heatmaps, "heatmaps")
-    short_offsets = as_field(short_offsets, "short_offsets")
-    mid_offsets = as_field(mid_offsets, "mid_offsets")
-    stride = check_pose_shapes(heatmaps, short_offsets, mid_offsets, stride, skeleton, hough_stride)
-    return heatmaps, short_offsets, mid_offsets, stride
-
-
-def check_hough_shapes(heatmaps: Shaped, short_offsets: Shaped, stride: Any, options: DecodeOptions) -> int:
-    """The stride, after the shapes of what votes have been checked."""
-    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
-    k, h, w = heatmaps.shape
-    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
-    number = as_integer(stride, "stride", 1, 4096)
-    check_extent(heatmaps, "heatmaps", number, options.hough_stride)
-    return number
-
-
-def check_pose_shapes(
-    heatmaps: Shaped,
-    short_offsets: Shaped,
-    mid_offsets: Shaped,
-    stride: Any,
-    skeleton: Skeleton,
-    hough_stride: int | None,
-) -> int:
-    """The stride, after the shapes of the three fields have been checked against each other and the skeleton.
-
-    Raises:
-        TypeError: no integer stride.
-        ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
-    """
+    take = as_field if queue is None else queue.take
+    heatmaps = take(heatmaps, "heatmaps")
+    short_offsets = take(short_offsets, "short_offsets")
+    mid_offsets = take(mid_offsets, "mid_offsets")
     k, e2 = skeleton.n_keypoints, 2 * skeleton.n_edges
     shape = heatmaps.shape
     if len(shape) not in (3, 4) or shape[-3] != k:
@@ -79,6 +55,16 @@ def check_pose_shapes(
         check_shape(mid_offsets, "mid_offsets", (*n, e2, 2, h, w), "([N,] 2E, 2, h, w)")
     number: int = stride if type(stride) is int and 1 <= stride <= 4096 else as_integer(stride, "stride", 1, 4096)
     check_extent(heatmaps, "heatmaps", number, hough_stride)
+    return heatmaps, short_offsets, mid_offsets, number
+
+
+def check_hough_shapes(heatmaps: Shaped, short_offsets: Shaped, stride: Any, options: DecodeOptions) -> int:
+    """The stride, after the shapes of what votes have been checked."""
+    check_shape(heatmaps, "heatmaps", (None, None, None), "(K, h, w)")
+    k, h, w = heatmaps.shape
+    check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
+    number = as_integer(stride, "stride", 1, 4096)
+    check_extent(heatmaps, "heatmaps", number, options.hough_stride)
     return number
 
 
@@ -95,7 +81,8 @@ def decode_poses(
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k"; float32, float16 or bfloat16, a NumPy
-            array, a torch tensor in host memory or any DLPack producer. A leading axis N makes it a batch.
+            array, a torch tensor or any DLPack producer, or anything with `__cuda_array_interface__`. Where all three
+            fields lie in the memory of a GPU, they are decoded there. A leading axis N makes it a batch.
         short_offsets: ([N,] K, 2, h, w) (dx, dy) to the nearest keypoint of type k, in pixels of the network input.
         mid_offsets: ([N,] 2E, 2, h, w) (dx, dy) along each directed edge, in pixels of the network input.
         stride: input pixels from cell to cell; cell (i, j) lies at pixel (j * stride, i * stride).
@@ -106,10 +93,15 @@ def decode_poses(
         `Poses` in pixels of the network input, best first; a list of N of them for a batch.
 
     Raises:
-        TypeError: an argument of the wrong type.
+        RuntimeError: the fields lie on a GPU, and CUDA cannot be used.
+        TypeError: an argument of the wrong type, or fields on a GPU and in host memory.
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", DecodeOptions)
+    if all_on_device(heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets):
+        from personlab import cuda
+
+        return cuda.decode_all(heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, options=options)
     heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
         heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
         hough_stride=options.hough_stride if options.decoder == "personlab" else None,

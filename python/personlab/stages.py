@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Backend = Literal["cpu", "cuda", "reference"]
-HostBackend = Literal["cpu", "reference"]
 Floats = NDArray[Any]
 
 _DECODE_DEFAULTS = DecodeOptions()
@@ -67,12 +66,6 @@ class Ranked(NamedTuple):
     kept: NDArray[Any]  # (Q,) which of the P poses
     keypoint_scores: Floats  # (Q, K) s_jk
     scores: Floats  # (Q,)
-
-
-def _is_reference(backend: HostBackend) -> bool:
-    if backend not in get_args(HostBackend):
-        raise ValueError(f"backend: expected one of {', '.join(get_args(HostBackend))}, got {backend!r}")
-    return backend == "reference"
 
 
 def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
@@ -127,8 +120,10 @@ def hough_vote(
     check_type(options, "options", DecodeOptions)
     backend = choose_backend(backend, heatmaps=heatmaps, short_offsets=short_offsets)
     if backend == "cuda":
-        on_device: Floats = _stages_cuda.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
-        return on_device
+        queue = Queue.of(heatmaps=heatmaps, short_offsets=short_offsets)
+        votes = queue.take(heatmaps, "heatmaps"), queue.take(short_offsets, "short_offsets")
+        scores: Floats = _stages_cuda.hough_vote(queue, *votes, check_hough_shapes(*votes, stride, options), options)
+        return scores
     heatmaps, short_offsets = as_field(heatmaps, "heatmaps"), as_field(short_offsets, "short_offsets")
     stride = check_hough_shapes(heatmaps, short_offsets, stride, options)
     if backend == "reference":
@@ -136,19 +131,23 @@ def hough_vote(
     return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
 
 
-def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: HostBackend = "cpu") -> Peaks:
+def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend | None = None) -> Peaks:
     """Local maxima of Hough scores (K, H', W'), as `hough_vote` gives them; best first, ties by keypoint, y, x.
 
     Args:
-        hough: (K, H', W') numbers of any width; what is not finite counts as 0.
+        hough: (K, H', W') numbers of any width, on a GPU float32, float16 or bfloat16; what is not finite counts as 0.
         options: hough_stride and peak_threshold are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
-    hough = as_numbers(hough, "hough")
+    backend = choose_backend(backend, hough=hough)
+    queue = Queue.of(hough=hough) if backend == "cuda" else None
+    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
     check_shape(hough, "hough", (None, None, None), "(K, H', W')")
     check_extent(hough, "hough", 1)
-    if _is_reference(backend):
+    if queue is not None:
+        return Peaks(*_stages_cuda.find_peaks(queue, hough, options))
+    if backend == "reference":
         return Peaks(*reference.find_peaks(hough, options=options))
     return Peaks(*_core.find_peaks(narrowed(hough), options.native))
 
@@ -162,7 +161,7 @@ def group_poses(
     stride: int,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: HostBackend = "cpu",
+    backend: Backend | None = None,
 ) -> Groups:
     """Poses grown greedily from peaks along the edges of the skeleton (PersonLab, section 3.1.2).
 
@@ -175,15 +174,21 @@ def group_poses(
         stride: input pixels from cell to cell.
         skeleton: keypoints and edges.
         options: nms_radius and refine_steps are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
+    keypoints, positions, scores = _parts(peaks, "peaks", Peaks)
+    arrays = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
+    small = {"peaks.keypoints": keypoints, "peaks.positions": positions, "peaks.scores": scores}
+    backend = choose_backend(backend, **arrays, **small)
+    queue = Queue.of(**arrays, **small) if backend == "cuda" else None
     heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton
+        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, queue=queue
     )
     if heatmaps.ndim != 3:
         raise ValueError(f"heatmaps: expected shape (K, h, w), got {heatmaps.shape}")
-    keypoints, positions, scores = _parts(peaks, "peaks", Peaks)
+    if queue is not None:
+        keypoints, positions, scores = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
     keypoints = to_numpy(keypoints, "peaks.keypoints")
     positions, scores = as_numbers(positions, "peaks.positions"), as_numbers(scores, "peaks.scores")
     check_shape(keypoints, "peaks.keypoints", (None,), "(N,)")
@@ -198,7 +203,10 @@ def group_poses(
     native = narrowed(positions), narrowed(scores)
     if not all(np.isfinite(array).all() for array in native):
         raise ValueError("peaks: expected finite positions and scores, got NaN or infinity")
-    if _is_reference(backend):
+    if queue is not None:
+        fields = heatmaps, short_offsets, mid_offsets
+        return Groups(*_stages_cuda.group_poses(queue, (keypoints, *native), fields, stride, skeleton, options))
+    if backend == "reference":
         return Groups(
             *reference.group_poses(
                 (keypoints, positions, scores), heatmaps, short_offsets, mid_offsets,
@@ -219,7 +227,7 @@ def score_poses(
     *,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DECODE_DEFAULTS,
-    backend: HostBackend = "cpu",
+    backend: Backend | None = None,
 ) -> Ranked:
     """Keypoint scores, then instance scores by soft non-maximum suppression (PersonLab, section 3.1.3).
 
@@ -228,14 +236,19 @@ def score_poses(
         hough: (K, H', W') scores from `hough_vote` with the same options, on either backend.
         skeleton: its sigmas are used.
         options: hough_stride, disk_radius, nms_radius, scoring, min_score and max_poses are used.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
     """
     check_type(skeleton, "skeleton", Skeleton)
     check_type(options, "options", DecodeOptions)
     keypoints, probabilities = _parts(groups, "groups", Groups)
+    small = {"groups.keypoints": keypoints, "groups.probabilities": probabilities}
+    backend = choose_backend(backend, hough=hough, **small)
+    queue = Queue.of(hough=hough, **small) if backend == "cuda" else None
+    if queue is not None:
+        keypoints, probabilities = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
     keypoints = as_numbers(keypoints, "groups.keypoints")
     probabilities = as_numbers(probabilities, "groups.probabilities")
-    hough = as_numbers(hough, "hough")
+    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
     k = skeleton.n_keypoints
     check_shape(keypoints, "groups.keypoints", (None, k, 2), "(P, K, 2)")
     check_shape(probabilities, "groups.probabilities", (len(keypoints), k), "(P, K)")
@@ -244,7 +257,9 @@ def score_poses(
     native = narrowed(keypoints), narrowed(probabilities)
     if not all(np.isfinite(array).all() for array in native):
         raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")
-    if _is_reference(backend):
+    if queue is not None:
+        return Ranked(*_stages_cuda.score_poses(queue, native, hough, skeleton, options))
+    if backend == "reference":
         return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
     return Ranked(*_core.score_poses(*native, narrowed(hough), skeleton.native, options.native))
 

@@ -1,11 +1,10 @@
 // The two decoders: the paper's five stages in a row, and that of Google's PoseNet.
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "sampling.hpp"
 #include "stages.hpp"
+#include "vote_unit.hpp"
 
 namespace personlab {
 namespace {
@@ -57,10 +56,7 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                     const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch) {
   const double threshold = options.min_score;
-  const double odds = 1.0 / (threshold + 1e-6) - 1.0;
-  const float lowest =
-      odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();
-  find_posenet_seeds(heatmaps, lowest, scratch.high, scratch.peaks);
+  find_posenet_seeds(heatmaps, seed_logit(options), scratch.high, scratch.peaks);
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
   const int count = skeleton.n_keypoints;

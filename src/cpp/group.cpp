@@ -3,6 +3,7 @@
 #include <limits>
 #include <type_traits>
 
+#include "follow.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 
@@ -25,53 +26,6 @@ namespace {
 
 constexpr int kTogether = 4;  // edges followed side by side
 
-// A target on its way.
-template <typename Real>
-struct Step {
-  Real x, y;  // input pixels
-  int keypoint;
-};
-
-// Points that follow offsets. Sites are what `site_at` computes, but for points within the input, and dividing by a power of
-// two is multiplying, which takes a third of the time.
-template <typename Real>
-class Follower {
- public:
-  explicit Follower(const Field& field)
-      : width_(field.width),
-        last_column_(std::max(field.width - 2, 0)),
-        last_row_(std::max(field.height - 2, 0)),
-        right_(field.width > 1 ? 1 : 0),
-        below_(field.height > 1 ? field.width : 0),
-        last_x_(static_cast<Real>(field.last_x())),
-        last_y_(static_cast<Real>(field.last_y())),
-        stride_(static_cast<Real>(field.stride)),
-        inverse_((field.stride & (field.stride - 1)) == 0 ? Real(1) / stride_ : Real(0)) {}
-
-  Site<Real> site(Real x, Real y) const {
-    const Real cx = cells(inside(x, last_x_)), cy = cells(inside(y, last_y_));
-    const int j = std::min(static_cast<int>(cx), last_column_), i = std::min(static_cast<int>(cy), last_row_);
-    const int top_left = i * width_ + j;
-    return {top_left, top_left + right_, top_left + below_, top_left + below_ + right_, cx - static_cast<Real>(j),
-            cy - static_cast<Real>(i)};
-  }
-
-  // The point moves by an offset, and stays within the input.
-  void step(const Field& offsets, int channel, Step<Real>& point) const {
-    const Offset<Real> offset =
-        read_offset(offsets.plane(2 * channel), offsets.plane(2 * channel + 1), site(point.x, point.y));
-    point.x = inside(point.x + offset.dx, last_x_);
-    point.y = inside(point.y + offset.dy, last_y_);
-  }
-
- private:
-  static Real inside(Real v, Real last) { return std::min(std::max(v, Real(0)), last); }
-  Real cells(Real v) const { return inverse_ > Real(0) ? v * inverse_ : v / stride_; }
-
-  int width_, last_column_, last_row_, right_, below_;
-  Real last_x_, last_y_, stride_, inverse_;  // the inverse is 0 where it is not exact
-};
-
 }  // namespace
 
 template <typename Real>
@@ -80,6 +34,9 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
                GrowScratch& scratch) {
   const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
   const Follower<Real> follow(heatmaps);
+  const auto step = [&](const Field& offsets, int channel, Step<Real>& point) {
+    follow.step(offsets.plane(2 * channel), offsets.plane(2 * channel + 1), point);
+  };
   // A NaN logit waits longest and has no probability.
   const auto key = [&](int k, const Site<Real>& at) {
     if (!std::is_same<Real, float>::value) return read_probability(heatmaps.plane(k), at);
@@ -125,10 +82,10 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
       for (int i = 0; i < n; ++i) {
         const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(edges[i])];
         targets[i] = {static_cast<Real>(source.x), static_cast<Real>(source.y), edge.target};
-        follow.step(mid_offsets, edge.channel, targets[i]);
+        step(mid_offsets, edge.channel, targets[i]);
       }
-      for (int step = 0; step < refine_steps; ++step)
-        for (int i = 0; i < n; ++i) follow.step(short_offsets, targets[i].keypoint, targets[i]);
+      for (int refined = 0; refined < refine_steps; ++refined)
+        for (int i = 0; i < n; ++i) step(short_offsets, targets[i].keypoint, targets[i]);
       for (int i = 0; i < n; ++i) {
         const Step<Real>& target = targets[i];
         queue.push_back({key(target.keypoint, follow.site(target.x, target.y)), target.keypoint,

@@ -4,13 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
-#ifndef PERSONLAB_HD
-#ifdef __CUDACC__
-#define PERSONLAB_HD __host__ __device__ inline
-#else
-#define PERSONLAB_HD inline
-#endif
-#endif
+#include "host_device.hpp"
 
 namespace personlab {
 

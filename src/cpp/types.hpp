@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "host_device.hpp"
+
 namespace personlab {
 
 // A stack of planes on a grid of field cells; cell (i, j) lies at input pixel (x = j * stride, y = i * stride).
@@ -81,7 +83,7 @@ struct Peak {
 
 // The order of candidates in every stage: score descending, ties by keypoint, y, x ascending.
 template <typename Candidate>
-bool precedes(const Candidate& a, const Candidate& b) {
+PERSONLAB_HD bool precedes(const Candidate& a, const Candidate& b) {
   if (a.score != b.score) return a.score > b.score;
   if (a.keypoint != b.keypoint) return a.keypoint < b.keypoint;
   if (a.y != b.y) return a.y < b.y;

@@ -1,7 +1,8 @@
-// What Hough votes are worth, on every backend.
+// What Hough votes are worth, and who may vote or be a seed, on every backend.
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "types.hpp"
 
@@ -31,5 +32,11 @@ inline double vote_scale(const DecodeOptions& options) {
 
 // The logit of a probability.
 inline float logit_of(double probability) { return static_cast<float>(std::log(probability) - std::log1p(-probability)); }
+
+// The least logit of a seed of Google's decoder.
+inline float seed_logit(const DecodeOptions& options) {
+  const double odds = 1.0 / (static_cast<double>(options.min_score) + 1e-6) - 1.0;
+  return odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();
+}
 
 }  // namespace personlab

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "skeleton.cuh"
 #include "stages.cuh"
 
 #ifdef PERSONLAB_CUDA_ON_HOST
@@ -166,6 +167,81 @@ void hough_vote_dense(const Field& heatmaps, const Field& short_offsets, const D
                lattice, stream_of(stream), at<float>(scores));
 }
 
+// A list of candidates; its counts are cleared.
+Peaks empty_list(Address list, Address count, int capacity, cudaStream_t stream) {
+  check(cudaMemsetAsync(at<int>(count), 0, sizeof(int), stream), "clearing a count");
+  return {at<Peak>(list), at<int>(count), capacity};
+}
+
+void find_peaks_given(const Field& hough, const DecodeOptions& options, int capacity, Address peaks, Address sorted,
+                      Address count, int device, Address stream) {
+  const Current current(device);
+  const Peaks list = empty_list(peaks, count, capacity, stream_of(stream));
+  find_peaks(GivenScores{hough}, 1, hough.planes, options, stream_of(stream), list);
+  sort_peaks(list, 1, stream_of(stream), {at<Peak>(sorted), at<int>(count), capacity});
+}
+
+PoseFields fields_of(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets) {
+  return {heatmaps, short_offsets, mid_offsets};
+}
+
+// A pose for each of `capacity` peaks, and which of them are accepted.
+void group_poses(Address peaks, Address sorted, Address count, int capacity, const PoseFields& fields,
+                 const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities, Address taken,
+                 Address rows, Address accepted, int device, Address stream) {
+  const Current current(device);
+  const Peaks list{at<Peak>(peaks), at<int>(count), capacity}, in_order{at<Peak>(sorted), at<int>(count), capacity};
+  const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
+  options.posenet = false;
+  sort_peaks(list, 1, stream_of(stream), in_order);
+  grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options, stream_of(stream),
+             poses);
+  accept_poses(in_order, poses, 1, options, stream_of(stream), at<std::uint8_t>(taken),
+               {at<int>(rows), at<int>(accepted), capacity});
+}
+
+// Poses 0 .. capacity - 1, all of them accepted.
+void score_poses(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const Field& hough,
+                 const DeviceSkeleton& skeleton, const DecodeOptions& options, Address keypoint_scores, Address instances,
+                 Address order, const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
+  const Current current(device);
+  const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, hough.planes};
+  const Accepted all{at<int>(rows), at<int>(accepted), capacity};
+  if (options.expected_oks)
+    expected_oks(GivenScores{hough}, poses, all, 1, skeleton.view(), options, stream_of(stream), at<float>(keypoint_scores));
+  else
+    heatmap_scores(poses, all, 1, stream_of(stream), at<float>(keypoint_scores));
+  rank_poses(poses, all, at<float>(keypoint_scores), 1, options, stream_of(stream), {at<double>(instances), at<int>(order)},
+             {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<int>(out[5]),
+              out_rows});
+}
+
+void decode_all(const PoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
+                Address scratch, const std::array<Address, 6>& out, int rows, int device, Address stream) {
+  const Current current(device);
+  decode_poses(fields, skeleton.view(), options, capacity, stream_of(stream), at<void>(scratch), at<int>(out[0]),
+               {at<int>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<float>(out[5]), nullptr, rows});
+}
+
+// Poses: fields, skeletons and the stages.
+void define_poses(py::module_& m) {
+  const py::call_guard<py::gil_scoped_release> release;
+  m.attr("most_keypoints") = kMostKeypoints;
+  py::class_<DeviceSkeleton>(m, "Skeleton", py::module_local())
+      .def(py::init([](const Skeleton& skeleton, int device) {
+             const Current current(device);
+             return std::make_unique<DeviceSkeleton>(skeleton);
+           }),
+           "skeleton"_a, "device"_a);
+  py::class_<PoseFields>(m, "PoseFields", py::module_local()).def(py::init(&fields_of));
+  m.def("hough_vote", &hough_vote_dense, release);
+  m.def("find_peaks", &find_peaks_given, release);
+  m.def("group_poses", &group_poses, release);
+  m.def("score_poses", &score_poses, release);
+  m.def("decode_scratch", &decode_scratch);
+  m.def("decode_poses", &decode_all, release);
+}
+
 // --- masks, dense refinement, targets: each call places its scratch itself, or says how much of it there has to be -------
 
 std::size_t place_masks(const PoseBatch& poses, const Field& long_offsets, bool short_too, int height, int width) {
@@ -231,20 +307,17 @@ std::size_t place_targets(int n_people, int n_keypoints, int height, int width) 
   return arena.used();
 }
 
-// `edges` is the skeleton: K + 1 places, then channel and target of 2E directed edges. `targets` are the addresses of the ten arrays
-// in the order of TargetViews.
-void encode(Address keypoints, Address masks, Address crowd, int n_people, std::pair<int, int> size, Address edges,
-            std::pair<int, int> counts, int stride, float disk_radius, Address scratch,
+// `targets` are the addresses of the ten arrays in the order of TargetViews.
+void encode(Address keypoints, Address masks, Address crowd, int n_people, std::pair<int, int> size,
+            const DeviceSkeleton& skeleton, int stride, float disk_radius, Address scratch,
             const std::array<Address, 10>& targets, int device, Address stream) {
   const Current current(device);
   Arena arena(at<void>(scratch));
-  const auto [k, e] = counts;
   const Annotations annotations{at<const float>(keypoints), at<const std::uint8_t>(masks), at<const std::uint8_t>(crowd),
                                 n_people, size.first, size.second};
-  const EdgeLists skeleton{at<const int>(edges), at<const int>(edges) + k + 1, k, e};
   const auto floats = [&](std::size_t i) { return at<float>(targets[i]); };
   const auto bytes = [&](std::size_t i) { return at<std::uint8_t>(targets[i]); };
-  encode_targets(annotations, skeleton, stride, disk_radius, arena, stream_of(stream),
+  encode_targets(annotations, skeleton.view(), stride, disk_radius, arena, stream_of(stream),
                  {floats(0), floats(1), floats(2), floats(3), floats(4), bytes(5), bytes(6), bytes(7), bytes(8), bytes(9)});
 }
 
@@ -297,7 +370,7 @@ PYBIND11_MODULE(PERSONLAB_MODULE, m) {
            }),
            "data"_a, "element"_a, "pictures"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
 
-  m.def("hough_vote", &hough_vote_dense, release);
+  define_poses(m);
   define_masks(m);
   define_dense(m);
 }

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -28,6 +29,8 @@ inline void check(cudaError_t error, const char* doing) {
   if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + doing + ": " + cudaGetErrorString(error));
 }
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 // Threads of a block, unless a stage needs another number.
 constexpr int kBlock = 256;
 constexpr int kWarp = 32;
@@ -37,6 +40,15 @@ constexpr unsigned kMostRows = 65535;  // rows of blocks in a launch
 template <typename Count>
 __host__ __device__ constexpr unsigned blocks_for(Count items, int per_block = kBlock) {
   return static_cast<unsigned>((items + per_block - 1) / per_block);
+}
+
+// Blocks that go through up to `items` things of each picture, of which a device-side count says how many there are: enough of
+// them to fill any GPU, no more. Row y is picture y.
+inline dim3 loop_grid(int items, int per_block, int pictures) {
+  constexpr unsigned kMost = 4096, kLeast = 64;
+  const unsigned all = blocks_for(static_cast<std::size_t>(items), per_block), share = kMost / static_cast<unsigned>(pictures);
+  const unsigned most = share > kLeast ? share : kLeast;
+  return dim3(all < most ? (all > 0 ? all : 1) : most, static_cast<unsigned>(pictures));
 }
 
 // How the threads of a block work: each by itself, or in step with others through barriers, shuffles and votes.
@@ -129,6 +141,7 @@ class Arena {
     return memory_ == nullptr ? nullptr : reinterpret_cast<Value*>(memory_ + at);
   }
   std::size_t used() const { return used_; }
+  const char* start() const { return memory_; }
 
  private:
   static constexpr std::size_t kAlignment = 256;

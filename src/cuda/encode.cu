@@ -1,14 +1,11 @@
 // Targets for training, the inverse of decoding: what a perfect network would say of annotated people.
 #include <cmath>
-#include <limits>
 
 #include "stages.cuh"
 
 namespace personlab {
 namespace cuda {
 namespace {
-
-constexpr double kNowhere = std::numeric_limits<double>::infinity();
 
 struct Grid {
   int h, w, stride;
@@ -40,7 +37,7 @@ struct People {
 };
 
 // Takes for each keypoint of a person the nearest labelled one along the edges, breadth first.
-__device__ void find_stand_ins(const People& people, const EdgeLists& skeleton, int person, int* stand_in, int* reached) {
+__device__ void find_stand_ins(const People& people, const SkeletonView& skeleton, int person, int* stand_in, int* reached) {
   int found = 0;
   for (int k = 0; k < people.n_keypoints; ++k) {
     stand_in[k] = people.is_labelled(person, k) ? k : -1;
@@ -49,7 +46,7 @@ __device__ void find_stand_ins(const People& people, const EdgeLists& skeleton, 
   for (int r = 0; r < found; ++r) {
     const int k = reached[r];
     for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
-      const int target = skeleton.edges[2 * e + 1];
+      const int target = skeleton.edges[e].target;
       if (stand_in[target] >= 0) continue;
       stand_in[target] = stand_in[k];
       reached[found++] = target;
@@ -80,7 +77,7 @@ __device__ void look_at_masks(const Annotations& a, const People& people, const 
 }
 
 // People first, then cells.
-__global__ void look(Annotations annotations, People people, EdgeLists skeleton, Grid grid, TargetScratch scratch,
+__global__ void look(Annotations annotations, People people, SkeletonView skeleton, Grid grid, TargetScratch scratch,
                      TargetViews targets) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   const auto count = static_cast<std::size_t>(people.count);
@@ -97,7 +94,7 @@ __global__ void look(Annotations annotations, People people, EdgeLists skeleton,
 struct Owner {
   int person = -1;
   bool labelled = false;
-  double distance2 = kNowhere;  // input pixels squared
+  double distance2 = static_cast<double>(kInfinity);  // input pixels squared
 };
 
 // The nearest keypoint within `reach` owns a cell, labelled ones first; ties go to the first person.
@@ -134,7 +131,7 @@ struct OffsetTo {
   }
 };
 
-__global__ void write_keypoints(People people, EdgeLists skeleton, Grid grid, double radius, double reach,
+__global__ void write_keypoints(People people, SkeletonView skeleton, Grid grid, double radius, double reach,
                                 TargetScratch scratch, TargetViews targets) {
   const std::size_t cells = grid.cells(), cell = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (cell >= cells) return;
@@ -151,8 +148,8 @@ __global__ void write_keypoints(People people, EdgeLists skeleton, Grid grid, do
     to.write(owner.person < 0 ? nullptr : people.at(owner.person, people.stand_in_of(owner.person, k)),
              targets.short_offsets + 2 * plane);
     for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
-      const std::size_t channel = static_cast<std::size_t>(skeleton.edges[2 * e]) * cells;
-      const int target = skeleton.edges[2 * e + 1], end = owner.person < 0 ? -1 : people.stand_in_of(owner.person, target);
+      const std::size_t channel = static_cast<std::size_t>(skeleton.edges[e].channel) * cells;
+      const int target = skeleton.edges[e].target, end = owner.person < 0 ? -1 : people.stand_in_of(owner.person, target);
       to.write(end < 0 ? nullptr : people.at(owner.person, end), targets.mid_offsets + 2 * channel);
       targets.mid_valid[channel + cell] = on_disc && end == target ? counts : 0;
     }
@@ -172,7 +169,7 @@ TargetScratch::TargetScratch(Arena& arena, int n_people, int n_keypoints, std::s
   counts = arena.take<std::uint8_t>(cells);
 }
 
-void encode_targets(const Annotations& annotations, const EdgeLists& skeleton, int stride, float disk_radius, Arena& arena,
+void encode_targets(const Annotations& annotations, const SkeletonView& skeleton, int stride, float disk_radius, Arena& arena,
                     cudaStream_t stream, const TargetViews& targets) {
   const Grid grid{(annotations.height - 1) / stride + 1, (annotations.width - 1) / stride + 1, stride};
   const TargetScratch scratch(arena, annotations.n_people, skeleton.n_keypoints, grid.cells());

@@ -1,6 +1,5 @@
 // Hough voting: every lattice point inside a keypoint's disc adds its vote to four others, in fixed point, in any order.
 #include "stages.cuh"
-#include "vote_unit.hpp"
 
 namespace personlab {
 namespace cuda {

@@ -4,10 +4,8 @@
 // as any pose can still have the pixel: the weighted distance of a pose only grows from keypoint to keypoint. Everything is in
 // float32, as on the CPU.
 #include <cmath>
-#include <limits>
 
 #include "stages.cuh"
-#include "vote_unit.hpp"
 
 namespace personlab {
 namespace cuda {
@@ -23,8 +21,6 @@ static_assert(kKept % kAtOnce == 0);
 
 // Memory for the offsets of so many pictures at a time; more pictures come one lot after the other.
 constexpr std::size_t kMostPairBytes = std::size_t{128} << 20;
-
-constexpr float kNowhere = std::numeric_limits<float>::infinity();
 
 struct Point {
   float x, y;  // input pixels
@@ -179,7 +175,7 @@ __global__ void __launch_bounds__(kPixels)
     if (count == 0 || !(read(segmentation.plane(picture, 0), site) >= lowest)) continue;
     const std::size_t row = poses.first_row(picture);
     int known = 0;  // keypoints that are kept
-    float least = kNowhere;
+    float least = kInfinity;
     int owner = -1;
     for (int first = 0; first < count; first += kPoses) {
       float sums[kPoses];

@@ -206,7 +206,7 @@ __device__ unsigned long long magnitude_bits(double v) {
   return static_cast<unsigned long long>(__double_as_longlong(v)) & 0x7fffffffffffffffULL;
 }
 
-constexpr unsigned long long kInfinity = 0x7ff0000000000000ULL;
+constexpr unsigned long long kInfiniteBits = 0x7ff0000000000000ULL;
 
 // The gradient by the offsets, and the largest magnitude of what will be added to each field. A point whose gradient is 0 is left out:
 // it would stay 0.
@@ -273,7 +273,7 @@ __global__ void back_to_fields(OffsetBatch<Real> batch, const Real* refined, int
     const Channel<Real> channel(batch, p);
     if (channel.field < 0) continue;
     const unsigned long long largest = scratch.largest[channel.field];
-    if (largest == 0 || largest >= kInfinity) continue;
+    if (largest == 0 || largest >= kInfiniteBits) continue;
     const std::size_t x = channel.first + i, y = x + channel.cells;
     Vector gradient{static_cast<double>(refined[x]), static_cast<double>(refined[y])};
     if (gradient.x == 0.0 && gradient.y == 0.0) continue;
@@ -301,7 +301,7 @@ __global__ void finish_fields(std::size_t count, std::size_t per_field, int room
   if (i >= count) return;
   const unsigned long long largest = scratch.largest[i / per_field];
   const double sum = static_cast<double>(static_cast<long long>(scratch.sums[i]));
-  by[i] = largest >= kInfinity ? not_a_number<Real>()
+  by[i] = largest >= kInfiniteBits ? not_a_number<Real>()
                                : static_cast<Real>(sum * power_of_two(-unit_exponent(largest, room)));
 }
 

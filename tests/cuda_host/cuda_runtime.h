@@ -105,6 +105,11 @@ inline cudaError_t cudaMallocAsync(void** to, std::size_t bytes, cudaStream_t) {
   return cudaSuccess;
 }
 inline cudaError_t cudaFreeAsync(void* memory, cudaStream_t) { return std::free(memory), cudaSuccess; }
+inline cudaError_t cudaMalloc(void** to, std::size_t bytes) { return cudaMallocAsync(to, bytes, nullptr); }
+inline cudaError_t cudaFree(void* memory) { return std::free(memory), cudaSuccess; }
+inline cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
+  return cudaMemcpyAsync(to, from, bytes, kind, nullptr);
+}
 inline cudaError_t cudaMallocHost(void** to, std::size_t bytes) { return cudaMallocAsync(to, bytes, nullptr); }
 inline cudaError_t cudaFreeHost(void* memory) { return std::free(memory), cudaSuccess; }
 
