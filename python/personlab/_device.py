@@ -303,7 +303,7 @@ def as_device_array(value: Any, name: str, queue: Queue) -> DeviceArray:
         ValueError: not C-contiguous; torch's are copied then.
     """
     if _torch_of(value) is not None:
-        tensor = value.detach().resolve_neg().contiguous()
+        tensor = (value.detach() if value.requires_grad else value).resolve_neg().contiguous()
         return DeviceArray(
             tensor.data_ptr(), tuple(tensor.shape), str(tensor.dtype).split(".")[-1], queue.device, tensor
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,25 +54,54 @@ def native_skeleton(module: Any, skeleton: Skeleton, device: int) -> _cuda.Skele
 class DevicePoses:
     """Poses of N pictures in the memory of a GPU.
 
-    The arrays are torch tensors where the fields were, else they offer `__cuda_array_interface__`. Of C rows for
-    each picture the first `counts` are its poses, best first; the others are 0. A picture with more than `capacity`
+    The arrays are torch tensors where the fields were, else they offer `__cuda_array_interface__`. Of C rows for each
+    picture the first `counts` are its poses, best first; the others are 0. A picture with more than `capacity`
     candidates has no poses: `candidates` shows it, and `read` raises.
     """
 
-    keypoints: Any  # (N, C, K, 2) x, y in pixels of the network input
-    keypoint_scores: Any  # (N, C, K) s_jk
-    keypoint_probabilities: Any  # (N, C, K) p_jk
-    scores: Any  # (N, C)
-    counts: Any  # (N,) int32, poses
-    candidates: Any  # (N,) int32, seeds found
+    shape: tuple[int, int, int]  # N, C, K
     capacity: int  # candidates of a picture that there is room for
     _is_batch: bool  # whether the fields had the axis N
-    _buffer: Any  # all of the arrays in a row
+    _buffer: Any  # all of the arrays in a row, 4 bytes an element
     _scratch: Any
     _scratch_size: int  # bytes
     _queue: Queue
     _skeleton: Skeleton
     _table: Any  # the skeleton on the device
+    _inputs: Any = None  # kept until the work is done; torch's own memory waits for that by itself
+
+    @cached_property
+    def candidates(self) -> Any:
+        """(N,) int32, seeds found."""
+        return self._part(0, "int32")
+
+    @cached_property
+    def counts(self) -> Any:
+        """(N,) int32, poses."""
+        return self._part(1, "int32")
+
+    @cached_property
+    def scores(self) -> Any:
+        """(N, C)."""
+        return self._part(2, "float32")
+
+    @cached_property
+    def keypoints(self) -> Any:
+        """(N, C, K, 2) x, y in pixels of the network input."""
+        return self._part(3, "float32")
+
+    @cached_property
+    def keypoint_scores(self) -> Any:
+        """(N, C, K) s_jk."""
+        return self._part(4, "float32")
+
+    @cached_property
+    def keypoint_probabilities(self) -> Any:
+        """(N, C, K) p_jk."""
+        return self._part(5, "float32")
+
+    def _part(self, i: int, element: str) -> Any:
+        return self._queue.part(self._buffer, *_places(*self.shape)[i], element)
 
     def read(self) -> list[Poses]:
         """The poses of each picture, in host memory.
@@ -92,9 +122,8 @@ class DevicePoses:
 
     def _read(self) -> tuple[NDArray[np.int32], list[Poses]]:
         """Numbers of candidates, and the poses of those pictures that had room."""
-        n, rows, k = self.keypoint_scores.shape
         host = self._queue.current().read(self._buffer)
-        views = [host[start : start + math.prod(shape)].reshape(shape) for start, shape in _places(n, rows, k)]
+        views = [host[start : start + math.prod(shape)].reshape(shape) for start, shape in _places(*self.shape)]
         candidates, counts = views[0].view(np.int32), views[1].view(np.int32)
         scores, keypoints, keypoint_scores, probabilities = views[2:]
         poses = [
@@ -109,11 +138,12 @@ class DevicePoses:
         return candidates, poses
 
 
+@functools.lru_cache(maxsize=64)
 def _places(n: int, rows: int, k: int) -> list[tuple[int, tuple[int, ...]]]:
     """Where in a row of 4-byte words each of the arrays of `DevicePoses` begins, and its shape."""
     shapes: list[tuple[int, ...]] = [(n,), (n,), (n, rows), (n, rows, k, 2), (n, rows, k), (n, rows, k)]
-    starts = np.cumsum([0, *map(math.prod, shapes)]).tolist()
-    return list(zip(starts, shapes, strict=False))
+    starts = [sum(map(math.prod, shapes[:i])) for i in range(len(shapes))]
+    return list(zip(starts, shapes, strict=True))
 
 
 def _room(queue: Queue, n: int | None, rows: int, skeleton: Skeleton, capacity: int, scratch_size: int) -> DevicePoses:
@@ -121,15 +151,10 @@ def _room(queue: Queue, n: int | None, rows: int, skeleton: Skeleton, capacity: 
     is_batch, n = n is not None, 1 if n is None else n
     k = skeleton.n_keypoints
     table = native_skeleton(queue.native, skeleton, queue.device)
-    places = _places(n, rows, k)
-    buffer = queue.empty((places[-1][0] + n * rows * k,), "float32")
-    parts = [queue.part(buffer, *place, "int32" if i < 2 else "float32") for i, place in enumerate(places)]
-    candidates, counts, scores, keypoints, keypoint_scores, probabilities = parts
+    start, shape = _places(n, rows, k)[-1]
+    buffer = queue.empty((start + math.prod(shape),), "float32")
     scratch = queue.empty((scratch_size,), "uint8")
-    return DevicePoses(
-        keypoints, keypoint_scores, probabilities, scores, counts, candidates, capacity, is_batch, buffer, scratch,
-        scratch_size, queue, skeleton, table,
-    )  # fmt: skip
+    return DevicePoses((n, rows, k), capacity, is_batch, buffer, scratch, scratch_size, queue, skeleton, table)
 
 
 def decode_poses(
@@ -191,10 +216,12 @@ def decode_poses(
             out, (1 if n is None else n, rows, skeleton.n_keypoints), skeleton, capacity, scratch_size, queue.device
         )
         object.__setattr__(out, "_queue", queue)
-    places = (out.candidates, out.counts, out.scores, out.keypoints, out.keypoint_scores, out.keypoint_probabilities)
+    object.__setattr__(out, "_inputs", None if queue.torch is not None else (heatmaps, short_offsets, mid_offsets))
+    at = address_of(out._buffer)
+    places = [at + 4 * start for start, _ in _places(*out.shape)]
     queue.native.decode_poses(
-        fields, out._table, options.native, capacity, address_of(out._scratch), list(map(address_of, places)), rows,
-        queue.device, queue.stream,
+        fields, out._table, options.native, capacity, address_of(out._scratch), places, rows, queue.device,
+        queue.stream,
     )  # fmt: skip
     return out
 
@@ -206,7 +233,7 @@ def _check_out(
     if out._skeleton != skeleton:
         raise ValueError("out: expected poses of the same skeleton, got those of another one")
     expected = (shape, capacity, device)
-    given = (tuple(out.keypoint_scores.shape), out.capacity, out._queue.device)
+    given = (out.shape, out.capacity, out._queue.device)
     if given != expected or out._scratch_size < scratch_size:
         raise ValueError(
             "out: expected room for (N, C, K) = {}, capacity {} on device {}".format(*expected)

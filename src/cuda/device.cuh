@@ -45,7 +45,11 @@ __host__ __device__ constexpr unsigned blocks_for(Count items, int per_block = k
 // Blocks that go through up to `items` things of each picture, of which a device-side count says how many there are: enough of
 // them to fill any GPU, no more. Row y is picture y.
 inline dim3 loop_grid(int items, int per_block, int pictures) {
-  constexpr unsigned kMost = 4096, kLeast = 64;
+#ifdef PERSONLAB_CUDA_ON_HOST
+  constexpr unsigned kMost = 4, kLeast = 2;  // which one processor goes through
+#else
+  constexpr unsigned kMost = 2048, kLeast = 64;
+#endif
   const unsigned all = blocks_for(static_cast<std::size_t>(items), per_block), share = kMost / static_cast<unsigned>(pictures);
   const unsigned most = share > kLeast ? share : kLeast;
   return dim3(all < most ? (all > 0 ? all : 1) : most, static_cast<unsigned>(pictures));

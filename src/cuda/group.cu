@@ -199,13 +199,13 @@ __global__ void grow_best_first(Peaks seeds, Field heatmaps, Field short_offsets
 
 constexpr int kAcceptBlock = 512;
 constexpr int kAcceptWarps = kAcceptBlock / kWarp;
-constexpr int kTile = 64;  // candidates that are decided together
+constexpr int kTile = 64;  // candidates that are decided together: bits of a word
 
 // Which of the next candidates nobody has taken, in order.
 struct OpenTile {
   int candidate[kTile];
   Peak seed[kTile];
-  unsigned long long takes[kTile];  // bit j: candidate i, accepted, takes candidate j > i
+  unsigned takes[kTile][kTile / 32];  // bit j: candidate i, accepted, takes candidate j > i
   int accepted[kTile];              // numbers in this tile
   int n_accepted;
   int counts[kAcceptWarps];  // open candidates that each warp sees
@@ -269,14 +269,14 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
       const int i = p / kTile, j = p % kTile;
       const bool does = i < j && j < size && takes(tile.candidate[i], tile.seed[j]);
       const unsigned votes = __ballot_sync(~0U, does ? 1 : 0);
-      if (lane == 0) reinterpret_cast<unsigned*>(&tile.takes[i])[j / kWarp] = votes;  // little-endian, as all GPUs are
+      if (lane == 0) tile.takes[i][j / kWarp] = votes;
     }
     __syncthreads();
     if (thread == 0) {
       unsigned long long gone = 0;
       int n = 0;
       for (int i = 0; i < size; ++i) {
-        const unsigned long long takes_those = tile.takes[i];
+        const unsigned long long takes_those = tile.takes[i][0] | static_cast<unsigned long long>(tile.takes[i][1]) << 32;
         if ((gone >> i & 1) != 0 || total + n >= most) continue;
         gone |= takes_those;
         tile.accepted[n++] = i;

@@ -32,7 +32,7 @@ struct Span {
 };
 
 // lambda_j^2: the area, at least 1, of the tight box of a pose. For a whole warp.
-__device__ double pose_area(const double* keypoints, int n_keypoints) {
+__device__ double area_of(const double* keypoints, int n_keypoints) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   double low[2] = {keypoints[0], keypoints[1]}, high[2] = {keypoints[0], keypoints[1]};
   for (int k = lane; k < n_keypoints; k += kWarp) {
@@ -57,7 +57,7 @@ __device__ double pose_area(const double* keypoints, int n_keypoints) {
 template <typename Scores>
 __global__ void score_discs(Scores hough, PoseRows poses, Accepted accepted, SkeletonView skeleton, int g, float radius,
                             float* scores) {
-  __shared__ double weights[kDiscWarps], expected[kDiscWarps];
+  __shared__ double weights[kDiscWarps], expected[kDiscWarps], pose_area;
   const int picture = static_cast<int>(blockIdx.y), n_keypoints = skeleton.n_keypoints;
   const int thread = static_cast<int>(threadIdx.x);
   const int pairs = accepted.counts[picture] * n_keypoints;
@@ -73,7 +73,12 @@ __global__ void score_discs(Scores hough, PoseRows poses, Accepted accepted, Ske
     const double* const pose = poses.pose(picture, row);
     const Span rows(pose[2 * k + 1], static_cast<double>(radius), g, hough.rows());
     const Span columns(pose[2 * k], static_cast<double>(radius), g, hough.columns());
-    const double size = sqrt(pose_area(pose, n_keypoints)), kappa = 2.0 * static_cast<double>(skeleton.sigmas[k]);
+    if (thread < kWarp) {
+      const double area = area_of(pose, n_keypoints);
+      if (thread == 0) pose_area = area;
+    }
+    __syncthreads();
+    const double size = sqrt(pose_area), kappa = 2.0 * static_cast<double>(skeleton.sigmas[k]);
     const auto inverse = static_cast<float>(1.0 / (2.0 * size * size * kappa * kappa));
     const int plane = picture * n_keypoints + k;
     double weight = 0.0, oks = 0.0;

@@ -1,0 +1,216 @@
+"""Peaks, grouping and scoring on a GPU, each by itself, against the core and the reference."""
+
+import numpy as np
+import pytest
+from cuda_device import make_gpu
+from scenes import GRIDS, PAIR, SKELETONS, decode_options, paper_options, pose_fields, random_fields, sprinkled
+
+from personlab import COCO_PERSON, stages
+
+OPTIONS = decode_options(hough_stride=2)
+
+
+def scene(people=SKELETONS["tree"], h=7, w=5, stride=5, seed=11):
+    """Random fields, and what the core makes of them."""
+    fields = random_fields(seed, people, h, w, stride)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=stride, options=OPTIONS)
+    peaks = stages.find_peaks(hough, options=OPTIONS)
+    groups = stages.group_poses(peaks, *pose_fields(fields), stride=stride, skeleton=people, options=OPTIONS)
+    return fields, hough, peaks, groups
+
+
+def assert_same_peaks(gpu, found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(gpu.get(one), other)
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("people", [PAIR, SKELETONS["cycle"]], ids=["pair", "cycle"])
+def test_peaks_are_the_cores(gpu, people, grid):
+    _, hough, peaks, _ = scene(people, *grid)
+    assert_same_peaks(gpu, stages.find_peaks(gpu.put(hough), options=OPTIONS), peaks)
+
+
+def test_peaks_on_plateaus_at_borders_and_corners(gpu):
+    rng = np.random.default_rng(0)
+    hough = rng.integers(0, 4, (3, 9, 14)).astype(np.float32)
+    options = decode_options(peak_threshold=0.5)
+    expected = stages.find_peaks(hough, options=options)
+    assert len(expected.scores)
+    assert_same_peaks(gpu, stages.find_peaks(gpu.put(hough), options=options), expected)
+    assert_same_peaks(gpu, stages.find_peaks(gpu.put(hough), options=options, backend="cuda"), expected)
+
+
+def test_scores_that_are_not_finite_are_no_peaks(gpu):
+    _, hough, _, _ = scene()
+    hough = sprinkled(hough, np.random.default_rng(1), values=(np.nan, np.inf, -np.inf))
+    assert_same_peaks(
+        gpu, stages.find_peaks(gpu.put(hough), options=OPTIONS), stages.find_peaks(hough, options=OPTIONS)
+    )
+
+
+def test_more_peaks_than_there_was_room_for(gpu, monkeypatch):
+    from personlab import _stages_cuda
+
+    monkeypatch.setattr(_stages_cuda, "CAPACITY", 3)
+    _, hough, peaks, _ = scene()
+    assert len(peaks.scores) > 3
+    assert_same_peaks(gpu, stages.find_peaks(gpu.put(hough), options=OPTIONS), peaks)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 5), (2, 4, 0)])
+def test_no_lattice_has_no_peaks(gpu, shape):
+    found = stages.find_peaks(gpu.put(np.zeros(shape, np.float32)), options=OPTIONS)
+    assert [gpu.get(array).shape for array in found] == [(0,), (0, 2), (0,)]
+
+
+def group(gpu, fields, peaks, **how):
+    return stages.group_poses(
+        tuple(map(gpu.put, peaks)), *map(gpu.put, pose_fields(fields)), **{"options": OPTIONS, **how}
+    )
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("people", SKELETONS.values(), ids=SKELETONS)
+def test_groups_are_the_cores(gpu, people, grid):
+    fields, _, peaks, groups = scene(people, *grid)
+    found = group(gpu, fields, peaks, stride=grid[2], skeleton=people)
+    for one, other in zip(found, groups, strict=True):
+        np.testing.assert_array_equal(gpu.get(one), other)
+
+
+@pytest.mark.parametrize("width", [np.float64, np.float32])
+def test_peaks_come_in_any_order_and_width(gpu, width):
+    fields, _, peaks, groups = scene(h=14, w=9)
+    order = np.random.default_rng(3).permutation(len(peaks.scores))
+    assert len(order) > 64  # more than are decided at once
+    mixed = peaks.keypoints[order].astype(np.int64), *(array[order].astype(width) for array in peaks[1:])
+    found = group(gpu, fields, mixed, stride=5, skeleton=SKELETONS["tree"])
+    for one, other in zip(found, groups, strict=True):
+        np.testing.assert_array_equal(gpu.get(one), other)
+
+
+@pytest.mark.parametrize("radius", [0.0, 2.0, 1000.0])
+def test_any_radius_takes_whom_it_should(gpu, radius):
+    fields, _, peaks, _ = scene()
+    how = {"stride": 5, "skeleton": SKELETONS["tree"], "options": decode_options(nms_radius=radius)}
+    expected = stages.group_poses(peaks, *pose_fields(fields), **how)
+    np.testing.assert_array_equal(gpu.get(group(gpu, fields, peaks, **how).keypoints), expected.keypoints)
+
+
+def test_no_peaks_make_no_groups(gpu):
+    fields, _, peaks, _ = scene()
+    found = group(gpu, fields, [array[:0] for array in peaks], stride=5, skeleton=SKELETONS["tree"])
+    assert [gpu.get(array).shape for array in found] == [(0, 4, 2), (0, 4)]
+
+
+def test_wrong_peaks_are_named(gpu):
+    fields, _, peaks, _ = scene()
+    people = {"stride": 5, "skeleton": SKELETONS["tree"]}
+    wrong = peaks.keypoints + 4, peaks.positions, peaks.scores
+    with pytest.raises(ValueError, match=r"peaks.keypoints: expected 0\.\.3"):
+        group(gpu, fields, wrong, **people)
+    with pytest.raises(ValueError, match="peaks: expected finite"):
+        group(gpu, fields, (peaks.keypoints, peaks.positions, peaks.scores * np.float32(np.nan)), **people)
+    with pytest.raises(TypeError, match=r"peaks.keypoints: expected device memory, as heatmaps is, got host memory"):
+        stages.group_poses(peaks, *map(gpu.put, pose_fields(fields)), **people)
+
+
+def score(gpu, groups, hough, **how):
+    return stages.score_poses(tuple(map(gpu.put, groups)), gpu.put(hough), **how)
+
+
+def assert_same_ranking(gpu, found, expected):
+    np.testing.assert_array_equal(gpu.get(found.kept), expected.kept)
+    np.testing.assert_allclose(gpu.get(found.keypoint_scores), expected.keypoint_scores, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(gpu.get(found.scores), expected.scores, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
+@pytest.mark.parametrize("people", SKELETONS.values(), ids=SKELETONS)
+def test_scores_are_the_cores(gpu, people, scoring):
+    _, hough, _, groups = scene(people)
+    options = decode_options(hough_stride=2, scoring=scoring, min_score=0.01)
+    expected = stages.score_poses(groups, hough, skeleton=people, options=options)
+    assert len(expected.kept)
+    assert_same_ranking(gpu, score(gpu, groups, hough, skeleton=people, options=options), expected)
+
+
+@pytest.mark.parametrize("radius", [0.5, 8.0, 300.0])
+@pytest.mark.parametrize("g", [1, 3, 64])
+def test_discs_of_any_size_are_cut_at_the_lattice(gpu, g, radius):
+    options = decode_options(hough_stride=g, disk_radius=radius)
+    fields = random_fields(2, PAIR, 7, 5, 16)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=16, options=options)
+    rng = np.random.default_rng(4)
+    groups = rng.uniform(-40, 130, (9, 2, 2)).astype(np.float32), rng.uniform(0, 1, (9, 2)).astype(np.float32)
+    groups[0][0] = g  # on a lattice point: others lie at exactly the radius
+    groups[1][1] = 0.0
+    expected = stages.score_poses(groups, hough, skeleton=PAIR, options=options)
+    assert_same_ranking(gpu, score(gpu, groups, hough, skeleton=PAIR, options=options), expected)
+
+
+@pytest.mark.parametrize("max_poses", [0, 1, 4, 1000])
+def test_poses_are_cut_at_the_best(gpu, max_poses):
+    _, hough, _, groups = scene(PAIR)
+    options = decode_options(hough_stride=2, max_poses=max_poses)
+    expected = stages.score_poses(groups, hough, skeleton=PAIR, options=options)
+    assert_same_ranking(gpu, score(gpu, groups, hough, skeleton=PAIR, options=options), expected)
+
+
+def test_many_poses_that_tie_keep_their_order(gpu):
+    rng = np.random.default_rng(5)
+    keypoints = rng.integers(0, 30, (600, 2, 2)).astype(np.float32)
+    probabilities = rng.integers(0, 3, (600, 2)).astype(np.float32) / 2
+    options = decode_options(scoring="heatmap", nms_radius=1.0, min_score=0.1)
+    hough = np.zeros((2, 3, 4), np.float32)
+    expected = stages.score_poses((keypoints, probabilities), hough, skeleton=PAIR, options=options)
+    found = score(gpu, (keypoints, probabilities), hough, skeleton=PAIR, options=options)
+    np.testing.assert_array_equal(gpu.get(found.kept), expected.kept)
+    np.testing.assert_array_equal(gpu.get(found.scores), expected.scores)
+
+
+def test_stages_in_a_row_on_real_fields(gpu, load_fields):
+    fields, options = load_fields("couple_641_s8"), paper_options(hough_stride=2)
+    how = {"stride": fields.stride, "options": options}
+
+    def chain(arrays):
+        hough = stages.hough_vote(*arrays[:2], **how)
+        peaks = stages.find_peaks(hough, options=options)
+        groups = stages.group_poses(peaks, *arrays, **how)
+        return peaks, groups, stages.score_poses(groups, hough, options=options)
+
+    found = chain(list(map(gpu.put, pose_fields(fields))))
+    expected = chain(pose_fields(fields))
+    assert_same_peaks(gpu, found[0], expected[0])
+    np.testing.assert_array_equal(gpu.get(found[1].keypoints), expected[1].keypoints)
+    assert_same_ranking(gpu, found[2], expected[2])
+
+
+def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
+    gpu = make_gpu("host", monkeypatch)
+    fields, hough, peaks, groups = scene()
+
+    def results():
+        people = {"skeleton": SKELETONS["tree"], "options": OPTIONS}
+        found = [
+            *stages.find_peaks(gpu.put(hough), options=OPTIONS),
+            *group(gpu, fields, peaks, stride=5, skeleton=SKELETONS["tree"]),
+            *score(gpu, groups, hough, **people),
+        ]
+        return [gpu.get(array).tobytes() for array in found]
+
+    expected = results()
+    for order in ("3", "4"):
+        monkeypatch.setenv("PERSONLAB_CUDA_HOST_ORDER", order)
+        assert results() == expected
+
+
+def test_the_skeleton_of_coco_has_one_way_to_each_keypoint(gpu):
+    fields = random_fields(1, COCO_PERSON, 4, 6, 8)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=8, options=OPTIONS)
+    peaks = stages.find_peaks(hough, options=OPTIONS)
+    expected = stages.group_poses(peaks, *pose_fields(fields), stride=8, options=OPTIONS)
+    found = group(gpu, fields, peaks, stride=8)
+    np.testing.assert_array_equal(gpu.get(found.keypoints), expected.keypoints)
+    np.testing.assert_array_equal(gpu.get(found.probabilities), expected.probabilities)
