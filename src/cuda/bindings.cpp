@@ -242,7 +242,7 @@ void define_poses(py::module_& m) {
   m.def("decode_poses", &decode_all, release);
 }
 
-// --- masks, dense refinement, targets: each call places its scratch itself, or says how much of it there has to be -------
+// --- masks, dense refinement, targets: each call places its own scratch, or says how much there has to be ------------
 
 std::size_t place_masks(const PoseBatch& poses, const Field& long_offsets, bool short_too, int height, int width) {
   Arena arena;
@@ -255,8 +255,8 @@ void give_pixels(const PoseBatch& poses, const Field& segmentation, const Field&
                  Address scratch, Address masks, int device, Address stream) {
   const Current current(device);
   Arena arena(at<void>(scratch));
-  associate_pixels(poses, segmentation, long_offsets, short_offsets ? &*short_offsets : nullptr, size.first, size.second, options,
-                   arena, stream_of(stream), at<std::uint8_t>(masks));
+  associate_pixels(poses, segmentation, long_offsets, short_offsets ? &*short_offsets : nullptr, size.first,
+                   size.second, options, arena, stream_of(stream), at<std::uint8_t>(masks));
 }
 
 void refine_fields(const Field& offsets, const Field& by, Address channels, int steps, Address refined, int device,
@@ -277,14 +277,22 @@ void define_refinement(py::module_& m, const char* forward, const char* backward
   using Batch = OffsetBatch<Real>;
   const auto batch = [](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers) {
     const auto [pictures, count, fields, height, width, stride, steps] = numbers;
-    return Batch{at<const Real>(offsets), at<const Real>(by), at<const int>(channels), pictures, count, fields, height, width,
-                 stride, steps};
+    return Batch{at<const Real>(offsets),
+                 at<const Real>(by),
+                 at<const int>(channels),
+                 pictures,
+                 count,
+                 fields,
+                 height,
+                 width,
+                 stride,
+                 steps};
   };
   const py::call_guard<py::gil_scoped_release> release;
   m.def(
       forward,
-      [batch](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers, Address refined, int device,
-              Address stream) {
+      [batch](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers, Address refined,
+              int device, Address stream) {
         const Current current(device);
         refine_offset_batch(batch(offsets, by, channels, numbers), stream_of(stream), at<Real>(refined));
       },
@@ -313,19 +321,30 @@ void encode(Address keypoints, Address masks, Address crowd, int n_people, std::
             const std::array<Address, 10>& targets, int device, Address stream) {
   const Current current(device);
   Arena arena(at<void>(scratch));
-  const Annotations annotations{at<const float>(keypoints), at<const std::uint8_t>(masks), at<const std::uint8_t>(crowd),
-                                n_people, size.first, size.second};
+  const Annotations annotations{at<const float>(keypoints),
+                                at<const std::uint8_t>(masks),
+                                at<const std::uint8_t>(crowd),
+                                n_people,
+                                size.first,
+                                size.second};
   const auto floats = [&](std::size_t i) { return at<float>(targets[i]); };
   const auto bytes = [&](std::size_t i) { return at<std::uint8_t>(targets[i]); };
-  encode_targets(annotations, skeleton.view(), stride, disk_radius, arena, stream_of(stream),
-                 {floats(0), floats(1), floats(2), floats(3), floats(4), bytes(5), bytes(6), bytes(7), bytes(8), bytes(9)});
+  encode_targets(
+      annotations, skeleton.view(), stride, disk_radius, arena, stream_of(stream),
+      {floats(0), floats(1), floats(2), floats(3), floats(4), bytes(5), bytes(6), bytes(7), bytes(8), bytes(9)});
 }
 
 void define_masks(py::module_& m) {
   py::class_<PoseBatch>(m, "PoseBatch", py::module_local())
-      .def(py::init([](Address keypoints, Address weights, Address first, Address counts, int rows, int most, int n_keypoints) {
-             return PoseBatch{at<const float>(keypoints), at<const float>(weights), at<const int>(first), at<const int>(counts),
-                              rows, most, n_keypoints};
+      .def(py::init([](Address keypoints, Address weights, Address first, Address counts, int rows, int most,
+                       int n_keypoints) {
+             return PoseBatch{at<const float>(keypoints),
+                              at<const float>(weights),
+                              at<const int>(first),
+                              at<const int>(counts),
+                              rows,
+                              most,
+                              n_keypoints};
            }),
            "keypoints"_a, "weights"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
   const py::call_guard<py::gil_scoped_release> release;

@@ -37,7 +37,8 @@ struct People {
 };
 
 // Takes for each keypoint of a person the nearest labelled one along the edges, breadth first.
-__device__ void find_stand_ins(const People& people, const SkeletonView& skeleton, int person, int* stand_in, int* reached) {
+__device__ void find_stand_ins(const People& people, const SkeletonView& skeleton, int person, int* stand_in,
+                               int* reached) {
   int found = 0;
   for (int k = 0; k < people.n_keypoints; ++k) {
     stand_in[k] = people.is_labelled(person, k) ? k : -1;
@@ -55,8 +56,8 @@ __device__ void find_stand_ins(const People& people, const SkeletonView& skeleto
 }
 
 // What the masks say of a cell.
-__device__ void look_at_masks(const Annotations& a, const People& people, const Grid& grid, int cell, const TargetScratch& scratch,
-                              const TargetViews& targets) {
+__device__ void look_at_masks(const Annotations& a, const People& people, const Grid& grid, int cell,
+                              const TargetScratch& scratch, const TargetViews& targets) {
   const std::size_t pixel = static_cast<std::size_t>(cell / grid.w) * grid.stride * a.width +
                             static_cast<std::size_t>(cell % grid.w) * grid.stride;
   const std::size_t area = static_cast<std::size_t>(a.height) * static_cast<std::size_t>(a.width);
@@ -127,7 +128,8 @@ struct OffsetTo {
 
   __device__ void write(const float* place, float* planes) const {
     planes[cell] = place == nullptr ? 0.0F : static_cast<float>(static_cast<double>(place[0]) - static_cast<double>(x));
-    planes[cells + cell] = place == nullptr ? 0.0F : static_cast<float>(static_cast<double>(place[1]) - static_cast<double>(y));
+    planes[cells + cell] =
+        place == nullptr ? 0.0F : static_cast<float>(static_cast<double>(place[1]) - static_cast<double>(y));
   }
 };
 
@@ -149,7 +151,8 @@ __global__ void write_keypoints(People people, SkeletonView skeleton, Grid grid,
              targets.short_offsets + 2 * plane);
     for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
       const std::size_t channel = static_cast<std::size_t>(skeleton.edges[e].channel) * cells;
-      const int target = skeleton.edges[e].target, end = owner.person < 0 ? -1 : people.stand_in_of(owner.person, target);
+      const int target = skeleton.edges[e].target,
+                end = owner.person < 0 ? -1 : people.stand_in_of(owner.person, target);
       to.write(end < 0 ? nullptr : people.at(owner.person, end), targets.mid_offsets + 2 * channel);
       targets.mid_valid[channel + cell] = on_disc && end == target ? counts : 0;
     }
@@ -169,19 +172,20 @@ TargetScratch::TargetScratch(Arena& arena, int n_people, int n_keypoints, std::s
   counts = arena.take<std::uint8_t>(cells);
 }
 
-void encode_targets(const Annotations& annotations, const SkeletonView& skeleton, int stride, float disk_radius, Arena& arena,
-                    cudaStream_t stream, const TargetViews& targets) {
+void encode_targets(const Annotations& annotations, const SkeletonView& skeleton, int stride, float disk_radius,
+                    Arena& arena, cudaStream_t stream, const TargetViews& targets) {
   const Grid grid{(annotations.height - 1) / stride + 1, (annotations.width - 1) / stride + 1, stride};
   const TargetScratch scratch(arena, annotations.n_people, skeleton.n_keypoints, grid.cells());
   const People people{annotations.keypoints, scratch.stand_in, annotations.n_people, skeleton.n_keypoints};
   const double radius = static_cast<double>(disk_radius);
   // Offsets are written one cell's diagonal beyond a disc, so that reading between cells inside it finds no gap.
   const double reach = radius + std::sqrt(2.0) * stride;
-  launch(look, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock), stream, annotations, people,
-         skeleton, grid, scratch, targets);
-  const unsigned rows = static_cast<unsigned>(people.n_keypoints) < kMostRows ? static_cast<unsigned>(people.n_keypoints) : kMostRows;
-  launch(write_keypoints, dim3(blocks_for(grid.cells()), rows), dim3(kBlock), stream, people, skeleton, grid, radius, reach, scratch,
-         targets);
+  launch(look, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock), stream,
+         annotations, people, skeleton, grid, scratch, targets);
+  const unsigned rows =
+      static_cast<unsigned>(people.n_keypoints) < kMostRows ? static_cast<unsigned>(people.n_keypoints) : kMostRows;
+  launch(write_keypoints, dim3(blocks_for(grid.cells()), rows), dim3(kBlock), stream, people, skeleton, grid, radius,
+         reach, scratch, targets);
 }
 
 }  // namespace cuda

@@ -1,8 +1,8 @@
 // Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
 //
-// A thread per pixel; those of the background leave at once. A pixel's offsets are followed once for each keypoint, and as long
-// as any pose can still have the pixel: the weighted distance of a pose only grows from keypoint to keypoint. Everything is in
-// float32, as on the CPU.
+// A thread per pixel; those of the background leave at once. A pixel's offsets are followed once for each keypoint, and
+// as long as any pose can still have the pixel: the weighted distance of a pose only grows from keypoint to keypoint.
+// Everything is in float32, as on the CPU.
 #include <cmath>
 
 #include "stages.cuh"
@@ -33,7 +33,9 @@ struct Grids {
   float inverse_stride;  // cells per input pixel
   int long_steps, short_steps;
 
-  __host__ __device__ std::size_t cells() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
+  __host__ __device__ std::size_t cells() const {
+    return static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+  }
 };
 
 __device__ Point moved(const OffsetPair* plane, const Site<float>& site, Point point) {
@@ -50,15 +52,16 @@ __device__ void follow(const Grids& grids, const OffsetPair* const planes[kAtOnc
   for (int step = 0; step < steps; ++step) {
     PERSONLAB_UNROLL
     for (int u = 0; u < kAtOnce; ++u) {
-      const Site<float> site = site_at(points[u].x * grids.inverse_stride, points[u].y * grids.inverse_stride, grids.height,
-                                       grids.width, 1);
+      const Site<float> site =
+          site_at(points[u].x * grids.inverse_stride, points[u].y * grids.inverse_stride, grids.height, grids.width, 1);
       points[u] = moved(planes[u], site, points[u]);
     }
   }
 }
 
 // G_k of one pixel for the keypoints from k on; past the last one, the last one's.
-__device__ void refine(const Grids& grids, int picture, int k, const Site<float>& pixel, Point at, Point points[kAtOnce]) {
+__device__ void refine(const Grids& grids, int picture, int k, const Site<float>& pixel, Point at,
+                       Point points[kAtOnce]) {
   const OffsetPair* planes[kAtOnce];
   std::size_t first[kAtOnce];
   PERSONLAB_UNROLL
@@ -75,13 +78,13 @@ __device__ void refine(const Grids& grids, int picture, int k, const Site<float>
   follow(grids, planes, grids.short_steps, points);
 }
 
-// --- what is made of the arguments first ------------------------------------------------------------------------------
+// --- what is made of the arguments first -----------------------------------------------------------------------------
 
 // The offsets of some pictures side by side.
 __device__ void pair_up(const Field& field, std::size_t i, OffsetPair* pairs) {
   const std::size_t cells = field.cells(), plane = i / cells;
-  const int channels = field.planes / 2, picture = static_cast<int>(plane / channels), k = static_cast<int>(plane % channels);
-  const int cell = static_cast<int>(i % cells);
+  const int channels = field.planes / 2, cell = static_cast<int>(i % cells);
+  const int picture = static_cast<int>(plane / channels), k = static_cast<int>(plane % channels);
   pairs[i] = {field.plane(picture, 2 * k)[cell], field.plane(picture, 2 * k + 1)[cell]};
 }
 
@@ -96,35 +99,42 @@ __device__ PixelPlace place(int p, int pixels, int cells, int stride) {
 // One pose, and how far it reaches; a pose that lies nowhere, or has no weight, owns nothing.
 __device__ void prepare_pose(const float* keypoints, const float* weights, int n_keypoints, float threshold,
                              MaskTarget* targets, float* unit) {
-  double total = 0.0, low[2] = {}, high[2] = {};
-  bool sound = true;
-  for (int k = 0; k < n_keypoints; ++k) {
-    total += static_cast<double>(weights[k]);
-    sound = sound && weights[k] >= 0.0F;
-    for (int a = 0; a < 2; ++a) {
-      const float at = keypoints[2 * k + a];
-      sound = sound && at >= -kFarthest && at <= kFarthest;
-      low[a] = k == 0 || static_cast<double>(at) < low[a] ? static_cast<double>(at) : low[a];
-      high[a] = k == 0 || static_cast<double>(at) > high[a] ? static_cast<double>(at) : high[a];
-    }
+  double total = 0.0;
+  float left = kInfinity, top = kInfinity, right = -kInfinity, bottom = -kInfinity;
+  int sound = 1;
+  for (int k = 0; k < n_keypoints; ++k) {  // no branches: the reads of one keypoint do not wait for the one before
+    const float x = keypoints[2 * k], y = keypoints[2 * k + 1], weight = weights[k];
+    total += static_cast<double>(weight);
+    sound &= static_cast<int>(weight >= 0.0F) & static_cast<int>(x >= -kFarthest) & static_cast<int>(x <= kFarthest) &
+             static_cast<int>(y >= -kFarthest) & static_cast<int>(y <= kFarthest);
+    left = x < left ? x : left;
+    right = x > right ? x : right;
+    top = y < top ? y : top;
+    bottom = y > bottom ? y : bottom;
   }
-  const double area = (high[0] - low[0]) * (high[1] - low[1]);
+  const double area = (static_cast<double>(right) - static_cast<double>(left)) *
+                      (static_cast<double>(bottom) - static_cast<double>(top));
   const double size = sqrt(area > 1.0 ? area : 1.0) * total;
-  sound = sound && total > 0.0 && is_finite(total);
-  const float reach = sound ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F;
+  const bool owns = sound != 0 && total > 0.0 && is_finite(total);
+  const float reach = owns ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F;
   for (int k = 0; k < n_keypoints; ++k) targets[k] = {keypoints[2 * k], keypoints[2 * k + 1], weights[k], reach};
   *unit = static_cast<float>(size);
 }
 
-__global__ void prepare(Field long_offsets, Field short_offsets, PoseBatch poses, MaskScratch scratch, std::size_t pairs,
-                        int places, int pose_slots, int height, int width, float threshold) {
+// Poses first, which take longest; then places, then pairs.
+__global__ void prepare(Field long_offsets, Field short_offsets, PoseBatch poses, MaskScratch scratch, int pose_slots,
+                        int places, std::size_t pairs, int height, int width, float threshold) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
-  if (i < pairs) {
-    pair_up(long_offsets, i, scratch.long_pairs);
-    if (scratch.short_pairs != nullptr) pair_up(short_offsets, i, scratch.short_pairs);
+  if (i < static_cast<std::size_t>(pose_slots)) {
+    const int picture = static_cast<int>(i) / poses.most, j = static_cast<int>(i) % poses.most;
+    if (j >= poses.count(picture)) return;
+    const std::size_t row = poses.first_row(picture) + static_cast<std::size_t>(j);
+    const std::size_t k = static_cast<std::size_t>(poses.n_keypoints);
+    prepare_pose(poses.keypoints + row * 2 * k, poses.weights + row * k, poses.n_keypoints, threshold,
+                 scratch.targets + row * k, scratch.unit + row);
     return;
   }
-  i -= pairs;
+  i -= static_cast<std::size_t>(pose_slots);
   if (i < static_cast<std::size_t>(places)) {
     const int p = static_cast<int>(i);
     scratch.places[p] = p < width ? place(p, width, long_offsets.width, long_offsets.stride)
@@ -132,15 +142,12 @@ __global__ void prepare(Field long_offsets, Field short_offsets, PoseBatch poses
     return;
   }
   i -= static_cast<std::size_t>(places);
-  if (i >= static_cast<std::size_t>(pose_slots)) return;
-  const int picture = static_cast<int>(i) / poses.most, j = static_cast<int>(i) % poses.most;
-  if (j >= poses.count(picture)) return;
-  const std::size_t row = poses.first_row(picture) + static_cast<std::size_t>(j), k = static_cast<std::size_t>(poses.n_keypoints);
-  prepare_pose(poses.keypoints + row * 2 * k, poses.weights + row * k, poses.n_keypoints, threshold, scratch.targets + row * k,
-               scratch.unit + row);
+  if (i >= pairs) return;
+  pair_up(long_offsets, i, scratch.long_pairs);
+  if (scratch.short_pairs != nullptr) pair_up(short_offsets, i, scratch.short_pairs);
 }
 
-// --- pixels -----------------------------------------------------------------------------------------------------------
+// --- pixels ----------------------------------------------------------------------------------------------------------
 
 // The pixel of a thread.
 struct Pixel {
@@ -228,9 +235,11 @@ __global__ void __launch_bounds__(kPixels)
 
 }  // namespace
 
-MaskScratch::MaskScratch(Arena& arena, const PoseBatch& poses, const Field& long_offsets, bool short_too, int height, int width) {
+MaskScratch::MaskScratch(Arena& arena, const PoseBatch& poses, const Field& long_offsets, bool short_too, int height,
+                         int width) {
   const std::size_t each = static_cast<std::size_t>(poses.n_keypoints) * long_offsets.cells();
-  const std::size_t bytes = each * sizeof(OffsetPair) * (short_too ? 2 : 1), all = static_cast<std::size_t>(long_offsets.pictures);
+  const std::size_t bytes = each * sizeof(OffsetPair) * (short_too ? 2 : 1),
+                    all = static_cast<std::size_t>(long_offsets.pictures);
   const std::size_t fit = bytes > 0 && bytes < kMostPairBytes ? kMostPairBytes / bytes : 1;
   at_once = static_cast<int>(fit < all ? fit : all);
   const std::size_t rows = static_cast<std::size_t>(poses.rows);
@@ -250,8 +259,9 @@ void associate_pixels(const PoseBatch& poses, const Field& segmentation, const F
   if (poses.n_keypoints == 0 || segmentation.cells() == 0) return;
   const bool short_too = short_offsets != nullptr && options.short_refine_steps > 0;
   const MaskScratch scratch(arena, poses, long_offsets, short_too, height, width);
-  const Grids grids{scratch.long_pairs,       scratch.short_pairs, poses.n_keypoints,
-                    segmentation.height,      segmentation.width,  1.0F / static_cast<float>(segmentation.stride),
+  const Grids grids{scratch.long_pairs,        scratch.short_pairs,
+                    poses.n_keypoints,         segmentation.height,
+                    segmentation.width,        1.0F / static_cast<float>(segmentation.stride),
                     options.long_refine_steps, options.short_refine_steps};
   const std::size_t each = static_cast<std::size_t>(poses.n_keypoints) * long_offsets.cells();
   const unsigned tiles = blocks_for(width, kTileAcross) * blocks_for(height, kTileDown);
@@ -262,11 +272,12 @@ void associate_pixels(const PoseBatch& poses, const Field& segmentation, const F
     const int places = from == 0 ? height + width : 0, slots = from == 0 ? segmentation.pictures * poses.most : 0;
     const std::size_t items = pairs + static_cast<std::size_t>(places) + static_cast<std::size_t>(slots);
     launch(prepare, dim3(blocks_for(items)), dim3(kBlock), stream, long_offsets.part(from, count),
-           short_too ? short_offsets->part(from, count) : Field{}, poses, scratch, pairs, places, slots, height, width,
+           short_too ? short_offsets->part(from, count) : Field{}, poses, scratch, slots, places, pairs, height, width,
            options.distance_threshold);
     const unsigned rows = static_cast<unsigned>(count) < kMostRows ? static_cast<unsigned>(count) : kMostRows;
-    launch(give_pixels, dim3(tiles, rows), dim3(kPixels), stream, segmentation, grids, poses, scratch, from, from + count,
-           height, width, logit_of(static_cast<double>(options.mask_threshold)), options.exclusive, masks);
+    launch(give_pixels, dim3(tiles, rows), dim3(kPixels), stream, segmentation, grids, poses, scratch, from,
+           from + count, height, width, logit_of(static_cast<double>(options.mask_threshold)), options.exclusive,
+           masks);
   }
 }
 

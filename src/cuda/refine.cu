@@ -1,10 +1,10 @@
 // Dense refinement of whole offset fields, as the network does it inside itself, and its gradient.
 //
-// All maths is in double, step by step as in ../cpp/refine_steps.hpp, so that refined offsets and their gradients are the CPU's
-// to the last bit: single precision resolves 1e-4 pixels only on small pictures, and steep offsets magnify that. What many
-// points add to the gradient by one cell of a field is summed up in 64-bit fixed point, in any order: a first pass finds the
-// largest contribution to each field, which places the point. With n contributions to a field at most, each is rounded by
-// at most n * 2^-60 of the largest.
+// All maths is in double, step by step as in ../cpp/refine_steps.hpp, so that refined offsets and their gradients are
+// the CPU's to the last bit: single precision resolves 1e-4 pixels only on small pictures, and steep offsets magnify
+// that. What many points add to the gradient by one cell of a field is summed up in 64-bit fixed point, in any order: a
+// first pass finds the largest contribution to each field, which places the point. With n contributions to a field at
+// most, each is rounded by at most n * 2^-60 of the largest.
 #include "stages.cuh"
 
 namespace personlab {
@@ -70,7 +70,7 @@ struct Footing {
 
 // One component of a field around a footing.
 struct Surface {
-  double value;    // at the point
+  double value;       // at the point
   double by_x, by_y;  // its change from cell to cell
 
   template <typename Source>
@@ -174,13 +174,13 @@ __global__ void refine_kept(OffsetBatch<Real> batch, Real* refined) {
   }
 }
 
-// --- the way back -----------------------------------------------------------------------------------------------------
+// --- the way back ----------------------------------------------------------------------------------------------------
 
-// Follows one point and takes the gradient by where it ends back to where it began; visit(footing, gradient) at every step. Of
-// many steps, the first ones are taken again and again rather than remembered.
+// Follows one point and takes the gradient by where it ends back to where it began; visit(footing, gradient) at every
+// step. Of many steps, the first ones are taken again and again rather than remembered.
 template <typename Source, typename Visit>
-__device__ void walk_back(const Grid& grid, const Planes<Source>& by, Vector home, Vector start, int steps, Vector& gradient,
-                          const Visit& visit) {
+__device__ void walk_back(const Grid& grid, const Planes<Source>& by, Vector home, Vector start, int steps,
+                          Vector& gradient, const Visit& visit) {
   Vector before[kStored];
   for (int end = steps; end > 0;) {
     const int begin = (end - 1) / kStored * kStored;
@@ -208,10 +208,11 @@ __device__ unsigned long long magnitude_bits(double v) {
 
 constexpr unsigned long long kInfiniteBits = 0x7ff0000000000000ULL;
 
-// The gradient by the offsets, and the largest magnitude of what will be added to each field. A point whose gradient is 0 is left out:
-// it would stay 0.
+// The gradient by the offsets, and the largest magnitude of what will be added to each field. A point whose gradient is
+// 0 is left out: it would stay 0.
 template <typename Real>
-__global__ void back_to_offsets(OffsetBatch<Real> batch, const Real* refined, Real* offsets, unsigned long long* largest) {
+__global__ void back_to_offsets(OffsetBatch<Real> batch, const Real* refined, Real* offsets,
+                                unsigned long long* largest) {
   const Grid grid(batch.height, batch.width, batch.stride);
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   const Vector home = grid.home(static_cast<int>(i));
@@ -250,8 +251,8 @@ __device__ double power_of_two(int exponent) {
   return __longlong_as_double(static_cast<long long>(exponent + 1023) << 52);
 }
 
-// The exponent of the fixed-point 1 for contributions of up to 2^room that are added up, given the largest one: sums stay below
-// 2^62. Where all are less than 2^-900 or so, the least of them get lost.
+// The exponent of the fixed-point 1 for contributions of up to 2^room that are added up, given the largest one: sums
+// stay below 2^62. Where all are less than 2^-900 or so, the least of them get lost.
 __device__ int unit_exponent(unsigned long long largest, int room) {
   const int exponent = 60 - room - (static_cast<int>(largest >> 52) - 1023);
   return exponent < 1000 ? exponent : 1000;
@@ -302,7 +303,7 @@ __global__ void finish_fields(std::size_t count, std::size_t per_field, int room
   const unsigned long long largest = scratch.largest[i / per_field];
   const double sum = static_cast<double>(static_cast<long long>(scratch.sums[i]));
   by[i] = largest >= kInfiniteBits ? not_a_number<Real>()
-                               : static_cast<Real>(sum * power_of_two(-unit_exponent(largest, room)));
+                                   : static_cast<Real>(sum * power_of_two(-unit_exponent(largest, room)));
 }
 
 unsigned rows_of(int pictures, int channels) {
@@ -322,21 +323,23 @@ int bits_of(double count) {
 void refine_offsets(const Field& offsets, const Field& by, const int* channels, int steps, cudaStream_t stream,
                     float* refined) {
   if (offsets.cells() == 0) return;
-  launch(refine_checked, dim3(blocks_for(offsets.cells()), rows_of(offsets.pictures, offsets.planes / 2)), dim3(kBlock), stream,
-         offsets, by, channels, steps, refined);
+  launch(refine_checked, dim3(blocks_for(offsets.cells()), rows_of(offsets.pictures, offsets.planes / 2)), dim3(kBlock),
+         stream, offsets, by, channels, steps, refined);
 }
 
 template <typename Real>
 void refine_offset_batch(const OffsetBatch<Real>& batch, cudaStream_t stream, Real* refined) {
   const std::size_t cells = static_cast<std::size_t>(batch.height) * static_cast<std::size_t>(batch.width);
   if (cells == 0) return;
-  launch(refine_kept<Real>, dim3(blocks_for(cells), rows_of(batch.pictures, batch.count)), dim3(kBlock), stream, batch, refined);
+  launch(refine_kept<Real>, dim3(blocks_for(cells), rows_of(batch.pictures, batch.count)), dim3(kBlock), stream, batch,
+         refined);
 }
 
 RefineScratch::RefineScratch(Arena& arena, int pictures, int fields, int height, int width) {
   const std::size_t planes = static_cast<std::size_t>(pictures) * static_cast<std::size_t>(fields);
   largest = arena.take<unsigned long long>(planes);
-  sums = arena.take<unsigned long long>(2 * planes * static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+  sums =
+      arena.take<unsigned long long>(2 * planes * static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
 }
 
 template <typename Real>
@@ -346,7 +349,8 @@ void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGr
   if (cells == 0) return;
   const dim3 grid(blocks_for(cells), rows_of(batch.pictures, batch.count)), block(kBlock);
   if (gradients.by == nullptr) {
-    launch<Threads::kTogether>(back_to_offsets<Real>, grid, block, stream, batch, gradients.refined, gradients.offsets, nullptr);
+    launch<Threads::kTogether>(back_to_offsets<Real>, grid, block, stream, batch, gradients.refined, gradients.offsets,
+                               nullptr);
     return;
   }
   const RefineScratch scratch(arena, batch.pictures, batch.fields, batch.height, batch.width);
@@ -359,13 +363,16 @@ void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGr
   launch<Threads::kTogether>(back_to_offsets<Real>, grid, block, stream, batch, gradients.refined, gradients.offsets,
                              scratch.largest);
   launch(back_to_fields<Real>, grid, block, stream, batch, gradients.refined, room, scratch);
-  launch(finish_fields<Real>, dim3(blocks_for(numbers)), block, stream, numbers, per_field, room, scratch, gradients.by);
+  launch(finish_fields<Real>, dim3(blocks_for(numbers)), block, stream, numbers, per_field, room, scratch,
+         gradients.by);
 }
 
 template void refine_offset_batch(const OffsetBatch<float>&, cudaStream_t, float*);
 template void refine_offset_batch(const OffsetBatch<double>&, cudaStream_t, double*);
-template void refine_offset_batch_backward(const OffsetBatch<float>&, const OffsetGradients<float>&, Arena&, cudaStream_t);
-template void refine_offset_batch_backward(const OffsetBatch<double>&, const OffsetGradients<double>&, Arena&, cudaStream_t);
+template void refine_offset_batch_backward(const OffsetBatch<float>&, const OffsetGradients<float>&, Arena&,
+                                           cudaStream_t);
+template void refine_offset_batch_backward(const OffsetBatch<double>&, const OffsetGradients<double>&, Arena&,
+                                           cudaStream_t);
 
 }  // namespace cuda
 }  // namespace personlab

@@ -175,7 +175,7 @@ void decode_poses(const PoseFields& fields, const SkeletonView& skeleton, const 
                   int* candidates,  // (N) found; where they are more than `capacity`, there is no pose
                   const Found& found);
 
-// --- masks --------------------------------------------------------------------------------------------------------------
+// --- masks -----------------------------------------------------------------------------------------------------------
 
 // Poses of a batch in the rows of one array; `counts` may be known to the device alone.
 struct PoseBatch {
@@ -215,7 +215,7 @@ struct PixelPlace {
 
 // Where mask association works.
 struct MaskScratch {
-  int at_once;  // pictures whose offsets there is room for
+  int at_once;                           // pictures whose offsets there is room for
   OffsetPair *long_pairs, *short_pairs;  // (at_once, K, h, w)
   MaskTarget* targets;                   // (rows, K)
   float* unit;                           // (rows) lambda_j sum_k p_jk
@@ -254,8 +254,8 @@ struct RefineScratch {
   RefineScratch(Arena& arena, int pictures, int fields, int height, int width);
 };
 
-// The way back through dense refinement. Where a gradient by a field gets a contribution that is not finite, all of that
-// field's gradient in the picture is NaN.
+// The way back through dense refinement. Where a gradient by a field gets a contribution that is not finite, all of
+// that field's gradient in the picture is NaN.
 template <typename Real>
 void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGradients<Real>& gradients, Arena& arena,
                                   cudaStream_t stream);
@@ -264,17 +264,17 @@ void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGr
 
 // Where targets are made.
 struct TargetScratch {
-  int* stand_in;  // (P, K) keypoint whose place is taken, -1 for none
-  int* reached;   // (P, K) keypoints in the order in which they are found
-  int* alone;     // (h, w) the one person on whose mask the cell is, -1 where not one
+  int* stand_in;         // (P, K) keypoint whose place is taken, -1 for none
+  int* reached;          // (P, K) keypoints in the order in which they are found
+  int* alone;            // (h, w) the one person on whose mask the cell is, -1 where not one
   std::uint8_t* counts;  // (h, w) 0 on a crowd
 
   TargetScratch(Arena& arena, int n_people, int n_keypoints, std::size_t cells);
 };
 
 // Targets from annotations, section 4; every element is written. A keypoint is labelled that has v > 0 and is finite.
-void encode_targets(const Annotations& annotations, const SkeletonView& skeleton, int stride, float disk_radius, Arena& arena,
-                    cudaStream_t stream, const TargetViews& targets);
+void encode_targets(const Annotations& annotations, const SkeletonView& skeleton, int stride, float disk_radius,
+                    Arena& arena, cudaStream_t stream, const TargetViews& targets);
 
 }  // namespace cuda
 }  // namespace personlab
