@@ -42,10 +42,14 @@ class Produced:
 
 
 def in_halves(array, element):
-    """A torch tensor in host memory of the same numbers in another element type."""
-    import torch
-
+    """A torch tensor in host memory of the same numbers in another element type; skips where there is no torch."""
+    torch = pytest.importorskip("torch")
     return torch.from_numpy(np.array(array)).to(getattr(torch, element))
+
+
+def rounded(array, element):
+    """The same numbers rounded to another element type, as float32."""
+    return in_halves(array, element).float().numpy()
 
 
 class HostGpu:

@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-import torch
-from cuda_device import OnDevice, Produced, make_gpu
+from cuda_device import OnDevice, Produced, in_halves, make_gpu, rounded
 from scenes import GRIDS, HOUGH_STRIDES, PAIR, SKELETONS, decode_options, paper_options, random_fields, sprinkled
 
 import personlab
@@ -44,10 +43,7 @@ def test_votes_that_are_not_finite_are_dropped(gpu):
 
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
-    wide = [
-        torch.from_numpy(array).to(getattr(torch, element)).float().numpy()
-        for array in (FIELDS.heatmaps, FIELDS.short_offsets)
-    ]
+    wide = [rounded(array, element) for array in (FIELDS.heatmaps, FIELDS.short_offsets)]
     scores = votes(gpu, gpu.put(FIELDS.heatmaps, element), gpu.put(FIELDS.short_offsets, element))
     np.testing.assert_array_equal(gpu.get(scores), stages.hough_vote(*wide, stride=8, options=decode_options()))
 
@@ -97,7 +93,7 @@ def test_strides_that_are_not_c_order_are_named(host):
     turned = OnDevice(array, strides=(4, 64, 8))
     with pytest.raises(ValueError, match=r"heatmaps: expected a C-contiguous array, got strides \(4, 64, 8\)"):
         votes(host, turned, host.put(FIELDS.short_offsets))
-    transposed = Produced(torch.zeros(2, 8, 5).transpose(1, 2))
+    transposed = Produced(in_halves(np.zeros((2, 8, 5)), "float32").transpose(1, 2))
     with pytest.raises(ValueError, match="heatmaps: expected a C-contiguous array"):
         votes(host, transposed, host.put(FIELDS.short_offsets))
 
@@ -116,7 +112,7 @@ def test_masked_arrays_are_refused(host):
 
 @pytest.mark.parametrize("kind", [2, 13])
 def test_dlpack_producers_are_asked_for_the_stream(host, kind):
-    producer = Produced(torch.from_numpy(FIELDS.heatmaps.copy()), (kind, 0))
+    producer = Produced(in_halves(FIELDS.heatmaps, "float32"), (kind, 0))
     short_offsets = OnDevice(FIELDS.short_offsets, version=3, stream=7)
     expected = stages.hough_vote(FIELDS.heatmaps, FIELDS.short_offsets, stride=8, options=decode_options())
     np.testing.assert_array_equal(host.get(votes(host, producer, short_offsets)), expected)
@@ -124,7 +120,7 @@ def test_dlpack_producers_are_asked_for_the_stream(host, kind):
 
 
 def test_devices_do_not_mix(host):
-    far = Produced(torch.from_numpy(FIELDS.heatmaps.copy()), (2, 1))
+    far = Produced(in_halves(FIELDS.heatmaps, "float32"), (2, 1))
     with pytest.raises(ValueError, match="short_offsets: expected device 1, where heatmaps lies, got device 0"):
         votes(host, far, host.put(FIELDS.short_offsets))
 
@@ -173,6 +169,8 @@ def test_build_info_names_the_device(host):
 
 @pytest.mark.cuda
 def test_work_waits_for_what_the_current_stream_has_not_done():
+    import torch
+
     heatmaps, short_offsets = (torch.from_numpy(a).cuda() for a in (FIELDS.heatmaps, FIELDS.short_offsets))
     expected = stages.hough_vote(FIELDS.heatmaps, FIELDS.short_offsets, stride=8, options=decode_options())
     torch.cuda.synchronize()
@@ -187,6 +185,8 @@ def test_work_waits_for_what_the_current_stream_has_not_done():
 
 @pytest.mark.cuda
 def test_tensors_that_torch_holds_otherwise_are_taken():
+    import torch
+
     heatmaps, short_offsets = (torch.from_numpy(a).cuda() for a in (FIELDS.heatmaps, FIELDS.short_offsets))
     expected = stages.hough_vote(FIELDS.heatmaps, FIELDS.short_offsets, stride=8, options=decode_options())
     turned = heatmaps.transpose(1, 2).contiguous().transpose(1, 2).requires_grad_()

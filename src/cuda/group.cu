@@ -199,6 +199,7 @@ __global__ void grow_best_first(Peaks seeds, Field heatmaps, Field short_offsets
 
 constexpr int kAcceptBlock = 512;
 constexpr int kAcceptWarps = kAcceptBlock / kWarp;
+constexpr int kAhead = 8;  // poses that a candidate is held against at once, for their reads to be under way together
 constexpr int kTile = 64;  // candidates that are decided together: bits of a word
 
 // Which of the next candidates nobody has taken, in order.
@@ -206,8 +207,8 @@ struct OpenTile {
   int candidate[kTile];
   Peak seed[kTile];
   unsigned takes[kTile][kTile / 32];  // bit j: candidate i, accepted, takes candidate j > i
-  int accepted[kTile];              // numbers in this tile
-  int n_accepted;
+  unsigned long long chosen;        // bit i: candidate i is accepted
+  int accepted[kTile];              // candidates
   int counts[kAcceptWarps];  // open candidates that each warp sees
   int next;                  // the first that is left for later
 };
@@ -264,34 +265,50 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
     first = open > kTile ? tile.next : from;
     const int size = open < kTile ? open : kTile;
 
-    // Who takes whom: the pairs of a warp have one i in common.
-    for (int p = thread; p < kTile * kTile; p += kAcceptBlock) {
-      const int i = p / kTile, j = p % kTile;
-      const bool does = i < j && j < size && takes(tile.candidate[i], tile.seed[j]);
-      const unsigned votes = __ballot_sync(~0U, does ? 1 : 0);
-      if (lane == 0) tile.takes[i][j / kWarp] = votes;
+    if (size == 0) break;
+
+    // Who takes whom: the pairs of a warp have one i in common. All are read before any is needed.
+    constexpr int kPairs = kTile * kTile / kAcceptBlock;
+    bool does[kPairs];
+    for (int n = 0; n < kPairs; ++n) {
+      const int i = (n * kAcceptBlock + thread) / kTile, j = thread % kTile, last = size - 1;
+      does[n] = takes(tile.candidate[i < last ? i : last], tile.seed[j < last ? j : last]) && i < j && j < size;
+    }
+    for (int n = 0; n < kPairs; ++n) {
+      const unsigned votes = __ballot_sync(~0U, does[n] ? 1 : 0);
+      if (lane == 0) tile.takes[(n * kAcceptBlock + thread) / kTile][thread % kTile / kWarp] = votes;
     }
     __syncthreads();
     if (thread == 0) {
-      unsigned long long gone = 0;
-      int n = 0;
-      for (int i = 0; i < size; ++i) {
-        const unsigned long long takes_those = tile.takes[i][0] | static_cast<unsigned long long>(tile.takes[i][1]) << 32;
-        if ((gone >> i & 1) != 0 || total + n >= most) continue;
-        gone |= takes_those;
-        tile.accepted[n++] = i;
+      unsigned long long gone = 0, chosen = 0;
+      int left = most - total;
+      for (int i = 0; i < kTile; ++i) {
+        const unsigned long long those = tile.takes[i][0] | static_cast<unsigned long long>(tile.takes[i][1]) << 32;
+        const bool is_next = i < size && (gone >> i & 1) == 0 && left > 0;
+        gone |= is_next ? those : 0;
+        chosen |= static_cast<unsigned long long>(is_next ? 1 : 0) << i;
+        left -= is_next ? 1 : 0;
       }
-      tile.n_accepted = n;
+      tile.chosen = chosen;
     }
     __syncthreads();
-    const int n = tile.n_accepted;
-    for (int a = thread; a < n; a += kAcceptBlock) rows[total + a] = tile.candidate[tile.accepted[a]];
+    const unsigned long long chosen = tile.chosen;
+    const int n = __popcll(chosen);
+    if (thread < size && (chosen >> thread & 1) != 0) {
+      const int place = __popcll(chosen & ((1ULL << thread) - 1));
+      tile.accepted[place] = tile.candidate[thread];
+      rows[total + place] = tile.candidate[thread];
+    }
     total += n;
+    __syncthreads();
+
+    // Who of all the others is taken by these.
     for (int c = first + thread; c < count && total < most; c += kAcceptBlock) {
       if (taken[c] != 0) continue;
       const Peak seed = list[c];
       bool is_taken = false;
-      for (int a = 0; a < n; ++a) is_taken = is_taken || takes(tile.candidate[tile.accepted[a]], seed);
+      for (int from_pose = 0; from_pose < n && !is_taken; from_pose += kAhead)
+        for (int i = from_pose; i < from_pose + kAhead; ++i) is_taken = is_taken | takes(tile.accepted[i < n ? i : n - 1], seed);
       if (is_taken) taken[c] = 1;
     }
     __syncthreads();

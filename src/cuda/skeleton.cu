@@ -85,7 +85,8 @@ DeviceSkeleton::DeviceSkeleton(const Skeleton& skeleton) {
   check(cudaMalloc(&memory_, size), "allocating memory");
   bytes.resize(size);
   lay_out(Arena(memory_));
-  const cudaError_t error = cudaMemcpy(memory_, bytes.data(), size, cudaMemcpyHostToDevice);
+  cudaError_t error = cudaMemcpy(memory_, bytes.data(), size, cudaMemcpyHostToDevice);
+  if (error == cudaSuccess) error = cudaStreamSynchronize(nullptr);  // pageable memory may still be on its way
   if (error != cudaSuccess) cudaFree(memory_);
   check(error, "copying a skeleton");
   view_.n_keypoints = skeleton.n_keypoints;
