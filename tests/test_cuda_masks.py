@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from agreement import assert_same_masks, core_poses
-from cuda_device import in_halves, make_gpu
+from cuda_device import make_gpu, rounded
 from scenes import (
     GRIDS,
     PAIR,
@@ -197,7 +197,7 @@ def test_halves_are_read_as_float32(gpu, element):
     poses, options = random_poses(np.random.default_rng(28), fields), mask_options(distance_threshold=1.0)
     wide = Fields(
         **{
-            name: in_halves(getattr(fields, name), element).float().numpy()
+            name: rounded(getattr(fields, name), element)
             for name in ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
         },
         stride=8,
