@@ -1,9 +1,12 @@
 # The module _cuda, where a CUDA compiler is there; and its stages as plain C++, for tests on machines without a GPU.
 set(cuda_stages
   src/cuda/decode.cu
+  src/cuda/encode.cu
   src/cuda/group.cu
   src/cuda/hough.cu
+  src/cuda/masks.cu
   src/cuda/peaks.cu
+  src/cuda/refine.cu
   src/cuda/score.cu
   src/cuda/skeleton.cu)
 

@@ -102,3 +102,79 @@ def decode_poses(
     stream: int,
     /,
 ) -> None: ...
+
+class PoseBatch:
+    def __init__(
+        self, keypoints: int, weights: int, first: int, counts: int, rows: int, most: int, n_keypoints: int
+    ) -> None: ...
+
+def mask_scratch(poses: PoseBatch, long_offsets: Field, short_too: bool, height: int, width: int, /) -> int: ...
+def associate_pixels(
+    poses: PoseBatch,
+    segmentation: Field,
+    long_offsets: Field,
+    short_offsets: Field | None,
+    size: tuple[int, int],
+    options: _core.MaskOptions,
+    scratch: int,
+    masks: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def refine_offsets(
+    offsets: Field, by: Field, channels: int, steps: int, refined: int, device: int, stream: int, /
+) -> None: ...
+
+# `numbers`: pictures, channels, fields, height, width, stride, steps.
+def refine_floats(
+    offsets: int, by: int, channels: int, numbers: list[int], refined: int, device: int, stream: int, /
+) -> None: ...
+def refine_doubles(
+    offsets: int, by: int, channels: int, numbers: list[int], refined: int, device: int, stream: int, /
+) -> None: ...
+def refine_floats_backward(
+    offsets: int,
+    by: int,
+    channels: int,
+    numbers: list[int],
+    grad: int,
+    grad_offsets: int,
+    grad_by: int,
+    scratch: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def refine_doubles_backward(
+    offsets: int,
+    by: int,
+    channels: int,
+    numbers: list[int],
+    grad: int,
+    grad_offsets: int,
+    grad_by: int,
+    scratch: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def refine_scratch(pictures: int, fields: int, height: int, width: int, /) -> int: ...
+
+# `targets`: those of TargetViews, in its order.
+def encode_targets(
+    keypoints: int,
+    masks: int,
+    crowd: int,
+    n_people: int,
+    size: tuple[int, int],
+    skeleton: Skeleton,
+    stride: int,
+    disk_radius: float,
+    scratch: int,
+    targets: list[int],
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def target_scratch(n_people: int, n_keypoints: int, height: int, width: int, /) -> int: ...

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import as_integer, check_type
+from personlab import _dense_cuda
+from personlab._arrays import as_integer, as_size, check_extent, check_shape, check_type
 from personlab._device import Queue, address_of, all_on_device
 from personlab.decode import check_pose_fields
-from personlab.options import DecodeOptions
+from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
     from personlab import _cuda
 
-__all__ = ["DevicePoses", "decode_poses"]
+__all__ = ["DevicePoses", "decode_masks", "decode_poses"]
 
 CAPACITY = 4096  # candidates of a picture, unless a caller wants another number
 _MOST = 2**22  # candidates of a picture: the stages count the keypoints of all of them in 32 bits
 _DECODE_DEFAULTS = DecodeOptions()
+_MASK_DEFAULTS = MaskOptions()
 
 
 @functools.lru_cache(maxsize=64)
@@ -253,3 +255,58 @@ def decode_all(
         if most <= capacity:
             return poses if found._is_batch else poses[0]
         capacity = most
+
+
+def decode_masks(
+    poses: DevicePoses,
+    segmentation: Any,
+    long_offsets: Any,
+    *,
+    short_offsets: Any = None,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions = _MASK_DEFAULTS,
+) -> Any:
+    """Queue what `personlab.decode_masks` does, for poses that are on the device; nothing waits for it.
+
+    Args:
+        poses: of N pictures, decoded on the stream of the fields, or on another one that has come so far.
+        segmentation: (N, 1, h, w) logits, in the memory of the same GPU, the others too; for fields that were no batch,
+            without the axis N.
+        long_offsets: ([N,] K, 2, h, w).
+        short_offsets: ([N,] K, 2, h, w), or None.
+        stride: input pixels from cell to cell.
+        size: (H, W) of the pictures.
+        options: thresholds and refinement steps.
+
+    Returns:
+        (N, C, H, W) bool, on the GPU: the masks of the C rows of `poses`, empty past each picture's count.
+
+    Raises:
+        RuntimeError: no GPU can be used.
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or range, or arrays on several devices.
+    """
+    check_type(poses, "poses", DevicePoses)
+    check_type(options, "options", MaskOptions)
+    arrays = {"segmentation": segmentation, "long_offsets": long_offsets, "short_offsets": short_offsets}
+    if not all_on_device(**arrays):
+        raise TypeError("segmentation: expected device memory, got host memory")
+    queue = Queue.of(**{"poses": poses.keypoints, **arrays})
+    taken = [None if array is None else queue.take(array, name) for name, array in arrays.items()]
+    n, _, k = poses.keypoint_scores.shape
+    if not poses._is_batch:
+        taken = [None if array is None else replace(array, shape=(1, *array.shape)) for array in taken]
+    field, long, short = taken
+    assert field is not None
+    assert long is not None
+    check_shape(field, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
+    h, w = field.shape[2:]
+    check_shape(long, "long_offsets", (n, k, 2, h, w), "(N, K, 2, h, w)")
+    if short is not None:
+        check_shape(short, "short_offsets", (n, k, 2, h, w), "(N, K, 2, h, w)")
+    stride = as_integer(stride, "stride", 1, 4096)
+    check_extent(field, "segmentation", stride)
+    return _dense_cuda.associate_pixels_there(
+        queue, poses, field, long, short, stride=stride, size=as_size(size, "size"), options=options
+    )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from personlab import _core
+from personlab import _core, _dense_cuda
 from personlab._arrays import (
     Shaped,
     as_elements,
@@ -17,7 +18,7 @@ from personlab._arrays import (
     check_type,
     widened,
 )
-from personlab._device import all_on_device
+from personlab._device import Queue, all_on_device
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -137,9 +138,11 @@ def check_mask_fields(
     *,
     stride: Any,
     size: Any,
-    take: Callable[[Any, str], NDArray[Any]] = as_field,
-) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any] | None, int, tuple[int, int]]:
+    take: Callable[[Any, str], Any] = as_field,
+) -> tuple[Any, Any, Any, int, tuple[int, int]]:
     """The fields that masks come from, taken, checked against the poses and each other, the stride and the size.
+
+    `take` makes arrays of what may be fields, given their names.
 
     Raises:
         TypeError: no float array, no integer stride, or no size.
@@ -172,6 +175,8 @@ def decode_masks(
 ) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
     """Give each pose the pixels of its person (PersonLab, section 3.2).
 
+    Fields in the memory of a GPU stay there, and so do their masks.
+
     Args:
         poses: P poses in pixels of the network input, as `decode_poses` gave them; a sequence of N for a batch. A pose
             that is not finite, or with a negative probability, owns no pixel.
@@ -183,13 +188,21 @@ def decode_masks(
         options: thresholds and refinement steps.
 
     Returns:
-        (P, H, W) bool; a list of N of them for a batch.
+        (P, H, W) bool; a list of N of them for a batch. For fields on a GPU they lie there too, torch tensors where the
+        fields are torch's, else arrays with `__cuda_array_interface__`, and are there once the fields' stream has come
+        so far.
 
     Raises:
-        TypeError: an argument of the wrong type.
+        RuntimeError: fields on a GPU, and no module or driver to work there.
+        TypeError: an argument of the wrong type, or some fields on a GPU and some not.
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", MaskOptions)
+    if all_on_device(segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets):
+        on_device: NDArray[np.bool_] | list[NDArray[np.bool_]] = _decode_masks_on_device(
+            poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
+        )
+        return on_device
     if not isinstance(poses, Poses):
         return _decode_mask_batch(
             poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
@@ -213,24 +226,61 @@ def _decode_mask_batch(
     size: tuple[int, int],
     options: MaskOptions,
 ) -> list[NDArray[np.bool_]]:
-    if not isinstance(poses, Sequence):
-        raise TypeError(f"poses: expected Poses or a sequence of them, got {type(poses).__name__}")
-    for i, one in enumerate(poses):
-        check_type(one, f"poses[{i}]", Poses)
-    n = len(poses)
-    segmentation = as_elements(segmentation, "segmentation")
-    long_offsets = as_elements(long_offsets, "long_offsets")
-    check_shape(segmentation, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
-    check_shape(long_offsets, "long_offsets", (n, None, 2, None, None), "(N, K, 2, h, w)")
-    if short_offsets is not None:
-        short_offsets = as_elements(short_offsets, "short_offsets")
-        check_shape(short_offsets, "short_offsets", long_offsets.shape, "(N, K, 2, h, w)")
+    segmentation, long_offsets, short_offsets = _check_mask_batch(
+        poses, segmentation, long_offsets, short_offsets, as_elements
+    )
     masks: list[Any] = [
         decode_masks(
             poses[i], segmentation[i], long_offsets[i],
             short_offsets=None if short_offsets is None else short_offsets[i],
             stride=stride, size=size, options=options,
         )
-        for i in range(n)
+        for i in range(len(poses))
     ]  # fmt: skip
     return masks
+
+
+def _check_mask_batch(
+    poses: Sequence[Poses], segmentation: Any, long_offsets: Any, short_offsets: Any, take: Callable[[Any, str], Any]
+) -> tuple[Any, Any, Any]:
+    """The fields of as many pictures as there are poses; each picture's own are still to be checked."""
+    if not isinstance(poses, Sequence):
+        raise TypeError(f"poses: expected Poses or a sequence of them, got {type(poses).__name__}")
+    for i, one in enumerate(poses):
+        check_type(one, f"poses[{i}]", Poses)
+    n = len(poses)
+    segmentation, long_offsets = take(segmentation, "segmentation"), take(long_offsets, "long_offsets")
+    check_shape(segmentation, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
+    check_shape(long_offsets, "long_offsets", (n, None, 2, None, None), "(N, K, 2, h, w)")
+    if short_offsets is not None:
+        short_offsets = take(short_offsets, "short_offsets")
+        check_shape(short_offsets, "short_offsets", long_offsets.shape, "(N, K, 2, h, w)")
+    return segmentation, long_offsets, short_offsets
+
+
+def _decode_masks_on_device(
+    poses: Poses | Sequence[Poses],
+    segmentation: Any,
+    long_offsets: Any,
+    short_offsets: Any,
+    *,
+    stride: Any,
+    size: Any,
+    options: MaskOptions,
+) -> Any:
+    queue = Queue.of(segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets)
+    if isinstance(poses, Poses):
+        *fields, stride, size = check_mask_fields(
+            poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=queue.take
+        )
+        fields = [None if field is None else replace(field, shape=(1, *field.shape)) for field in fields]
+        return _dense_cuda.associate_pixels(queue, [poses], *fields, stride=stride, size=size, options=options)[0]
+    fields = list(_check_mask_batch(poses, segmentation, long_offsets, short_offsets, queue.take))
+    if len(poses) == 0:
+        return []
+    for i, one in enumerate(poses):
+        *_, stride, size = check_mask_fields(
+            one, *(None if field is None else field[i] for field in fields),
+            stride=stride, size=size, take=lambda field, _: field,
+        )  # fmt: skip
+    return _dense_cuda.associate_pixels(queue, poses, *fields, stride=stride, size=size, options=options)

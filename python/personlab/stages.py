@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from personlab import _core, _stages_cuda, reference, reference_masks, reference_targets
+from personlab import _core, _dense_cuda, _stages_cuda, reference, reference_masks, reference_targets
 from personlab import targets as _targets
 from personlab._arrays import (
     as_field,
@@ -30,17 +30,15 @@ from personlab._arrays import (
     to_numpy,
 )
 from personlab._device import Queue, all_on_device
-from personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields
+from personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields, decode_masks
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from personlab.poses import Poses
-
 Backend = Literal["cpu", "cuda", "reference"]
-HostBackend = Literal["cpu", "reference"]
 Floats = NDArray[Any]
 
 _DECODE_DEFAULTS = DecodeOptions()
@@ -68,12 +66,6 @@ class Ranked(NamedTuple):
     kept: NDArray[Any]  # (Q,) which of the P poses
     keypoint_scores: Floats  # (Q, K) s_jk
     scores: Floats  # (Q,)
-
-
-def _is_reference(backend: HostBackend) -> bool:
-    if backend not in get_args(HostBackend):
-        raise ValueError(f"backend: expected one of {', '.join(get_args(HostBackend))}, got {backend!r}")
-    return backend == "reference"
 
 
 def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
@@ -282,14 +274,24 @@ def associate_pixels(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions = _MASK_DEFAULTS,
-    backend: HostBackend = "cpu",
+    backend: Backend | None = None,
 ) -> NDArray[np.bool_]:
-    """Masks (P, H, W): the pixels of each pose; what `personlab.decode_masks` does, on a backend of your choice."""
+    """Masks (P, H, W): the pixels of each pose; what `personlab.decode_masks` does, on a backend of your choice.
+
+    Where `backend` is None, that is where the fields lie.
+    """
     check_type(options, "options", MaskOptions)
+    check_type(poses, "poses", Poses)
+    backend = choose_backend(backend, segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets)
+    if backend == "cuda":
+        on_device: Any = decode_masks(
+            poses, segmentation, long_offsets, short_offsets=short_offsets, stride=stride, size=size, options=options
+        )
+        return on_device  # type: ignore[no-any-return]
     segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
         poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
     )
-    if _is_reference(backend):
+    if backend == "reference":
         return reference_masks.associate_pixels(
             poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets,
             stride=stride, size=size, options=options,
@@ -308,7 +310,7 @@ def refine_offsets(
     stride: int,
     steps: int = 2,
     threads: int = 1,
-    backend: HostBackend = "cpu",
+    backend: Backend | None = None,
 ) -> Floats:
     """Whole offset fields refined: `steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c] (section 3.1.2).
 
@@ -322,12 +324,15 @@ def refine_offsets(
         stride: input pixels from cell to cell.
         steps: refinements.
         threads: threads that share the work.
-        backend: where to compute.
+        backend: where to compute; where the arrays lie, if None.
 
     Returns:
         (C, 2, h, w); an offset that is not finite counts as (0, 0).
     """
-    offsets, by = as_field(offsets, "offsets"), as_field(by, "by")
+    backend = choose_backend(backend, offsets=offsets, by=by)
+    queue = Queue.of(offsets=offsets, by=by) if backend == "cuda" else None
+    take = as_field if queue is None else queue.take
+    offsets, by = take(offsets, "offsets"), take(by, "by")
     check_shape(offsets, "offsets", (None, 2, None, None), "(C, 2, h, w)")
     check_shape(by, "by", (None, 2, *offsets.shape[2:]), "(L, 2, h, w)")
     numbers = [as_integer(channel, "channels", 0, len(by) - 1) for channel in channels]
@@ -336,7 +341,10 @@ def refine_offsets(
     stride, steps = as_integer(stride, "stride", 1, 4096), as_integer(steps, "steps", 0, 1000)
     check_extent(offsets, "offsets", stride)
     threads = as_integer(threads, "threads", 1, 1024)
-    if _is_reference(backend):
+    if queue is not None:
+        on_device: Floats = _dense_cuda.refine_offsets(queue, offsets, by, numbers, stride=stride, steps=steps)
+        return on_device
+    if backend == "reference":
         return reference_masks.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
     return _core.refine_offsets(offsets, by, numbers, stride, steps, threads)
 
@@ -350,10 +358,13 @@ def encode_targets(
     skeleton: Skeleton = COCO_PERSON,
     disk_radius: float = 32.0,
     crowd: Any = None,
-    backend: HostBackend = "cpu",
+    backend: Backend | None = None,
 ) -> _targets.Targets:
-    """Training targets; what `personlab.encode_targets` does, on a backend of your choice."""
-    if not _is_reference(backend):
+    """Training targets; what `personlab.encode_targets` does, on a backend of your choice.
+
+    Where `backend` is None, that is where the arrays lie.
+    """
+    if choose_backend(backend, keypoints=keypoints, masks=masks, crowd=crowd) != "reference":
         return _targets.encode_targets(
             keypoints, masks, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius, crowd=crowd
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab import _core
+from personlab import _core, _dense_cuda
 from personlab._arrays import (
     FloatArray,
     as_integer,
@@ -19,6 +19,7 @@ from personlab._arrays import (
     narrowed,
     to_numpy,
 )
+from personlab._device import DeviceArray, Queue, all_on_device, as_device_array
 from personlab.fields import Fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -35,6 +36,9 @@ class Targets:
     Short- and mid-range offsets also stand where they do not count, so that what is encoded can be decoded: one cell's
     diagonal beyond each disc, for reading between cells inside it, and around an unlabelled keypoint as if it lay on
     the nearest labelled one along the edges, for following the edges past it. Elsewhere they are 0.
+
+    Annotations in the memory of a GPU give arrays there: torch tensors where these are torch's, else arrays with
+    `__cuda_array_interface__`; `to_fields` is for arrays in host memory.
     """
 
     heatmaps: FloatArray  # (K, h, w) 1 within R of a labelled keypoint, else 0
@@ -78,23 +82,57 @@ def check_annotations(
         TypeError: an argument of the wrong type.
         ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint not finite.
     """
-    check_type(skeleton, "skeleton", Skeleton)
-    height, width = size = as_size(size, "size")
-    stride = as_integer(stride, "stride", 1, 4096)
-    if height < 1 or width < 1 or (height - 1) % stride or (width - 1) % stride:
-        raise ValueError(f"size: expected a multiple of the stride {stride} plus 1 each way, got {size}")
-    disk_radius = as_number(disk_radius, "disk_radius", 1e-3, 4096)
+    size, stride, disk_radius = _check_grid(size, stride, skeleton, disk_radius)
     people = narrowed(as_numbers(keypoints, "keypoints"))
     check_shape(people, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
     labelled = people[people[..., 2] > 0]
     if not np.isfinite(labelled).all() or np.isnan(people[..., 2]).any():
         raise ValueError("keypoints: expected finite coordinates where v > 0, got NaN or infinity")
-    count = len(people)
     if masks is not None:
-        masks = _as_mask(masks, "masks", (count, height, width), "(P, H, W)")
+        masks = _as_mask(masks, "masks", (len(people), *size), "(P, H, W)")
     if crowd is not None:
-        crowd = _as_mask(crowd, "crowd", (height, width), "(H, W)")
+        crowd = _as_mask(crowd, "crowd", size, "(H, W)")
     return people, masks, crowd, size, stride, disk_radius
+
+
+def _check_grid(size: Any, stride: Any, skeleton: Any, disk_radius: Any) -> tuple[tuple[int, int], int, float]:
+    check_type(skeleton, "skeleton", Skeleton)
+    height, width = size = as_size(size, "size")
+    stride = as_integer(stride, "stride", 1, 4096)
+    if height < 1 or width < 1 or (height - 1) % stride or (width - 1) % stride:
+        raise ValueError(f"size: expected a multiple of the stride {stride} plus 1 each way, got {size}")
+    return size, stride, as_number(disk_radius, "disk_radius", 1e-3, 4096)
+
+
+def _people_on_device(keypoints: Any, queue: Queue, k: int) -> DeviceArray:
+    """Keypoints (P, K, 3) float32; torch makes these of other numbers."""
+    if queue.torch is not None and isinstance(keypoints, queue.torch.Tensor):
+        if keypoints.is_complex() or keypoints.dtype is queue.torch.bool:
+            raise TypeError(f"keypoints: expected numbers, got {keypoints.dtype}")
+        keypoints = keypoints.float()
+    people = as_device_array(keypoints, "keypoints", queue)
+    if people.element != "float32":
+        raise TypeError(f"keypoints: expected float32 on a device, got {people.element}")
+    check_shape(people, "keypoints", (None, k, 3), "(P, K, 3)")
+    return people
+
+
+def _encode_on_device(
+    keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: Any
+) -> Targets:
+    queue = Queue.of(keypoints=keypoints, masks=masks, crowd=crowd)
+    size, stride, disk_radius = _check_grid(size, stride, skeleton, disk_radius)
+    people = _people_on_device(keypoints, queue, skeleton.n_keypoints)
+    if masks is not None:
+        masks = queue.take(masks, "masks", ("bool", "uint8"))
+        check_shape(masks, "masks", (len(people), *size), "(P, H, W)")
+    if crowd is not None:
+        crowd = queue.take(crowd, "crowd", ("bool", "uint8"))
+        check_shape(crowd, "crowd", size, "(H, W)")
+    arrays = _dense_cuda.encode_targets(
+        queue, people, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
+    )
+    return Targets(**arrays, stride=stride)
 
 
 def encode_targets(
@@ -110,6 +148,8 @@ def encode_targets(
     """Training targets for one picture (PersonLab, section 4): the inverse of decoding.
 
     Where discs of one keypoint type overlap, the nearest keypoint owns the cell, the first person at equal distance.
+    Arrays in the memory of a GPU stay there, and so do their targets; nobody looks at their numbers, so that a keypoint
+    there that is not finite counts as not labelled instead of being refused.
 
     Args:
         keypoints: (P, K, 3) x, y, v for each person: input pixels, fractions kept; labelled where v > 0.
@@ -121,9 +161,14 @@ def encode_targets(
         crowd: (H, W) bool or uint8, pixels that no loss is taken on.
 
     Raises:
-        TypeError: an argument of the wrong type.
+        RuntimeError: arrays on a GPU, and no module or driver to work there.
+        TypeError: an argument of the wrong type, or some arrays on a GPU and some not.
         ValueError: an argument of the wrong shape or range.
     """
+    if all_on_device(keypoints=keypoints, masks=masks, crowd=crowd):
+        return _encode_on_device(
+            keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
+        )
     people, people_masks, crowd, size, stride, disk_radius = check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )

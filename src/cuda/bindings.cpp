@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "skeleton.cuh"
 #include "stages.cuh"
@@ -241,6 +242,126 @@ void define_poses(py::module_& m) {
   m.def("decode_poses", &decode_all, release);
 }
 
+// --- masks, dense refinement, targets: each call places its own scratch, or says how much there has to be ------------
+
+std::size_t place_masks(const PoseBatch& poses, const Field& long_offsets, bool short_too, int height, int width) {
+  Arena arena;
+  MaskScratch(arena, poses, long_offsets, short_too, height, width);
+  return arena.used();
+}
+
+void give_pixels(const PoseBatch& poses, const Field& segmentation, const Field& long_offsets,
+                 const std::optional<Field>& short_offsets, std::pair<int, int> size, const MaskOptions& options,
+                 Address scratch, Address masks, int device, Address stream) {
+  const Current current(device);
+  Arena arena(at<void>(scratch));
+  associate_pixels(poses, segmentation, long_offsets, short_offsets ? &*short_offsets : nullptr, size.first,
+                   size.second, options, arena, stream_of(stream), at<std::uint8_t>(masks));
+}
+
+void refine_fields(const Field& offsets, const Field& by, Address channels, int steps, Address refined, int device,
+                   Address stream) {
+  const Current current(device);
+  refine_offsets(offsets, by, at<const int>(channels), steps, stream_of(stream), at<float>(refined));
+}
+
+std::size_t place_gradients(int pictures, int fields, int height, int width) {
+  Arena arena;
+  RefineScratch(arena, pictures, fields, height, width);
+  return arena.used();
+}
+
+// Batches of float32 and float64 have functions of their own names: there are only addresses to tell them by.
+template <typename Real>
+void define_refinement(py::module_& m, const char* forward, const char* backward) {
+  using Batch = OffsetBatch<Real>;
+  const auto batch = [](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers) {
+    const auto [pictures, count, fields, height, width, stride, steps] = numbers;
+    return Batch{at<const Real>(offsets),
+                 at<const Real>(by),
+                 at<const int>(channels),
+                 pictures,
+                 count,
+                 fields,
+                 height,
+                 width,
+                 stride,
+                 steps};
+  };
+  const py::call_guard<py::gil_scoped_release> release;
+  m.def(
+      forward,
+      [batch](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers, Address refined,
+              int device, Address stream) {
+        const Current current(device);
+        refine_offset_batch(batch(offsets, by, channels, numbers), stream_of(stream), at<Real>(refined));
+      },
+      release);
+  m.def(
+      backward,
+      [batch](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers, Address grad,
+              Address grad_offsets, Address grad_by, Address scratch, int device, Address stream) {
+        const Current current(device);
+        Arena arena(at<void>(scratch));
+        const OffsetGradients<Real> gradients{at<const Real>(grad), at<Real>(grad_offsets), at<Real>(grad_by)};
+        refine_offset_batch_backward(batch(offsets, by, channels, numbers), gradients, arena, stream_of(stream));
+      },
+      release);
+}
+
+std::size_t place_targets(int n_people, int n_keypoints, int height, int width) {
+  Arena arena;
+  TargetScratch(arena, n_people, n_keypoints, static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
+  return arena.used();
+}
+
+// `targets` are the addresses of the ten arrays in the order of TargetViews.
+void encode(Address keypoints, Address masks, Address crowd, int n_people, std::pair<int, int> size,
+            const DeviceSkeleton& skeleton, int stride, float disk_radius, Address scratch,
+            const std::array<Address, 10>& targets, int device, Address stream) {
+  const Current current(device);
+  Arena arena(at<void>(scratch));
+  const Annotations annotations{at<const float>(keypoints),
+                                at<const std::uint8_t>(masks),
+                                at<const std::uint8_t>(crowd),
+                                n_people,
+                                size.first,
+                                size.second};
+  const auto floats = [&](std::size_t i) { return at<float>(targets[i]); };
+  const auto bytes = [&](std::size_t i) { return at<std::uint8_t>(targets[i]); };
+  encode_targets(
+      annotations, skeleton.view(), stride, disk_radius, arena, stream_of(stream),
+      {floats(0), floats(1), floats(2), floats(3), floats(4), bytes(5), bytes(6), bytes(7), bytes(8), bytes(9)});
+}
+
+void define_masks(py::module_& m) {
+  py::class_<PoseBatch>(m, "PoseBatch", py::module_local())
+      .def(py::init([](Address keypoints, Address weights, Address first, Address counts, int rows, int most,
+                       int n_keypoints) {
+             return PoseBatch{at<const float>(keypoints),
+                              at<const float>(weights),
+                              at<const int>(first),
+                              at<const int>(counts),
+                              rows,
+                              most,
+                              n_keypoints};
+           }),
+           "keypoints"_a, "weights"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
+  const py::call_guard<py::gil_scoped_release> release;
+  m.def("mask_scratch", &place_masks);
+  m.def("associate_pixels", &give_pixels, release);
+}
+
+void define_dense(py::module_& m) {
+  const py::call_guard<py::gil_scoped_release> release;
+  m.def("refine_offsets", &refine_fields, release);
+  define_refinement<float>(m, "refine_floats", "refine_floats_backward");
+  define_refinement<double>(m, "refine_doubles", "refine_doubles_backward");
+  m.def("refine_scratch", &place_gradients);
+  m.def("encode_targets", &encode, release);
+  m.def("target_scratch", &place_targets);
+}
+
 }  // namespace
 }  // namespace cuda
 }  // namespace personlab
@@ -269,4 +390,6 @@ PYBIND11_MODULE(PERSONLAB_MODULE, m) {
            "data"_a, "element"_a, "pictures"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
 
   define_poses(m);
+  define_masks(m);
+  define_dense(m);
 }

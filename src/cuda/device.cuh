@@ -14,6 +14,13 @@
 #include "sampling.hpp"
 #include "types.hpp"
 
+// Before a loop over an array that is to stay in registers.
+#ifdef __CUDACC__
+#define PERSONLAB_UNROLL _Pragma("unroll")
+#else
+#define PERSONLAB_UNROLL
+#endif
+
 namespace personlab {
 namespace cuda {
 

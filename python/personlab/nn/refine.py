@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from personlab import _core
+from personlab.nn import refine_cuda
 from personlab.nn.refine_grid_sample import refine_offsets_grid_sample
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ def refine_offsets(offsets: Tensor, by: Tensor, channels: Tensor, *, stride: int
 
     What `personlab.stages.refine_offsets` computes, but that a number that is not finite stays visible: a diverged
     network should not train on. Points outside the grid read its border, and their position has no gradient. In host
-    memory it runs on `torch.get_num_threads()` threads, whose number does not change the result.
+    memory it runs on `torch.get_num_threads()` threads, whose number does not change the result. On an NVIDIA GPU the
+    result and the gradient by M are the host's to the last bit, and the gradient by S is the same in every run; where
+    personlab was built without CUDA, torch's own operations do the work, and on other devices.
 
     Args:
         offsets: (N, C, 2, h, w) M, (dx, dy) input pixels.
@@ -34,21 +37,21 @@ def refine_offsets(offsets: Tensor, by: Tensor, channels: Tensor, *, stride: int
         (N, C, 2, h, w), of the type of `offsets`.
 
     Raises:
-        ValueError: shapes that do not belong together, `channels` outside 0..L-1, `stride` or `steps` out of range.
+        ValueError: shapes that do not belong together, `channels` outside 0..L-1 (in host memory; on a GPU what they
+            refine becomes NaN), `stride` or `steps` out of range.
     """
     if steps == 0 or offsets.shape[1] == 0:
         return offsets
-    if offsets.device.type != "cpu" or _is_exporting() or torch.onnx.is_in_onnx_export():
+    kind_of_device = offsets.device.type
+    is_native = kind_of_device == "cpu" or (kind_of_device == "cuda" and refine_cuda.is_available())
+    if not is_native or _is_exporting() or torch.onnx.is_in_onnx_export():
         return refine_offsets_grid_sample(offsets, by, channels, stride=stride, steps=steps)
     kind = torch.promote_types(offsets.dtype, torch.float32)  # half a pixel of a coordinate is lost in 16 bits
     refined: Tensor = _refine(offsets.to(kind), by.to(kind), channels, stride, steps)
     return refined.to(offsets.dtype)
 
 
-def _arguments(
-    offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int
-) -> tuple[Any, Any, list[int], int, int, int]:
-    """What the core takes, checked: it follows these numbers into memory."""
+def _check(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> None:
     n, _, _, h, w = offsets.shape if offsets.ndim == 5 else (0,) * 5
     if offsets.ndim != 5 or offsets.shape[2] != 2:
         raise ValueError(f"offsets: expected shape (N, C, 2, h, w), got {tuple(offsets.shape)}")
@@ -56,11 +59,23 @@ def _arguments(
         raise ValueError(f"by: expected shape (N, L, 2, h, w) = ({n}, any, 2, {h}, {w}), got {tuple(by.shape)}")
     if channels.shape != (offsets.shape[1],):
         raise ValueError(f"channels: expected shape (C,) = ({offsets.shape[1]},), got {tuple(channels.shape)}")
+    if stride < 1 or steps < 0:
+        raise ValueError(f"stride, steps: expected at least 1 and 0, got {stride} and {steps}")
+
+
+def _check_grad(grad: Tensor, offsets: Tensor) -> None:
+    if grad.shape != offsets.shape:
+        raise ValueError(f"grad: expected the shape of offsets, {tuple(offsets.shape)}, got {tuple(grad.shape)}")
+
+
+def _arguments(
+    offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int
+) -> tuple[Any, Any, list[int], int, int, int]:
+    """What the core takes, checked: it follows these numbers into memory."""
+    _check(offsets, by, channels, stride, steps)
     numbers = channels.tolist()
     if not all(0 <= number < by.shape[1] for number in numbers):
         raise ValueError(f"channels: expected 0..{by.shape[1] - 1}, got {numbers}")
-    if stride < 1 or steps < 0:
-        raise ValueError(f"stride, steps: expected at least 1 and 0, got {stride} and {steps}")
     return _array(offsets), _array(by), numbers, stride, steps, torch.get_num_threads()
 
 
@@ -101,8 +116,7 @@ def _refine_backward(
 ) -> tuple[Tensor, Tensor]:
     """Gradients by both inputs; an empty tensor for one that is not wanted."""
     arguments = _arguments(offsets, by, channels, stride, steps)
-    if grad.shape != offsets.shape:
-        raise ValueError(f"grad: expected the shape of offsets, {tuple(offsets.shape)}, got {tuple(grad.shape)}")
+    _check_grad(grad, offsets)
     grad_offsets, grad_by = _gradients(offsets, by, for_offsets, for_by)
     _core.refine_offset_batch_backward(
         *arguments,
@@ -111,6 +125,30 @@ def _refine_backward(
         grad_by.numpy() if for_by else None,
     )
     return grad_offsets, grad_by
+
+
+@_refine.register_kernel("cuda")
+def _refine_on_cuda(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> Tensor:
+    _check(offsets, by, channels, stride, steps)
+    return refine_cuda.refine(offsets, by, channels, stride, steps)
+
+
+@_refine_backward.register_kernel("cuda")
+def _refine_backward_on_cuda(
+    grad: Tensor,
+    offsets: Tensor,
+    by: Tensor,
+    channels: Tensor,
+    stride: int,
+    steps: int,
+    for_offsets: bool,
+    for_by: bool,
+) -> tuple[Tensor, Tensor]:
+    _check(offsets, by, channels, stride, steps)
+    _check_grad(grad, offsets)
+    gradients = _gradients(offsets, by, for_offsets, for_by)
+    refine_cuda.refine_backward(grad, offsets, by, channels, stride, steps, gradients)
+    return gradients
 
 
 def _gradients(offsets: Tensor, by: Tensor, for_offsets: bool, for_by: bool) -> tuple[Tensor, Tensor]:

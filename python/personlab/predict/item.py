@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.fields import Fields
+    from personlab.predict.on_device import DeviceFields
     from personlab.predict.prediction import Prediction
 
 
@@ -26,7 +27,7 @@ class Item:
     image: Any = None  # (h, w, 3) uint8 RGB
     size: tuple[int, int] = (0, 0)  # (w, h)
     inputs: list[NDArray[np.uint8]] = field(default_factory=list)  # (H, W, 3), one for each scale
-    fields: Fields | None = None
+    fields: Fields | DeviceFields | None = None
     prediction: Prediction | None = None
     error: Exception | None = None
     notes: list[str] = field(default_factory=list)  # to be warned of where the result is taken

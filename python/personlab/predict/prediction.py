@@ -32,7 +32,8 @@ class Prediction:
     """(w, h) of the picture, pixels, its EXIF orientation followed"""
 
     times: Mapping[str, float] = field(default_factory=dict)
-    """milliseconds of each stage: read, resize, network, decode, masks; the network's share where it ran a batch"""
+    """milliseconds of each stage: read, resize, network, decode, masks; the network's share where it ran a batch. Where
+    poses are decoded on the GPU, "network" is the time to queue its work, for which "decode" waits"""
 
     fields: Fields | None = None
     """what the network said, in pixels of its input; where asked for"""

@@ -18,6 +18,7 @@ from personlab.poses import Poses
 from personlab.predict.images import LARGEST_SIDE, input_size, read_picture, resize
 from personlab.predict.item import Item
 from personlab.predict.load import load_network
+from personlab.predict.on_device import DeviceFields, decodes_there
 from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stream
 from personlab.predict.views import see
@@ -43,7 +44,8 @@ class Predictor:
     Args:
         weights: a network (`personlab.nn.PersonLab`, which is put into eval mode), or what `load_model` takes.
         device: where the network runs, such as "cpu" or "cuda:0"; CUDA where there is any if left out, or where a
-            network given as such is.
+            network given as such is. On an NVIDIA GPU poses and masks are decoded there too, unless personlab was built
+            without CUDA; predictions lie in host memory all the same.
         stride: of the network's output, input pixels; the network's own if left out.
         long_edge: longest side of the network input at scale 1, pixels.
         scales: factors on `long_edge`.
@@ -100,6 +102,7 @@ class Predictor:
             options, mask_options = replace(options, threads=threads), replace(mask_options, threads=threads)
         self.options, self.mask_options = options, mask_options
         self.network, self.device = load_network(weights, stride, device)
+        self._stays_on_device = decodes_there(self.device)
         self.stride: int = self.network.config.stride
         self.skeleton: Skeleton = self.network.config.skeleton
         self.has_masks = bool(self.network.config.masks)
@@ -217,10 +220,16 @@ class Predictor:
             ]
             with torch.inference_mode(), torch.autocast(self.device.type, enabled=self.autocast):
                 seen = see(self.network, views, skeleton=self.skeleton, flip=self.flip, masks=self.masks)
-            arrays = {name: array.cpu().numpy() for name, array in seen.items()}
-            for n, item in enumerate(group):
-                own = {name: np.ascontiguousarray(array[n]) for name, array in arrays.items()}
-                item.fields = Fields(**own, stride=self.stride, image_size=item.size)
+            if self._stays_on_device:
+                for n, item in enumerate(group):
+                    rows = {name: array[n].contiguous() for name, array in seen.items()}
+                    item.fields = DeviceFields(**rows, stride=self.stride, image_size=item.size)
+            else:
+                arrays = {name: array.cpu().numpy() for name, array in seen.items()}
+                for n, item in enumerate(group):
+                    own = {name: np.ascontiguousarray(array[n]) for name, array in arrays.items()}
+                    item.fields = Fields(**own, stride=self.stride, image_size=item.size)
+            for item in group:
                 item.inputs = []
         share, error = first.times["network"] / len(group), first.error
         for item in group:
@@ -236,7 +245,7 @@ class Predictor:
     def _decode_one(self, item: Item) -> None:
         fields = item.fields
         assert fields is not None
-        found = poses = masks = None
+        found = poses = masks = kept = None
         with item.stage("decode"):
             found = decode_poses(
                 fields.heatmaps, fields.short_offsets, fields.mid_offsets,
@@ -244,6 +253,8 @@ class Predictor:
             )  # fmt: skip
             assert isinstance(found, Poses)
             poses = found.scaled(*fields.image_scale)
+            if self.keep_fields:
+                kept = fields.to_host() if isinstance(fields, DeviceFields) else fields
         if self.masks and item.error is None:
             with item.stage("masks"):
                 masks = self._decode_masks(item, found, fields)
@@ -254,13 +265,13 @@ class Predictor:
                 masks=masks,
                 image_size=item.size,
                 times=item.times,
-                fields=fields if self.keep_fields else None,
+                fields=kept,
                 image=item.image,
                 skeleton=self.skeleton,
             )
         item.fields = item.image = None
 
-    def _decode_masks(self, item: Item, found: Any, fields: Fields) -> NDArray[np.bool_]:
+    def _decode_masks(self, item: Item, found: Any, fields: Fields | DeviceFields) -> NDArray[np.bool_]:
         width, height = item.size
         most = _MASK_BYTES * self.max_pixels
         if len(found) * width * height > most:
@@ -274,4 +285,4 @@ class Predictor:
             found, fields.segmentation, fields.long_offsets,
             short_offsets=fields.short_offsets, stride=self.stride, size=(height, width), options=self.mask_options,
         )  # fmt: skip
-        return np.asarray(masks, np.bool_)
+        return np.asarray(masks.cpu() if isinstance(masks, torch.Tensor) else masks, np.bool_)
