@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import math
 import os
 
@@ -88,7 +89,7 @@ def make_gpu(name, monkeypatch):
         _device.native()  # where there is none this says so, and fails
         return RealGpu()
     try:
-        from personlab import _cuda_on_host
+        _cuda_on_host = importlib.import_module("personlab._cuda_on_host")
     except ModuleNotFoundError:
         reason = "no module _cuda_on_host: build with -Ccmake.define.PERSONLAB_CUDA_ON_HOST=ON"
         if os.environ.get("PERSONLAB_REQUIRE_CUDA_ON_HOST") == "1":

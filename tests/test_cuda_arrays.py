@@ -1,5 +1,7 @@
 """Arrays on a GPU: how they come in, what is said of those that cannot, and how votes on them agree with the core's."""
 
+import sys
+
 import numpy as np
 import pytest
 from cuda_device import OnDevice, Produced, in_halves, make_gpu, rounded
@@ -141,10 +143,22 @@ def test_the_order_of_blocks_and_threads_changes_nothing(host, monkeypatch, orde
 
 
 def test_a_missing_module_is_one_clear_sentence(monkeypatch):
-    monkeypatch.setattr(_device, "_load", lambda: (None, "personlab was built without CUDA"))
-    with pytest.raises(RuntimeError, match=r"^CUDA: personlab was built without CUDA$"):
+    monkeypatch.setitem(sys.modules, "personlab._cuda", None)  # as if there were no such file
+    monkeypatch.setattr(_device, "_load", _device._load.__wrapped__)
+    with pytest.raises(
+        RuntimeError, match=r"^CUDA: personlab was built without CUDA; install it from source with a CUDA"
+    ):
         stages.hough_vote(OnDevice(FIELDS.heatmaps), OnDevice(FIELDS.short_offsets), stride=8)
-    assert personlab.build_info()["cuda"] == "no: personlab was built without CUDA"
+    assert personlab.build_info()["cuda"].startswith("no: personlab was built without CUDA; install it from source")
+
+
+def test_a_module_that_cannot_be_loaded_is_quoted(monkeypatch):
+    def refuse(name):
+        raise ImportError("undefined symbol: cudaNothing", name=name)
+
+    monkeypatch.setattr(_device.importlib, "import_module", refuse)
+    monkeypatch.setattr(_device, "_load", _device._load.__wrapped__)
+    assert "cannot be loaded: undefined symbol: cudaNothing" in personlab.build_info()["cuda"]
 
 
 def test_a_driver_that_refuses_is_quoted(host, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import math
 import sys
 from dataclasses import dataclass, replace
@@ -44,7 +45,7 @@ _BY_DLPACK = {element.dlpack: name for name, element in _ELEMENTS.items()}
 def _load() -> tuple[Any, str]:
     """The module _cuda, or None and why it is not there."""
     try:
-        from personlab import _cuda
+        return importlib.import_module("personlab._cuda"), ""
     except ModuleNotFoundError as error:
         if error.name != "personlab._cuda":
             raise
@@ -56,7 +57,6 @@ def _load() -> tuple[Any, str]:
         if error.name != "personlab._cuda":
             raise
         return None, f"the module personlab._cuda cannot be loaded: {error}"
-    return _cuda, ""
 
 
 def native() -> Any:
