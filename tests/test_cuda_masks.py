@@ -239,7 +239,7 @@ def test_a_batch_larger_than_the_memory_for_its_offsets_goes_in_lots(gpu):
     h, w, k = 800, 801, 17
     segmentation, long_offsets = np.zeros((2, 1, h, w), np.float32), np.zeros((2, k, 2, h, w), np.float32)
     long_offsets[1, :, 0] = 2.0
-    keypoints = np.full((1, k, 2), 3.0, np.float32)
+    keypoints = array([[[2, 0]] * k])  # where the first pixel of the second picture points, alone
     weights = np.ones((1, k), np.float32)
     poses = Poses(keypoints, weights, weights[:, 0], weights)
     options = mask_options(distance_threshold=1.0, long_refine_steps=0)
@@ -249,6 +249,7 @@ def test_a_batch_larger_than_the_memory_for_its_offsets_goes_in_lots(gpu):
     for mask, fields in zip(masks, long_offsets, strict=True):
         expected = decode_masks(poses, segmentation[0], fields, stride=1, size=(9, 11), options=options)
         np.testing.assert_array_equal(gpu.get(mask), expected)
+    assert [gpu.get(mask).sum() for mask in masks] == [0, 1]
 
 
 def drawn(seed, centres):

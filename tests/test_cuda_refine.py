@@ -119,3 +119,14 @@ def test_batches_are_the_cores(monkeypatch, grid, steps, kind):
         monkeypatch.setenv("PERSONLAB_CUDA_HOST_ORDER", order)
         shuffled = batch(_device.native(), of, by, channels, steps=steps, grad=grad)
         assert [a.tobytes() for a in shuffled] == [a.tobytes() for a in results]
+
+
+@pytest.mark.parametrize("x", [-9, 0, 8, 30])
+def test_at_the_border_a_point_cannot_pull(monkeypatch, x):
+    make_gpu("host", monkeypatch)
+    of, by = np.zeros((1, 1, 2, 2, 3)), np.zeros((1, 1, 2, 2, 3))
+    of[0, 0, 0] = x - 4 * np.arange(3)  # all points read at x, on the border of the grid 0..8 or past it
+    by[0, 0, 0] = 4, -2, 6
+    _, grad_of, grad_by = batch(_device.native(), of, by, [0], stride=4, steps=1, grad=np.ones_like(of))
+    np.testing.assert_array_equal(grad_of, np.ones_like(of))
+    np.testing.assert_array_equal(grad_by[0, 0, 0].sum(0), [6, 0, 0] if x <= 0 else [0, 0, 6])
