@@ -1,6 +1,6 @@
 """Times of decoding on a GPU by CUDA events: stages, whole calls, what a copy to the host would take, and the floor.
 
-`benchmarks/gpu.py` runs it; by itself it prints one JSON object. Fields are those of drawn crowds, the same on both sides.
+`benchmarks/gpu.py` runs it; by itself it prints one JSON object. Fields are those of drawn crowds.
 """
 
 from __future__ import annotations
