@@ -2,7 +2,7 @@
 
 python benchmarks/gpu.py --output gpu.json
 
-It needs nvcc, a torch that sees the GPU, what pyproject.toml needs to build, pytest, hypothesis, and compute-sanitizer for
+It needs nvcc, a torch that sees the GPU, what pyproject.toml builds with, pytest, hypothesis, and compute-sanitizer for
 wild reads and races. What fails is noted in the file, and the exit code is 1.
 """
 
