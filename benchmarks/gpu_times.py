@@ -9,6 +9,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import replace
 
 import torch
 
@@ -19,7 +20,8 @@ SIZES = ((481, 641), (801, 801), (1401, 1401))  # (H, W) of the network input, p
 BATCHES = (1, 8, 32, 64)
 PEOPLE, SCENES = 5, 8  # in each picture; pictures that differ
 OPTIONS = DecodeOptions(hough_stride=2)
-STAGES = {  # by what the names of kernels hold
+STAGES = {  # by what the names of kernels hold; clearing memory is a row of its own, for all of them
+    "clearing": ("Memset",),
     "hough": ("cast_votes",),
     "peaks": ("search", "place_in_order"),
     "group": ("grow_", "accept"),
@@ -28,18 +30,22 @@ STAGES = {  # by what the names of kernels hold
 }
 
 
-def events(call, rounds=30, warm_up=5):
-    """Median of microseconds that a call takes on the device."""
+def events(call, rounds=30, warm_up=5, together=1):
+    """Median of microseconds between events around a call, or for each of several calls that are queued together.
+
+    One alone on an idle stream takes as long as Python takes to queue it, where the device is faster.
+    """
     for _ in range(warm_up):
         call()
     times = []
     for _ in range(rounds):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
-        call()
+        for _ in range(together):
+            call()
         end.record()
         end.synchronize()
-        times.append(1e3 * start.elapsed_time(end))
+        times.append(1e3 * start.elapsed_time(end) / together)
     return statistics.median(times)
 
 
@@ -104,6 +110,7 @@ def measure(size, batch, rate):
     sizes = {"stride": 8, "size": size, "short_offsets": fields[1], "options": MaskOptions()}
     out = cuda.decode_poses(*poses_from, stride=8, options=OPTIONS)
     found = out.read()
+    few = cuda.decode_poses(*poses_from, stride=8, options=replace(OPTIONS, max_poses=max(map(len, found))))
     expected = decode_poses(*(array.numpy() for array in host[:3]), stride=8, options=OPTIONS)
     assert [len(one) for one in found] == [len(one) for one in expected]
     assert all(abs(a.keypoints - b.keypoints).max() <= 1e-3 for a, b in zip(found, expected, strict=True))
@@ -113,6 +120,9 @@ def measure(size, batch, rate):
 
     def masks():
         decode_masks(found, **masks_from, **sizes)
+
+    def masks_there():
+        cuda.decode_masks(few, **masks_from, **sizes)
 
     def copy():
         for array, there in zip(host[:3], poses_from, strict=True):
@@ -130,9 +140,11 @@ def measure(size, batch, rate):
         "batch": batch,
         "poses": sum(map(len, found)),
         "decode_us": events(decode),
+        "decode_queued_us": events(decode, together=10),
         "decode_graph_us": events(replayed(decode)),
         "decode_and_read_us": clock(lambda: decode_poses(*poses_from, stride=8, options=OPTIONS)),
         "masks_us": events(masks),
+        "masks_there_us": events(masks_there, together=10),
         "copy_to_host_us": events(copy),
         "copy_and_cpu_decode_us": clock(on_the_host),
         "fields_read_once_us": read / rate,

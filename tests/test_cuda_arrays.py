@@ -100,6 +100,12 @@ def test_strides_that_are_not_c_order_are_named(host):
         votes(host, transposed, host.put(FIELDS.short_offsets))
 
 
+def test_an_address_between_elements_is_named(host):
+    at = FIELDS.heatmaps.ctypes.data
+    with pytest.raises(ValueError, match=r"heatmaps: expected an aligned array of float32, got one at address 0x"):
+        votes(host, OnDevice(FIELDS.heatmaps, data=(at + 2, False)), host.put(FIELDS.short_offsets))
+
+
 def test_strides_of_c_order_are_taken(host):
     heatmaps = OnDevice(FIELDS.heatmaps, strides=FIELDS.heatmaps.strides, version=3, stream=1)
     expected = stages.hough_vote(FIELDS.heatmaps, FIELDS.short_offsets, stride=8, options=decode_options())

@@ -219,6 +219,13 @@ def test_decoding_makes_room_where_there_was_too_little(gpu, options, monkeypatc
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
+@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+def test_what_no_gpu_has_room_for_is_decoded_on_the_host(gpu, options, monkeypatch):
+    monkeypatch.setattr(personlab.cuda, "CAPACITY", 2)
+    monkeypatch.setattr(personlab.cuda, "_MOST", 3)
+    assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
+
+
 def test_poses_can_be_decoded_into_what_is_there(gpu):
     found = on_device(gpu, batch_of(3))
     before = [poses.keypoints for poses in found.read()]

@@ -1,5 +1,7 @@
 """A predictor whose fields stay where the network leaves them says what one says that copies them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -42,8 +44,9 @@ def test_fields_that_stay_in_tensors_decode_alike(more):
 
 
 def test_fields_stay_on_gpus_alone_where_there_is_a_module(monkeypatch):
-    monkeypatch.setattr(_device, "native", object)
+    monkeypatch.setattr(_device, "native", lambda: SimpleNamespace(most_keypoints=256))
     assert decodes_there(torch.device("cuda:1"))
+    assert not decodes_there(torch.device("cuda:1"), 257)
     assert not decodes_there(torch.device("cpu"))
 
     def native():

@@ -90,6 +90,15 @@ def test_peaks_come_in_any_order_and_width(gpu, width):
         np.testing.assert_array_equal(gpu.get(one), other)
 
 
+def test_peaks_may_come_twice(gpu):
+    fields, _, peaks, _ = scene()
+    twice = tuple(np.concatenate([array, array[::2]]) for array in peaks)
+    how = {"stride": 5, "skeleton": SKELETONS["tree"], "options": decode_options(nms_radius=0.0)}
+    expected = stages.group_poses(twice, *pose_fields(fields), **how)
+    for one, other in zip(group(gpu, fields, twice, **how), expected, strict=True):
+        np.testing.assert_array_equal(gpu.get(one), other)
+
+
 @pytest.mark.parametrize("radius", [0.0, 2.0, 1000.0])
 def test_any_radius_takes_whom_it_should(gpu, radius):
     fields, _, peaks, _ = scene()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._device import address_of
+from personlab._device import address_of, keep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +39,6 @@ def _constant(native: Any, device: int, numbers: tuple[int, ...]) -> Any:
     memory = native.Memory(array.nbytes, device, 0)
     native.upload(array.ctypes.data, memory.address, array.nbytes, device, 0)
     return memory
-
-
-def _keep(queue: Queue, result: Any, *inputs: Any) -> None:
-    """Lets a result keep what it is made of; torch's own memory waits for the work on it by itself."""
-    if queue.torch is None:
-        result._owner = result._owner, inputs
 
 
 def associate_pixels(
@@ -102,6 +96,7 @@ def associate_pixels_there(
             queue, batch, segmentation, long_offsets, short_offsets,
             stride=stride, size=size, options=options, masks=masks,
         )  # fmt: skip
+        keep(queue, masks, poses)
     return masks
 
 
@@ -123,7 +118,7 @@ def _give_pixels(
         for field in (segmentation, long_offsets, short_offsets)
     ]
     scratch = queue.empty((queue.native.mask_scratch(batch, fields[1], short_too, *size),), "uint8")
-    _keep(queue, masks, segmentation, long_offsets, short_offsets)
+    keep(queue, masks, segmentation, long_offsets, short_offsets)
     queue.native.associate_pixels(
         batch, *fields, size, options.native, address_of(scratch), address_of(masks), queue.device, queue.stream
     )
@@ -135,7 +130,7 @@ def refine_offsets(
     """Refined offsets (C, 2, h, w) float32; see `personlab.stages.refine_offsets`."""
     refined = queue.empty(offsets.shape, "float32")
     if offsets.size > 0:
-        _keep(queue, refined, offsets, by)
+        keep(queue, refined, offsets, by)
         numbers = _constant(queue.native, queue.device, tuple(channels))
         queue.native.refine_offsets(
             queue.field(offsets, stride), queue.field(by, stride), numbers.address, steps, address_of(refined),
@@ -163,7 +158,7 @@ def encode_targets(
     people = len(keypoints)
     scratch = queue.empty((queue.native.target_scratch(people, k, h, w),), "uint8")
     for array in arrays.values():
-        _keep(queue, array, keypoints, masks, crowd)
+        keep(queue, array, keypoints, masks, crowd)
     from personlab.cuda import native_skeleton
 
     queue.native.encode_targets(

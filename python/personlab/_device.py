@@ -277,6 +277,12 @@ def address_of(array: Any) -> int:
     return int(array.pointer if isinstance(array, (DeviceArray, DeviceMemory)) else array.data_ptr())
 
 
+def keep(queue: Queue, result: Any, *inputs: Any) -> None:
+    """Lets a result keep what it is made of; torch's own memory waits for the work on it by itself."""
+    if queue.torch is None:
+        result._owner = result._owner, inputs
+
+
 def _device_of(value: Any, name: str, module: Any) -> int:
     if _torch_of(value) is not None:
         return int(value.device.index)
@@ -323,7 +329,8 @@ def _from_interface(value: Any, name: str, queue: Queue) -> DeviceArray:
     stream = interface.get("stream")
     if stream and stream != queue.stream:
         queue.native.follow(queue.stream, stream, queue.device)
-    return DeviceArray(interface["data"][0] or 0, shape, element, queue.device, value)
+    pointer = _aligned(interface["data"][0] or 0, element, name)
+    return DeviceArray(pointer, shape, element, queue.device, value)
 
 
 def _from_dlpack(value: Any, name: str, queue: Queue) -> DeviceArray:
@@ -340,7 +347,14 @@ def _from_dlpack(value: Any, name: str, queue: Queue) -> DeviceArray:
     shape = tuple(tensor.shape[: tensor.ndim])
     strides = tuple(tensor.strides[: tensor.ndim]) if tensor.strides else None
     _check_strides(shape, strides, 1, name)
-    return DeviceArray((tensor.data or 0) + tensor.byte_offset, shape, known, queue.device, (value, capsule))
+    pointer = _aligned((tensor.data or 0) + tensor.byte_offset, known, name)
+    return DeviceArray(pointer, shape, known, queue.device, (value, capsule))
+
+
+def _aligned(pointer: int, element: str, name: str) -> int:
+    if pointer % _ELEMENTS[element].size:
+        raise ValueError(f"{name}: expected an aligned array of {element}, got one at address {pointer:#x}")
+    return pointer
 
 
 def _check_strides(shape: tuple[int, ...], strides: tuple[int, ...] | None, step: int, name: str) -> None:

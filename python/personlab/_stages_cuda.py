@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._device import FIELD_ELEMENTS, DeviceMemory, Queue, address_of
+from personlab._device import FIELD_ELEMENTS, DeviceMemory, Queue, address_of, keep
 from personlab.cuda import CAPACITY, native_skeleton
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def hough_vote(
         queue.field(heatmaps, stride), queue.field(short_offsets, stride), options.native, address_of(sums),
         address_of(scores), queue.device, queue.stream,
     )  # fmt: skip
+    keep(queue, scores, heatmaps, short_offsets)
     return scores
 
 

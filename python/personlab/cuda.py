@@ -216,7 +216,7 @@ def decode_poses(
             out, (1 if n is None else n, rows, skeleton.n_keypoints), skeleton, capacity, scratch_size, queue.device
         )
         object.__setattr__(out, "_queue", queue)
-    object.__setattr__(out, "_inputs", None if queue.torch is not None else (heatmaps, short_offsets, mid_offsets))
+    object.__setattr__(out, "_inputs", (heatmaps, short_offsets, mid_offsets) if queue.torch is None else None)
     at = address_of(out._buffer)
     places = [at + 4 * start for start, _ in _places(*out.shape)]
     queue.native.decode_poses(
@@ -244,7 +244,7 @@ def _check_out(
 def decode_all(
     heatmaps: Any, short_offsets: Any, mid_offsets: Any, *, stride: Any, skeleton: Skeleton, options: DecodeOptions
 ) -> Poses | list[Poses]:
-    """What `personlab.decode_poses` returns; decoded again where there was too little room."""
+    """What `personlab.decode_poses` returns; decoded again where there was too little room, on the host in the end."""
     capacity = CAPACITY
     while True:
         found = decode_poses(
@@ -254,6 +254,12 @@ def decode_all(
         most = int(candidates.max(initial=0))
         if most <= capacity:
             return poses if found._is_batch else poses[0]
+        if most > _MOST:
+            from personlab import _stages_cuda, decode
+
+            arrays = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
+            there = (_stages_cuda.read_numbers(array, name) for name, array in arrays.items())
+            return decode.decode_poses(*there, stride=stride, skeleton=skeleton, options=options)
         capacity = most
 
 

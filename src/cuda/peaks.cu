@@ -80,7 +80,7 @@ void search_all(const Rule& rule, int pictures, int n_keypoints, cudaStream_t st
   launch(search<Rule>, grid, dim3(kBlock), stream, rule, pictures, n_keypoints, peaks);
 }
 
-// A warp for each candidate counts those that precede it.
+// A warp for each candidate counts those that precede it; of equal ones, which only a caller's list can hold, the first.
 __global__ void place_in_order(Peaks peaks, Peaks sorted) {
   const int picture = static_cast<int>(blockIdx.y), count = peaks.count(picture);
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
@@ -89,7 +89,10 @@ __global__ void place_in_order(Peaks peaks, Peaks sorted) {
        c += static_cast<int>(gridDim.x) * (kBlock / kWarp)) {
     const Peak own = list[c];
     int place = 0;
-    for (int other = lane; other < count; other += kWarp) place += precedes(list[other], own) ? 1 : 0;
+    for (int other = lane; other < count; other += kWarp) {
+      const Peak peak = list[other];
+      place += precedes(peak, own) || (other < c && !precedes(own, peak)) ? 1 : 0;
+    }
     for (int apart = kWarp / 2; apart > 0; apart /= 2) place += __shfl_xor_sync(~0U, place, apart);
     if (lane == 0) sorted.of(picture)[place] = own;
   }

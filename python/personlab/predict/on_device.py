@@ -13,15 +13,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def decodes_there(device: torch.device) -> bool:
-    """Whether fields on a device can be decoded without a copy in host memory."""
+def decodes_there(device: torch.device, n_keypoints: int = 1) -> bool:
+    """Whether the fields of so many keypoints on a device can be decoded without a copy in host memory."""
     if device.type != "cuda":
         return False
     try:
-        _device.native()
+        return n_keypoints <= int(_device.native().most_keypoints)
     except RuntimeError:
         return False
-    return True
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -102,9 +102,9 @@ class Predictor:
             options, mask_options = replace(options, threads=threads), replace(mask_options, threads=threads)
         self.options, self.mask_options = options, mask_options
         self.network, self.device = load_network(weights, stride, device)
-        self._stays_on_device = decodes_there(self.device)
         self.stride: int = self.network.config.stride
         self.skeleton: Skeleton = self.network.config.skeleton
+        self._stays_on_device = decodes_there(self.device, self.skeleton.n_keypoints)
         self.has_masks = bool(self.network.config.masks)
         self.masks = bool(masks) and self.has_masks
         if self.flip:
