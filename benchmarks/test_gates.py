@@ -20,7 +20,7 @@ import torch
 from conftest import DATA, GATES
 from test_decode import COUPLE, CROWD, MODES, decode, narrowed
 
-from personlab import COCO_PERSON, DecodeOptions, Fields, decode_poses
+from personlab import COCO_PERSON, DecodeOptions, Fields, decode_masks, decode_poses, stages
 
 cv2 = pytest.importorskip("cv2")
 
@@ -185,7 +185,20 @@ def test_a_large_picture_on_two_threads(gate, g):
     gate(f"paper g = {g}, soccer_1281_s8 on two threads", call, yardstick, "one thread", 1 / 1.5)
 
 
-# --- masks: gates on Y34 = resized(long_offsets.reshape(-1, h, w), *input_size) follow the same helper here -----------
+# --- masks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("picture", "most"), [(COUPLE, 0.6), (CROWD, 2)])
+def test_masks(gate, picture, most):
+    fields = load(picture)
+    (width, height), poses = fields.input_size, decode(fields, MODES["paper g=2"])
+    arguments = (poses, fields.segmentation, fields.long_offsets)
+    sizes = {"short_offsets": fields.short_offsets, "stride": fields.stride, "size": (height, width)}
+    masks = decode_masks(*arguments, **sizes)
+    assert masks.any(axis=(1, 2)).sum() >= 2
+    assert (masks != stages.associate_pixels(*arguments, **sizes, backend="reference")).mean() < 1e-5
+    yardstick = resized(fields.long_offsets.reshape(-1, *fields.long_offsets.shape[2:]), width, height)
+    gate(f"masks, {picture}", lambda: decode_masks(*arguments, **sizes), yardstick, "Y34", most)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

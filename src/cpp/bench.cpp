@@ -2,21 +2,16 @@
 #include "bench.hpp"
 
 #include <chrono>
-#include <cmath>
 
 #include "sampling.hpp"
 #include "stages.hpp"
+#include "vote_unit.hpp"
 
 namespace personlab {
 namespace {
 
-float vote_logit(const DecodeOptions& options) {
-  const double t = options.vote_threshold;
-  return static_cast<float>(std::log(t) - std::log1p(-t));
-}
-
 std::int64_t count_votes(const Field& heatmaps, const DecodeOptions& options) {
-  const float lowest = vote_logit(options);
+  const float lowest = logit_of(options.vote_threshold);
   std::int64_t votes = 0;
   for (int k = 0; k < heatmaps.planes; ++k)
     for (int y = 0; y <= heatmaps.last_y(); y += options.hough_stride)
@@ -55,7 +50,7 @@ StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const 
                        const Skeleton& skeleton, const DecodeOptions& options, int rounds) {
   StageTimes times;
   DecodeScratch scratch;
-  const float lowest = vote_logit(options);
+  const float lowest = logit_of(options.vote_threshold);
   std::vector<std::uint64_t> high(heatmaps.cells() / 64 + 1);
   volatile std::uint64_t kept = 0;  // nothing that leads here can be left out
   times.votes = count_votes(heatmaps, options);
@@ -81,11 +76,8 @@ StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const 
       rank_poses(scratch.poses, scratch.keypoint_scores, options, scratch.ranking);
     });
   }
-  for (const HoughPlane& plane : scratch.hough) {
-    times.tiles += static_cast<std::int64_t>(plane.touched.size());
+  for (const HoughPlane& plane : scratch.hough)
     for (std::size_t s = 0; s < plane.touched.size(); ++s) times.high_tiles += plane.highest[s] >= options.peak_threshold ? 1 : 0;
-  }
-  times.found = static_cast<std::int64_t>(scratch.peaks.size());
   times.poses = scratch.poses.count;
   for (const float p : scratch.poses.probabilities) times.scored += p > 0.0F ? 1 : 0;
   return times;

@@ -14,9 +14,7 @@ struct StageTimes {
   std::vector<double> add;  // in the same rounds: as many votes as were cast, all to one tile
 
   std::int64_t votes = 0;       // lattice points whose probability reaches the threshold
-  std::int64_t tiles = 0;       // of Hough scores that votes fell in, and
-  std::int64_t high_tiles = 0;  // of these with a score that may be a peak
-  std::int64_t found = 0;       // peaks
+  std::int64_t high_tiles = 0;  // of Hough scores, with one that may be a peak
   std::int64_t poses = 0;       // grown
   std::int64_t scored = 0;      // keypoints with a probability
 };

@@ -153,9 +153,8 @@ py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const 
                         view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, options, rounds);
   }
   return py::dict("scan"_a = times.scan, "vote"_a = times.vote, "peaks"_a = times.peaks, "group"_a = times.group,
-                  "score"_a = times.score, "add"_a = times.add, "votes"_a = times.votes, "tiles"_a = times.tiles,
-                  "high_tiles"_a = times.high_tiles, "found"_a = times.found,
-                  "poses"_a = times.poses, "scored"_a = times.scored);
+                  "score"_a = times.score, "add"_a = times.add, "votes"_a = times.votes,
+                  "high_tiles"_a = times.high_tiles, "poses"_a = times.poses, "scored"_a = times.scored);
 }
 
 // --- single stages, over dense arrays -------------------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include "parallel.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
+#include "vote_unit.hpp"
 
 namespace personlab {
 namespace {
@@ -56,8 +57,7 @@ Field as_floats(const Field& field, std::vector<float>& room) {
 class Associator {
  public:
   Associator(const MaskTask& task, const Field& segmentation) : task_(task), segmentation_(segmentation) {
-    const double t = task.options.mask_threshold;
-    lowest_ = static_cast<float>(std::log(t) - std::log1p(-t));
+    lowest_ = logit_of(task.options.mask_threshold);
     const auto extent = static_cast<float>(std::max(segmentation.last_x(), segmentation.last_y()));
     const float largest = task.long_pairs.largest + (task.short_pairs != nullptr ? task.short_pairs->largest : 0.0F);
     const auto steps = static_cast<float>(1 + task.options.long_refine_steps + task.options.short_refine_steps);

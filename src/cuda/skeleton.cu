@@ -14,13 +14,12 @@ using Branch = SkeletonView::Branch;
 struct Tables {
   std::vector<Branch> edges, branches;
   std::vector<int> levels, first_level;
-  bool has_cycles = false;
 
   explicit Tables(const Skeleton& skeleton) {
     for (int k = 0; k < skeleton.n_keypoints; ++k)
       for (int e = skeleton.first[static_cast<std::size_t>(k)]; e < skeleton.first[static_cast<std::size_t>(k) + 1]; ++e)
         edges.push_back({k, skeleton.edges[static_cast<std::size_t>(e)].channel, skeleton.edges[static_cast<std::size_t>(e)].target});
-    for (int k = 0; k < skeleton.n_keypoints && !has_cycles; ++k) spread(skeleton, k);
+    for (int k = 0; k < skeleton.n_keypoints && skeleton.acyclic; ++k) spread(skeleton, k);
     first_level.push_back(static_cast<int>(levels.size()));
     levels.push_back(static_cast<int>(branches.size()));
   }
@@ -30,27 +29,12 @@ struct Tables {
   void spread(const Skeleton& skeleton, int k) {
     first_level.push_back(static_cast<int>(levels.size()));
     std::vector<Branch> level{{-1, -1, k}}, next;
-    std::vector<int> from(static_cast<std::size_t>(skeleton.n_keypoints), -2);  // the keypoint before; -2 where not reached
-    from[static_cast<std::size_t>(k)] = -1;
     while (true) {
       next.clear();
-      for (const Branch& last : level) {
-        bool came_back = false;  // once, along the edge it came by; a second edge there is another way
+      for (const Branch& last : level)
         for (int e = skeleton.first[static_cast<std::size_t>(last.target)];
-             e < skeleton.first[static_cast<std::size_t>(last.target) + 1]; ++e) {
-          const Branch& edge = edges[static_cast<std::size_t>(e)];
-          if (edge.target == last.source && !came_back) {
-            came_back = true;
-            continue;
-          }
-          if (from[static_cast<std::size_t>(edge.target)] != -2) {
-            has_cycles = true;
-            return;
-          }
-          from[static_cast<std::size_t>(edge.target)] = last.target;
-          next.push_back(edge);
-        }
-      }
+             e < skeleton.first[static_cast<std::size_t>(last.target) + 1]; ++e)
+          if (edges[static_cast<std::size_t>(e)].target != last.source) next.push_back(edges[static_cast<std::size_t>(e)]);
       if (next.empty()) return;
       levels.push_back(static_cast<int>(branches.size()));
       branches.insert(branches.end(), next.begin(), next.end());
@@ -90,7 +74,7 @@ DeviceSkeleton::DeviceSkeleton(const Skeleton& skeleton) {
   if (error != cudaSuccess) cudaFree(memory_);
   check(error, "copying a skeleton");
   view_.n_keypoints = skeleton.n_keypoints;
-  view_.has_cycles = tables.has_cycles;
+  view_.has_cycles = !skeleton.acyclic;
 }
 
 DeviceSkeleton::~DeviceSkeleton() { cudaFree(memory_); }

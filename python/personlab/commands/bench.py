@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.bench import STAGES, Timing, crowd, time_decoding
-from personlab.commands.common import UsageError, add_options, with_given, write_table
-from personlab.fields import Fields
+from personlab.commands.common import UsageError, add_options, read_fields, with_given, write_table
 from personlab.info import build_info
 from personlab.options import DecodeOptions, MaskOptions
 
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from jsonargparse import ArgumentParser
+
+    from personlab.fields import Fields
 
 SUMMARY = "time decoding on this machine, stage by stage"
 USAGE = "[FIELDS ...] [options]"
@@ -82,12 +83,7 @@ def run(config: Any) -> None:
 
 def _inputs(files: list[str], people: list[int], size: tuple[int, ...]) -> Iterator[tuple[str, Fields]]:
     for file in files:
-        fields = Fields.load(file)
-        if fields.heatmaps.ndim == 4:
-            if len(fields.heatmaps) != 1:
-                raise ValueError(f"{file}: expected the fields of one picture, got a batch of {len(fields.heatmaps)}")
-            fields = fields[0]
-        yield Path(file).stem, fields
+        yield Path(file).stem, read_fields(file)
     for count in people:
         yield f"crowd of {count}", crowd(count, size=(size[0], size[1]), stride=STRIDE)
 

@@ -1,4 +1,4 @@
-"""What the commands share: errors in the command line, flags from option classes, tables, times."""
+"""What the commands share: errors in the command line, flags from option classes, files of fields, tables, times."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any, get_type_hints
+
+from personlab.fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +85,21 @@ def with_given(options: Any, given: Any) -> Any:
         return dataclasses.replace(options, **values)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
+
+
+def read_fields(path: str) -> Fields:
+    """The fields of the one picture in a file.
+
+    Raises:
+        OSError: no such file.
+        ValueError: a file of something else, or of several pictures.
+    """
+    fields = Fields.load(path)
+    if fields.heatmaps.ndim != 4:
+        return fields
+    if len(fields.heatmaps) != 1:
+        raise ValueError(f"{path}: expected the fields of one picture, got a batch of {len(fields.heatmaps)}")
+    return fields[0]
 
 
 def write_table(header: list[str], rows: list[list[str]]) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab._files import write_whole
-from personlab.commands.common import UsageError, add_options, log, timed, with_given, write_table
+from personlab.commands.common import UsageError, add_options, log, read_fields, timed, with_given, write_table
 from personlab.decode import decode_masks, decode_poses
-from personlab.fields import Fields
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
+    from personlab.fields import Fields
     from personlab.poses import Poses
 
 SUMMARY = "find the people in the output of a network"
@@ -124,11 +124,7 @@ def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
 
 def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, NDArray[np.uint8] | None]:
     """The fields of one picture, and the picture where it is given."""
-    fields = Fields.load(path)
-    if fields.heatmaps.ndim == 4:
-        if len(fields.heatmaps) != 1:
-            raise ValueError(f"{path}: expected the fields of one picture, got a batch of {len(fields.heatmaps)}")
-        fields = fields[0]
+    fields = read_fields(path)
     if masks and (fields.segmentation is None or fields.long_offsets is None):
         raise ValueError(f"{path}: expected segmentation and long_offsets, which --masks needs, got neither or one")
     if image_path is None:
