@@ -35,6 +35,9 @@ class DecodeOptions:
         min_score: float,
         max_poses: int,
         threads: int,
+        rank_by_mean: bool,
+        mean_instance_score: bool,
+        sharpen: float,
     ) -> None: ...
 
 class MaskOptions:

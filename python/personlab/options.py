@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Scoring = Literal["expected_oks", "heatmap"]
 Decoder = Literal["personlab", "posenet"]
+Ranking = Literal["seed", "mean"]
+InstanceScore = Literal["rms", "mean"]
 
 
 def _number(options: object, name: str, lowest: float, highest: float) -> None:
@@ -59,6 +61,9 @@ class DecodeOptions(_Picklable):
     nms_radius: float = 10.0  # input pixels: two keypoints of one type this near are one
     refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
     scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
+    ranking: Ranking = "seed"  # order of soft NMS: that of the seeds, or by mean keypoint score (the paper)
+    instance_score: InstanceScore = "rms"  # of the free keypoint scores: root mean square, or mean (the paper)
+    sharpen: float = 4.0  # sigma of the final mean shift of each keypoint, input pixels; 0 turns it off (the paper)
     min_score: float = 0.2  # instance score under which a pose is dropped
     max_poses: int = 100  # poses kept, best first
     threads: int = 1  # threads that share the work of one call, the caller's among them
@@ -72,10 +77,38 @@ class DecodeOptions(_Picklable):
         _number(self, "nms_radius", 0, math.inf)
         _integer(self, "refine_steps", 0, 1000)
         _choice(self, "scoring", get_args(Scoring))
+        _choice(self, "ranking", get_args(Ranking))
+        _choice(self, "instance_score", get_args(InstanceScore))
+        _number(self, "sharpen", 0, 1024)
         _number(self, "min_score", 0, 1)
         _integer(self, "max_poses", 0, 2**31 - 1)
         _integer(self, "threads", 1, 1024)
         _choice(self, "decoder", get_args(Decoder))
+
+    @classmethod
+    def paper(cls, **changes: Any) -> DecodeOptions:
+        """Options of the paper's own scoring (section 3.1.3): ranked and scored by mean, keypoints left as they are.
+
+        The other fields are `hough_stride` 2, `vote_threshold` 0.1, `refine_steps` 5 and `min_score` 0.2; the paper
+        itself votes at a Hough stride of 1.
+
+        Args:
+            changes: fields that are to be other than these.
+        """
+        fixed: dict[str, Any] = {
+            "hough_stride": 2,
+            "disk_radius": 32.0,
+            "vote_threshold": 0.1,
+            "peak_threshold": 0.01,
+            "nms_radius": 10.0,
+            "refine_steps": 5,
+            "scoring": "expected_oks",
+            "ranking": "mean",
+            "instance_score": "mean",
+            "sharpen": 0.0,
+            "min_score": 0.2,
+        }
+        return cls(**{**fixed, **changes})
 
     @classmethod
     def posenet(
@@ -99,6 +132,9 @@ class DecodeOptions(_Picklable):
         return cls(
             decoder="posenet",
             scoring="heatmap",
+            ranking="mean",
+            instance_score="mean",
+            sharpen=0.0,
             min_score=as_number(score_threshold, "score_threshold", 0, 1),
             nms_radius=nms_radius,
             refine_steps=refine_steps,
@@ -123,6 +159,9 @@ class DecodeOptions(_Picklable):
             min_score=self.min_score,
             max_poses=self.max_poses,
             threads=self.threads,
+            rank_by_mean=self.ranking == "mean",
+            mean_instance_score=self.instance_score == "mean",
+            sharpen=self.sharpen,
         )
 
 
@@ -139,7 +178,8 @@ class MaskOptions(_Picklable):
     distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
     long_refine_steps: int = 2  # refinements of a long offset by the long offsets
     short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
-    exclusive: bool = False  # give a pixel that several poses claim to the nearest one alone
+    exclusive: bool = False  # a pose yields a pixel to a nearer pose of a higher score
+    score_power: float = 3.0  # mask score = instance score x (mean person probability over the mask) to this power
     threads: int = 1  # threads that share the work of one call, the caller's among them
 
     def __post_init__(self) -> None:
@@ -149,6 +189,7 @@ class MaskOptions(_Picklable):
         _integer(self, "short_refine_steps", 0, 1000)
         if not isinstance(self.exclusive, bool):
             raise TypeError(f"exclusive: expected a bool, got {self.exclusive!r}")
+        _number(self, "score_power", 0, 100)
         _integer(self, "threads", 1, 1024)
 
     @Cached

@@ -371,12 +371,14 @@ PYBIND11_MODULE(_core, m) {
   py::class_<DecodeOptions>(m, "DecodeOptions")
       .def(py::init([](int hough_stride, float disk_radius, float vote_threshold, float peak_threshold,
                        float nms_radius, int refine_steps, bool oks, bool posenet, float min_score, int max_poses,
-                       int threads) {
-             return DecodeOptions{hough_stride, disk_radius, vote_threshold, peak_threshold, nms_radius, refine_steps,
-                                  oks,          posenet,     min_score,      max_poses,      threads};
+                       int threads, bool rank_by_mean, bool mean_instance_score, float sharpen) {
+             return DecodeOptions{hough_stride, disk_radius,  vote_threshold,      peak_threshold, nms_radius,
+                                  refine_steps, oks,          posenet,             min_score,      max_poses,
+                                  threads,      rank_by_mean, mean_instance_score, sharpen};
            }),
            py::kw_only(), "hough_stride"_a, "disk_radius"_a, "vote_threshold"_a, "peak_threshold"_a, "nms_radius"_a,
-           "refine_steps"_a, "expected_oks"_a, "posenet"_a, "min_score"_a, "max_poses"_a, "threads"_a);
+           "refine_steps"_a, "expected_oks"_a, "posenet"_a, "min_score"_a, "max_poses"_a, "threads"_a,
+           "rank_by_mean"_a, "mean_instance_score"_a, "sharpen"_a);
   py::class_<MaskOptions>(m, "MaskOptions")
       .def(py::init([](float mask_threshold, float distance_threshold, int long_refine_steps, int short_refine_steps,
                        bool exclusive, int threads) {

@@ -74,6 +74,9 @@ struct DecodeOptions {
   float min_score;    // instance score
   int max_poses;
   int threads;
+  bool rank_by_mean;         // soft NMS in the order of mean keypoint scores, else in that of the seeds
+  bool mean_instance_score;  // instance score is the mean of the free keypoint scores, else their root mean square
+  float sharpen;             // sigma of the final mean shift, input pixels; 0 = none
 };
 
 struct MaskOptions {
