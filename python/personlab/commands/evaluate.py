@@ -97,6 +97,8 @@ def run(config: Any) -> None:
         predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
         weights = predictor.network  # read once
         _check_skeleton(config, annotations, predictor)
+        if not results:
+            _tell_settings(config, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
@@ -116,6 +118,17 @@ def _fill_in_settings(config: Any) -> None:
     config.category = config.category or settings.category or "person"
     if config.labelled_only is None:
         config.labelled_only = bool(settings.labelled_only)
+
+
+def _tell_settings(config: Any, predictor: Predictor) -> None:
+    """What is scored how, where the network has a say in it."""
+    if not predictor.settings.to_dict():
+        return
+    used = dataclasses.replace(
+        predictor.settings, long_edge=predictor.long_edge, stride=predictor.stride,
+        disk_radius=predictor.options.disk_radius, category=config.category, labelled_only=config.labelled_only,
+    )  # fmt: skip
+    log(f"scoring with {used}")
 
 
 def _check_json(config: Any) -> None:

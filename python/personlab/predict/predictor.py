@@ -111,6 +111,7 @@ class Predictor:
         self.settings = settings_of(self.network)
         self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, LARGEST_SIDE)
         self.options = self.settings.decoding(options, disk_radius=disk_radius)
+        self._disk_radius = self.settings.disk_radius if disk_radius is None else self.options.disk_radius
         self.mask_options = mask_options
         self.stride: int = self.network.config.stride
         self.skeleton: Skeleton = self.network.config.skeleton
@@ -237,7 +238,7 @@ class Predictor:
             else:
                 arrays = {name: array.cpu().numpy() for name, array in seen.items()}
                 for n, item in enumerate(group):
-                    own = {name: np.ascontiguousarray(array[n]) for name, array in arrays.items()}
+                    own: dict[str, Any] = {name: np.ascontiguousarray(array[n]) for name, array in arrays.items()}
                     item.fields = Fields(**own, stride=self.stride, image_size=item.size)
             for item in group:
                 item.inputs = []
@@ -265,6 +266,7 @@ class Predictor:
             poses = found.scaled(*fields.image_scale)
             if self.keep_fields:
                 kept = fields.to_host() if isinstance(fields, DeviceFields) else fields
+                kept = replace(kept, disk_radius=self._disk_radius)  # without which it would be decoded otherwise
         if self.masks and item.error is None:
             with item.stage("masks"):
                 masks = self._decode_masks(item, found, fields)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from personlab._files import write_whole
 from personlab.train.config import TrainConfig
+from personlab.train.read_config import flattened
 from personlab.train.state import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
     saved = saved_config(folder)
     if saved is None:
         return
-    before, now = _flat(json.loads(saved.to_json())), _flat(json.loads(config.to_json()))
+    before, now = flattened(json.loads(saved.to_json())), flattened(json.loads(config.to_json()))
     changed = [
         name
         for name in now
@@ -78,10 +79,3 @@ def open_folder(folder: Path, config: TrainConfig) -> None:
     for partial in folder.glob(".*.part"):
         partial.unlink()
     write_whole(folder / CONFIG, config.to_json().encode())
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

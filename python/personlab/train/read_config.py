@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import is_dataclass
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Options = TypeVar("Options")
 
@@ -30,6 +33,14 @@ def read_options(kind: type[Options], values: Any, prefix: str = "") -> Options:
         if not _fits(read[name], hint):
             raise TypeError(f"{prefix}{name}: expected {_named(hint)}, got {value!r}")
     return kind(**read)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested objects by the names of their flags, as `data.crop`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -160,7 +160,7 @@ def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
             yield file
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
-    except (TypeError, ValueError) as error:
+    except (RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
 
 
