@@ -104,7 +104,7 @@ def _plain(message: str) -> str:
         (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
         (r"--[a-z]+(?:_[a-z]+)+\b", lambda found: found[0].replace("_", "-")),
         (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
-        (r"expected tuple, got", "expected two numbers, got"),
+        (r"[Ee]xpected (a )?tuple( with 2 elements)?(, got|\. Got value:)", "expected two numbers, got"),
         (r"Not of type \w*Float: (\S+) does not conform to restriction v(\S+)", r"expected a number \2, got \1"),
         (r"Not of type \w+: (\S+) does not conform to restriction v(\S+)", r"expected an integer \2, got \1"),
         (r"required: \w+\.(\w+)", lambda found: f"required: {found[1].upper()}"),

@@ -39,7 +39,7 @@ class Settings:
     """name of the annotations' category"""
 
     labelled_only: bool | None = None
-    """whether pictures in which nobody has labelled keypoints were left out"""
+    """whether images in which nobody has labelled keypoints are left out"""
 
     domain: str | None = None
     """what the network was trained on: "drawn scenes" (`DRAWN`) or "photographs" (`PHOTOGRAPHS`)"""
@@ -88,7 +88,7 @@ class Settings:
         """What scoring depends on, in the words of the commands; empty where nothing is known."""
         words = [f"{name.replace('_', ' ')} {value:g}" for name, value in self._numbers() if value is not None]
         words += [f"category {self.category}"] if self.category is not None else []
-        return ", ".join(words + ["labelled pictures only"] * bool(self.labelled_only))
+        return ", ".join(words + ["labelled images only"] * bool(self.labelled_only))
 
     def _numbers(self) -> list[tuple[str, float | None]]:
         return [("long_edge", self.long_edge), ("stride", self.stride), ("disk_radius", self.disk_radius)]

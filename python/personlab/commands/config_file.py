@@ -26,12 +26,17 @@ def check_config_file(path: Path) -> None:
     if len(content) > _MAX_BYTES:
         raise ValueError(f"{path}: expected a configuration of at most {_MAX_BYTES} bytes, got more")
     depth, names = 0, True  # whether the next scalar is a name of the outermost mapping
+    kinds = (yaml.ScalarEvent, yaml.SequenceStartEvent, yaml.StreamEndEvent)  # where a mapping is to be
+    begun = False
     try:
         for count, event in enumerate(yaml.parse(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)):
             place = f"{path}: line {event.start_mark.line + 1}"
             if isinstance(event, yaml.AliasEvent):
                 alias = f"*{event.anchor}"
                 raise ValueError(f"{place}: expected a configuration without YAML aliases, got {alias}")  # noqa: TRY004
+            if not begun and isinstance(event, kinds):
+                raise ValueError(f"{place}: expected settings by name")
+            begun = begun or isinstance(event, yaml.MappingStartEvent)
             if depth == 1:
                 if names and isinstance(event, yaml.ScalarEvent) and event.value == "config":
                     raise ValueError(f"{place}: config: expected settings, not the name of another configuration")

@@ -111,7 +111,7 @@ def run(config: Any) -> None:
 
 
 def _fill_in_settings(config: Any) -> None:
-    """What the flags leave open of how pictures are scored becomes what the network was scored with."""
+    """Take from the network what the flags leave open of which annotations count."""
     from personlab.weights import Settings, load_settings
 
     settings = load_settings(config.weights) if config.weights else Settings()
@@ -121,7 +121,7 @@ def _fill_in_settings(config: Any) -> None:
 
 
 def _tell_settings(config: Any, predictor: Predictor) -> None:
-    """What is scored how, where the network has a say in it."""
+    """Log the settings in use, where the network brings any."""
     if not predictor.settings.to_dict():
         return
     used = dataclasses.replace(

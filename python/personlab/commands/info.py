@@ -22,7 +22,7 @@ DESCRIPTION = (
     "what it was scored with, which every command takes as its defaults, and how it was made."
 )
 _MAX_TEXT = 400  # characters of one value
-_MAX_LIST = 8  # entries of a list that are told one by one
+_MAX_LIST = 8  # entries of a list that are shown
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -67,12 +67,11 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
         "scored with": _text(str(settings)) or "unknown",
         "trained on": _text(settings.domain or "unknown"),
     }
-    if isinstance(scores := metadata.pop("scores", None), dict):
-        facts["scores"] = ", ".join(f"{_label(name)} {_text(value)}" for name, value in scores.items())
-    settings_of_run = metadata.pop("train", None)
+    if isinstance(metadata.get("scores"), dict):
+        facts["scores"] = ", ".join(f"{_label(name)} {_text(value)}" for name, value in metadata.pop("scores").items())
+    trained = _unusual(metadata.pop("train")) if isinstance(metadata.get("train"), dict) else {}
     facts |= {_label(name): _text(value) for name, value in metadata.items()}
-    if isinstance(settings_of_run, dict):
-        facts |= {f"train {name}": _text(value) for name, value in _unusual(settings_of_run).items()}
+    facts |= {f"train {name}": _text(value) for name, value in trained.items()}
     return {name: value[:_MAX_TEXT] + "..." * (len(value) > _MAX_TEXT) for name, value in facts.items()}
 
 

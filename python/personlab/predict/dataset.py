@@ -1,4 +1,4 @@
-"""A network over annotated pictures, and its average precision: what `personlab evaluate` and training score by."""
+"""A network over annotated images, and its average precision: what `personlab evaluate` and training score by."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def predict_dataset(
         predictor: with masks, where they are to be scored; `DecodeOptions.min_score` best 0, for average precision
             counts low scores, too.
         annotations: what `personlab.evaluate.load_annotations` gave.
-        images: the folder that the file names in the annotations are in, or pictures by image id.
+        images: the folder that the file names in the annotations are in, or images by their id.
         progress: called after each picture.
     """
     numbers = sorted(annotations.imgs)
@@ -77,7 +77,7 @@ def score_results(
 
     Args:
         annotations: as above.
-        results: of all their pictures.
+        results: of all their images.
         predictor: whose results they are.
         category: name of the category, as `personlab.evaluate.person_category` takes it.
     """

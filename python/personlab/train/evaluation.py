@@ -42,7 +42,7 @@ class Evaluation:
     def __init__(self, config: TrainConfig, model: PersonLab) -> None:
         options = config.evaluation
         self._category = config.data.category
-        self._images: Any = options.images  # the folder, or drawn pictures by number
+        self._images: Any = options.images  # the folder, or drawn images by number
         if options.annotations is not None:
             assert options.images is not None
             skeleton = model.config.skeleton
@@ -67,7 +67,7 @@ class Evaluation:
         """COCO's average precision of keypoints and masks, and how long it took, in the words of the log.
 
         Raises:
-            ValueError: a picture that cannot be read; it is named.
+            ValueError: an image that cannot be read; it is named.
         """
         start = time.perf_counter()
         predictor = Predictor(_as_saved(model), options=EVERY_POSE)
@@ -81,12 +81,12 @@ class Evaluation:
 
 
 def scored_with(config: TrainConfig, *, stride: int, domain: str) -> Settings:
-    """What a run scores its network with, for whoever uses that network later.
+    """What a run scores its network with, to be stored beside the weights.
 
     Args:
         config: of the run.
         stride: of the network in training.
-        domain: of the pictures trained on.
+        domain: of the images trained on.
 
     Raises:
         TypeError, ValueError: a stride that no network can have.

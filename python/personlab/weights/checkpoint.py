@@ -75,12 +75,15 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: a pickle, a damaged file, safetensors of something else, or weights that are missing, too many or
             of other shapes than the network's.
     """
+    from personlab.nn.config import check_stride
     from personlab.nn.model import PersonLab
 
     with _opened(path, "pt") as file:
         entry = _read_entry(file)
         model = PersonLab(_config_of(entry))
         model.settings = _settings_of(entry)
+        if model.settings.stride is not None:
+            check_stride(model.settings.stride)
         fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no dict
     metadata = entry.get("metadata", {})
     return Checkpoint(model.eval(), metadata if isinstance(metadata, dict) else {})
