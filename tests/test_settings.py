@@ -106,6 +106,12 @@ def test_damaged_settings_name_the_file(tmp_path, settings):
             load(file)
 
 
+def test_a_stride_that_no_network_has_names_the_file(tmp_path):
+    file = rats(tmp_path / "rats.safetensors", Settings(stride=7))
+    with pytest.raises(ValueError, match=r"rats\.safetensors: stride: expected one of 8, 16, got 7"):
+        load_checkpoint(file)
+
+
 def test_names_have_the_settings_of_their_files():
     plain = load_settings(SHIPPED)
     assert plain == load_model(SHIPPED).settings == load_checkpoint(personlab.weights.download(SHIPPED)).settings

@@ -112,7 +112,8 @@ def run(config: Any) -> None:
 
 def _fill_in_settings(config: Any) -> None:
     """Take from the network what the flags leave open of which annotations count."""
-    from personlab.weights import Settings, load_settings
+    from personlab.settings import Settings
+    from personlab.weights import load_settings
 
     settings = load_settings(config.weights) if config.weights else Settings()
     config.category = config.category or settings.category or "person"

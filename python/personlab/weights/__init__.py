@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
-    "Settings",
     "cache_folder",
     "convert",
     "download",
