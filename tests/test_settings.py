@@ -36,7 +36,7 @@ def test_settings_are_data():
     assert Settings.from_dict(RATS.to_dict()) == RATS
     assert Settings(disk_radius=12).to_dict() == {"disk_radius": 12.0}
     assert Settings.from_dict({"long_edge": 5, "of a newer version": []}) == Settings(long_edge=5)
-    assert str(RATS) == "long edge 241, stride 8, disk radius 12, category rat, labelled images only"
+    assert str(RATS) == "long edge 241, stride 8, disk radius 12, category rat, labelled pictures only"
     assert str(Settings()) == ""
 
 

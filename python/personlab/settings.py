@@ -86,8 +86,9 @@ class Settings:
 
     def __str__(self) -> str:
         """What scoring depends on, in the words of the commands; empty where nothing is known."""
-        known = self.to_dict()
-        numbers = [name for name in ("long_edge", "stride", "disk_radius") if name in known]
-        words = [f"{name.replace('_', ' ')} {known[name]:g}" for name in numbers]
+        words = [f"{name.replace('_', ' ')} {value:g}" for name, value in self._numbers() if value is not None]
         words += [f"category {self.category}"] if self.category is not None else []
-        return ", ".join(words + ["labelled images only"] * bool(self.labelled_only))
+        return ", ".join(words + ["labelled pictures only"] * bool(self.labelled_only))
+
+    def _numbers(self) -> list[tuple[str, float | None]]:
+        return [("long_edge", self.long_edge), ("stride", self.stride), ("disk_radius", self.disk_radius)]
