@@ -288,9 +288,12 @@ def test_a_log_whose_last_line_is_half_written_goes_on(run, capfd):
 
 # Runs of one step, each killed at another moment of writing, then resumed; forked from one that has torch at hand.
 KILLED = """
-import os, sys
+import contextlib, os, sys
 from pathlib import Path
+import pycocotools.cocoeval
 import personlab.train.loop
+with contextlib.suppress(ImportError):
+    import torch.utils.tensorboard
 from personlab import _files
 from personlab.train import TrainConfig, train
 

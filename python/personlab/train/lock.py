@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 LOCK = ".lock"
@@ -43,13 +41,14 @@ class FolderLock:
         while self._descriptor < 0:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             try:
-                with _where_locks_work():
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
                 raise BlockingIOError(
                     f"{self._folder}: another training runs in this folder; wait for its end or choose another --output"
                 ) from None
+            except OSError:
+                pass  # some network file systems have no locks: there, runs go unguarded
             if _is_same(descriptor, path):
                 self._descriptor = descriptor
             else:  # its holder ended meanwhile and removed the file
@@ -66,17 +65,6 @@ class FolderLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
-
-
-@contextlib.contextmanager
-def _where_locks_work() -> Iterator[None]:
-    """Some network file systems have no locks: there, runs go unguarded."""
-    try:
-        yield
-    except BlockingIOError:
-        raise
-    except OSError:
-        return
 
 
 def _is_same(descriptor: int, path: Path) -> bool:
