@@ -258,9 +258,12 @@ py::tuple score_poses_dense(const Floats& keypoints, const Floats& probabilities
   Ranking ranking;
   {
     const py::gil_scoped_release release;
-    std::vector<float> scores = poses.probabilities;
-    if (options.expected_oks) expected_oks(poses, planes_of(hough, kLargestScore), skeleton, options, scores);
-    rank_poses(poses, scores, options, ranking);
+    const auto negative = [](const Floats& array) {
+      return std::any_of(array.data(), array.data() + array.size(), [](float value) { return value < 0.0F; });
+    };
+    const bool bounded = !negative(hough) && !negative(probabilities);
+    ScoreScratch own;
+    score_poses(poses, planes_of(hough, kLargestScore), skeleton, options, bounded, own, ranking);
   }
   const auto q = static_cast<py::ssize_t>(ranking.index.size());
   return py::make_tuple(array_of(ranking.index, {q}), array_of(ranking.keypoint_scores, {q, k}),

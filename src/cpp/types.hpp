@@ -121,12 +121,14 @@ struct PoseList {
   int count = 0;
   std::vector<double> keypoints;     // (count, K, 2) input pixels
   std::vector<float> probabilities;  // (count, K) p_k(y_jk)
+  std::vector<std::uint8_t> free;    // (count, K) whether no pose before has the keypoint within nms_radius; or empty
 
   void clear(int k) {
     n_keypoints = k;
     count = 0;
     keypoints.clear();
     probabilities.clear();
+    free.clear();
   }
   const double* pose(int j) const { return keypoints.data() + static_cast<std::size_t>(j) * 2 * n_keypoints; }
   const float* probability(int j) const { return probabilities.data() + static_cast<std::size_t>(j) * n_keypoints; }
