@@ -3,6 +3,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "interrupt.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 #include "vote_unit.hpp"
@@ -89,6 +90,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   const auto stride = static_cast<float>(heatmaps.stride);
   std::size_t sorted = 0;
   for (std::size_t i = 0; i < scratch.order.size() && poses.count < options.max_poses; ++i) {
+    poll(options.interrupt);
     if (i == sorted) sorted = sort_more(scratch.order, sorted);
     const Peak& seed = scratch.peaks[static_cast<std::uint32_t>(scratch.order[i])];
     const Offset<float> offset = offset_at(short_offsets, seed);

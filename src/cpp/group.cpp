@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "follower.hpp"
+#include "interrupt.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 
@@ -178,6 +179,7 @@ void group_poses(const std::vector<Peak>& peaks, const Field& heatmaps, const Fi
   scratch.grid.reset(options.nms_radius);
   for (const Peak& peak : peaks) {
     const double x = peak.x, y = peak.y;
+    poll(options.interrupt);
     if (scratch.grid.has_near(peak.keypoint, x, y)) continue;
     grow_pose(peak.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses, scratch);
     poses.free.resize(poses.free.size() + count);

@@ -81,7 +81,7 @@ class PoseScorer {
     };
     rank([&](int j) { return poses_.probability(j); });
     s_.rows.resize(static_cast<std::size_t>(poses_.count) * count_);
-    parallel_for(static_cast<int>(s_.order.size()), options_.threads, [&](int i, int worker) {
+    parallel_for(static_cast<int>(s_.order.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
       const int j = s_.order[static_cast<std::size_t>(i)];
       score_keypoints(j, worker, row(j), [](std::size_t) { return true; });
     });
@@ -106,7 +106,7 @@ class PoseScorer {
         together.back().row = static_cast<int>(s_.rows.size() / count_);
         s_.rows.resize(s_.rows.size() + count_);
       }
-      parallel_for(static_cast<int>(together.size()), options_.threads, [&](int i, int worker) {
+      parallel_for(static_cast<int>(together.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
         Candidate& one = together[static_cast<std::size_t>(i)];
         const std::uint8_t* free = free_of(pose_of(one));
         if (options_.rank_by_mean) return;
@@ -119,7 +119,7 @@ class PoseScorer {
   }
 
   void write(Ranking& ranking) {
-    parallel_for(static_cast<int>(s_.best.size()), options_.threads, [&](int i, int worker) {
+    parallel_for(static_cast<int>(s_.best.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
       const Candidate& one = s_.best[static_cast<std::size_t>(i)];
       const std::uint8_t* free = free_of(pose_of(one));
       if (!options_.rank_by_mean)
@@ -141,7 +141,10 @@ class PoseScorer {
   void find_free() {
     s_.free.resize(static_cast<std::size_t>(poses_.count) * count_);
     s_.grid.reset(options_.nms_radius);
-    for (const int j : s_.order) admit(poses_, j, s_.grid, s_.free.data() + static_cast<std::size_t>(j) * count_);
+    for (const int j : s_.order) {
+      poll(options_.interrupt);
+      admit(poses_, j, s_.grid, s_.free.data() + static_cast<std::size_t>(j) * count_);
+    }
     free_ = s_.free.data();
   }
 
