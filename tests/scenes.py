@@ -53,6 +53,7 @@ _MASKS = {
     "long_refine_steps": 2,
     "short_refine_steps": 2,
     "exclusive": False,
+    "score_power": 3.0,
     "threads": 1,
 }
 
