@@ -120,8 +120,9 @@ MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
       group.y[k % kKeypointGroup] = keypoints[2 * k + 1];
       group.weight[k % kKeypointGroup] = weights[k];
     }
-    const double size = pose_size(keypoints, k_count) * total;
+    const double lambda = pose_size(keypoints, k_count), size = lambda * total;
     unit.push_back(static_cast<float>(size));
+    radius.push_back(static_cast<float>(lambda * static_cast<double>(threshold)));
     // A pose that lies nowhere, or has no weight, owns nothing.
     sound = sound && total > 0.0 && is_finite(total);
     reach.push_back(sound ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F);

@@ -36,6 +36,7 @@ struct MaskPoses {
   const float* scores;           // (P)
   std::vector<Targets> targets;  // (P, groups)
   std::vector<float> unit;       // (P) lambda_j sum_k p_jk
+  std::vector<float> radius;     // (P) their mean up to which a pixel belongs, input pixels
   std::vector<float> reach;      // (P) the weighted sum of distances up to which a pixel belongs; -1 for no pixel
 
   MaskPoses(const PoseArrays& poses, float threshold);

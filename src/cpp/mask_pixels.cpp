@@ -181,13 +181,17 @@ class PixelFollower {
                              scratch_.points.data(), scratch_.low[a], high, sums(a), scratch_.open.data());
   }
 
-  // Gives the a-th pose those of the listed pixels that it is sure of.
+  // Gives the a-th pose those of the listed pixels that it is sure of. Most poses are sure of none, and the memory of their
+  // masks is left alone.
   template <typename Which>
   void give(std::size_t a, const Which& which) {
-    std::uint8_t* mask = task_.masks + pose(a) * task_.area();
     const float *sum = sums(a), low = scratch_.low[a];
-    const std::size_t* pixel = scratch_.pixel.data();
     const std::size_t n = scratch_.pixel.size();
+    std::int32_t sure = 0;
+    for (std::size_t i = 0; i < n; ++i) sure |= sum[i] <= low ? 1 : 0;
+    if (sure == 0) return;
+    std::uint8_t* mask = task_.masks + pose(a) * task_.area();
+    const std::size_t* pixel = scratch_.pixel.data();
     for (std::size_t i = 0; i < n; ++i)
       mask[pixel[i]] |= static_cast<std::uint8_t>(static_cast<int>(which(i)) & static_cast<int>(sum[i] <= low));
   }
@@ -196,8 +200,9 @@ class PixelFollower {
   void drop_pixels() {
     const std::int32_t* flags = scratch_.open.data();
     const std::size_t n = scratch_.pixel.size();
-    std::size_t open = 0;
-    for (std::size_t i = 0; i < n; ++i) open += flags[i] != 0 ? 1 : 0;
+    std::int32_t flagged = 0;  // a flag is 0 or -1
+    for (std::size_t i = 0; i < n; ++i) flagged -= flags[i];
+    const auto open = static_cast<std::size_t>(flagged);
     if (open + kPointGroup > scratch_.open.size()) return;
     for (std::size_t a = 0; a < poses_; ++a) {
       if (listed_[a] < 0) continue;

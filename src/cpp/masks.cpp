@@ -19,6 +19,7 @@ namespace {
 
 constexpr int kLevels = 3;                  // sizes of regions
 constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
+constexpr int kFewPixels = 100;             // up to so many are followed one by one rather than bounded again
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
 
 float sum(const float* values) {
@@ -179,12 +180,16 @@ class Associator {
     }
     if (around != nullptr) {
       own.boxes = around->boxes;
-      for (std::size_t i = 0; i < around->loose.size(); i += kKeypointGroup)
-        refine(box, around->loose.data() + i, std::min<std::size_t>(kKeypointGroup, around->loose.size() - i), own);
+      const bool few = (box.x1 - box.x0) * (box.y1 - box.y0) <= kFewPixels;
+      const float widest = few ? mean_radius(from, scratch) : std::numeric_limits<float>::infinity();
+      const std::vector<std::int32_t>& again = few ? find_wide(*around, widest, scratch) : around->loose;
+      for (std::size_t i = 0; i < again.size(); i += kKeypointGroup)
+        refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), widest, own);
     }
     const auto lanes = static_cast<std::size_t>(kKeypointGroup);
     for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
-      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), own);
+      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes),
+               std::numeric_limits<float>::infinity(), own);
       std::size_t kept = from;
       for (std::size_t i = from; i < scratch.poses.size(); ++i) {
         const auto j = static_cast<std::size_t>(scratch.poses[i]);
@@ -199,9 +204,34 @@ class Associator {
     }
   }
 
-  // Finds boxes of G_k of all pixels in a box, for up to a group of keypoints.
-  void refine(const PixelBox& box, const std::int32_t* keypoints, std::size_t count, Level& own) const {
-    const int n = static_cast<int>(count);
+  // Keypoints that are loose in a region, or whose boxes there are wider than `widest`.
+  const std::vector<std::int32_t>& find_wide(const Level& around, float widest, MaskScratch& scratch) const {
+    scratch.order.clear();
+    auto loose = around.loose.begin();
+    for (const std::int32_t k : all_) {
+      const Boxes& boxes = around.boxes[static_cast<std::size_t>(k / kKeypointGroup)];
+      const int lane = k % kKeypointGroup;
+      const bool is_loose = loose != around.loose.end() && *loose == k;
+      loose += is_loose ? 1 : 0;
+      if (is_loose || boxes.x1[lane] - boxes.x0[lane] > widest || boxes.y1[lane] - boxes.y0[lane] > widest)
+        scratch.order.push_back(k);
+    }
+    return scratch.order;
+  }
+
+  float mean_radius(std::size_t from, const MaskScratch& scratch) const {
+    float total = 0.0F;
+    for (std::size_t i = from; i < scratch.poses.size(); ++i)
+      total += task_.poses.radius[static_cast<std::size_t>(scratch.poses[i])];
+    return total / static_cast<float>(scratch.poses.size() - from);
+  }
+
+  // Finds boxes of G_k of all pixels in a box, for those of up to a group of keypoints whose boxes are no wider than `widest`
+  // after the first step.
+  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float widest, Level& own) const {
+    int n = static_cast<int>(count);
+    std::int32_t keypoints[kKeypointGroup];
+    std::copy_n(listed, count, keypoints);
     float corners[kKeypointGroup][4];
     for (float* corner : corners) {
       corner[0] = task_.x.position[static_cast<std::size_t>(box.x0)];
@@ -209,7 +239,9 @@ class Associator {
       corner[2] = task_.x.position[static_cast<std::size_t>(box.x1) - 1];
       corner[3] = task_.y.position[static_cast<std::size_t>(box.y1) - 1];
     }
-    for (int step = 0; step <= task_.options.long_refine_steps; ++step)
+    kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
+    n = keep_narrow(n, widest, keypoints, corners);
+    for (int step = 0; step < task_.options.long_refine_steps; ++step)
       kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
     for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
       kernels().follow_boxes(task_.short_pairs->first, task_.short_pairs->plane_size(), n, keypoints, slack_, corners);
@@ -221,6 +253,17 @@ class Associator {
       boxes.x1[lane] = corners[i][2];
       boxes.y1[lane] = corners[i][3];
     }
+  }
+
+  // Moves those of n keypoints to the front whose boxes are no wider or higher than that; returns how many they are.
+  static int keep_narrow(int n, float widest, std::int32_t* keypoints, float (*corners)[4]) {
+    int kept = 0;
+    for (int i = 0; i < n; ++i) {
+      if (!(corners[i][2] - corners[i][0] <= widest && corners[i][3] - corners[i][1] <= widest)) continue;
+      keypoints[kept] = keypoints[i];
+      std::copy_n(corners[i], 4, corners[kept++]);
+    }
+    return kept;
   }
 
   // Bounds that hold for any points.
