@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from personlab import COCO_PERSON, Poses, decode_poses, reference
+from personlab import COCO_PERSON, Poses, decode_poses, reference, reference_masks
 
 PIXELS = 1e-4  # CPU against reference
 SCORE = 1e-5
@@ -79,8 +79,7 @@ def _margins(poses, fields, short_offsets, size, options, rows, columns):
             steps += [short_offsets[k]] * options.short_refine_steps
         gx, gy = x, y
         for step in steps:
-            dx, dy = reference.sample_offset(step, gx, gy, fields.stride)
-            gx, gy = gx + dx, gy + dy
+            gx, gy = reference_masks.follow(step, gx, gy, fields.stride)
         away = np.hypot(gx - poses.keypoints[:, k, :1], gy - poses.keypoints[:, k, 1:])
         distance += poses.keypoint_probabilities[:, k, None] * away
     weight = poses.keypoint_probabilities.sum(axis=1, dtype=np.float64) * reference.pose_size(poses.keypoints)

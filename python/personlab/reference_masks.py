@@ -32,6 +32,14 @@ def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> 
     return y, x
 
 
+def follow(offsets: Field, x: Array, y: Array, stride: int) -> tuple[Array, Array]:
+    """Points moved by the offsets (2, h, w) read there; one that would get too far for float32 stays."""
+    dx, dy = sample_offset(offsets, x, y, stride)
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(np.float32(x + dx)) & np.isfinite(np.float32(y + dy))
+    return np.where(finite, x + dx, x), np.where(finite, y + dy, y)
+
+
 def associate_pixels(
     keypoints: Field,
     weights: Field,
@@ -63,8 +71,7 @@ def associate_pixels(
             fields += [short_offsets[k]] * options.short_refine_steps
         gx, gy = x, y
         for offsets in fields:
-            dx, dy = sample_offset(offsets, gx, gy, stride)
-            gx, gy = gx + dx, gy + dy
+            gx, gy = follow(offsets, gx, gy, stride)
         for j in range(len(keypoints)):
             with np.errstate(invalid="ignore"):
                 distance[j] += weights[j, k] * np.hypot(gx - keypoints[j, k, 0], gy - keypoints[j, k, 1])
@@ -99,7 +106,10 @@ def score_masks(
 def refine_offsets(
     offsets: Field, by: Field, channels: Sequence[int] | NDArray[np.integer[Any]], *, stride: int, steps: int
 ) -> Array:
-    """`steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c]: M (C, 2, h, w), S (K, 2, h, w)."""
+    """`steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c]: M (C, 2, h, w), S (K, 2, h, w).
+
+    What is not finite, or too large for float32 at the end, is an offset of (0, 0).
+    """
     h, w = offsets.shape[-2:]
     refined = np.where(np.isfinite(offsets).all(axis=1, keepdims=True), offsets, 0.0).astype(np.float64)
     y, x = np.meshgrid(np.arange(h) * float(stride), np.arange(w) * float(stride), indexing="ij")
@@ -107,4 +117,6 @@ def refine_offsets(
         for _ in range(steps):
             dx, dy = sample_offset(by[l], x + refined[c, 0], y + refined[c, 1], stride)
             refined[c] += dx, dy
-    return refined
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(refined.astype(np.float32)).all(axis=1, keepdims=True)
+    return np.where(finite, refined, 0.0)

@@ -382,7 +382,7 @@ def refine_offsets(
         backend: where to compute; where the arrays lie, if None.
 
     Returns:
-        (C, 2, h, w); an offset that is not finite counts as (0, 0).
+        (C, 2, h, w); an offset that is not finite, or too large for float32 at the end, counts as (0, 0).
     """
     backend = choose_backend(backend, offsets=offsets, by=by)
     queue = Queue.of(offsets=offsets, by=by) if backend == "cuda" else None

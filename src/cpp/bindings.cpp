@@ -375,6 +375,8 @@ std::string compiler() {
 
 }  // namespace
 
+// Importing goes through PyInit__core below; what pybind11 makes is called by that.
+#define PyInit__core init_core
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled decoding core of personlab; use it through the functions of the package.";
   m.attr("compiler") = compiler();
@@ -419,4 +421,14 @@ PYBIND11_MODULE(_core, m) {
   define_refinement<float>(m);
   define_refinement<double>(m);
   m.def("encode_targets", &encode);
+}
+#undef PyInit__core
+
+// In a subinterpreter pybind11 would wait for ever for a lock that the caller holds.
+extern "C" PYBIND11_EXPORT PyObject* PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError, "personlab: expected the main interpreter, got a subinterpreter");
+    return nullptr;
+  }
+  return init_core();
 }

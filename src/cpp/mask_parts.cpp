@@ -99,6 +99,18 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {{pairs.data(), h, w, stride, 1.0F / stride}, most, &field};
 }
 
+namespace {
+
+// The power of two that brings weights to 1 or just below it where they are no probabilities, so that no sum of distances
+// overflows or gets lost: only their ratios count.
+double scale_of(const float* weights, int n) {
+  const float largest = *std::max_element(weights, weights + n);
+  if (!is_finite(largest) || largest <= 0.0F || (largest <= 1.0F && largest >= 1e-6F)) return 1.0;
+  return std::ldexp(1.0, -std::ilogb(largest) - 1);
+}
+
+}  // namespace
+
 MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
     : count(poses.count),
       n_keypoints(poses.n_keypoints),
@@ -109,16 +121,18 @@ MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
   const auto per_pose = static_cast<std::size_t>(groups);
   targets.resize(static_cast<std::size_t>(count) * per_pose, Targets{});
   for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j, keypoints += 2 * k_count, weights += k_count) {
+    const double scale = scale_of(weights, k_count);
     double total = 0.0;
     bool sound = true;
     for (int k = 0; k < k_count; ++k) {
-      total += static_cast<double>(weights[k]);
+      const double weight = static_cast<double>(weights[k]) * scale;
+      total += weight;
       sound = sound && weights[k] >= 0.0F && std::abs(keypoints[2 * k]) <= kFarthest &&
               std::abs(keypoints[2 * k + 1]) <= kFarthest;
       Targets& group = targets[j * per_pose + static_cast<std::size_t>(k / kKeypointGroup)];
       group.x[k % kKeypointGroup] = keypoints[2 * k];
       group.y[k % kKeypointGroup] = keypoints[2 * k + 1];
-      group.weight[k % kKeypointGroup] = weights[k];
+      group.weight[k % kKeypointGroup] = static_cast<float>(weight);
     }
     const double lambda = pose_size(keypoints, k_count), size = lambda * total;
     unit.push_back(static_cast<float>(size));

@@ -20,6 +20,8 @@ struct PairGrid {
   float largest;  // magnitude of an offset; NaN or infinite where any is
   const Field* field;
 
+  // Whether all offsets are finite, and no point can get too far for float32 in as many steps as there can be.
+  bool is_tame() const { return largest <= 1e34F; }
   std::ptrdiff_t plane_size() const { return static_cast<std::ptrdiff_t>(first.h) * first.w * 2; }
   Pairs plane(int k) const {
     Pairs pairs = first;

@@ -10,9 +10,10 @@
 namespace personlab {
 namespace {
 
-// G += offsets(G) for n points (x, y), whole groups of them.
+// G += offsets(G) for n points (x, y), whole groups of them. An offset that is not finite, or leads too far for float32,
+// counts as (0, 0).
 void follow(const PairGrid& grid, int k, int n, float* points) {
-  if (is_finite(grid.largest)) {
+  if (grid.is_tame()) {
     kernels().follow(grid.plane(k), n, points);
     return;
   }
@@ -20,18 +21,20 @@ void follow(const PairGrid& grid, int k, int n, float* points) {
   with_elements(field, [&](auto of) {
     using T = decltype(of);
     for (int i = 0; i < n; ++i, points += 2) {
-      const Offset<float> offset =
-          read_offset(field.plane<T>(2 * k), field.plane<T>(2 * k + 1),
-                      site_at(points[0], points[1], field.height, field.width, field.stride));
-      points[0] += offset.dx;
-      points[1] += offset.dy;
+      const double x = static_cast<double>(points[0]), y = static_cast<double>(points[1]);
+      const Offset<double> offset = read_offset(field.plane<T>(2 * k), field.plane<T>(2 * k + 1),
+                                                site_at(x, y, field.height, field.width, field.stride));
+      const auto to_x = static_cast<float>(x + offset.dx), to_y = static_cast<float>(y + offset.dy);
+      if (!is_finite(to_x) || !is_finite(to_y)) continue;
+      points[0] = to_x;
+      points[1] = to_y;
     }
   });
 }
 
 // The first step, for n pixels between the four cells from (column, row) on, given in [0, 1] from that cell.
 void follow_inside(const PairGrid& grid, int k, int column, int row, int n, const float* t, float* points) {
-  if (is_finite(grid.largest)) {
+  if (grid.is_tame()) {
     kernels().follow_inside(grid.plane(k), column, row, n, t, points);
     return;
   }

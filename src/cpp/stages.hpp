@@ -219,7 +219,7 @@ struct OffsetBatch {
   int steps;
 };
 
-// What becomes of numbers that are not finite: an offset of (0, 0), or something that is not finite either.
+// What becomes of numbers that are not finite, or too large at the end: an offset of (0, 0), or something not finite either.
 enum class NonFinite { kZero, kKept };
 
 // Dense refinement, section 3.1.2: `steps` times M_c(x) += S_l(x + M_c(x)), l = channels[c].
