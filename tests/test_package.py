@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import personlab
 
 
@@ -119,3 +121,30 @@ except ModuleNotFoundError as error:
     print(error.name)
 """
     assert fresh(program).startswith("numpy")
+
+
+SUBINTERPRETER = """
+import {module} as interpreters, sys
+{first}
+code = "import sys; sys.path[:] = " + repr(sys.path) + '''
+try:
+    import personlab
+except ImportError as error:
+    print("refused:", error)
+else:
+    print("works:", personlab.DecodeOptions().native)
+'''
+number = interpreters.create()
+interpreters.run_string(number, code)
+interpreters.destroy(number)
+print("ended")
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import personlab"])
+def test_import_in_a_subinterpreter_ends(first):
+    """It is refused: pybind11 would wait there for ever."""
+    module = "_xxsubinterpreters" if sys.version_info < (3, 13) else "_interpreters"
+    told = fresh(SUBINTERPRETER.format(module=module, first=first))
+    assert told.startswith(("refused: personlab: expected the main interpreter, got a subinterpreter", "works: "))
+    assert told.endswith("\nended")

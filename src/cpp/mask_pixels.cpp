@@ -10,9 +10,10 @@
 namespace personlab {
 namespace {
 
-// G += offsets(G) for n points (x, y), whole groups of them.
+// G += offsets(G) for n points (x, y), whole groups of them. An offset that is not finite, or leads too far for float32,
+// counts as (0, 0).
 void follow(const PairGrid& grid, int k, int n, float* points) {
-  if (is_finite(grid.largest)) {
+  if (grid.is_tame()) {
     kernels().follow(grid.plane(k), n, points);
     return;
   }
@@ -20,18 +21,20 @@ void follow(const PairGrid& grid, int k, int n, float* points) {
   with_elements(field, [&](auto of) {
     using T = decltype(of);
     for (int i = 0; i < n; ++i, points += 2) {
-      const Offset<float> offset =
-          read_offset(field.plane<T>(2 * k), field.plane<T>(2 * k + 1),
-                      site_at(points[0], points[1], field.height, field.width, field.stride));
-      points[0] += offset.dx;
-      points[1] += offset.dy;
+      const double x = static_cast<double>(points[0]), y = static_cast<double>(points[1]);
+      const Offset<double> offset = read_offset(field.plane<T>(2 * k), field.plane<T>(2 * k + 1),
+                                                site_at(x, y, field.height, field.width, field.stride));
+      const auto to_x = static_cast<float>(x + offset.dx), to_y = static_cast<float>(y + offset.dy);
+      if (!is_finite(to_x) || !is_finite(to_y)) continue;
+      points[0] = to_x;
+      points[1] = to_y;
     }
   });
 }
 
 // The first step, for n pixels between the four cells from (column, row) on, given in [0, 1] from that cell.
 void follow_inside(const PairGrid& grid, int k, int column, int row, int n, const float* t, float* points) {
-  if (is_finite(grid.largest)) {
+  if (grid.is_tame()) {
     kernels().follow_inside(grid.plane(k), column, row, n, t, points);
     return;
   }
@@ -66,6 +69,7 @@ class PixelFollower {
         column_(column),
         listed_(scratch.poses.data() + from),
         poses_(scratch.poses.size() - from),
+        rivals_(task.options.exclusive && poses_ > 1),
         keypoints_(static_cast<std::size_t>(task.poses.n_keypoints)),
         scratch_(scratch) {}
 
@@ -87,8 +91,8 @@ class PixelFollower {
       }
       drop_pixels();
     }
-    if (task_.options.exclusive) {
-      give_to_nearest();
+    if (rivals_) {
+      give_to_strongest();
       return;
     }
     for (std::size_t a = 0; a < poses_; ++a) {
@@ -171,22 +175,26 @@ class PixelFollower {
     const int k = scratch_.order[i], lane = k % kKeypointGroup;
     const Targets& group = task_.poses.targets[pose(a) * task_.groups() + static_cast<std::size_t>(k / kKeypointGroup)];
     // A sum that is up to `low` can only end up within reach, and one above `high` only out of it. To tell which of several
-    // poses is nearest takes the whole sum.
+    // poses is nearer takes the whole sum.
     const std::size_t rest = a * (keypoints_ + 1) + i + 1;
     const float most = scratch_.rest_upper[rest], high = reach(a) / (1.0F - kMaskMargin) - scratch_.rest_lower[rest];
-    const bool unknown = task_.options.exclusive || !is_finite(most);
+    const bool unknown = rivals_ || !is_finite(most);
     scratch_.low[a] = unknown ? -1.0F : reach(a) / (1.0F + kMaskMargin) - most;
     return kernels().measure({group.x[lane], group.y[lane], group.weight[lane]}, static_cast<int>(scratch_.open.size()),
                              scratch_.points.data(), scratch_.low[a], high, sums(a), scratch_.open.data());
   }
 
-  // Gives the a-th pose those of the listed pixels that it is sure of.
+  // Gives the a-th pose those of the listed pixels that it is sure of. Most poses are sure of none, and the memory of their
+  // masks is left alone.
   template <typename Which>
   void give(std::size_t a, const Which& which) {
-    std::uint8_t* mask = task_.masks + pose(a) * task_.area();
     const float *sum = sums(a), low = scratch_.low[a];
-    const std::size_t* pixel = scratch_.pixel.data();
     const std::size_t n = scratch_.pixel.size();
+    std::int32_t sure = 0;
+    for (std::size_t i = 0; i < n; ++i) sure |= sum[i] <= low ? 1 : 0;
+    if (sure == 0) return;
+    std::uint8_t* mask = task_.masks + pose(a) * task_.area();
+    const std::size_t* pixel = scratch_.pixel.data();
     for (std::size_t i = 0; i < n; ++i)
       mask[pixel[i]] |= static_cast<std::uint8_t>(static_cast<int>(which(i)) & static_cast<int>(sum[i] <= low));
   }
@@ -195,8 +203,9 @@ class PixelFollower {
   void drop_pixels() {
     const std::int32_t* flags = scratch_.open.data();
     const std::size_t n = scratch_.pixel.size();
-    std::size_t open = 0;
-    for (std::size_t i = 0; i < n; ++i) open += flags[i] != 0 ? 1 : 0;
+    std::int32_t flagged = 0;  // a flag is 0 or -1
+    for (std::size_t i = 0; i < n; ++i) flagged -= flags[i];
+    const auto open = static_cast<std::size_t>(flagged);
     if (open + kPointGroup > scratch_.open.size()) return;
     for (std::size_t a = 0; a < poses_; ++a) {
       if (listed_[a] < 0) continue;
@@ -212,28 +221,31 @@ class PixelFollower {
     fill_group(scratch_.start);
   }
 
-  // Gives each listed pixel to the nearest of the poses left that reach it.
-  void give_to_nearest() {
+  // Gives each listed pixel to the poses left that reach it, but for those that yield it: some pose of a higher score is
+  // nearer there.
+  void give_to_strongest() {
     for (std::size_t i = 0; i < scratch_.pixel.size(); ++i) {
-      std::size_t owner = 0;
-      float least = std::numeric_limits<float>::infinity();
-      bool owned = false;
-      for (std::size_t a = 0; a < poses_; ++a) {
-        if (listed_[a] < 0) continue;
-        const float sum = sums(a)[i], distance = sum / task_.poses.unit[pose(a)];
-        if (!(sum <= reach(a)) || (owned && !(distance < least))) continue;
-        owned = true;
-        owner = pose(a);
-        least = distance;
-      }
-      if (owned) task_.masks[owner * task_.area() + scratch_.pixel[i]] = 1;
+      for (std::size_t a = 0; a < poses_; ++a)
+        if (reaches(a, i) && !yields(a, i)) task_.masks[pose(a) * task_.area() + scratch_.pixel[i]] = 1;
     }
+  }
+
+  bool reaches(std::size_t a, std::size_t i) const { return listed_[a] >= 0 && sums(a)[i] <= reach(a); }
+  float distance(std::size_t a, std::size_t i) const { return sums(a)[i] / task_.poses.unit[pose(a)]; }
+
+  bool yields(std::size_t a, std::size_t i) const {
+    const float* scores = task_.poses.scores;
+    for (std::size_t b = 0; b < poses_; ++b)
+      if (reaches(b, i) && scores[pose(b)] > scores[pose(a)] && distance(b, i) < distance(a, i)) return true;
+    return false;
   }
 
   const MaskTask& task_;
   int row_, column_;      // of the block
   std::int32_t* listed_;  // (poses) -1 once done with
-  std::size_t poses_, keypoints_;
+  std::size_t poses_;
+  bool rivals_;  // whether poses may have to yield pixels to each other
+  std::size_t keypoints_;
   std::size_t pitch_ = 0;  // of the sums
   MaskScratch& scratch_;
 };

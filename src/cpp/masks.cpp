@@ -19,39 +19,12 @@ namespace {
 
 constexpr int kLevels = 3;                  // sizes of regions
 constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
+constexpr int kFewPixels = 100;             // up to so many are followed one by one rather than bounded again
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
-
-void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
-  const int blocks = std::max(cells - 1, 1);
-  axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
-  axis.t.resize(static_cast<std::size_t>(pixels));
-  axis.position.resize(static_cast<std::size_t>(pixels));
-  const double extent = static_cast<double>((cells - 1) * stride);
-  int block = -1;
-  for (int p = 0; p < pixels; ++p) {
-    const double position = p * extent / std::max(pixels - 1, 1);
-    const int b = std::min(static_cast<int>(position / stride), blocks - 1);
-    while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
-    axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
-    axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
-  }
-}
 
 float sum(const float* values) {
   static_assert(kKeypointGroup == 8);
   return ((values[0] + values[4]) + (values[2] + values[6])) + ((values[1] + values[5]) + (values[3] + values[7]));
-}
-
-// A field of float32 elements: itself, or widened into `room`.
-Field as_floats(const Field& field, std::vector<float>& room) {
-  if (field.element == Element::kFloat32) return field;
-  const std::size_t n = static_cast<std::size_t>(field.planes) * field.cells();
-  room.resize(n);
-  with_elements(field, [&](auto of) { kernels().planes(of).widen(field.plane<decltype(of)>(0), n, room.data()); });
-  Field wide = field;
-  wide.data = room.data();
-  wide.element = Element::kFloat32;
-  return wide;
 }
 
 class Associator {
@@ -85,7 +58,10 @@ class Associator {
     scratch.bounds.resize(task_.poses.targets.size());
     scratch.levels.resize(kLevels);
     for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(task_.poses.groups), Boxes{});
+    if (task_.scored) scratch.claims.assign(static_cast<std::size_t>(task_.poses.count), PixelBox{});
     for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, 0}, 0, nullptr, scratch);
+    if (task_.scored)
+      add_probabilities(segmentation_, task_.x, task_.y, task_.masks, scratch.claims, scratch.person, scratch.mask_sums);
   }
 
  private:
@@ -166,6 +142,7 @@ class Associator {
         find_loose(scratch, own);
         divide(region, end, &own, scratch);
       } else {
+        for (std::size_t i = end; i < scratch.poses.size(); ++i) claim(scratch.poses[i], box, scratch);
         follow_pixels(task_, box, scratch.row0 + region.row, region.column, end, scratch);
       }
     }
@@ -188,7 +165,7 @@ class Associator {
         const PixelBox& one = scratch.extents[static_cast<std::size_t>(row) * columns + column];
         if (one.empty()) continue;
         ++blocks;
-        all = {std::min(all.x0, one.x0), std::min(all.y0, one.y0), std::max(all.x1, one.x1), std::max(all.y1, one.y1)};
+        all = all.with(one);
       }
     }
     return all;
@@ -203,12 +180,16 @@ class Associator {
     }
     if (around != nullptr) {
       own.boxes = around->boxes;
-      for (std::size_t i = 0; i < around->loose.size(); i += kKeypointGroup)
-        refine(box, around->loose.data() + i, std::min<std::size_t>(kKeypointGroup, around->loose.size() - i), own);
+      const bool few = (box.x1 - box.x0) * (box.y1 - box.y0) <= kFewPixels;
+      const float widest = few ? mean_radius(from, scratch) : std::numeric_limits<float>::infinity();
+      const std::vector<std::int32_t>& again = few ? find_wide(*around, widest, scratch) : around->loose;
+      for (std::size_t i = 0; i < again.size(); i += kKeypointGroup)
+        refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), widest, own);
     }
     const auto lanes = static_cast<std::size_t>(kKeypointGroup);
     for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
-      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), own);
+      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes),
+               std::numeric_limits<float>::infinity(), own);
       std::size_t kept = from;
       for (std::size_t i = from; i < scratch.poses.size(); ++i) {
         const auto j = static_cast<std::size_t>(scratch.poses[i]);
@@ -223,9 +204,34 @@ class Associator {
     }
   }
 
-  // Finds boxes of G_k of all pixels in a box, for up to a group of keypoints.
-  void refine(const PixelBox& box, const std::int32_t* keypoints, std::size_t count, Level& own) const {
-    const int n = static_cast<int>(count);
+  // Keypoints that are loose in a region, or whose boxes there are wider than `widest`.
+  const std::vector<std::int32_t>& find_wide(const Level& around, float widest, MaskScratch& scratch) const {
+    scratch.order.clear();
+    auto loose = around.loose.begin();
+    for (const std::int32_t k : all_) {
+      const Boxes& boxes = around.boxes[static_cast<std::size_t>(k / kKeypointGroup)];
+      const int lane = k % kKeypointGroup;
+      const bool is_loose = loose != around.loose.end() && *loose == k;
+      loose += is_loose ? 1 : 0;
+      if (is_loose || boxes.x1[lane] - boxes.x0[lane] > widest || boxes.y1[lane] - boxes.y0[lane] > widest)
+        scratch.order.push_back(k);
+    }
+    return scratch.order;
+  }
+
+  float mean_radius(std::size_t from, const MaskScratch& scratch) const {
+    float total = 0.0F;
+    for (std::size_t i = from; i < scratch.poses.size(); ++i)
+      total += task_.poses.radius[static_cast<std::size_t>(scratch.poses[i])];
+    return total / static_cast<float>(scratch.poses.size() - from);
+  }
+
+  // Finds boxes of G_k of all pixels in a box, for those of up to a group of keypoints whose boxes are no wider than `widest`
+  // after the first step.
+  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float widest, Level& own) const {
+    int n = static_cast<int>(count);
+    std::int32_t keypoints[kKeypointGroup];
+    std::copy_n(listed, count, keypoints);
     float corners[kKeypointGroup][4];
     for (float* corner : corners) {
       corner[0] = task_.x.position[static_cast<std::size_t>(box.x0)];
@@ -233,7 +239,9 @@ class Associator {
       corner[2] = task_.x.position[static_cast<std::size_t>(box.x1) - 1];
       corner[3] = task_.y.position[static_cast<std::size_t>(box.y1) - 1];
     }
-    for (int step = 0; step <= task_.options.long_refine_steps; ++step)
+    kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
+    n = keep_narrow(n, widest, keypoints, corners);
+    for (int step = 0; step < task_.options.long_refine_steps; ++step)
       kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
     for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
       kernels().follow_boxes(task_.short_pairs->first, task_.short_pairs->plane_size(), n, keypoints, slack_, corners);
@@ -245,6 +253,17 @@ class Associator {
       boxes.x1[lane] = corners[i][2];
       boxes.y1[lane] = corners[i][3];
     }
+  }
+
+  // Moves those of n keypoints to the front whose boxes are no wider or higher than that; returns how many they are.
+  static int keep_narrow(int n, float widest, std::int32_t* keypoints, float (*corners)[4]) {
+    int kept = 0;
+    for (int i = 0; i < n; ++i) {
+      if (!(corners[i][2] - corners[i][0] <= widest && corners[i][3] - corners[i][1] <= widest)) continue;
+      keypoints[kept] = keypoints[i];
+      std::copy_n(corners[i], 4, corners[kept++]);
+    }
+    return kept;
   }
 
   // Bounds that hold for any points.
@@ -282,6 +301,13 @@ class Associator {
       if (scratch.gap[static_cast<std::size_t>(k)] >= least) own.loose.push_back(k);
   }
 
+  // Remembers that pixels of a box may be given to a pose.
+  void claim(std::int32_t pose, const PixelBox& box, MaskScratch& scratch) const {
+    if (!task_.scored) return;
+    PixelBox& all = scratch.claims[static_cast<std::size_t>(pose)];
+    all = all.empty() ? box : all.with(box);
+  }
+
   // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
   // exclude each other only one alone can have everything.
   void take_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
@@ -293,6 +319,7 @@ class Associator {
         scratch.poses[kept++] = scratch.poses[i];
         continue;
       }
+      claim(scratch.poses[i], box, scratch);
       const auto width = static_cast<std::ptrdiff_t>(task_.width());
       const std::uint8_t* marks = scratch.foreground.data() + (box.y0 - scratch.y0) * width + box.x0;
       std::uint8_t* mask = task_.masks + j * task_.area() + box.y0 * width + box.x0;
@@ -312,24 +339,27 @@ class Associator {
 
 }  // namespace
 
-void associate_pixels(const float* keypoints, const float* weights, int n_poses, int n_keypoints,
-                      const Field& segmentation, const Field& long_offsets, const Field* short_offsets, int height,
-                      int width, const MaskOptions& options, std::uint8_t* masks, MaskBuffers& scratch) {
-  if (n_poses == 0 || n_keypoints == 0 || segmentation.cells() == 0 || height == 0 || width == 0) return;
+void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const Field& long_offsets,
+                      const Field* short_offsets, int height, int width, const MaskOptions& options,
+                      std::uint8_t* masks, float* mask_scores, MaskBuffers& scratch) {
+  if (mask_scores != nullptr) std::fill_n(mask_scores, arrays.count, 0.0F);
+  if (arrays.count == 0 || arrays.n_keypoints == 0 || segmentation.cells() == 0 || height == 0 || width == 0) return;
   const PairGrid long_pairs = make_pairs(long_offsets, options.threads, scratch.long_pairs);
   PairGrid short_pairs{};
   const bool refine_short = short_offsets != nullptr && options.short_refine_steps > 0;
   if (refine_short) short_pairs = make_pairs(*short_offsets, options.threads, scratch.short_pairs);
   place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
   place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
-  const MaskPoses poses(keypoints, weights, n_poses, n_keypoints, options.distance_threshold);
-  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options,
-                      scratch.x, scratch.y,  masks};
+  const MaskPoses poses(arrays, options.distance_threshold);
+  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options, scratch.x,
+                      scratch.y, masks,      mask_scores != nullptr};
   const Associator associate(task, as_floats(segmentation, scratch.segmentation));
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
+  if (task.scored) start_sums(arrays.count, scratch.workers);
   parallel_for(associate.strips(), options.threads, [&](int strip, int worker) {
     associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]);
   });
+  if (task.scored) finish_scores(scratch.workers, arrays.scores, arrays.count, options.score_power, mask_scores);
 }
 
 }  // namespace personlab

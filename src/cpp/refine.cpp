@@ -81,6 +81,15 @@ PERSONLAB_INSIDE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n,
   }
 }
 
+// Makes offsets (0, 0) that are not finite, as those are that have become too large for float32.
+PERSONLAB_INSIDE void drop_overflow(int n, float* x, float* y) {
+  for (int k = 0; k < n; ++k) {
+    const bool finite = is_finite(x[k]) && is_finite(y[k]);
+    x[k] = finite ? x[k] : 0.0F;
+    y[k] = finite ? y[k] : 0.0F;
+  }
+}
+
 // One channel, point by point, where not all numbers are finite: an offset that is not counts as (0, 0).
 void forward_checked(const Group<float>& group, int c, float* refined) {
   const OffsetBatch<float>& all = group.all;
@@ -99,6 +108,7 @@ void forward_checked(const Group<float>& group, int c, float* refined) {
     }
     to_x[cell] = static_cast<float>(mx);
     to_y[cell] = static_cast<float>(my);
+    drop_overflow(1, to_x + cell, to_y + cell);
   }
 }
 
@@ -129,6 +139,7 @@ PERSONLAB_INSIDE void forward(const Group<Real>& group, Scratch& scratch, Real* 
       for (int step = 0; step < all.steps; ++step)
         advance<Two, false>(grid, scratch.pairs.data(), batch, scratch.footings[0]);
       part(batch.count, batch.offset, to_x + cell, to_y + cell);
+      if constexpr (kNonFinite == NonFinite::kZero) drop_overflow(batch.count, to_x + cell, to_y + cell);
     }
   }
 }

@@ -20,11 +20,12 @@ _is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compil
 def refine_offsets(offsets: Tensor, by: Tensor, channels: Tensor, *, stride: int, steps: int) -> Tensor:
     """`steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c] (PersonLab, section 3.1.2).
 
-    What `personlab.stages.refine_offsets` computes, but that a number that is not finite stays visible: a diverged
-    network should not train on. Points outside the grid read its border, and their position has no gradient. In host
-    memory it runs on `torch.get_num_threads()` threads, whose number does not change the result. On an NVIDIA GPU the
-    result and the gradient by M are the host's to the last bit, and the gradient by S is the same in every run; where
-    personlab was built without CUDA, torch's own operations do the work, and on other devices.
+    What `personlab.stages.refine_offsets` computes, but that a number that is not finite, or becomes too large for its
+    type, stays visible: a diverged network should not train on. Points outside the grid read its border, and their
+    position has no gradient. In host memory it runs on `torch.get_num_threads()` threads, whose number does not change
+    the result. On an NVIDIA GPU the result and the gradient by M are the host's to the last bit, and the gradient by S
+    is the same in every run; where personlab was built without CUDA, torch's own operations do the work, and on other
+    devices.
 
     Args:
         offsets: (N, C, 2, h, w) M, (dx, dy) input pixels.
