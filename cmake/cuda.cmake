@@ -6,8 +6,10 @@ set(cuda_stages
   src/cuda/hough.cu
   src/cuda/masks.cu
   src/cuda/peaks.cu
+  src/cuda/rank.cu
   src/cuda/refine.cu
   src/cuda/score.cu
+  src/cuda/sharpen.cu
   src/cuda/skeleton.cu)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")

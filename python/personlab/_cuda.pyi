@@ -64,13 +64,14 @@ def group_poses(
     options: _core.DecodeOptions,
     keypoints: int,
     probabilities: int,
-    taken: int,
+    scratch: int,
     rows: int,
     accepted: int,
     device: int,
     stream: int,
     /,
 ) -> None: ...
+def group_scratch(capacity: int, /) -> int: ...
 def score_poses(
     keypoints: int,
     probabilities: int,
@@ -80,11 +81,22 @@ def score_poses(
     hough: Field,
     skeleton: Skeleton,
     options: _core.DecodeOptions,
-    keypoint_scores: int,
-    instances: int,
-    order: int,
+    scratch: int,
     out: Sequence[int],
     out_rows: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def score_scratch(capacity: int, n_keypoints: int, /) -> int: ...
+def sharpen_keypoints(
+    keypoints: int,
+    count: int,
+    rows: int,
+    counts: int,
+    hough: Field,
+    options: _core.DecodeOptions,
+    sharpened: int,
     device: int,
     stream: int,
     /,

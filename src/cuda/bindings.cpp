@@ -185,35 +185,58 @@ PoseFields fields_of(const Field& heatmaps, const Field& short_offsets, const Fi
   return {heatmaps, short_offsets, mid_offsets};
 }
 
+std::size_t place_groups(int capacity) {
+  Arena arena;
+  AcceptScratch(arena, 1, capacity);
+  return arena.used();
+}
+
 // A pose for each of `capacity` peaks, and which of them are accepted.
 void group_poses(Address peaks, Address sorted, Address count, int capacity, const PoseFields& fields,
-                 const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities, Address taken,
-                 Address rows, Address accepted, int device, Address stream) {
+                 const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities,
+                 Address scratch, Address rows, Address accepted, int device, Address stream) {
   const Current current(device);
+  Arena arena(at<void>(scratch));
   const Peaks list{at<Peak>(peaks), at<int>(count), capacity}, in_order{at<Peak>(sorted), at<int>(count), capacity};
   const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
   options.posenet = false;
   sort_peaks(list, 1, stream_of(stream), in_order);
   grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options, stream_of(stream),
              poses);
-  accept_poses(in_order, poses, 1, options, stream_of(stream), at<std::uint8_t>(taken),
+  accept_poses(in_order, poses, 1, options, stream_of(stream), AcceptScratch(arena, 1, capacity),
                {at<int>(rows), at<int>(accepted), capacity});
 }
 
+std::size_t place_scores(int capacity, int n_keypoints) {
+  Arena arena;
+  ScoreScratch(arena, 1, capacity, n_keypoints);
+  return arena.used();
+}
+
 // Poses 0 .. capacity - 1, all of them accepted.
-void score_poses(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const Field& hough,
-                 const DeviceSkeleton& skeleton, const DecodeOptions& options, Address keypoint_scores, Address instances,
-                 Address order, const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
+void score_poses_given(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted,
+                       const Field& hough, const DeviceSkeleton& skeleton, const DecodeOptions& options, Address scratch,
+                       const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
   const Current current(device);
-  const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, hough.planes};
-  const Accepted all{at<int>(rows), at<int>(accepted), capacity};
-  if (options.expected_oks)
-    expected_oks(GivenScores{hough}, poses, all, 1, skeleton.view(), options, stream_of(stream), at<float>(keypoint_scores));
-  else
-    heatmap_scores(poses, all, 1, stream_of(stream), at<float>(keypoint_scores));
-  rank_poses(poses, all, at<float>(keypoint_scores), 1, options, stream_of(stream), {at<double>(instances), at<int>(order)},
-             {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<int>(out[5]),
-              out_rows});
+  Arena arena(at<void>(scratch));
+  score_poses(GivenScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
+              {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
+              ScoreScratch(arena, 1, capacity, hough.planes),
+              {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<int>(out[5]),
+               out_rows});
+}
+
+// Poses 0 .. count - 1, which are in `sharpened` already.
+void sharpen_given(Address keypoints, int count, Address rows, Address counts, const Field& hough,
+                   const DecodeOptions& options, Address sharpened, int device, Address stream) {
+  const Current current(device);
+  Found found;
+  found.counts = at<int>(counts);
+  found.keypoints = at<float>(sharpened);
+  found.kept = at<int>(rows);
+  found.rows = count;
+  sharpen_keypoints(GivenScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
+                    {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), found);
 }
 
 void decode_all(const PoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
@@ -237,7 +260,10 @@ void define_poses(py::module_& m) {
   m.def("hough_vote", &hough_vote_dense, release);
   m.def("find_peaks", &find_peaks_given, release);
   m.def("group_poses", &group_poses, release);
-  m.def("score_poses", &score_poses, release);
+  m.def("group_scratch", &place_groups);
+  m.def("score_poses", &score_poses_given, release);
+  m.def("score_scratch", &place_scores);
+  m.def("sharpen_keypoints", &sharpen_given, release);
   m.def("decode_scratch", &decode_scratch);
   m.def("decode_poses", &decode_all, release);
 }
