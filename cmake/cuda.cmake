@@ -4,6 +4,7 @@ set(cuda_stages
   src/cuda/encode.cu
   src/cuda/group.cu
   src/cuda/hough.cu
+  src/cuda/mask_scores.cu
   src/cuda/masks.cu
   src/cuda/peaks.cu
   src/cuda/rank.cu

@@ -117,7 +117,15 @@ def decode_poses(
 
 class PoseBatch:
     def __init__(
-        self, keypoints: int, weights: int, first: int, counts: int, rows: int, most: int, n_keypoints: int
+        self,
+        keypoints: int,
+        weights: int,
+        scores: int,
+        first: int,
+        counts: int,
+        rows: int,
+        most: int,
+        n_keypoints: int,
     ) -> None: ...
 
 def mask_scratch(poses: PoseBatch, long_offsets: Field, short_too: bool, height: int, width: int, /) -> int: ...
@@ -130,6 +138,19 @@ def associate_pixels(
     options: _core.MaskOptions,
     scratch: int,
     masks: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def mask_score_scratch(rows: int, height: int, width: int, /) -> int: ...
+def score_masks(
+    poses: PoseBatch,
+    masks: int,
+    segmentation: Field,
+    size: tuple[int, int],
+    options: _core.MaskOptions,
+    scratch: int,
+    scores: int,
     device: int,
     stream: int,
     /,

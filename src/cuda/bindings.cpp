@@ -285,6 +285,20 @@ void give_pixels(const PoseBatch& poses, const Field& segmentation, const Field&
                    size.second, options, arena, stream_of(stream), at<std::uint8_t>(masks));
 }
 
+std::size_t place_mask_scores(int rows, int height, int width) {
+  Arena arena;
+  MaskScoreScratch(arena, rows, height, width);
+  return arena.used();
+}
+
+void score_masks_given(const PoseBatch& poses, Address masks, const Field& segmentation, std::pair<int, int> size,
+                       const MaskOptions& options, Address scratch, Address scores, int device, Address stream) {
+  const Current current(device);
+  Arena arena(at<void>(scratch));
+  score_masks(poses, at<const std::uint8_t>(masks), segmentation, size.first, size.second, options.score_power, arena,
+              stream_of(stream), at<float>(scores));
+}
+
 void refine_fields(const Field& offsets, const Field& by, Address channels, int steps, Address refined, int device,
                    Address stream) {
   const Current current(device);
@@ -362,20 +376,23 @@ void encode(Address keypoints, Address masks, Address crowd, int n_people, std::
 
 void define_masks(py::module_& m) {
   py::class_<PoseBatch>(m, "PoseBatch", py::module_local())
-      .def(py::init([](Address keypoints, Address weights, Address first, Address counts, int rows, int most,
-                       int n_keypoints) {
+      .def(py::init([](Address keypoints, Address weights, Address scores, Address first, Address counts, int rows,
+                       int most, int n_keypoints) {
              return PoseBatch{at<const float>(keypoints),
                               at<const float>(weights),
+                              at<const float>(scores),
                               at<const int>(first),
                               at<const int>(counts),
                               rows,
                               most,
                               n_keypoints};
            }),
-           "keypoints"_a, "weights"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
+           "keypoints"_a, "weights"_a, "scores"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
   const py::call_guard<py::gil_scoped_release> release;
   m.def("mask_scratch", &place_masks);
   m.def("associate_pixels", &give_pixels, release);
+  m.def("mask_score_scratch", &place_mask_scores);
+  m.def("score_masks", &score_masks_given, release);
 }
 
 void define_dense(py::module_& m) {

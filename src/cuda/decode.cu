@@ -67,9 +67,10 @@ void decode_some(const PoseFields& fields, const SkeletonView& skeleton, DecodeO
   const Lattice lattice(heatmaps, options);
   const VoteScores hough{scratch.sums, lattice};
   scratch.peaks.counts = scratch.sorted.counts = candidates;
-  if (options.posenet) {  // which has no votes
+  if (options.posenet) {  // which has no votes, and one way to rank
     options.expected_oks = false;
     options.sharpen = 0.0F;
+    options.rank_by_mean = options.mean_instance_score = true;
     find_seeds(heatmaps, options, stream, scratch.peaks);
   } else {
     hough_vote(heatmaps, short_offsets, lattice, stream, scratch.sums);

@@ -84,7 +84,6 @@ __global__ void score_discs(Scores hough, PoseRows poses, Accepted accepted, Ske
       const auto score = static_cast<float>(static_cast<double>(probabilities[k]) * expected);
       own[pair] = is_finite(score) ? score : 0.0F;
     }
-    __syncthreads();
   }
 }
 

@@ -25,10 +25,11 @@ __global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted,
       sums[2] += mass * static_cast<double>(dy);
     });
     sum_block(sums, parts);
-    if (threadIdx.x == 0 && sums[0] > kSharpenLeastMass) {
+    if (threadIdx.x == 0 && sums[0] > kSharpenLeastMass) {  // the mean lies among lattice points, but for rounding
+      const double last_x = static_cast<double>(hough.columns() - 1) * g, last_y = static_cast<double>(hough.rows() - 1) * g;
       float* const keypoint = found.keypoints + (to * n_keypoints + k) * 2;
-      keypoint[0] = static_cast<float>(at[0] + sums[1] / sums[0]);
-      keypoint[1] = static_cast<float>(at[1] + sums[2] / sums[0]);
+      keypoint[0] = static_cast<float>(clamp(at[0] + sums[1] / sums[0], 0.0, last_x));
+      keypoint[1] = static_cast<float>(clamp(at[1] + sums[2] / sums[0], 0.0, last_y));
     }
   }
 }

@@ -228,6 +228,7 @@ void decode_poses(const PoseFields& fields, const SkeletonView& skeleton, const 
 struct PoseBatch {
   const float* keypoints;  // (rows, K, 2) input pixels
   const float* weights;    // (rows, K) p_jk
+  const float* scores;     // (rows) instance scores
   const int* first;        // (N) row of each picture's first pose; null where picture n has the rows from n * most on
   const int* counts;       // (N) how many it has; past `most` they are not there
   int rows;
@@ -264,8 +265,10 @@ struct PixelPlace {
 struct MaskScratch {
   int at_once;                           // pictures whose offsets there is room for
   OffsetPair *long_pairs, *short_pairs;  // (at_once, K, h, w)
-  MaskTarget* targets;                   // (rows, K)
+  int* order;                            // (rows) poses of each picture, where they exclude each other highest score first
+  MaskTarget* targets;                   // (rows, K) in this order, as the next two
   float* unit;                           // (rows) lambda_j sum_k p_jk
+  float* scores;                         // (rows)
   PixelPlace* places;                    // (W + H) along x, then along y
 
   MaskScratch(Arena& arena, const PoseBatch& poses, const Field& long_offsets, bool short_too, int height, int width);
@@ -279,6 +282,23 @@ void associate_pixels(const PoseBatch& poses,
                       int height, int width,       // of the pictures
                       const MaskOptions& options, Arena& arena, cudaStream_t stream,
                       std::uint8_t* masks);  // (rows, H, W)
+
+// Where mask scores are made.
+struct MaskScoreScratch {
+  PixelPlace* places;                  // (W + H) along x, then along y
+  unsigned long long *total, *pixels;  // (rows) person probability of each mask in fixed point, and its size
+
+  MaskScoreScratch(Arena& arena, int rows, int height, int width);
+};
+
+// Mask scores: instance score times the mean person probability over the mask to a power; 0 for an empty mask, and where there
+// is no pose.
+void score_masks(const PoseBatch& poses,     // without keypoints and weights
+                 const std::uint8_t* masks,  // (rows, H, W)
+                 const Field& segmentation,  // (N, 1, h, w)
+                 int height, int width,      // of the pictures
+                 float power, Arena& arena, cudaStream_t stream,
+                 float* scores);  // (rows)
 
 // --- dense refinement -----------------------------------------------------------------------------------------------
 
