@@ -65,7 +65,7 @@ def test_a_keypoint_at_the_radius_is_taken(gpu, scheme, distance):
 
 
 def noise(seed, count, people=SKELETONS["tree"], lattice=(30, 41), step=0):
-    """Poses over a lattice of g = 2 and its scores; where there is a step, of coarse numbers of which many are equal."""
+    """Poses over a lattice of g = 2 and its scores; where there is a step, of few different numbers."""
     rng, k = np.random.default_rng(seed), people.n_keypoints
     keypoints = rng.uniform(-3, [2 * lattice[1] + 3, 2 * lattice[0] + 3], (count, k, 2))
     probabilities, hough = rng.random((count, k)), rng.random((k, *lattice)) ** 4
@@ -94,9 +94,7 @@ def test_what_is_not_scored_would_not_have_been_kept(gpu, scheme):
     for count in range(1, len(everybody), 3):
         above, below = everybody.scores[count - 1 : count + 1].astype(float)
         if above - below > 1e-5:
-            assert_same_bytes(
-                decode(gpu, fields, people, min_score=(above + below) / 2, **options), everybody[:count]
-            )
+            assert_same_bytes(decode(gpu, fields, people, min_score=(above + below) / 2, **options), everybody[:count])
 
 
 def test_scores_below_0_leave_no_bound(gpu):

@@ -119,7 +119,7 @@ def score_masks(
     stride: int,
     options: MaskOptions,
 ) -> Any:
-    """Mask scores (P,) of one picture's masks (P, H, W) and instance scores (P,); see `personlab.stages.score_masks`."""
+    """Mask scores (P,) of masks (P, H, W) and instance scores (P,); see `personlab.stages.score_masks`."""
     rows = len(scores)
     mask_scores = queue.empty((rows,), "float32")
     if rows > 0:

@@ -139,9 +139,7 @@ def score_poses(
     return _head(out[5], kept), _head(out[3], kept), _head(out[1], kept)
 
 
-def sharpen_keypoints(
-    queue: Queue, keypoints: NDArray[np.float32], hough: DeviceArray, options: DecodeOptions
-) -> Any:
+def sharpen_keypoints(queue: Queue, keypoints: NDArray[np.float32], hough: DeviceArray, options: DecodeOptions) -> Any:
     """Keypoints (P, K, 2); those given have been read back and checked."""
     sharpened = queue.upload(keypoints)
     poses, rows, count = _all_poses(queue, keypoints)
