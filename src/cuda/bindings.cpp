@@ -215,15 +215,15 @@ std::size_t place_scores(int capacity, int n_keypoints) {
 
 // Poses 0 .. capacity - 1, all of them accepted.
 void score_poses_given(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted,
-                       const Field& hough, const DeviceSkeleton& skeleton, const DecodeOptions& options, Address scratch,
-                       const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
+                       const Field& hough, const DeviceSkeleton& skeleton, const DecodeOptions& options,
+                       Address scratch, const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
   const Current current(device);
   Arena arena(at<void>(scratch));
   score_poses(GivenScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
               {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
               ScoreScratch(arena, 1, capacity, hough.planes),
-              {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<int>(out[5]),
-               out_rows});
+              {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]),
+               at<int>(out[5]), out_rows});
 }
 
 // Poses 0 .. count - 1, which are in `sharpened` already.

@@ -1,6 +1,6 @@
 // Who lies near a point, without asking everybody: points in lists by the cells of a grid, found through a hash table.
 //
-// Lists are in any order and may hold points of other cells: callers look at all of a list, and check each point themselves.
+// Lists are in any order and may hold points of other cells: callers look at all of a list and check each point.
 #pragma once
 
 #include "device.cuh"

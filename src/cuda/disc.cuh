@@ -23,10 +23,11 @@ struct Span {
   }
 };
 
-// Calls visit(h, dx, dy) for the points of a disc around (x, y), in a lattice plane, where the Hough score h is not 0: each thread
-// of the block for its own. Distances are in input pixels.
+// Calls visit(h, dx, dy) for the points of a disc around (x, y), in a lattice plane, where the Hough score h is not 0:
+// each thread of the block for its own. Distances are in input pixels.
 template <typename Scores, typename Visit>
-__device__ void visit_disc(const Scores& hough, int plane, double x, double y, double radius, int g, const Visit& visit) {
+__device__ void visit_disc(const Scores& hough, int plane, double x, double y, double radius, int g,
+                           const Visit& visit) {
   const float radius2 = static_cast<float>(radius * radius);
   const Span rows(y, radius, g, hough.rows()), columns(x, radius, g, hough.columns());
   for (int i = static_cast<int>(threadIdx.x); i < rows.count * columns.count; i += kDiscBlock) {
@@ -38,7 +39,7 @@ __device__ void visit_disc(const Scores& hough, int plane, double x, double y, d
   }
 }
 
-// The sums of a block's threads, known to thread 0 alone; `parts` is shared memory. All threads of the block have to come.
+// The sums of a block's threads, for thread 0 alone; `parts` is shared memory. All threads of the block have to come.
 template <int kCount>
 __device__ void sum_block(double (&sums)[kCount], double (&parts)[kCount][kDiscWarps]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;

@@ -316,13 +316,14 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
 
     // Who of the others is taken by these: of those near each of their keypoints, or of all.
     constexpr int kAround = CellLists::kAround;
-    for (int i = thread; scratch.seeds.in_use() && i < n * n_keypoints * kAround && total < most; i += kAcceptBlock) {
+    const CellLists& seeds_by_cell = scratch.seeds;
+    for (int i = thread; seeds_by_cell.in_use() && i < n * n_keypoints * kAround && total < most; i += kAcceptBlock) {
       const int pose = tile.accepted[i / kAround / n_keypoints], k = i / kAround % n_keypoints;
       const double* const at = poses.pose(picture, pose) + 2 * k;
-      for (int c = scratch.seeds.first(picture, k, at[0], at[1], i % kAround); c >= 0; c = scratch.seeds.next(picture, c))
+      for (int c = seeds_by_cell.first(picture, k, at[0], at[1], i % kAround); c >= 0; c = seeds_by_cell.next(picture, c))
         if (list[c].keypoint == k && takes(pose, list[c])) taken[c] = 1;
     }
-    for (int c = first + thread; !scratch.seeds.in_use() && c < count && total < most; c += kAcceptBlock) {
+    for (int c = first + thread; !seeds_by_cell.in_use() && c < count && total < most; c += kAcceptBlock) {
       if (taken[c] != 0) continue;
       const Peak seed = list[c];
       bool is_taken = false;
@@ -351,13 +352,13 @@ void grow_poses(const Peaks& seeds, const Field& heatmaps, const Field& short_of
   grow(seeds, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, stream, poses);
 }
 
-void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options, cudaStream_t stream,
-                  AcceptScratch scratch, const Accepted& accepted) {
+void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options,
+                  cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted) {
   const int most = options.posenet ? options.max_poses : seeds.capacity;
   const auto radius = static_cast<double>(options.nms_radius);
   scratch.seeds.clear(radius, pictures, stream);
-  launch<Threads::kTogether>(accept, dim3(static_cast<unsigned>(pictures)), dim3(kAcceptBlock), stream, seeds, poses, radius,
-                             options.posenet ? options.min_score : 0.0F, most, scratch, accepted);
+  launch<Threads::kTogether>(accept, dim3(static_cast<unsigned>(pictures)), dim3(kAcceptBlock), stream, seeds, poses,
+                             radius, options.posenet ? options.min_score : 0.0F, most, scratch, accepted);
 }
 
 }  // namespace cuda

@@ -18,8 +18,8 @@ __global__ void prepare_sums(Field segmentation, MaskScoreScratch scratch, int r
 }
 
 // Blocks for each mask, whose places in the batch are rows of blocks.
-__global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, Field segmentation, MaskScoreScratch scratch, int places,
-                          int height, int width) {
+__global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, Field segmentation, MaskScoreScratch scratch,
+                          int places, int height, int width) {
   const std::size_t area = static_cast<std::size_t>(height) * width;
   const std::size_t first = static_cast<std::size_t>(blockIdx.x) * (kBlock * kEach) + threadIdx.x;
   for (int i = static_cast<int>(blockIdx.y); i < places; i += static_cast<int>(gridDim.y)) {
@@ -32,7 +32,8 @@ __global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, Field segm
       const std::size_t pixel = first + static_cast<std::size_t>(n) * kBlock;
       if (pixel >= area || masks[row * area + pixel] == 0) continue;
       const PixelPlace x = scratch.places[pixel % width], y = scratch.places[width + pixel / width];
-      total += static_cast<unsigned long long>(read_probability(logits, site_between(segmentation, x, y)) * kPersonUnit);
+      total +=
+          static_cast<unsigned long long>(read_probability(logits, site_between(segmentation, x, y)) * kPersonUnit);
       ++pixels;
     }
     for (int apart = kWarp / 2; apart > 0; apart /= 2) {
@@ -57,7 +58,8 @@ __global__ void finish_scores(PoseBatch poses, MaskScoreScratch scratch, int pla
   const unsigned long long pixels = scratch.pixels[row];
   const double unit = static_cast<double>(kPersonUnit), score = static_cast<double>(poses.scores[row]);
   const double mean = pixels > 0 ? static_cast<double>(scratch.total[row]) / (unit * static_cast<double>(pixels)) : 0.0;
-  scores[row] = pixels > 0 && is_finite(score) ? static_cast<float>(score * pow(mean, static_cast<double>(power))) : 0.0F;
+  scores[row] =
+      pixels > 0 && is_finite(score) ? static_cast<float>(score * pow(mean, static_cast<double>(power))) : 0.0F;
 }
 
 }  // namespace
@@ -72,12 +74,13 @@ void score_masks(const PoseBatch& poses, const std::uint8_t* masks, const Field&
   if (poses.rows == 0) return;
   const std::size_t area = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   const MaskScoreScratch scratch(arena, poses.rows, height, width);
-  const int places = segmentation.pictures * poses.most, most = height + width > poses.rows ? height + width : poses.rows;
+  const int places = segmentation.pictures * poses.most, pixels = height + width;
+  const int most = pixels > poses.rows ? pixels : poses.rows;
   launch(prepare_sums, dim3(blocks_for(most)), dim3(kBlock), stream, segmentation, scratch, poses.rows, height, width);
   if (segmentation.cells() > 0) {
     const dim3 grid(blocks_for(area, kBlock * kEach), static_cast<unsigned>(places) < kMostRows ? places : kMostRows);
-    launch<Threads::kTogether>(sum_masks, grid, dim3(kBlock), stream, poses, masks, segmentation, scratch, places, height,
-                               width);
+    launch<Threads::kTogether>(sum_masks, grid, dim3(kBlock), stream, poses, masks, segmentation, scratch, places,
+                               height, width);
   }
   launch(finish_scores, dim3(blocks_for(places)), dim3(kBlock), stream, poses, scratch, places, power, scores);
 }

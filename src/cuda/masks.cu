@@ -152,7 +152,8 @@ __global__ void prepare(Field long_offsets, Field short_offsets, PoseBatch poses
     if (j >= poses.count(picture)) return;
     const std::size_t first = poses.first_row(picture), row = first + static_cast<std::size_t>(j);
     const std::size_t k = static_cast<std::size_t>(poses.n_keypoints);
-    const std::size_t to = first + static_cast<std::size_t>(exclusive ? rank_of(j, poses.scores + first, poses.count(picture)) : j);
+    const int place = exclusive ? rank_of(j, poses.scores + first, poses.count(picture)) : j;
+    const std::size_t to = first + static_cast<std::size_t>(place);
     prepare_pose(poses.keypoints + row * 2 * k, poses.weights + row * k, poses.n_keypoints, threshold,
                  scratch.targets + to * k, scratch.unit + to);
     scratch.order[to] = j;

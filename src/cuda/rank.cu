@@ -1,4 +1,4 @@
-// Soft non-maximum suppression: which keypoints are taken by poses ahead, instance scores of those that are free, and the best.
+// Soft non-maximum suppression: keypoints that poses ahead have taken, instance scores of those that are free.
 #include "sort.cuh"
 #include "stages.cuh"
 
@@ -21,7 +21,8 @@ struct Order {
 // The mean s_jk of each pose.
 __global__ void take_means(Accepted accepted, int n_keypoints, const float* scores, Lists<Ranked> means) {
   const int picture = static_cast<int>(blockIdx.y), count = accepted.counts[picture];
-  for (int j = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); j < count; j += static_cast<int>(gridDim.x) * kBlock) {
+  for (int j = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); j < count;
+       j += static_cast<int>(gridDim.x) * kBlock) {
     const float* const own = scores + (static_cast<std::size_t>(picture) * accepted.capacity + j) * n_keypoints;
     double sum = 0.0;
     for (int k = 0; k < n_keypoints; ++k) sum += static_cast<double>(own[k]);
@@ -29,24 +30,25 @@ __global__ void take_means(Accepted accepted, int n_keypoints, const float* scor
   }
 }
 
-// The keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. Those of the first are put in last:
-// who takes most begins a list.
+// The keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. Those of the first are put
+// in last: who takes most begins a list.
 __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, CellLists lists) {
   const int picture = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
   const int count = accepted.counts[picture] * n_keypoints;
-  for (int n = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); n < count; n += static_cast<int>(gridDim.x) * kBlock) {
+  for (int n = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); n < count;
+       n += static_cast<int>(gridDim.x) * kBlock) {
     const int i = count - 1 - n, k = i % n_keypoints;
     const double* const at = poses.pose(picture, accepted.of(picture)[order.pose(picture, i / n_keypoints)]) + 2 * k;
     lists.next(picture, i) = atomicExch(lists.list(picture, k, at[0], at[1]), i);
   }
 }
 
-// A block for each pose: which of its keypoints are near those of a pose ahead of it. All poses ahead are asked, or those near.
+// A block for each pose: which of its keypoints are near those of a pose ahead; all of these are asked, or those near.
 __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
                                TakenKeypoints taken) {
   __shared__ unsigned near[kMostKeypoints / 32];
-  const int picture = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x), n_keypoints = poses.n_keypoints;
-  const int count = accepted.counts[picture];
+  const int picture = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
+  const int n_keypoints = poses.n_keypoints, count = accepted.counts[picture];
   const auto keypoint = [&](int rank, int k) {
     return poses.pose(picture, accepted.of(picture)[order.pose(picture, rank)]) + 2 * k;
   };
@@ -61,8 +63,10 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
     for (int k = thread; lists.in_use() && k < n_keypoints; k += kTakeBlock) {
       bool is_taken = false;
       for (int around = 0; around < CellLists::kAround && !is_taken; ++around)
-        for (int i = lists.first(picture, k, own[2 * k], own[2 * k + 1], around); i >= 0 && !is_taken; i = lists.next(picture, i))
-          is_taken = i / n_keypoints < rank && i % n_keypoints == k && is_near(own + 2 * k, keypoint(i / n_keypoints, k));
+        for (int i = lists.first(picture, k, own[2 * k], own[2 * k + 1], around); i >= 0 && !is_taken;
+             i = lists.next(picture, i))
+          is_taken =
+              i / n_keypoints < rank && i % n_keypoints == k && is_near(own + 2 * k, keypoint(i / n_keypoints, k));
       if (is_taken) atomicOr(&near[k / 32], 1U << (k % 32));
     }
     for (int i = thread; !lists.in_use() && i < rank * n_keypoints; i += kTakeBlock) {
@@ -77,10 +81,11 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
 }
 
 // Instance scores, by rank.
-__global__ void score_instances(Accepted accepted, int n_keypoints, const float* scores, Order order, TakenKeypoints taken,
-                                bool is_mean, Lists<Ranked> instances) {
+__global__ void score_instances(Accepted accepted, int n_keypoints, const float* scores, Order order,
+                                TakenKeypoints taken, bool is_mean, Lists<Ranked> instances) {
   const int picture = static_cast<int>(blockIdx.y), count = accepted.counts[picture];
-  for (int rank = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); rank < count; rank += static_cast<int>(gridDim.x) * kBlock) {
+  for (int rank = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); rank < count;
+       rank += static_cast<int>(gridDim.x) * kBlock) {
     const int j = order.pose(picture, rank);
     const float* const own = scores + (static_cast<std::size_t>(picture) * accepted.capacity + j) * n_keypoints;
     double sum = 0.0;
@@ -126,8 +131,8 @@ void find_taken(const PoseRows& poses, const Accepted& accepted, const Order& or
                 cudaStream_t stream, ScoreScratch& scratch) {
   scratch.keypoints.clear(radius, pictures, stream);
   if (scratch.keypoints.in_use())
-    launch(list_keypoints, loop_grid(accepted.capacity * poses.n_keypoints, kBlock, pictures), dim3(kBlock), stream, poses,
-           accepted, order, scratch.keypoints);
+    launch(list_keypoints, loop_grid(accepted.capacity * poses.n_keypoints, kBlock, pictures), dim3(kBlock), stream,
+           poses, accepted, order, scratch.keypoints);
   launch<Threads::kTogether>(take_keypoints, loop_grid(accepted.capacity, 1, pictures), dim3(kTakeBlock), stream, poses,
                              accepted, order, radius, scratch.keypoints, scratch.taken);
 }
@@ -161,15 +166,17 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
   else
     heatmap_scores(poses, accepted, pictures, stream, scratch.keypoint_scores);
   if (by_mean) {
-    launch(take_means, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, scratch.ranked);
+    launch(take_means, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores,
+           scratch.ranked);
     sort(scratch.ranked, pictures, stream, scratch.ordered);
     find_taken(poses, accepted, order, pictures, radius, stream, scratch);
   }
-  launch(score_instances, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, order, scratch.taken,
-         options.mean_instance_score, scratch.ranked);
+  launch(score_instances, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, order,
+         scratch.taken, options.mean_instance_score, scratch.ranked);
   sort(scratch.ranked, pictures, stream, scratch.ordered);
-  launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, pictures), dim3(kBlock), stream, poses, accepted,
-                             scratch.keypoint_scores, scratch.ordered, static_cast<double>(options.min_score), found);
+  launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, pictures), dim3(kBlock), stream, poses,
+                             accepted, scratch.keypoint_scores, scratch.ordered, static_cast<double>(options.min_score),
+                             found);
 }
 
 template void score_poses<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,

@@ -48,8 +48,8 @@ struct Outlook {
 
 // A block for each keypoint of each pose.
 template <typename Scores>
-__global__ void score_discs(Scores hough, PoseRows poses, Accepted accepted, SkeletonView skeleton, int g, double radius,
-                            Outlook outlook, float* scores) {
+__global__ void score_discs(Scores hough, PoseRows poses, Accepted accepted, SkeletonView skeleton, int g,
+                            double radius, Outlook outlook, float* scores) {
   __shared__ double parts[2][kDiscWarps], pose_area;
   __shared__ bool is_seen;
   const int picture = static_cast<int>(blockIdx.y), n_keypoints = skeleton.n_keypoints;
@@ -73,10 +73,11 @@ __global__ void score_discs(Scores hough, PoseRows poses, Accepted accepted, Ske
     if (is_seen) {
       const double size = sqrt(pose_area), kappa = 2.0 * static_cast<double>(skeleton.sigmas[k]);
       const auto inverse = static_cast<float>(1.0 / (2.0 * size * size * kappa * kappa));
-      visit_disc(hough, picture * n_keypoints + k, pose[2 * k], pose[2 * k + 1], radius, g, [&](float h, float dx, float dy) {
-        sums[0] += static_cast<double>(h);
-        sums[1] += static_cast<double>(h * exp_same(-(dy * dy * inverse)) * exp_same(-(dx * dx * inverse)));
-      });
+      visit_disc(hough, picture * n_keypoints + k, pose[2 * k], pose[2 * k + 1], radius, g,
+                 [&](float h, float dx, float dy) {
+                   sums[0] += static_cast<double>(h);
+                   sums[1] += static_cast<double>(h * exp_same(-(dy * dy * inverse)) * exp_same(-(dx * dx * inverse)));
+                 });
     }
     sum_block(sums, parts);
     if (thread == 0) {
@@ -104,8 +105,8 @@ void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& ac
   const bool may_prune = Scores::kNeverNegative && (!options.rank_by_mean || options.mean_instance_score);
   const Outlook outlook{taken != nullptr ? *taken : TakenKeypoints{},
                         may_prune ? static_cast<double>(options.min_score) : 0.0, options.mean_instance_score};
-  launch<Threads::kTogether>(score_discs<Scores>, loop_grid(poses.capacity * poses.n_keypoints, 1, pictures), dim3(kDiscBlock),
-                             stream, hough, poses, accepted, skeleton, options.hough_stride,
+  launch<Threads::kTogether>(score_discs<Scores>, loop_grid(poses.capacity * poses.n_keypoints, 1, pictures),
+                             dim3(kDiscBlock), stream, hough, poses, accepted, skeleton, options.hough_stride,
                              static_cast<double>(options.disk_radius), outlook, scores);
 }
 
@@ -115,8 +116,8 @@ template void expected_oks<GivenScores>(const GivenScores&, const PoseRows&, con
                                         const DecodeOptions&, const TakenKeypoints*, cudaStream_t, float*);
 
 void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int pictures, cudaStream_t stream, float* scores) {
-  launch(copy_probabilities, loop_grid(poses.capacity * poses.n_keypoints, kBlock, pictures), dim3(kBlock), stream, poses,
-         accepted, scores);
+  launch(copy_probabilities, loop_grid(poses.capacity * poses.n_keypoints, kBlock, pictures), dim3(kBlock), stream,
+         poses, accepted, scores);
 }
 
 }  // namespace cuda

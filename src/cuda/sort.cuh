@@ -1,5 +1,5 @@
-// Sorting of each picture's list on the device, as a stable sort does: n log n steps for lists of any length, one launch for
-// those that fit a run.
+// Sorting of each picture's list on the device, as a stable sort does: n log n steps for lists of any length, one
+// launch for those that fit a run.
 #pragma once
 
 #include "stages.cuh"
@@ -28,14 +28,15 @@ __global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
   }
 }
 
-// Merges runs of `width` two by two: an item's place is its own, and how many of the other run come before it. Lists of up to
-// `enough` items are left as they are.
+// Merges runs of `width` two by two: an item's place is its own, and how many of the other run come before it. Lists of
+// up to `enough` items are left as they are.
 template <typename Item>
 __global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enough) {
   const int picture = static_cast<int>(blockIdx.y), count = from.count(picture);
   if (count <= enough) return;
   const Item* const list = from.of(picture);
-  for (int i = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); i < count; i += static_cast<int>(gridDim.x) * kBlock) {
+  for (int i = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); i < count;
+       i += static_cast<int>(gridDim.x) * kBlock) {
     const Item own = list[i];
     const bool is_left = i / width % 2 == 0;
     const int other = (i / width + (is_left ? 1 : -1)) * width;  // where the other run begins, if there is one
@@ -55,8 +56,8 @@ __global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enou
 // Puts lists in order: from `list`, whose items are lost, to `sorted`; both have the same counts.
 template <typename Item>
 void sort(const Lists<Item>& list, int pictures, cudaStream_t stream, const Lists<Item>& sorted) {
-  launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, pictures), dim3(kBlock), stream, list,
-                             sorted);
+  launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, pictures), dim3(kBlock), stream,
+                             list, sorted);
   const dim3 grid = loop_grid(list.capacity, kBlock, pictures);
   for (int width = kRun; width < list.capacity; width *= 4) {  // two at a time: there and back again
     launch(merge_runs<Item>, grid, dim3(kBlock), stream, sorted, list, width, width);

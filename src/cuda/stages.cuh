@@ -65,8 +65,8 @@ struct GivenScores {
   }
 };
 
-// A list of each picture. Counts go on where there is no room for more; then all items are forgotten, as it is chance who came in
-// time.
+// A list of each picture. Counts go on where there is no room for more; then all items are forgotten, as it is chance who
+// came in time.
 template <typename Item>
 struct Lists {
   Item* items = nullptr;  // (N, capacity)
@@ -139,12 +139,13 @@ struct AcceptScratch {
   CellLists seeds;
 
   AcceptScratch(Arena& arena, int pictures, int capacity)
-      : taken(arena.take<std::uint8_t>(static_cast<std::size_t>(pictures) * capacity)), seeds(arena, pictures, capacity, 1) {}
+      : taken(arena.take<std::uint8_t>(static_cast<std::size_t>(pictures) * capacity)),
+        seeds(arena, pictures, capacity, 1) {}
 };
 
 // Greedy acceptance: those whose seeds no pose accepted before has taken.
-void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options, cudaStream_t stream,
-                  AcceptScratch scratch, const Accepted& accepted);
+void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options,
+                  cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted);
 
 // What decoding finds, best first; what lies behind the poses is 0.
 struct Found {
@@ -186,8 +187,8 @@ struct ScoreScratch {
   ScoreScratch(Arena& arena, int pictures, int capacity, int n_keypoints);
 };
 
-// Scores s_jk of the keypoints of all poses, in the order of acceptance: by Expected-OKS, section 3.1.3, or by the heatmaps. A pose
-// whose probabilities show that it will not be kept gets zeros.
+// Scores s_jk of the keypoints of all poses, in the order of acceptance: by Expected-OKS, section 3.1.3, or by the
+// heatmaps. A pose whose probabilities show that it will not be kept gets zeros.
 template <typename Scores>
 void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
                   const SkeletonView& skeleton, const DecodeOptions& options,
@@ -265,7 +266,7 @@ struct PixelPlace {
 struct MaskScratch {
   int at_once;                           // pictures whose offsets there is room for
   OffsetPair *long_pairs, *short_pairs;  // (at_once, K, h, w)
-  int* order;                            // (rows) poses of each picture, where they exclude each other highest score first
+  int* order;                            // (rows) poses of each picture; where they exclude each other, by their scores
   MaskTarget* targets;                   // (rows, K) in this order, as the next two
   float* unit;                           // (rows) lambda_j sum_k p_jk
   float* scores;                         // (rows)
@@ -291,8 +292,8 @@ struct MaskScoreScratch {
   MaskScoreScratch(Arena& arena, int rows, int height, int width);
 };
 
-// Mask scores: instance score times the mean person probability over the mask to a power; 0 for an empty mask, and where there
-// is no pose.
+// Mask scores: instance score times the mean person probability over the mask to a power; 0 for an empty mask, and where
+// there is no pose.
 void score_masks(const PoseBatch& poses,     // without keypoints and weights
                  const std::uint8_t* masks,  // (rows, H, W)
                  const Field& segmentation,  // (N, 1, h, w)
