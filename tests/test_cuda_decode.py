@@ -266,9 +266,9 @@ def test_the_order_of_blocks_and_threads_changes_nothing(people, options, monkey
 
 
 def test_many_pictures_share_the_scratch(gpu):
-    # Lists for a million candidates: two pictures to a round.
+    # Lists for half a million candidates: two pictures to a round.
     arrays = batch_of(5)
-    roomy = on_device(gpu, arrays, capacity=2**20)
+    roomy = on_device(gpu, arrays, capacity=2**19)
     for one, other in zip(roomy.read(), on_device(gpu, arrays).read(), strict=True):
         assert_same_bytes(one, other)
 

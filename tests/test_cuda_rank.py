@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from agreement import assert_same_bytes
+from agreement import assert_same_bytes, assert_same_poses, core_poses
 from cuda_device import make_gpu
 from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, pose_fields, random_fields
 
@@ -144,11 +144,12 @@ def decode(gpu, fields, people, *, capacity=cuda.CAPACITY, **options):
     ],
     ids=["paper", "default", "nowhere", "near", "everywhere", "posenet"],
 )
-def test_cells_of_a_grid_change_nothing(gpu, people, options):
+def test_poses_found_by_cells_of_a_grid_are_the_cores(gpu, people, options):
     fields = random_fields(4, people, 7, 9, 8)
-    expected = decode(gpu, fields, people, options=options)
-    assert len(expected)
-    assert_same_bytes(decode(gpu, fields, people, options=options, capacity=MANY + 1), expected)
+    found = decode(gpu, fields, people, options=options, capacity=MANY + 1)
+    assert len(found)
+    assert_same_bytes(found, decode(gpu, fields, people, options=options))
+    assert_same_poses(found, core_poses(fields, options, people), pixels=1e-3, score=1e-4)
 
 
 @pytest.mark.parametrize("scheme", ["paper", "default"])
@@ -253,7 +254,7 @@ def test_a_keypoint_without_votes_stays(gpu, mass, x):
 
 @pytest.mark.parametrize("lattice", [(40, 61), (23, 12), (1, 37), (33, 1), (1, 1)], ids=str)
 @pytest.mark.parametrize("sigma", [0.3, 4.0, 40.0])
-def test_sharpened_noise_is_the_cores(gpu, sigma, lattice):
+def test_sharpened_keypoints_are_the_cores(gpu, sigma, lattice):
     rng, (rows, columns) = np.random.default_rng(10), lattice
     hough = array(rng.random((3, rows, columns)) ** 8)
     hough[rng.random(hough.shape) < 0.3] = 0

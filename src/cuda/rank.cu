@@ -1,4 +1,4 @@
-// Soft non-maximum suppression: keypoints that poses ahead have taken, instance scores of those that are free.
+// Soft non-maximum suppression: keypoints taken by poses ahead, instance scores of those that are free, and the best.
 #include "sort.cuh"
 #include "stages.cuh"
 
