@@ -1,12 +1,14 @@
 """Ranking and sharpening on a GPU: both schemes by hand and against the core; lists too long to ask everybody."""
 
+import time
+
 import numpy as np
 import pytest
 from agreement import assert_same_bytes, assert_same_poses, core_poses
 from cuda_device import make_gpu
 from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, pose_fields, random_fields
 
-from personlab import DecodeOptions, cuda, stages
+from personlab import DecodeOptions, cuda, decode_poses, stages
 
 SCHEMES = {
     "paper": {"ranking": "mean", "instance_score": "mean"},
@@ -218,6 +220,22 @@ def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     for order in ("3", "4"):
         monkeypatch.setenv("PERSONLAB_CUDA_HOST_ORDER", order)
         assert_same_bytes(decode(gpu, fields, people, **how), expected)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("saturated", [False, True])
+@pytest.mark.parametrize("threshold", [0.01, 1e-4])  # a few thousand seeds, and 700,000
+def test_no_picture_takes_long(saturated, threshold):
+    gpu, rng, (h, w) = make_gpu("cuda", None), np.random.default_rng(14), (88, 89)  # 1393 x 1409 pixels
+    heatmaps = np.full((17, h, w), 50.0) if saturated else rng.normal(0, 3, (17, h, w))
+    arrays = [array(heatmaps), array(rng.normal(0, 16, (17, 2, h, w))), array(rng.normal(0, 60, (32, 2, h, w)))]
+    there, options = [gpu.put(each) for each in arrays], DecodeOptions(hough_stride=2, peak_threshold=threshold)
+    decode_poses(*there, stride=16, options=options)
+    start = time.perf_counter()
+    found = decode_poses(*there, stride=16, options=options)
+    assert time.perf_counter() - start < 5
+    if threshold == 0.01:
+        assert_same_poses(found, decode_poses(*arrays, stride=16, options=options), pixels=1e-3, score=1e-4)
 
 
 # --- sharpening -------------------------------------------------------------------------------------------------------
