@@ -38,13 +38,14 @@ struct Grids {
   }
 };
 
+// An offset that is not finite, or leads too far for float32, counts as (0, 0).
 __device__ Point moved(const OffsetPair* plane, const Site<float>& site, Point point) {
   const OffsetPair a = plane[site.top_left], b = plane[site.top_right];
   const OffsetPair c = plane[site.bottom_left], d = plane[site.bottom_right];
   const float dx = lerp2(a.dx, b.dx, c.dx, d.dx, site.tx, site.ty);
   const float dy = lerp2(a.dy, b.dy, c.dy, d.dy, site.tx, site.ty);
-  if (is_finite(dx) && is_finite(dy)) return {point.x + dx, point.y + dy};
-  return point;
+  const Point to{point.x + dx, point.y + dy};
+  return is_finite(to.x) && is_finite(to.y) ? to : point;
 }
 
 // `steps` times G += offsets(G), for keypoints side by side.
@@ -88,11 +89,18 @@ __device__ void pair_up(const Field& field, std::size_t i, OffsetPair* pairs) {
   pairs[i] = {field.plane(picture, 2 * k)[cell], field.plane(picture, 2 * k + 1)[cell]};
 }
 
+// The power of two that brings weights to 1 or just below it where they are no probabilities, so that no sum of
+// distances overflows or gets lost: only their ratios count.
+__device__ double scale_of(float largest) {
+  const bool is_usual = largest <= 1.0F && largest >= 1e-6F;
+  return is_usual || !(largest > 0.0F) || !is_finite(largest) ? 1.0 : ldexp(1.0, -ilogb(largest) - 1);
+}
+
 // One pose, and how far it reaches; a pose that lies nowhere, or has no weight, owns nothing.
 __device__ void prepare_pose(const float* keypoints, const float* weights, int n_keypoints, float threshold,
                              MaskTarget* targets, float* unit) {
   double total = 0.0;
-  float left = kInfinity, top = kInfinity, right = -kInfinity, bottom = -kInfinity;
+  float left = kInfinity, top = kInfinity, right = -kInfinity, bottom = -kInfinity, largest = 0.0F;
   int sound = 1;
   for (int k = 0; k < n_keypoints; ++k) {  // no branches: the reads of one keypoint do not wait for the one before
     const float x = keypoints[2 * k], y = keypoints[2 * k + 1], weight = weights[k];
@@ -103,13 +111,17 @@ __device__ void prepare_pose(const float* keypoints, const float* weights, int n
     right = x > right ? x : right;
     top = y < top ? y : top;
     bottom = y > bottom ? y : bottom;
+    largest = weight > largest ? weight : largest;
   }
   const double area = (static_cast<double>(right) - static_cast<double>(left)) *
                       (static_cast<double>(bottom) - static_cast<double>(top));
-  const double size = sqrt(area > 1.0 ? area : 1.0) * total;
+  const double scale = scale_of(largest), size = sqrt(area > 1.0 ? area : 1.0) * total * scale;
   const bool owns = sound != 0 && total > 0.0 && is_finite(total);
   const float reach = owns ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F;
-  for (int k = 0; k < n_keypoints; ++k) targets[k] = {keypoints[2 * k], keypoints[2 * k + 1], weights[k], reach};
+  for (int k = 0; k < n_keypoints; ++k) {
+    const auto weight = static_cast<float>(static_cast<double>(weights[k]) * scale);
+    targets[k] = {keypoints[2 * k], keypoints[2 * k + 1], weight, reach};
+  }
   *unit = static_cast<float>(size);
 }
 

@@ -303,7 +303,7 @@ void score_masks(const PoseBatch& poses,     // without keypoints and weights
 
 // --- dense refinement -----------------------------------------------------------------------------------------------
 
-// Dense refinement, section 3.1.2; an offset that is not finite counts as (0, 0).
+// Dense refinement, section 3.1.2; an offset that is not finite, or too large at the end, counts as (0, 0).
 void refine_offsets(const Field& offsets,  // (N, 2C, h, w)
                     const Field& by,       // (N, 2L, h, w)
                     const int* channels,   // (C) in 0 .. L - 1
