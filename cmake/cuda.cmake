@@ -4,10 +4,13 @@ set(cuda_stages
   src/cuda/encode.cu
   src/cuda/group.cu
   src/cuda/hough.cu
+  src/cuda/mask_scores.cu
   src/cuda/masks.cu
   src/cuda/peaks.cu
+  src/cuda/rank.cu
   src/cuda/refine.cu
   src/cuda/score.cu
+  src/cuda/sharpen.cu
   src/cuda/skeleton.cu)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")

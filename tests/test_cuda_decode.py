@@ -5,6 +5,7 @@ import pytest
 from agreement import assert_same_bytes, assert_same_poses
 from cuda_device import Produced, make_gpu, rounded
 from scenes import (
+    BY_SEED,
     GRIDS,
     OFF,
     PAIR,
@@ -23,6 +24,7 @@ from personlab import DecodeOptions, Fields, Skeleton, decode_poses
 PIXELS, SCORE = 1e-3, 1e-4  # of the contract between the backends
 DECODERS = {
     "paper": decode_options(hough_stride=2),
+    "default": decode_options(hough_stride=2, **BY_SEED),
     "fine": decode_options(hough_stride=1, scoring="heatmap"),
     "posenet": DecodeOptions.posenet(0.3, nms_radius=8.0, refine_steps=2, max_poses=50),
 }
@@ -33,7 +35,10 @@ def put(gpu, arrays, element=None):
 
 
 def assert_agrees(gpu, arrays, **how):
-    """Decoded on the GPU and by the core: the same number of poses for each picture, and the same poses."""
+    """Decoded on the GPU and by the core: the same number of poses for each picture, and the same poses.
+
+    Keypoints are the same to the last bit before they are sharpened.
+    """
     found = decode_poses(*put(gpu, arrays), **how)
     expected = decode_poses(*arrays, **how)
     if not isinstance(expected, list):
@@ -41,7 +46,8 @@ def assert_agrees(gpu, arrays, **how):
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         assert_same_poses(one, other, pixels=PIXELS, score=SCORE)
-        np.testing.assert_array_equal(one.keypoints, other.keypoints)
+        if how.get("options", DecodeOptions()).sharpen == 0:
+            np.testing.assert_array_equal(one.keypoints, other.keypoints)
     return expected
 
 
@@ -260,9 +266,9 @@ def test_the_order_of_blocks_and_threads_changes_nothing(people, options, monkey
 
 
 def test_many_pictures_share_the_scratch(gpu):
-    # Lists for a million candidates: two pictures to a round.
+    # Lists for half a million candidates: two pictures to a round.
     arrays = batch_of(5)
-    roomy = on_device(gpu, arrays, capacity=2**20)
+    roomy = on_device(gpu, arrays, capacity=2**19)
     for one, other in zip(roomy.read(), on_device(gpu, arrays).read(), strict=True):
         assert_same_bytes(one, other)
 

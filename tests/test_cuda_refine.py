@@ -37,6 +37,15 @@ def test_refined_real_fields_are_the_cores(gpu, load_fields):
         np.testing.assert_array_equal(on_gpu(gpu, of, by, channels, stride=16), expected)
 
 
+@pytest.mark.parametrize("far", [(3e38, 1.0), (1.0, -3e38), (3.4e38, -3.4e38)], ids=str)
+def test_offsets_that_get_too_large_are_none(gpu, far):
+    # Where both are the same the sum does not fit float32; one that fits stays what it is.
+    of, by = offsets(2, 3, far, (1e37, 2)), offsets(2, 3, far, (1e37, 1))
+    refined = on_gpu(gpu, of, by, [0, 1], stride=1, steps=1)
+    np.testing.assert_array_equal(refined[0], 0)
+    np.testing.assert_allclose(refined[1], offsets(2, 3, (2e37, 3))[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf), (1e38, -1e38)], ids=str)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_offsets_that_are_not_finite_count_as_none(gpu, grid, values):

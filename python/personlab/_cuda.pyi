@@ -64,13 +64,14 @@ def group_poses(
     options: _core.DecodeOptions,
     keypoints: int,
     probabilities: int,
-    taken: int,
+    scratch: int,
     rows: int,
     accepted: int,
     device: int,
     stream: int,
     /,
 ) -> None: ...
+def group_scratch(capacity: int, /) -> int: ...
 def score_poses(
     keypoints: int,
     probabilities: int,
@@ -80,11 +81,22 @@ def score_poses(
     hough: Field,
     skeleton: Skeleton,
     options: _core.DecodeOptions,
-    keypoint_scores: int,
-    instances: int,
-    order: int,
+    scratch: int,
     out: Sequence[int],
     out_rows: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def score_scratch(capacity: int, n_keypoints: int, /) -> int: ...
+def sharpen_keypoints(
+    keypoints: int,
+    count: int,
+    rows: int,
+    counts: int,
+    hough: Field,
+    options: _core.DecodeOptions,
+    sharpened: int,
     device: int,
     stream: int,
     /,
@@ -105,7 +117,15 @@ def decode_poses(
 
 class PoseBatch:
     def __init__(
-        self, keypoints: int, weights: int, first: int, counts: int, rows: int, most: int, n_keypoints: int
+        self,
+        keypoints: int,
+        weights: int,
+        scores: int,
+        first: int,
+        counts: int,
+        rows: int,
+        most: int,
+        n_keypoints: int,
     ) -> None: ...
 
 def mask_scratch(poses: PoseBatch, long_offsets: Field, short_too: bool, height: int, width: int, /) -> int: ...
@@ -118,6 +138,19 @@ def associate_pixels(
     options: _core.MaskOptions,
     scratch: int,
     masks: int,
+    device: int,
+    stream: int,
+    /,
+) -> None: ...
+def mask_score_scratch(rows: int, height: int, width: int, /) -> int: ...
+def score_masks(
+    poses: PoseBatch,
+    masks: int,
+    segmentation: Field,
+    size: tuple[int, int],
+    options: _core.MaskOptions,
+    scratch: int,
+    scores: int,
     device: int,
     stream: int,
     /,

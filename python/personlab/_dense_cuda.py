@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import BFLOAT16
 from personlab._device import address_of, keep
 
 if TYPE_CHECKING:
@@ -61,24 +61,24 @@ def associate_pixels(
     first = np.cumsum([0, *counts])[:-1].tolist()
     rows, k, area = sum(counts), long_offsets.shape[1], size[0] * size[1]
     masks = queue.empty((rows * area,), "bool")
-    if rows * area > 0:
+    scores = queue.empty((rows,), "float32") if scored else None
+    if rows > 0:
         parts = [np.array([*first, *counts], np.int32)]
-        parts += [one.keypoints.view(np.int32) for one in poses]
-        parts += [one.keypoint_probabilities.view(np.int32) for one in poses]
+        for name in ("keypoints", "keypoint_probabilities", "scores"):
+            parts += [getattr(one, name).view(np.int32) for one in poses]
         known = queue.upload(np.concatenate([part.ravel() for part in parts]))
         at, n = address_of(known), len(poses)
         keypoints = at + 4 * 2 * n
         weights = keypoints + 4 * 2 * rows * k
-        batch = queue.native.PoseBatch(keypoints, weights, at, at + 4 * n, rows, max(counts), k)
+        batch = queue.native.PoseBatch(keypoints, weights, weights + 4 * rows * k, at, at + 4 * n, rows, max(counts), k)
         _give_pixels(
             queue, batch, segmentation, long_offsets, short_offsets,
-            stride=stride, size=size, options=options, masks=masks,
+            stride=stride, size=size, options=options, masks=masks, scores=scores,
         )  # fmt: skip
-    parts = [queue.part(masks, at * area, (count, *size), "bool") for at, count in zip(first, counts, strict=True)]
-    if not scored:
-        return parts, [None] * len(poses)
-    scores = score_masks(queue, parts, [one.scores for one in poses], segmentation, stride=stride, options=options)
-    return parts, [queue.upload(one) for one in scores]
+    places = list(zip(first, counts, strict=True))
+    return [queue.part(masks, at * area, (count, *size), "bool") for at, count in places], [
+        None if scores is None else queue.part(scores, at, (count,), "float32") for at, count in places
+    ]
 
 
 def associate_pixels_there(
@@ -96,48 +96,38 @@ def associate_pixels_there(
     """Masks (N, C, H, W) bool of poses on the device, and scores (N, C) or None; see `personlab.cuda.decode_masks`."""
     n, most, k = poses.keypoint_scores.shape
     masks = queue.empty((n, most, *size), "bool")
-    if n * most * size[0] * size[1] > 0:
+    scores = queue.empty((n, most), "float32") if scored else None
+    if n * most > 0:
         batch = queue.native.PoseBatch(
-            address_of(poses.keypoints), address_of(poses.keypoint_probabilities), 0, address_of(poses.counts),
-            n * most, most, k,
+            address_of(poses.keypoints), address_of(poses.keypoint_probabilities), address_of(poses.scores), 0,
+            address_of(poses.counts), n * most, most, k,
         )  # fmt: skip
         _give_pixels(
             queue, batch, segmentation, long_offsets, short_offsets,
-            stride=stride, size=size, options=options, masks=masks,
+            stride=stride, size=size, options=options, masks=masks, scores=scores,
         )  # fmt: skip
         keep(queue, masks, poses)
-    if not scored:
-        return masks, None
-    area = most * size[0] * size[1]
-    parts = [queue.part(masks, i * area, (most, *size), "bool") for i in range(n)] if n * area > 0 else []
-    scores = np.zeros((n, most), np.float32)
-    if parts:
-        given = list(queue.read(poses.scores))
-        scores[:] = score_masks(queue, parts, given, segmentation, stride=stride, options=options)
-    return masks, queue.upload(scores)
+    return masks, scores
 
 
 def score_masks(
     queue: Queue,
-    masks: Sequence[Any],
-    scores: Sequence[NDArray[np.float32]],
+    masks: DeviceArray,
+    scores: NDArray[np.float32],
     segmentation: DeviceArray,
     *,
     stride: int,
     options: MaskOptions,
-) -> list[NDArray[np.float32]]:
-    """Mask scores (P,) of each picture's masks (P, H, W) on the device and instance scores (P,), in host memory.
-
-    The core computes them: masks and segmentation are read back, which waits for the queue.
-    """
-    from personlab import _core
-
-    wide = segmentation.element == "bfloat16"
-    logits = queue.read(segmentation, "uint16").view(BFLOAT16) if wide else queue.read(segmentation)
-    return [
-        _core.score_masks(queue.read(marks), given, logits[i], stride, options.native)
-        for i, (marks, given) in enumerate(zip(masks, scores, strict=True))
-    ]
+) -> Any:
+    """Mask scores (P,) of masks (P, H, W) and instance scores (P,); see `personlab.stages.score_masks`."""
+    rows = len(scores)
+    mask_scores = queue.empty((rows,), "float32")
+    if rows > 0:
+        numbers = queue.upload(np.array([0, rows], np.int32))
+        given, at = queue.upload(scores), address_of(numbers)
+        batch = queue.native.PoseBatch(0, 0, address_of(given), at, at + 4, rows, rows, 0)
+        _score_masks(queue, batch, segmentation, stride, masks.shape[1:], options, masks, mask_scores)
+    return mask_scores
 
 
 def _give_pixels(
@@ -151,17 +141,41 @@ def _give_pixels(
     size: tuple[int, int],
     options: MaskOptions,
     masks: Any,
+    scores: Any,
 ) -> None:
-    short_too = short_offsets is not None and options.short_refine_steps > 0
-    fields = [
-        None if field is None else queue.field(field, stride, batch=True)
-        for field in (segmentation, long_offsets, short_offsets)
-    ]
-    scratch = queue.empty((queue.native.mask_scratch(batch, fields[1], short_too, *size),), "uint8")
-    keep(queue, masks, segmentation, long_offsets, short_offsets)
-    queue.native.associate_pixels(
-        batch, *fields, size, options.native, address_of(scratch), address_of(masks), queue.device, queue.stream
-    )
+    """Fill masks, and their scores where these are wanted."""
+    if 0 not in size:
+        short_too = short_offsets is not None and options.short_refine_steps > 0
+        fields = [
+            None if field is None else queue.field(field, stride, batch=True)
+            for field in (segmentation, long_offsets, short_offsets)
+        ]
+        scratch = queue.empty((queue.native.mask_scratch(batch, fields[1], short_too, *size),), "uint8")
+        keep(queue, masks, segmentation, long_offsets, short_offsets)
+        queue.native.associate_pixels(
+            batch, *fields, size, options.native, address_of(scratch), address_of(masks), queue.device, queue.stream
+        )
+    if scores is not None:
+        _score_masks(queue, batch, segmentation, stride, size, options, masks, scores)
+
+
+def _score_masks(
+    queue: Queue,
+    batch: Any,
+    segmentation: DeviceArray,
+    stride: int,
+    size: tuple[int, ...],
+    options: MaskOptions,
+    masks: Any,
+    scores: Any,
+) -> None:
+    """Fill the scores (rows,) of masks (rows, H, W)."""
+    scratch = queue.empty((queue.native.mask_score_scratch(math.prod(scores.shape), *size),), "uint8")
+    keep(queue, scores, segmentation, masks)
+    queue.native.score_masks(
+        batch, address_of(masks), queue.field(segmentation, stride, batch=True), size, options.native,
+        address_of(scratch), address_of(scores), queue.device, queue.stream,
+    )  # fmt: skip
 
 
 def refine_offsets(

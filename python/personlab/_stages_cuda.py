@@ -89,12 +89,12 @@ def group_poses(
     poses, probabilities = queue.empty((n, k, 2), "float64"), queue.empty((n, k), "float32")
     rows, accepted = queue.empty((n,), "int32"), queue.empty((1,), "int32")
     given, count = queue.upload(listed.view(np.uint8)), queue.upload(np.array([n], np.int32))
-    taken = queue.empty((n,), "uint8")
+    scratch = queue.empty((queue.native.group_scratch(n),), "uint8")
     queue.native.group_poses(
         address_of(given), address_of(ordered), address_of(count), n,
         queue.native.PoseFields(*(queue.field(field, stride) for field in fields)),
         native_skeleton(queue.native, skeleton, queue.device), options.native, address_of(poses),
-        address_of(probabilities), address_of(taken), address_of(rows), address_of(accepted), queue.device,
+        address_of(probabilities), address_of(scratch), address_of(rows), address_of(accepted), queue.device,
         queue.stream,
     )  # fmt: skip
     chosen = queue.read(rows)[: queue.read(accepted)[0]]
@@ -102,6 +102,13 @@ def group_poses(
         queue.upload(queue.read(poses)[chosen].astype(np.float32)),
         queue.upload(queue.read(probabilities)[chosen]),
     )
+
+
+def _all_poses(queue: Queue, keypoints: NDArray[np.float32]) -> tuple[Any, Any, Any]:
+    """Poses (P, K, 2) in double, the numbers 0 .. P - 1, and P."""
+    p = len(keypoints)
+    numbers = np.arange(p, dtype=np.int32), np.array([p], np.int32)
+    return queue.upload(keypoints.astype(np.float64)), *map(queue.upload, numbers)
 
 
 def score_poses(
@@ -115,11 +122,9 @@ def score_poses(
     keypoints, probabilities = groups
     p, k = probabilities.shape
     room = min(options.max_poses, p)
-    poses, weights = queue.upload(keypoints.astype(np.float64)), queue.upload(probabilities)
-    rows, accepted = queue.upload(np.arange(p, dtype=np.int32)), queue.upload(np.array([p], np.int32))
-    s, instances, order = (
-        queue.empty((p, k), "float32"), queue.empty((p,), "float64"), queue.empty((p,), "int32"),
-    )  # fmt: skip
+    poses, rows, accepted = _all_poses(queue, keypoints)
+    weights = queue.upload(probabilities)
+    scratch = queue.empty((queue.native.score_scratch(p, k),), "uint8")
     shapes: list[tuple[tuple[int, ...], str]] = [
         ((1,), "int32"), ((room,), "float32"), ((room, k, 2), "float32"), ((room, k), "float32"),
         ((room, k), "float32"), ((room,), "int32"),
@@ -127,11 +132,24 @@ def score_poses(
     out = [queue.empty(*shape) for shape in shapes]
     queue.native.score_poses(
         address_of(poses), address_of(weights), p, address_of(rows), address_of(accepted), queue.field(hough, 1),
-        native_skeleton(queue.native, skeleton, queue.device), options.native, address_of(s), address_of(instances),
-        address_of(order), [address_of(array) for array in out], room, queue.device, queue.stream,
+        native_skeleton(queue.native, skeleton, queue.device), options.native, address_of(scratch),
+        [address_of(array) for array in out], room, queue.device, queue.stream,
     )  # fmt: skip
     kept = int(queue.read(out[0])[0])
     return _head(out[5], kept), _head(out[3], kept), _head(out[1], kept)
+
+
+def sharpen_keypoints(queue: Queue, keypoints: NDArray[np.float32], hough: DeviceArray, options: DecodeOptions) -> Any:
+    """Keypoints (P, K, 2); those given have been read back and checked."""
+    sharpened = queue.upload(keypoints)
+    poses, rows, count = _all_poses(queue, keypoints)
+    if keypoints.size > 0:
+        keep(queue, sharpened, hough, poses, rows, count)
+        queue.native.sharpen_keypoints(
+            address_of(poses), len(keypoints), address_of(rows), address_of(count), queue.field(hough, 1),
+            options.native, address_of(sharpened), queue.device, queue.stream,
+        )  # fmt: skip
+    return sharpened
 
 
 def _head(array: Any, count: int) -> Any:

@@ -274,7 +274,7 @@ def decode_masks(
     options: MaskOptions = _MASK_DEFAULTS,
     return_scores: bool = False,
 ) -> Any:
-    """Queue what `personlab.decode_masks` does, for poses that are on the device; nothing waits for it but scores.
+    """Queue what `personlab.decode_masks` does, for poses that are on the device; nothing waits for it.
 
     Args:
         poses: of N pictures, decoded on the stream of the fields, or on another one that has come so far.
@@ -285,7 +285,7 @@ def decode_masks(
         stride: input pixels from cell to cell.
         size: (H, W) of the pictures.
         options: thresholds and refinement steps, whether masks exclude each other, and the power in mask scores.
-        return_scores: whether to return mask scores, too, for which the masks are read back.
+        return_scores: whether to return mask scores, too, by which masks are to be ranked.
 
     Returns:
         (N, C, H, W) bool, on the GPU: the masks of the C rows of `poses`, empty past each picture's count. With

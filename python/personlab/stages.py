@@ -1,11 +1,11 @@
 """Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
 
 Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`,
-`sharpen_keypoints`, then `associate_pixels` and `score_masks`; beside them `refine_offsets` and `encode_targets`. All take
-NumPy arrays, torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is
-the compiled core and returns float32; "reference" is `personlab.reference` and its fellows, slow float64 NumPy. The backend
-"cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else arrays
-with `__cuda_array_interface__`.
+`sharpen_keypoints`, then `associate_pixels` and `score_masks`; beside them `refine_offsets` and `encode_targets`. All
+take NumPy arrays, torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend
+"cpu" is the compiled core and returns float32; "reference" is `personlab.reference` and its fellows, slow float64
+NumPy. The backend "cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields
+are torch's, else arrays with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
 """
@@ -392,8 +392,10 @@ def score_masks(
     as_size(masks.shape[1:], "masks")
     if queue is not None:
         batch = replace(segmentation, shape=(1, *segmentation.shape))
-        found = _dense_cuda.score_masks(queue, [masks], [narrowed(scores)], batch, stride=stride, options=options)
-        return queue.upload(found[0])  # type: ignore[no-any-return]
+        on_device: Floats = _dense_cuda.score_masks(
+            queue, masks, narrowed(scores), batch, stride=stride, options=options
+        )
+        return on_device
     if backend == "reference":
         return reference_masks.score_masks(masks, scores, segmentation, stride=stride, options=options)
     return _core.score_masks(np.ascontiguousarray(masks), narrowed(scores), segmentation, stride, options.native)

@@ -185,35 +185,58 @@ PoseFields fields_of(const Field& heatmaps, const Field& short_offsets, const Fi
   return {heatmaps, short_offsets, mid_offsets};
 }
 
+std::size_t place_groups(int capacity) {
+  Arena arena;
+  AcceptScratch(arena, 1, capacity);
+  return arena.used();
+}
+
 // A pose for each of `capacity` peaks, and which of them are accepted.
 void group_poses(Address peaks, Address sorted, Address count, int capacity, const PoseFields& fields,
-                 const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities, Address taken,
-                 Address rows, Address accepted, int device, Address stream) {
+                 const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities,
+                 Address scratch, Address rows, Address accepted, int device, Address stream) {
   const Current current(device);
+  Arena arena(at<void>(scratch));
   const Peaks list{at<Peak>(peaks), at<int>(count), capacity}, in_order{at<Peak>(sorted), at<int>(count), capacity};
   const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
   options.posenet = false;
   sort_peaks(list, 1, stream_of(stream), in_order);
   grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options, stream_of(stream),
              poses);
-  accept_poses(in_order, poses, 1, options, stream_of(stream), at<std::uint8_t>(taken),
+  accept_poses(in_order, poses, 1, options, stream_of(stream), AcceptScratch(arena, 1, capacity),
                {at<int>(rows), at<int>(accepted), capacity});
 }
 
+std::size_t place_scores(int capacity, int n_keypoints) {
+  Arena arena;
+  ScoreScratch(arena, 1, capacity, n_keypoints);
+  return arena.used();
+}
+
 // Poses 0 .. capacity - 1, all of them accepted.
-void score_poses(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const Field& hough,
-                 const DeviceSkeleton& skeleton, const DecodeOptions& options, Address keypoint_scores, Address instances,
-                 Address order, const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
+void score_poses_given(Address keypoints, Address probabilities, int capacity, Address rows, Address accepted,
+                       const Field& hough, const DeviceSkeleton& skeleton, const DecodeOptions& options,
+                       Address scratch, const std::array<Address, 6>& out, int out_rows, int device, Address stream) {
   const Current current(device);
-  const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, hough.planes};
-  const Accepted all{at<int>(rows), at<int>(accepted), capacity};
-  if (options.expected_oks)
-    expected_oks(GivenScores{hough}, poses, all, 1, skeleton.view(), options, stream_of(stream), at<float>(keypoint_scores));
-  else
-    heatmap_scores(poses, all, 1, stream_of(stream), at<float>(keypoint_scores));
-  rank_poses(poses, all, at<float>(keypoint_scores), 1, options, stream_of(stream), {at<double>(instances), at<int>(order)},
-             {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]), at<int>(out[5]),
-              out_rows});
+  Arena arena(at<void>(scratch));
+  score_poses(GivenScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
+              {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
+              ScoreScratch(arena, 1, capacity, hough.planes),
+              {at<int>(out[0]), at<float>(out[1]), at<float>(out[2]), at<float>(out[3]), at<float>(out[4]),
+               at<int>(out[5]), out_rows});
+}
+
+// Poses 0 .. count - 1, which are in `sharpened` already.
+void sharpen_given(Address keypoints, int count, Address rows, Address counts, const Field& hough,
+                   const DecodeOptions& options, Address sharpened, int device, Address stream) {
+  const Current current(device);
+  Found found;
+  found.counts = at<int>(counts);
+  found.keypoints = at<float>(sharpened);
+  found.kept = at<int>(rows);
+  found.rows = count;
+  sharpen_keypoints(GivenScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
+                    {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), found);
 }
 
 void decode_all(const PoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
@@ -237,7 +260,10 @@ void define_poses(py::module_& m) {
   m.def("hough_vote", &hough_vote_dense, release);
   m.def("find_peaks", &find_peaks_given, release);
   m.def("group_poses", &group_poses, release);
-  m.def("score_poses", &score_poses, release);
+  m.def("group_scratch", &place_groups);
+  m.def("score_poses", &score_poses_given, release);
+  m.def("score_scratch", &place_scores);
+  m.def("sharpen_keypoints", &sharpen_given, release);
   m.def("decode_scratch", &decode_scratch);
   m.def("decode_poses", &decode_all, release);
 }
@@ -257,6 +283,20 @@ void give_pixels(const PoseBatch& poses, const Field& segmentation, const Field&
   Arena arena(at<void>(scratch));
   associate_pixels(poses, segmentation, long_offsets, short_offsets ? &*short_offsets : nullptr, size.first,
                    size.second, options, arena, stream_of(stream), at<std::uint8_t>(masks));
+}
+
+std::size_t place_mask_scores(int rows, int height, int width) {
+  Arena arena;
+  MaskScoreScratch(arena, rows, height, width);
+  return arena.used();
+}
+
+void score_masks_given(const PoseBatch& poses, Address masks, const Field& segmentation, std::pair<int, int> size,
+                       const MaskOptions& options, Address scratch, Address scores, int device, Address stream) {
+  const Current current(device);
+  Arena arena(at<void>(scratch));
+  score_masks(poses, at<const std::uint8_t>(masks), segmentation, size.first, size.second, options.score_power, arena,
+              stream_of(stream), at<float>(scores));
 }
 
 void refine_fields(const Field& offsets, const Field& by, Address channels, int steps, Address refined, int device,
@@ -336,20 +376,23 @@ void encode(Address keypoints, Address masks, Address crowd, int n_people, std::
 
 void define_masks(py::module_& m) {
   py::class_<PoseBatch>(m, "PoseBatch", py::module_local())
-      .def(py::init([](Address keypoints, Address weights, Address first, Address counts, int rows, int most,
-                       int n_keypoints) {
+      .def(py::init([](Address keypoints, Address weights, Address scores, Address first, Address counts, int rows,
+                       int most, int n_keypoints) {
              return PoseBatch{at<const float>(keypoints),
                               at<const float>(weights),
+                              at<const float>(scores),
                               at<const int>(first),
                               at<const int>(counts),
                               rows,
                               most,
                               n_keypoints};
            }),
-           "keypoints"_a, "weights"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
+           "keypoints"_a, "weights"_a, "scores"_a, "first"_a, "counts"_a, "rows"_a, "most"_a, "n_keypoints"_a);
   const py::call_guard<py::gil_scoped_release> release;
   m.def("mask_scratch", &place_masks);
   m.def("associate_pixels", &give_pixels, release);
+  m.def("mask_score_scratch", &place_mask_scores);
+  m.def("score_masks", &score_masks_given, release);
 }
 
 void define_dense(py::module_& m) {

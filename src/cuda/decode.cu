@@ -12,12 +12,13 @@ struct Scratch {
   unsigned long long* sums;
   Peaks peaks, sorted;
   PoseRows poses;
-  std::uint8_t* taken;
+  AcceptScratch accept;
   Accepted accepted;
-  float* keypoint_scores;
-  RankScratch rank;
+  ScoreScratch score;
+  int* kept;
 
-  Scratch(Arena& arena, const PoseFields& fields, const DecodeOptions& options, int pictures, int capacity) {
+  Scratch(Arena& arena, const PoseFields& fields, const DecodeOptions& options, int pictures, int capacity)
+      : accept(arena, pictures, capacity), score(arena, pictures, capacity, fields.heatmaps.planes) {
     const int k = fields.heatmaps.planes;
     const std::size_t rows = static_cast<std::size_t>(pictures) * capacity;
     const std::size_t points = options.posenet ? 0 : Lattice(fields.heatmaps, options).points();
@@ -28,10 +29,8 @@ struct Scratch {
     poses.probabilities = arena.take<float>(rows * k);
     poses.capacity = capacity;
     poses.n_keypoints = k;
-    taken = arena.take<std::uint8_t>(rows);
     accepted = {arena.take<int>(rows), arena.take<int>(static_cast<std::size_t>(pictures)), capacity};
-    keypoint_scores = arena.take<float>(rows * k);
-    rank = {arena.take<double>(rows), arena.take<int>(rows)};
+    kept = arena.take<int>(rows);
   }
 };
 
@@ -57,18 +56,21 @@ PoseFields part(const PoseFields& fields, int from, int count) {
 Found part(const Found& found, int from, int k) {
   const std::size_t row = static_cast<std::size_t>(from) * found.rows;
   return {found.counts + from,          found.scores + row, found.keypoints + row * 2 * k, found.keypoint_scores + row * k,
-          found.probabilities + row * k, nullptr,            found.rows};
+          found.probabilities + row * k, found.kept,         found.rows};
 }
 
 // Some pictures; the counts of candidates are 0 before.
-void decode_some(const PoseFields& fields, const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream,
+void decode_some(const PoseFields& fields, const SkeletonView& skeleton, DecodeOptions options, cudaStream_t stream,
                  Scratch& scratch, int* candidates, const Found& found) {
   const Field &heatmaps = fields.heatmaps, &short_offsets = fields.short_offsets;
   const int pictures = heatmaps.pictures, k = heatmaps.planes;
   const Lattice lattice(heatmaps, options);
   const VoteScores hough{scratch.sums, lattice};
   scratch.peaks.counts = scratch.sorted.counts = candidates;
-  if (options.posenet) {
+  if (options.posenet) {  // which has no votes, and one way to rank
+    options.expected_oks = false;
+    options.sharpen = 0.0F;
+    options.rank_by_mean = options.mean_instance_score = true;
     find_seeds(heatmaps, options, stream, scratch.peaks);
   } else {
     hough_vote(heatmaps, short_offsets, lattice, stream, scratch.sums);
@@ -76,12 +78,9 @@ void decode_some(const PoseFields& fields, const SkeletonView& skeleton, const D
   }
   sort_peaks(scratch.peaks, pictures, stream, scratch.sorted);
   grow_poses(scratch.sorted, heatmaps, short_offsets, fields.mid_offsets, skeleton, options, stream, scratch.poses);
-  accept_poses(scratch.sorted, scratch.poses, pictures, options, stream, scratch.taken, scratch.accepted);
-  if (options.expected_oks && !options.posenet)
-    expected_oks(hough, scratch.poses, scratch.accepted, pictures, skeleton, options, stream, scratch.keypoint_scores);
-  else
-    heatmap_scores(scratch.poses, scratch.accepted, pictures, stream, scratch.keypoint_scores);
-  rank_poses(scratch.poses, scratch.accepted, scratch.keypoint_scores, pictures, options, stream, scratch.rank, found);
+  accept_poses(scratch.sorted, scratch.poses, pictures, options, stream, scratch.accept, scratch.accepted);
+  score_poses(hough, scratch.poses, scratch.accepted, pictures, skeleton, options, stream, scratch.score, found);
+  sharpen_keypoints(hough, scratch.poses, scratch.accepted, pictures, options, stream, found);
 }
 
 }  // namespace
@@ -91,13 +90,14 @@ std::size_t decode_scratch(const PoseFields& fields, const DecodeOptions& option
 }
 
 void decode_poses(const PoseFields& fields, const SkeletonView& skeleton, const DecodeOptions& options, int capacity,
-                  cudaStream_t stream, void* scratch, int* candidates, const Found& found) {
+                  cudaStream_t stream, void* scratch, int* candidates, Found found) {
   const int pictures = fields.heatmaps.pictures, k = fields.heatmaps.planes;
   if (pictures == 0) return;
   check(cudaMemsetAsync(candidates, 0, static_cast<std::size_t>(pictures) * sizeof *candidates, stream), "clearing counts");
   const int at_once = pictures_at_once(fields, options, capacity);
   Arena arena(scratch);
   Scratch places(arena, fields, options, at_once, capacity);
+  found.kept = places.kept;
   for (int from = 0; from < pictures; from += at_once) {
     const int count = pictures - from < at_once ? pictures - from : at_once;
     decode_some(part(fields, from, count), skeleton, options, stream, places, candidates + from, part(found, from, k));

@@ -222,14 +222,14 @@ struct OpenTile {
 };
 
 // A block for each picture. Candidates are decided a tile at a time: who takes whom is found for all pairs at once, then one
-// thread goes through them in order, then all later candidates are held against those accepted.
-__global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_mean, int most, std::uint8_t* taken_by_picture,
+// thread goes through them in order, then all later candidates, or those near, are held against those accepted.
+__global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_mean, int most, AcceptScratch scratch,
                        Accepted accepted) {
   __shared__ OpenTile tile;
   const int picture = static_cast<int>(blockIdx.x), count = seeds.count(picture), n_keypoints = poses.n_keypoints;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
   const Peak* const list = seeds.of(picture);
-  std::uint8_t* const taken = taken_by_picture + static_cast<std::size_t>(picture) * seeds.capacity;
+  std::uint8_t* const taken = scratch.taken + static_cast<std::size_t>(picture) * seeds.capacity;
   int* const rows = accepted.rows + static_cast<std::size_t>(picture) * accepted.capacity;
   const auto takes = [&](int pose, const Peak& seed) {
     const double* const at = poses.pose(picture, pose) + 2 * seed.keypoint;
@@ -242,6 +242,10 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
     const float* const p = poses.probability(picture, c);
     for (int k = 0; k < n_keypoints && lowest_mean > 0.0F; ++k) sum += static_cast<double>(p[k]);
     taken[c] = sum / n_keypoints < static_cast<double>(lowest_mean) ? 1 : 0;
+    const Peak& seed = list[c];
+    if (scratch.seeds.in_use())
+      scratch.seeds.next(picture, c) = atomicExch(
+          scratch.seeds.list(picture, seed.keypoint, static_cast<double>(seed.x), static_cast<double>(seed.y)), c);
   }
   __syncthreads();
 
@@ -310,8 +314,16 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
     total += n;
     __syncthreads();
 
-    // Who of all the others is taken by these.
-    for (int c = first + thread; c < count && total < most; c += kAcceptBlock) {
+    // Who of the others is taken by these: of those near each of their keypoints, or of all.
+    constexpr int kAround = CellLists::kAround;
+    const CellLists& seeds_by_cell = scratch.seeds;
+    for (int i = thread; seeds_by_cell.in_use() && i < n * n_keypoints * kAround && total < most; i += kAcceptBlock) {
+      const int pose = tile.accepted[i / kAround / n_keypoints], k = i / kAround % n_keypoints;
+      const double* const at = poses.pose(picture, pose) + 2 * k;
+      for (int c = seeds_by_cell.first(picture, k, at[0], at[1], i % kAround); c >= 0; c = seeds_by_cell.next(picture, c))
+        if (list[c].keypoint == k && takes(pose, list[c])) taken[c] = 1;
+    }
+    for (int c = first + thread; !seeds_by_cell.in_use() && c < count && total < most; c += kAcceptBlock) {
       if (taken[c] != 0) continue;
       const Peak seed = list[c];
       bool is_taken = false;
@@ -340,12 +352,13 @@ void grow_poses(const Peaks& seeds, const Field& heatmaps, const Field& short_of
   grow(seeds, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, stream, poses);
 }
 
-void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options, cudaStream_t stream,
-                  std::uint8_t* taken, const Accepted& accepted) {
+void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options,
+                  cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted) {
   const int most = options.posenet ? options.max_poses : seeds.capacity;
+  const auto radius = static_cast<double>(options.nms_radius);
+  scratch.seeds.clear(radius, pictures, stream);
   launch<Threads::kTogether>(accept, dim3(static_cast<unsigned>(pictures)), dim3(kAcceptBlock), stream, seeds, poses,
-                             static_cast<double>(options.nms_radius), options.posenet ? options.min_score : 0.0F, most, taken,
-                             accepted);
+                             radius, options.posenet ? options.min_score : 0.0F, most, scratch, accepted);
 }
 
 }  // namespace cuda

@@ -5,7 +5,7 @@
 // Everything is in float32, as on the CPU.
 #include <cmath>
 
-#include "stages.cuh"
+#include "places.cuh"
 
 namespace personlab {
 namespace cuda {
@@ -38,13 +38,14 @@ struct Grids {
   }
 };
 
+// An offset that is not finite, or leads too far for float32, counts as (0, 0).
 __device__ Point moved(const OffsetPair* plane, const Site<float>& site, Point point) {
   const OffsetPair a = plane[site.top_left], b = plane[site.top_right];
   const OffsetPair c = plane[site.bottom_left], d = plane[site.bottom_right];
   const float dx = lerp2(a.dx, b.dx, c.dx, d.dx, site.tx, site.ty);
   const float dy = lerp2(a.dy, b.dy, c.dy, d.dy, site.tx, site.ty);
-  if (is_finite(dx) && is_finite(dy)) return {point.x + dx, point.y + dy};
-  return point;
+  const Point to{point.x + dx, point.y + dy};
+  return is_finite(to.x) && is_finite(to.y) ? to : point;
 }
 
 // `steps` times G += offsets(G), for keypoints side by side.
@@ -88,19 +89,18 @@ __device__ void pair_up(const Field& field, std::size_t i, OffsetPair* pairs) {
   pairs[i] = {field.plane(picture, 2 * k)[cell], field.plane(picture, 2 * k + 1)[cell]};
 }
 
-// Where pixel p of so many lies over an axis of the grid, as on the CPU.
-__device__ PixelPlace place(int p, int pixels, int cells, int stride) {
-  const double position = p * static_cast<double>((cells - 1) * stride) / (pixels > 1 ? pixels - 1 : 1);
-  const int blocks = cells > 1 ? cells - 1 : 1, whole = static_cast<int>(position / stride);
-  const int cell = whole < blocks - 1 ? whole : blocks - 1;
-  return {cell, static_cast<float>(position / stride - cell), static_cast<float>(position)};
+// The power of two that brings weights to 1 or just below it where they are no probabilities, so that no sum of
+// distances overflows or gets lost: only their ratios count.
+__device__ double scale_of(float largest) {
+  const bool is_usual = largest <= 1.0F && largest >= 1e-6F;
+  return is_usual || !(largest > 0.0F) || !is_finite(largest) ? 1.0 : ldexp(1.0, -ilogb(largest) - 1);
 }
 
 // One pose, and how far it reaches; a pose that lies nowhere, or has no weight, owns nothing.
 __device__ void prepare_pose(const float* keypoints, const float* weights, int n_keypoints, float threshold,
                              MaskTarget* targets, float* unit) {
   double total = 0.0;
-  float left = kInfinity, top = kInfinity, right = -kInfinity, bottom = -kInfinity;
+  float left = kInfinity, top = kInfinity, right = -kInfinity, bottom = -kInfinity, largest = 0.0F;
   int sound = 1;
   for (int k = 0; k < n_keypoints; ++k) {  // no branches: the reads of one keypoint do not wait for the one before
     const float x = keypoints[2 * k], y = keypoints[2 * k + 1], weight = weights[k];
@@ -111,34 +111,71 @@ __device__ void prepare_pose(const float* keypoints, const float* weights, int n
     right = x > right ? x : right;
     top = y < top ? y : top;
     bottom = y > bottom ? y : bottom;
+    largest = weight > largest ? weight : largest;
   }
   const double area = (static_cast<double>(right) - static_cast<double>(left)) *
                       (static_cast<double>(bottom) - static_cast<double>(top));
-  const double size = sqrt(area > 1.0 ? area : 1.0) * total;
+  const double scale = scale_of(largest), size = sqrt(area > 1.0 ? area : 1.0) * total * scale;
   const bool owns = sound != 0 && total > 0.0 && is_finite(total);
   const float reach = owns ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F;
-  for (int k = 0; k < n_keypoints; ++k) targets[k] = {keypoints[2 * k], keypoints[2 * k + 1], weights[k], reach};
+  for (int k = 0; k < n_keypoints; ++k) {
+    const auto weight = static_cast<float>(static_cast<double>(weights[k]) * scale);
+    targets[k] = {keypoints[2 * k], keypoints[2 * k + 1], weight, reach};
+  }
   *unit = static_cast<float>(size);
 }
 
+// The place of a pose among those of its picture, highest score first, NaN last, ties in their order.
+__device__ int rank_of(int j, const float* scores, int count) {
+  const float own = scores[j];
+  int ahead = 0;
+  for (int other = 0; other < count; ++other) {
+    const float score = scores[other];
+    const bool is_tied = score == own || (score != score && own != own);
+    ahead += score > own || (own != own && score == score) || (is_tied && other < j) ? 1 : 0;
+  }
+  return ahead;
+}
+
+// How near the poses of a pixel have come that one pose after the other, highest score first, has to yield it to.
+struct Rivals {
+  float above = kInfinity;  // the nearest of those with a score above `level`
+  float level = kInfinity;
+  float least = kInfinity;  // the nearest of those at this level
+
+  // Whether a pose has to yield; a score that is NaN is neither above nor below another.
+  __device__ bool take(float score, float distance) {
+    if (score != level) {
+      above = least < above ? least : above;
+      level = score;
+      least = kInfinity;
+    }
+    least = distance < least ? distance : least;
+    return above < distance && score == score;
+  }
+};
+
 // Poses first, which take longest; then places, then pairs.
 __global__ void prepare(Field long_offsets, Field short_offsets, PoseBatch poses, MaskScratch scratch, int pose_slots,
-                        int places, std::size_t pairs, int height, int width, float threshold) {
+                        int places, std::size_t pairs, int height, int width, float threshold, bool exclusive) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (i < static_cast<std::size_t>(pose_slots)) {
     const int picture = static_cast<int>(i) / poses.most, j = static_cast<int>(i) % poses.most;
     if (j >= poses.count(picture)) return;
-    const std::size_t row = poses.first_row(picture) + static_cast<std::size_t>(j);
+    const std::size_t first = poses.first_row(picture), row = first + static_cast<std::size_t>(j);
     const std::size_t k = static_cast<std::size_t>(poses.n_keypoints);
+    const int place = exclusive ? rank_of(j, poses.scores + first, poses.count(picture)) : j;
+    const std::size_t to = first + static_cast<std::size_t>(place);
     prepare_pose(poses.keypoints + row * 2 * k, poses.weights + row * k, poses.n_keypoints, threshold,
-                 scratch.targets + row * k, scratch.unit + row);
+                 scratch.targets + to * k, scratch.unit + to);
+    scratch.order[to] = j;
+    scratch.scores[to] = poses.scores[row];
     return;
   }
   i -= static_cast<std::size_t>(pose_slots);
   if (i < static_cast<std::size_t>(places)) {
     const int p = static_cast<int>(i);
-    scratch.places[p] = p < width ? place(p, width, long_offsets.width, long_offsets.stride)
-                                  : place(p - width, height, long_offsets.height, long_offsets.stride);
+    scratch.places[p] = place_on(long_offsets, height, width, p);
     return;
   }
   i -= static_cast<std::size_t>(places);
@@ -171,8 +208,7 @@ __global__ void __launch_bounds__(kPixels)
   const Pixel pixel(width);
   if (pixel.x >= width || pixel.y >= height) return;
   const PixelPlace x = scratch.places[pixel.x], y = scratch.places[width + pixel.y];
-  const int w = grids.width, right = w > 1 ? 1 : 0, below = grids.height > 1 ? w : 0, corner = y.cell * w + x.cell;
-  const Site<float> site{corner, corner + right, corner + below, corner + below + right, x.t, y.t};
+  const Site<float> site = site_between(segmentation, x, y);
   const int n_keypoints = grids.n_keypoints;
   const std::size_t area = static_cast<std::size_t>(height) * width;
   const std::size_t own = static_cast<std::size_t>(pixel.y) * width + pixel.x;
@@ -182,8 +218,7 @@ __global__ void __launch_bounds__(kPixels)
     if (count == 0 || !(read(segmentation.plane(picture, 0), site) >= lowest)) continue;
     const std::size_t row = poses.first_row(picture);
     int known = 0;  // keypoints that are kept
-    float least = kInfinity;
-    int owner = -1;
+    Rivals rivals;
     for (int first = 0; first < count; first += kPoses) {
       float sums[kPoses];
       PERSONLAB_UNROLL
@@ -219,17 +254,11 @@ __global__ void __launch_bounds__(kPixels)
       PERSONLAB_UNROLL
       for (int a = 0; a < kPoses; ++a) {
         if ((open >> a & 1U) == 0) continue;
-        if (!exclusive) {
-          masks[(row + static_cast<std::size_t>(first + a)) * area + own] = 1;
-          continue;
-        }
-        const float distance = sums[a] / scratch.unit[row + static_cast<std::size_t>(first + a)];
-        if (owner >= 0 && !(distance < least)) continue;
-        owner = first + a;
-        least = distance;
+        const std::size_t place = row + static_cast<std::size_t>(first + a);
+        if (exclusive && rivals.take(scratch.scores[place], sums[a] / scratch.unit[place])) continue;
+        masks[(row + static_cast<std::size_t>(scratch.order[place])) * area + own] = 1;
       }
     }
-    if (owner >= 0) masks[(row + static_cast<std::size_t>(owner)) * area + own] = 1;
   }
 }
 
@@ -245,8 +274,10 @@ MaskScratch::MaskScratch(Arena& arena, const PoseBatch& poses, const Field& long
   const std::size_t rows = static_cast<std::size_t>(poses.rows);
   long_pairs = arena.take<OffsetPair>(static_cast<std::size_t>(at_once) * each);
   short_pairs = short_too ? arena.take<OffsetPair>(static_cast<std::size_t>(at_once) * each) : nullptr;
+  order = arena.take<int>(rows);
   targets = arena.take<MaskTarget>(rows * static_cast<std::size_t>(poses.n_keypoints));
   unit = arena.take<float>(rows);
+  scores = arena.take<float>(rows);
   places = arena.take<PixelPlace>(static_cast<std::size_t>(height) + static_cast<std::size_t>(width));
 }
 
@@ -273,7 +304,7 @@ void associate_pixels(const PoseBatch& poses, const Field& segmentation, const F
     const std::size_t items = pairs + static_cast<std::size_t>(places) + static_cast<std::size_t>(slots);
     launch(prepare, dim3(blocks_for(items)), dim3(kBlock), stream, long_offsets.part(from, count),
            short_too ? short_offsets->part(from, count) : Field{}, poses, scratch, slots, places, pairs, height, width,
-           options.distance_threshold);
+           options.distance_threshold, options.exclusive);
     const unsigned rows = static_cast<unsigned>(count) < kMostRows ? static_cast<unsigned>(count) : kMostRows;
     launch(give_pixels, dim3(tiles, rows), dim3(kPixels), stream, segmentation, grids, poses, scratch, from,
            from + count, height, width, logit_of(static_cast<double>(options.mask_threshold)), options.exclusive,

@@ -1,4 +1,5 @@
 // Peaks: every lattice point, or cell, that no neighbour beats joins its picture's list; then the lists are put in order.
+#include "sort.cuh"
 #include "stages.cuh"
 
 namespace personlab {
@@ -80,24 +81,6 @@ void search_all(const Rule& rule, int pictures, int n_keypoints, cudaStream_t st
   launch(search<Rule>, grid, dim3(kBlock), stream, rule, pictures, n_keypoints, peaks);
 }
 
-// A warp for each candidate counts those that precede it; of equal ones, which only a caller's list can hold, the first.
-__global__ void place_in_order(Peaks peaks, Peaks sorted) {
-  const int picture = static_cast<int>(blockIdx.y), count = peaks.count(picture);
-  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const Peak* const list = peaks.of(picture);
-  for (int c = static_cast<int>(blockIdx.x) * (kBlock / kWarp) + warp; c < count;
-       c += static_cast<int>(gridDim.x) * (kBlock / kWarp)) {
-    const Peak own = list[c];
-    int place = 0;
-    for (int other = lane; other < count; other += kWarp) {
-      const Peak peak = list[other];
-      place += precedes(peak, own) || (other < c && !precedes(own, peak)) ? 1 : 0;
-    }
-    for (int apart = kWarp / 2; apart > 0; apart /= 2) place += __shfl_xor_sync(~0U, place, apart);
-    if (lane == 0) sorted.of(picture)[place] = own;
-  }
-}
-
 }  // namespace
 
 template <typename Scores>
@@ -115,8 +98,7 @@ void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_
 }
 
 void sort_peaks(const Peaks& peaks, int pictures, cudaStream_t stream, const Peaks& sorted) {
-  launch<Threads::kTogether>(place_in_order, loop_grid(peaks.capacity, kBlock / kWarp, pictures), dim3(kBlock), stream, peaks,
-                             sorted);
+  sort(peaks, pictures, stream, sorted);
 }
 
 }  // namespace cuda

@@ -125,8 +125,10 @@ __global__ void refine_checked(Field offsets, Field by, const int* channels, int
     if (!is_finite(offset.x) || !is_finite(offset.y)) offset = {0.0, 0.0};
     for (int step = 0; step < steps; ++step) advance_checked(grid, source, home, offset);
     float* to = refined + 2 * static_cast<std::size_t>(p) * cells;
-    to[cell] = static_cast<float>(offset.x);
-    to[cells + i] = static_cast<float>(offset.y);
+    const auto x = static_cast<float>(offset.x), y = static_cast<float>(offset.y);
+    const bool fits = is_finite(x) && is_finite(y);
+    to[cell] = fits ? x : 0.0F;
+    to[cells + i] = fits ? y : 0.0F;
   }
 }
 

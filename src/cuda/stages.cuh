@@ -4,6 +4,7 @@
 // stream has come so far.
 #pragma once
 
+#include "cells.cuh"
 #include "device.cuh"
 #include "stages.hpp"
 #include "vote_unit.hpp"
@@ -42,6 +43,7 @@ void hough_scores(const unsigned long long* sums, std::size_t count, const Latti
 
 // Votes as scores: of plane p, at lattice point i in raster order.
 struct VoteScores {
+  static constexpr bool kNeverNegative = true;
   const unsigned long long* sums;  // (planes, rows, columns)
   Lattice lattice;
 
@@ -52,6 +54,7 @@ struct VoteScores {
 
 // Scores that somebody gave; what is not finite counts as 0.
 struct GivenScores {
+  static constexpr bool kNeverNegative = false;
   Field hough;  // (1, K, rows, columns)
 
   __host__ __device__ int rows() const { return hough.height; }
@@ -62,16 +65,19 @@ struct GivenScores {
   }
 };
 
-// Candidates of each picture. Their counts go on where there is no room for more; then all are forgotten, as it is chance who
+// A list of each picture. Counts go on where there is no room for more; then all items are forgotten, as it is chance who
 // came in time.
-struct Peaks {
-  Peak* list = nullptr;   // (N, capacity)
-  int* counts = nullptr;  // (N) found
+template <typename Item>
+struct Lists {
+  Item* items = nullptr;  // (N, capacity)
+  int* counts = nullptr;  // (N)
   int capacity = 0;
 
-  __device__ Peak* of(int picture) const { return list + static_cast<std::size_t>(picture) * capacity; }
+  __device__ Item* of(int picture) const { return items + static_cast<std::size_t>(picture) * capacity; }
   __device__ int count(int picture) const { return counts[picture] <= capacity ? counts[picture] : 0; }
 };
+
+using Peaks = Lists<Peak>;  // candidates of each picture
 
 // Local maxima of scores, in any order; counts are 0 before.
 template <typename Scores>
@@ -81,7 +87,7 @@ void find_peaks(const Scores& scores, int pictures, int n_keypoints, const Decod
 // Seeds of Google's decoder, in any order: cells (x, y), by logit.
 void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& seeds);
 
-// Puts candidates in their order; both lists have the same counts.
+// Puts candidates in their order, as `sort` does.
 void sort_peaks(const Peaks& peaks, int pictures, cudaStream_t stream, const Peaks& sorted);
 
 constexpr int kMostKeypoints = 256;  // of a skeleton
@@ -127,24 +133,19 @@ struct Accepted {
   __device__ const int* of(int picture) const { return rows + static_cast<std::size_t>(picture) * capacity; }
 };
 
-// Greedy acceptance: those whose seeds no pose accepted before has taken.
-void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options, cudaStream_t stream,
-                  std::uint8_t* taken,  // (N, capacity) scratch
-                  const Accepted& accepted);
+// What greedy acceptance works in.
+struct AcceptScratch {
+  std::uint8_t* taken;  // (N, capacity)
+  CellLists seeds;
 
-// Scores of keypoints s_jk, in the order of acceptance: by Expected-OKS, section 3.1.3, or by the heatmaps.
-template <typename Scores>
-void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
-                  const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream,
-                  float* scores);  // (N, capacity, K)
-void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int pictures, cudaStream_t stream,
-                    float* scores);  // (N, capacity, K)
-
-// What ranking works in.
-struct RankScratch {
-  double* instances = nullptr;  // (N, capacity) by rank
-  int* order = nullptr;         // (N, capacity) which pose has a rank
+  AcceptScratch(Arena& arena, int pictures, int capacity)
+      : taken(arena.take<std::uint8_t>(static_cast<std::size_t>(pictures) * capacity)),
+        seeds(arena, pictures, capacity, 1) {}
 };
+
+// Greedy acceptance: those whose seeds no pose accepted before has taken.
+void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options,
+                  cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted);
 
 // What decoding finds, best first; what lies behind the poses is 0.
 struct Found {
@@ -153,13 +154,60 @@ struct Found {
   float* keypoints = nullptr;      // (N, rows, K, 2)
   float* keypoint_scores = nullptr;  // (N, rows, K)
   float* probabilities = nullptr;    // (N, rows, K)
-  int* kept = nullptr;             // (N, rows) the places of poses in the order of acceptance, or null
+  int* kept = nullptr;             // (N, rows) the places of poses in the order of acceptance
   int rows = 0;
 };
 
-// Instance scores by soft non-maximum suppression, cut at min_score and at the rows there are.
-void rank_poses(const PoseRows& poses, const Accepted& accepted, const float* keypoint_scores, int pictures,
-                const DecodeOptions& options, cudaStream_t stream, const RankScratch& scratch, const Found& found);
+// A pose by its place in the order of acceptance, and a score that it is ranked by.
+struct Ranked {
+  double score;
+  int pose;
+
+  friend __device__ bool precedes(const Ranked& a, const Ranked& b) { return a.score > b.score; }
+};
+
+// Which keypoints of poses are taken: bits.
+struct TakenKeypoints {
+  unsigned* words = nullptr;  // (N, capacity, each) by the order of acceptance
+  int capacity = 0, each = 0;
+
+  __device__ unsigned* of(int picture, int j) const {
+    return words + (static_cast<std::size_t>(picture) * capacity + j) * each;
+  }
+  __device__ bool at(int picture, int j, int k) const { return (of(picture, j)[k / 32] >> (k % 32) & 1) != 0; }
+};
+
+// What scoring works in.
+struct ScoreScratch {
+  float* keypoint_scores;          // (N, capacity, K) s_jk in the order of acceptance
+  Lists<Ranked> ranked, ordered;  // by mean s_jk, then by instance score
+  TakenKeypoints taken;
+  CellLists keypoints;
+
+  ScoreScratch(Arena& arena, int pictures, int capacity, int n_keypoints);
+};
+
+// Scores s_jk of the keypoints of all poses, in the order of acceptance: by Expected-OKS, section 3.1.3, or by the
+// heatmaps. A pose whose probabilities show that it will not be kept gets zeros.
+template <typename Scores>
+void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+                  const SkeletonView& skeleton, const DecodeOptions& options,
+                  const TakenKeypoints* taken,  // where known, else null
+                  cudaStream_t stream,
+                  float* scores);  // (N, capacity, K)
+void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int pictures, cudaStream_t stream,
+                    float* scores);  // (N, capacity, K)
+
+// Keypoint scores, then instance scores by soft non-maximum suppression, cut at min_score and at the rows there are.
+template <typename Scores>
+void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+                 const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, ScoreScratch scratch,
+                 const Found& found);
+
+// One Hough mean shift of each keypoint of the poses found, which are those of rows accepted[found.kept].
+template <typename Scores>
+void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+                       const DecodeOptions& options, cudaStream_t stream, const Found& found);
 
 // Fields that poses are decoded from.
 struct PoseFields {
@@ -173,7 +221,7 @@ std::size_t decode_scratch(const PoseFields& fields, const DecodeOptions& option
 void decode_poses(const PoseFields& fields, const SkeletonView& skeleton, const DecodeOptions& options, int capacity,
                   cudaStream_t stream, void* scratch,
                   int* candidates,  // (N) found; where they are more than `capacity`, there is no pose
-                  const Found& found);
+                  Found found);     // without `kept`
 
 // --- masks -----------------------------------------------------------------------------------------------------------
 
@@ -181,6 +229,7 @@ void decode_poses(const PoseFields& fields, const SkeletonView& skeleton, const 
 struct PoseBatch {
   const float* keypoints;  // (rows, K, 2) input pixels
   const float* weights;    // (rows, K) p_jk
+  const float* scores;     // (rows) instance scores
   const int* first;        // (N) row of each picture's first pose; null where picture n has the rows from n * most on
   const int* counts;       // (N) how many it has; past `most` they are not there
   int rows;
@@ -217,8 +266,10 @@ struct PixelPlace {
 struct MaskScratch {
   int at_once;                           // pictures whose offsets there is room for
   OffsetPair *long_pairs, *short_pairs;  // (at_once, K, h, w)
-  MaskTarget* targets;                   // (rows, K)
+  int* order;                            // (rows) poses of each picture; where they exclude each other, by their scores
+  MaskTarget* targets;                   // (rows, K) in this order, as the next two
   float* unit;                           // (rows) lambda_j sum_k p_jk
+  float* scores;                         // (rows)
   PixelPlace* places;                    // (W + H) along x, then along y
 
   MaskScratch(Arena& arena, const PoseBatch& poses, const Field& long_offsets, bool short_too, int height, int width);
@@ -233,9 +284,26 @@ void associate_pixels(const PoseBatch& poses,
                       const MaskOptions& options, Arena& arena, cudaStream_t stream,
                       std::uint8_t* masks);  // (rows, H, W)
 
+// Where mask scores are made.
+struct MaskScoreScratch {
+  PixelPlace* places;                  // (W + H) along x, then along y
+  unsigned long long *total, *pixels;  // (rows) person probability of each mask in fixed point, and its size
+
+  MaskScoreScratch(Arena& arena, int rows, int height, int width);
+};
+
+// Mask scores: instance score times the mean person probability over the mask to a power; 0 for an empty mask, and where
+// there is no pose.
+void score_masks(const PoseBatch& poses,     // without keypoints and weights
+                 const std::uint8_t* masks,  // (rows, H, W)
+                 const Field& segmentation,  // (N, 1, h, w)
+                 int height, int width,      // of the pictures
+                 float power, Arena& arena, cudaStream_t stream,
+                 float* scores);  // (rows)
+
 // --- dense refinement -----------------------------------------------------------------------------------------------
 
-// Dense refinement, section 3.1.2; an offset that is not finite counts as (0, 0).
+// Dense refinement, section 3.1.2; an offset that is not finite, or too large at the end, counts as (0, 0).
 void refine_offsets(const Field& offsets,  // (N, 2C, h, w)
                     const Field& by,       // (N, 2L, h, w)
                     const int* channels,   // (C) in 0 .. L - 1

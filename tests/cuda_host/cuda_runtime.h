@@ -401,6 +401,12 @@ Value atomicMin(Value* to, Value value) {
   return before;
 }
 template <typename Value>
+Value atomicExch(Value* to, Value value) {
+  const Value before = *to;
+  *to = value;
+  return before;
+}
+template <typename Value>
 Value atomicOr(Value* to, Value value) {
   const Value before = *to;
   *to = before | value;
