@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape
+from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape, view_elements
 from personlab._files import write_whole
 from personlab._npz import read_arrays
 from personlab.skeleton import COCO_PERSON
@@ -52,7 +52,7 @@ class Fields:
         freeze(self, "stride", as_integer(self.stride, "stride", 1, 4096))
         for name in _NAMES:
             if getattr(self, name) is not None:
-                freeze(self, name, as_field(getattr(self, name), name))
+                freeze(self, name, view_elements(getattr(self, name), name))
         if self.heatmaps.ndim not in (3, 4):
             raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w), got {self.heatmaps.shape}")
         *batch, k, h, w = self.heatmaps.shape
@@ -63,6 +63,9 @@ class Fields:
             check_shape(self.segmentation, "segmentation", (*n, 1, h, w), f"({axis}1, h, w)")
         if self.long_offsets is not None:
             check_shape(self.long_offsets, "long_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
+        for name in _NAMES:
+            if getattr(self, name) is not None:
+                freeze(self, name, as_field(getattr(self, name), name))
         if self.image_size is not None:
             freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import to_numpy
+from personlab._arrays import check_copy, to_numpy
 from personlab._image_size import check_pixels
 
 if TYPE_CHECKING:
@@ -63,6 +63,7 @@ def _from_array(array: NDArray[Any], *, bgr: bool) -> Image:
         raise ValueError(f"image: expected shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.shape}")
     if array.size == 0:
         raise ValueError(f"image: expected at least one pixel, got shape {array.shape}")
+    check_copy(array, "image")
     array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., 2::-1] if bgr else array[..., :3]
     return np.ascontiguousarray(array)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_size, check_shape, to_numpy
+from personlab._arrays import FloatArray, as_size, check_copy, check_shape, to_numpy
 from personlab._files import write_whole
 from personlab._image_size import check_image, check_pixels
 
@@ -86,6 +86,7 @@ def as_image(value: Any) -> Image:
     if array.dtype != np.uint8:
         raise TypeError(f"image: expected uint8, got {array.dtype}")
     check_shape(array, "image", (None, None, 3), "(H, W, 3)")
+    check_copy(array, "image")
     return np.ascontiguousarray(array)
 
 
