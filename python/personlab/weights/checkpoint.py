@@ -12,6 +12,7 @@ import torch
 from personlab._files import write_whole
 from personlab.nn.config import ModelConfig
 from personlab.nn.model import PersonLab
+from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
 if TYPE_CHECKING:
     import os
@@ -24,7 +25,6 @@ _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes s
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 _ZIP = b"PK\x03\x04"  # what torch.save writes: an archive with a pickle in it
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
-_SHOWN = 3  # names in an error message
 
 
 class Checkpoint(NamedTuple):
@@ -46,13 +46,15 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
         FileNotFoundError: the folder does not exist.
         OSError: it cannot be written to.
         TypeError: metadata that JSON cannot hold.
-        ValueError: a file name with another ending.
+        ValueError: a file name with another ending, or metadata too long to be read again.
     """
     from safetensors.torch import save
 
     check_name(path)
     config = json.loads(model.config.to_json())
     entry = json.dumps({"version": _VERSION, "config": config, "metadata": dict(metadata or {})}, sort_keys=True)
+    if len(entry) > LONGEST_HEADER // 2:
+        raise ValueError(f"metadata: expected at most {LONGEST_HEADER // 2} bytes of JSON, got {len(entry)}")
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_whole(path, save(tensors, {_KEY: entry}))
 
@@ -68,15 +70,19 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     refuse_pickle(path)
+    check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             config, metadata = _read_entry((file.metadata() or {}).get(_KEY))
+            check_fit(config, {name: file.get_slice(name).get_shape() for name in file.keys()})  # noqa: SIM118
             model = PersonLab(config)
             fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no dict
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+    except (OverflowError, RecursionError):
+        raise ValueError(f"{path}: expected the metadata of a network, got numbers or lists without end") from None
     return Checkpoint(model.eval(), metadata)
 
 
@@ -87,16 +93,7 @@ def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32
         ValueError: names or shapes are not the network's.
     """
     expected = model.state_dict()
-    for problem, names in (
-        ("missing", [name for name in expected if name not in state]),
-        ("not of this network", [name for name in state if name not in expected]),
-    ):
-        if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise ValueError(f"weights {problem}: {', '.join(names[:_SHOWN])}{more}")
-    for name, value in state.items():
-        if tuple(value.shape) != tuple(expected[name].shape):
-            raise ValueError(f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(value.shape)}")
+    check_shapes({name: value.shape for name, value in expected.items()}, {n: v.shape for n, v in state.items()})
     with torch.no_grad():
         for name, value in state.items():
             array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value

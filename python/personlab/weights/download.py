@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from personlab.weights.fetch import fetch, fetch_bytes
-from personlab.weights.manifest import TfjsModel, parse_model, read_weights
+from personlab.weights.fit import read_limited
+from personlab.weights.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BASE_URL = "https://storage.googleapis.com/tfjs-models/savedmodel"
 _URL = "{base}/{network}/mobilenet/float/{width}/model-stride16.json"  # one set of weights for every stride
-_JSON_LIMIT = 16 << 20  # bytes; the published ones have 60 to 160 thousand
 _PUBLISHED = tuple(
     f"{network}-mobilenet-{width}" for network in ("bodypix", "posenet") for width in ("050", "075", "100")
 )
@@ -97,7 +97,7 @@ def _download(name: str, url: str, parts: Path, target: Path) -> None:
     from personlab.weights.checkpoint import save_model
     from personlab.weights.tfjs import convert_tfjs
 
-    content = fetch_bytes(url, limit=_JSON_LIMIT)
+    content = fetch_bytes(url, limit=LONGEST_JSON)
     try:
         model = parse_model(content)
     except ValueError as error:
@@ -107,7 +107,7 @@ def _download(name: str, url: str, parts: Path, target: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     files = _fetch_shards(name, model, url, folder)
     try:
-        network = convert_tfjs(model, read_weights(model, lambda path: files[path].read_bytes()))
+        network = convert_tfjs(model, read_weights(model, lambda path, limit: read_limited(files[path], limit)))
     except ValueError as error:
         for file in files.values():  # the next call is to start anew
             file.unlink()
