@@ -12,7 +12,9 @@ from personlab.weights import load_checkpoint, load_model, save_model
 from personlab.weights.fit import LONGEST_HEADER, check_shapes
 from personlab.weights.manifest import LONGEST_JSON
 
-LOAD = "import onnx, safetensors, torch; from personlab.weights import load_model", "load_model(path)"
+# All that is imported where it is used: a first call is not to be taken for a slow one.
+MODULES = "onnx, safetensors, torch, personlab.nn.model, personlab.weights.onnx, personlab.weights.tfjs"
+LOAD = f"import {MODULES}; from personlab.weights import load_model", "load_model(path)"
 
 
 def refused(files, messages, *, mib=16.0):
