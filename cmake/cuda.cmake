@@ -1,4 +1,4 @@
-# The module _cuda, where a CUDA compiler is there; and its stages as plain C++, for tests on machines without a GPU.
+# The module _cuda, where a CUDA compiler and a GPU are there; and its stages as plain C++, for tests on machines without a GPU.
 set(cuda_stages
   src/cuda/decode.cu
   src/cuda/encode.cu
@@ -16,16 +16,31 @@ set(cuda_stages
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
 endif()
+set(with_cuda OFF)
 if(NOT PERSONLAB_CUDA STREQUAL "OFF")
   include(CheckLanguage)
   check_language(CUDA)
-  if(NOT CMAKE_CUDA_COMPILER AND PERSONLAB_CUDA STREQUAL "ON")
+  if(CMAKE_CUDA_COMPILER)
+    set(with_cuda ON)
+  elseif(PERSONLAB_CUDA STREQUAL "ON")
     message(FATAL_ERROR "PERSONLAB_CUDA=ON: no CUDA compiler was found; put nvcc on PATH or set CUDACXX")
   endif()
 endif()
+set(architectures_wanted "${CMAKE_CUDA_ARCHITECTURES}")
+if(with_cuda AND PERSONLAB_CUDA STREQUAL "AUTO" AND NOT architectures_wanted)
+  # For the GPU at hand alone: all architectures together take three times as long as everything else.
+  include(cmake/find_gpu.cmake)
+  find_gpu(gpu)
+  if(gpu AND CMAKE_VERSION VERSION_GREATER_EQUAL 3.24)
+    set(architectures_wanted native)
+    set(CMAKE_CUDA_ARCHITECTURES native)
+  elseif(NOT gpu)
+    set(with_cuda OFF)
+    message(STATUS "personlab: no GPU was seen, the module _cuda is left out; -Ccmake.define.PERSONLAB_CUDA=ON insists on it")
+  endif()
+endif()
 
-if(NOT PERSONLAB_CUDA STREQUAL "OFF" AND CMAKE_CUDA_COMPILER)
-  set(architectures_wanted "${CMAKE_CUDA_ARCHITECTURES}")
+if(with_cuda)
   if(NOT architectures_wanted)
     set(CMAKE_CUDA_ARCHITECTURES OFF)  # chosen below, when the compiler's version is known
   endif()
@@ -51,7 +66,11 @@ if(NOT PERSONLAB_CUDA STREQUAL "OFF" AND CMAKE_CUDA_COMPILER)
 
   pybind11_add_module(_cuda src/cuda/bindings.cpp ${cuda_stages})
   target_include_directories(_cuda PRIVATE src/cpp src/cuda ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
-  list(JOIN CMAKE_CUDA_ARCHITECTURES " " architectures)
+  set(architectures ${CMAKE_CUDA_ARCHITECTURES})
+  if(architectures STREQUAL "native")
+    set(architectures ${CMAKE_CUDA_ARCHITECTURES_NATIVE})
+  endif()
+  list(JOIN architectures " " architectures)
   target_compile_definitions(_cuda PRIVATE PERSONLAB_CUDA_ARCHITECTURES="${architectures}"
     PERSONLAB_CUDA_COMPILER="nvcc ${CMAKE_CUDA_COMPILER_VERSION}")
   # No contraction into fused multiply-adds: votes and offsets come out as the CPU core computes them.

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from cuda_device import can_use_cuda, make_gpu
+from cuda_device import can_use_cuda, has_host_build, make_gpu
 
+LEFT_OUT = pytest.StashKey[int]()  # tests that need the stages of the GPU on the host
 FIELD_NAMES = (
     "coco_000000081988_641_s8",
     "coco_000000114907_641_s8",
@@ -74,16 +75,41 @@ def backend(request) -> str:
     return request.param
 
 
-@pytest.fixture(params=["host", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.fixture(
+    params=[pytest.param("host", marks=pytest.mark.cuda_host), pytest.param("cuda", marks=pytest.mark.cuda)]
+)
 def gpu(request, monkeypatch):
     """Each GPU of the tests in turn: the host that stands in for one, and a real one."""
     return make_gpu(request.param, monkeypatch)
 
 
+def pytest_configure(config):
+    """Names the marker that `pytest_collection_modifyitems` goes by."""
+    config.addinivalue_line("markers", "cuda_host: needs the stages of the GPU as plain C++, on the host")
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves tests that need a real GPU out where there is none, unless they were asked for."""
-    if "cuda" in config.option.markexpr or os.environ.get("PERSONLAB_REQUIRE_CUDA") == "1" or can_use_cuda():
-        return
-    left_out = [item for item in items if item.get_closest_marker("cuda")]
-    items[:] = [item for item in items if not item.get_closest_marker("cuda")]
-    config.hook.pytest_deselected(items=left_out)
+    """Leaves out tests of what is missing, unless they were asked for: a real GPU, and its stages on the host."""
+    on_gpu = can_use_cuda() or "cuda" in config.option.markexpr or os.environ.get("PERSONLAB_REQUIRE_CUDA") == "1"
+    on_host = has_host_build() or os.environ.get("PERSONLAB_REQUIRE_CUDA_ON_HOST") == "1"
+    unwanted = {name for name, wanted in (("cuda", on_gpu), ("cuda_host", on_host)) if not wanted}
+    left_out = [item for item in items if unwanted & needs(item)]
+    if left_out:
+        items[:] = [item for item in items if not unwanted & needs(item)]
+        config.hook.pytest_deselected(items=left_out)
+    config.stash[LEFT_OUT] = sum("cuda_host" in needs(item) for item in left_out)
+
+
+def needs(item):
+    """What a test needs of "cuda" and "cuda_host"."""
+    marks = {mark.name for mark in item.iter_markers()}
+    return marks | {"cuda_host"} if "host" in item.fixturenames else marks
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Says in one line why tests of the stages of the GPU were left out."""
+    if count := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{count} tests of the stages of the GPU were left out: they run on the host in a build with "
+            "-Ccmake.define.PERSONLAB_CUDA_ON_HOST=ON"
+        )

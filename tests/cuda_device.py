@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import importlib.util
 import math
 import os
 
@@ -97,6 +98,11 @@ def make_gpu(name, monkeypatch):
         pytest.skip(reason)
     monkeypatch.setattr(_device, "_load", lambda: (_cuda_on_host, ""))
     return HostGpu()
+
+
+def has_host_build():
+    """Whether the stages of the GPU are there as plain C++."""
+    return importlib.util.find_spec("personlab._cuda_on_host") is not None
 
 
 def can_use_cuda():

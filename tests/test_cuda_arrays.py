@@ -152,10 +152,10 @@ def test_a_missing_module_is_one_clear_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "personlab._cuda", None)  # as if there were no such file
     monkeypatch.setattr(_device, "_load", _device._load.__wrapped__)
     with pytest.raises(
-        RuntimeError, match=r"^CUDA: personlab was built without CUDA; install it from source with a CUDA"
+        RuntimeError, match=r"^CUDA: personlab was built without CUDA: when it was installed there was no CUDA"
     ):
         stages.hough_vote(OnDevice(FIELDS.heatmaps), OnDevice(FIELDS.short_offsets), stride=8)
-    assert personlab.build_info()["cuda"].startswith("no: personlab was built without CUDA; install it from source")
+    assert personlab.build_info()["cuda"].startswith("no: personlab was built without CUDA: when it was")
 
 
 def test_a_module_that_cannot_be_loaded_is_quoted(monkeypatch):
@@ -177,10 +177,19 @@ def test_a_driver_that_refuses_is_quoted(host, monkeypatch):
         def why_not():
             return "CUDA driver version is insufficient for CUDA runtime version"
 
+        @staticmethod
+        def versions():
+            return driver, 13000
+
+    driver = 12000
     monkeypatch.setattr(_device, "_load", lambda: (Refusing, ""))
     with pytest.raises(RuntimeError, match=r"^CUDA: no GPU can be used: CUDA driver version is insufficient"):
         votes(host, host.put(FIELDS.heatmaps), host.put(FIELDS.short_offsets))
     assert personlab.build_info()["cuda"].startswith("no: CUDA driver version is insufficient")
+    driver = 0
+    assert personlab.build_info()["cuda"].startswith("no: no NVIDIA driver is installed; built by ")
+    with pytest.raises(RuntimeError, match=r"^CUDA: no GPU can be used: no NVIDIA driver is installed$"):
+        _device.native()
 
 
 def test_build_info_names_the_device(host):

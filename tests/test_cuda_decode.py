@@ -252,6 +252,7 @@ def test_poses_can_be_decoded_into_what_is_there(gpu):
         on_device(gpu, other, out=[])
 
 
+@pytest.mark.cuda_host
 @pytest.mark.parametrize("people", [SKELETONS["tree"], SKELETONS["cycle"]], ids=["tree", "cycle"])
 @pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
 def test_the_order_of_blocks_and_threads_changes_nothing(people, options, monkeypatch):

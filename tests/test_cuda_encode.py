@@ -124,6 +124,7 @@ def test_the_stage_is_the_same(gpu):
         np.testing.assert_array_equal(gpu.get(targets.mid_offsets), expected.mid_offsets)
 
 
+@pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     host = make_gpu("host", monkeypatch)
     keypoints, masks, crowd = random_people(TREE, (33, 49))
@@ -132,6 +133,7 @@ def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
         assert_as_the_core(host, keypoints, masks, crowd, size=(33, 49), stride=8, skeleton=TREE)
 
 
+@pytest.mark.cuda_host
 def test_other_numbers_than_float32_are_named_where_nobody_can_convert_them(monkeypatch):
     host = make_gpu("host", monkeypatch)
     with pytest.raises(TypeError, match="keypoints: expected float32 on a device, got float64"):

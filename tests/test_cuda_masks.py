@@ -353,6 +353,7 @@ def test_the_stage_is_the_same(gpu):
         np.testing.assert_array_equal(gpu.get(masks), gpu.get(on_gpu(gpu, poses, fields, SIZE, options)))
 
 
+@pytest.mark.cuda_host
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch, exclusive):
     host = make_gpu("host", monkeypatch)

@@ -210,6 +210,7 @@ def test_what_does_not_belong_together_is_refused(refine):
         operators._refine_on_cuda(of, by, channels, 0, 2)
 
 
+@pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     make_gpu("host", monkeypatch)
     monkeypatch.setattr(refine_cuda, "_queue", lambda _: (_device.native(), 0, 0))

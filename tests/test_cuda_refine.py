@@ -107,6 +107,7 @@ def batch(module, of, by, channels, *, stride=8, steps=2, grad):
     return refined, grad_of, grad_by
 
 
+@pytest.mark.cuda_host
 @pytest.mark.parametrize("kind", [np.float32, np.float64])
 @pytest.mark.parametrize("steps", [1, 2, 9, 20])  # eight are remembered on the way back
 @pytest.mark.parametrize("grid", [(1, 1), (1, 70), (66, 1), (17, 23)], ids=str)
@@ -130,6 +131,7 @@ def test_batches_are_the_cores(monkeypatch, grid, steps, kind):
         assert [a.tobytes() for a in shuffled] == [a.tobytes() for a in results]
 
 
+@pytest.mark.cuda_host
 @pytest.mark.parametrize("x", [-9, 0, 8, 30])
 def test_at_the_border_a_point_cannot_pull(monkeypatch, x):
     make_gpu("host", monkeypatch)

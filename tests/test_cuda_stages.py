@@ -196,6 +196,7 @@ def test_stages_in_a_row_on_real_fields(gpu, load_fields):
     assert_same_ranking(gpu, found[2], expected[2])
 
 
+@pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     gpu = make_gpu("host", monkeypatch)
     fields, hough, peaks, groups = scene()

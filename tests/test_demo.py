@@ -24,7 +24,7 @@ def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):
     for stage in ("network", "hough", "peaks", "group", "score", "decode_poses", "decode_masks"):
         assert re.search(rf"^{stage} +\d+\.\d\d$", out, re.MULTILINE)
     assert "trained on drawn people and knows nothing else" in out
-    assert "--weights bodypix-mobilenet-050" in out
+    assert "--weights bodypix-mobilenet-075" in out
     assert err == "personlab: wrote personlab-demo.png\n"
     drawn = visualize.read_image("personlab-demo.png")
     height, width, _ = make_demo(people=0).scene.image.shape

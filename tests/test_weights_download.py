@@ -1,9 +1,12 @@
 """Networks by name: fetched once from a server on this machine, however it misbehaves."""
 
 import errno
+import json
 import socket
+import subprocess
 import sys
 import threading
+import time
 
 import pytest
 import torch
@@ -13,9 +16,11 @@ from published import random_model, tfjs_of
 import personlab
 from personlab.weights import cache_folder, download, fetch, known_names, load_checkpoint, load_model
 from personlab.weights.download import BASE_URL, parse_name
+from personlab.weights.lock import locked
 
+names = sys.modules["personlab.weights.download"]  # the package has a function of that name
 MODEL, SHARD = "model-stride16.json", "group1-shard1of1.bin"
-POSENET = "posenet/mobilenet/float/075"
+POSENET = "posenet/mobilenet/quant2/075"
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +66,13 @@ def test_a_name_is_fetched_once_converted_and_kept(server, cache, data):
         load_model("posenet-mobilenet-075-stride8", stride=16)
 
 
-def test_bodypix_in_two_shards(server, cache):
+def test_bodypix_in_two_shards(server, cache, monkeypatch):
     model = random_model()
     folder = tfjs_of(model, stored="float16").write(cache.parent / "model", shards=2)
-    server.files = {f"bodypix/mobilenet/float/050/{file.name}": file.read_bytes() for file in folder.iterdir()}
-    server.cut["bodypix/mobilenet/float/050/group1-shard2of2.bin"] = [1000]
-    read = load_model("bodypix-mobilenet-050")
+    server.files = {f"bodypix/mobilenet/quant2/075/{file.name}": file.read_bytes() for file in folder.iterdir()}
+    server.cut["bodypix/mobilenet/quant2/075/group1-shard2of2.bin"] = [1000]
+    monkeypatch.setitem(names._PUBLISHED, "bodypix-mobilenet-075", names.digest(load_model(folder)))
+    read = load_model("bodypix-mobilenet-075")
     assert read.config == model.config
     assert server.asked("group1-shard1of2.bin") == [None]
     assert server.asked("group1-shard2of2.bin") == [None, "bytes=1000-"]
@@ -151,8 +157,8 @@ def test_a_missing_file_is_told_at_once(server, cache, status):
         download("posenet-mobilenet-075")
     assert len(server.asked(SHARD)) == 1
     with pytest.raises(OSError, match=r"bodypix.*model-stride16\.json: the server answers 404 Not Found"):
-        download("bodypix-mobilenet-100")
-    assert "bodypix-mobilenet-100.parts" not in left(cache)
+        download("bodypix-mobilenet-075")
+    assert "bodypix-mobilenet-075.parts" not in left(cache)
 
 
 def test_passing_trouble_of_the_server_is_waited_out(server, cache):
@@ -178,11 +184,11 @@ def test_offline_is_one_clear_error(tmp_path, monkeypatch):
     with pytest.raises(
         OSError, match=r"tries \(.*refused\); without a connection, give the file .* PERSONLAB_WEIGHTS_URL"
     ):
-        download("bodypix-mobilenet-050", base_url=f"http://127.0.0.1:{port}", cache=tmp_path / "cache")
+        download("bodypix-mobilenet-075", base_url=f"http://127.0.0.1:{port}", cache=tmp_path / "cache")
     assert left(tmp_path / "cache") == []
     for url in (tmp_path.as_uri(), "ftp://host/models", "models"):
         with pytest.raises(ValueError, match="expected a URL of http or https"):
-            download("bodypix-mobilenet-050", base_url=url, cache=tmp_path)
+            download("bodypix-mobilenet-075", base_url=url, cache=tmp_path)
 
 
 def test_other_files_at_the_url_are_refused(server, cache):
@@ -197,7 +203,7 @@ def test_other_files_at_the_url_are_refused(server, cache):
     with pytest.raises(ValueError, match="got one without displacement_bwd"):
         download("posenet-mobilenet-075")
     server.files[f"{POSENET}/{MODEL}"] = bytes(17 << 20)
-    with pytest.raises(ValueError, match="expected at most 16777216 bytes, got more"):
+    with pytest.raises(ValueError, match="expected at most 4194304 bytes, got more"):
         download("posenet-mobilenet-075")
 
 
@@ -237,11 +243,10 @@ def test_progress_is_shown_on_a_terminal_alone(server, cache, monkeypatch, capsy
 
 
 def test_names_and_folders(monkeypatch, tmp_path):
-    assert len(known_names()) == 7
-    assert known_names()[0] == "drawn-mobilenet-050"
-    assert parse_name("bodypix-mobilenet-050") == ("bodypix-mobilenet-050", None)
-    assert parse_name("posenet-mobilenet-100-stride8") == ("posenet-mobilenet-100", 8)
-    for text in ("bodypix-mobilenet-060", "bodypix-resnet50", "bodypix-mobilenet-050-stride32", "", "x.onnx"):
+    assert known_names() == ("drawn-mobilenet-050", "bodypix-mobilenet-075", "posenet-mobilenet-075")
+    assert parse_name("bodypix-mobilenet-075") == ("bodypix-mobilenet-075", None)
+    assert parse_name("posenet-mobilenet-075-stride8") == ("posenet-mobilenet-075", 8)
+    for text in ("bodypix-mobilenet-060", "bodypix-resnet50", "bodypix-mobilenet-075-stride32", "", "x.onnx"):
         assert parse_name(text) is None
     with pytest.raises(ValueError, match=r"name: expected one of drawn-mobilenet-050, .*, got 'bodypix'"):
         download("bodypix")
@@ -268,3 +273,146 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tfjs_of(random_model(masks=False)).write(tmp_path / "posenet-mobilenet-075")
     assert load_model("posenet-mobilenet-075").config.width == 0.5
+
+
+# --- Servers that lie, drip or change ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name in known_names() if not name.startswith("drawn")])
+def test_every_name_that_is_fetched_has_its_digest(name, data):
+    """The shared files are Google's: those weights are what the name stands for."""
+    assert names.digest(load_model(data / "weights" / name / MODEL)) == names._PUBLISHED[name]
+
+
+@pytest.mark.parametrize("at", [1000, 1_258_195, 2_516_389])
+def test_one_bit_that_changed_is_not_kept(server, cache, at):
+    path, shard = f"{POSENET}/{SHARD}", bytearray(server.files[f"{POSENET}/{SHARD}"])
+    shard[at] ^= 0x40
+    whole, server.files[path] = server.files[path], bytes(shard)
+    with pytest.raises(ValueError, match=r"expected weights of SHA-256 5e0d5832\w+, got \w+: a damaged download"):
+        download("posenet-mobilenet-075")
+    assert not [file for file in cache.rglob("*") if file.is_file()]
+    server.files[path] = whole
+    assert download("posenet-mobilenet-075").is_file()
+
+
+def test_a_model_whose_numbers_changed_is_not_kept(server, cache):
+    path = f"{POSENET}/{MODEL}"
+    scale = b'"scale": 0.00003065459286401699'
+    assert scale in server.files[path]
+    server.files[path] = server.files[path].replace(scale, scale.replace(b"3065", b"3066"))
+    with pytest.raises(ValueError, match="expected weights of SHA-256"):
+        download("posenet-mobilenet-075")
+    assert not list(cache.glob("*.safetensors"))
+
+
+def test_a_rest_that_is_another_is_not_kept(server, cache):
+    path = f"{POSENET}/{SHARD}"
+    server.cut[path] = [100_000]
+    server.zeros = True  # of the right length and with the right headers
+    with pytest.raises(ValueError, match="expected weights of SHA-256"):
+        download("posenet-mobilenet-075")
+    assert server.asked(SHARD) == [None, "bytes=100000-"]
+    assert not [file for file in cache.rglob("*") if file.is_file()]
+
+
+@pytest.mark.parametrize("name", [MODEL, SHARD])
+def test_a_part_that_was_not_asked_for_is_refused(server, cache, name):
+    server.partial = name
+    with pytest.raises(OSError, match=rf"{name}: the server answers 206 to a request for the whole"):
+        download("posenet-mobilenet-075")
+    assert not list(cache.glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("name", [MODEL, SHARD])
+@pytest.mark.parametrize("headers", [False, True], ids=["content", "headers"])
+def test_a_server_that_drips_is_given_up(server, cache, monkeypatch, name, headers):
+    monkeypatch.setattr(fetch, "_TIMEOUT", 0.3)
+    server.drip[f"{POSENET}/{name}"] = "headers" if headers else "content"
+    start = time.monotonic()
+    with pytest.raises(OSError, match=r"no download after 4 tries \(\d+ bytes in 0 s, expected 2048 a second\)"):
+        download("posenet-mobilenet-075")
+    assert time.monotonic() - start < 5
+    with locked(cache, patience=0):  # nobody holds it any longer
+        pass
+
+
+def test_a_download_ends_after_its_time(server, cache, monkeypatch):
+    monkeypatch.setattr(fetch, "TOTAL", 0.5)
+    server.pause[f"{POSENET}/{SHARD}"] = 0.05  # seconds before each 64 KiB: fast enough, but two seconds in all
+    start = time.monotonic()
+    with pytest.raises(OSError, match=r"no download within 0\.5 s \(.*\); the next call goes on"):
+        download("posenet-mobilenet-075")
+    assert time.monotonic() - start < 1.5
+    server.pause.clear()
+    assert download("posenet-mobilenet-075").is_file()
+    assert server.asked(SHARD)[-1].startswith("bytes=")
+
+
+def test_a_manifest_of_more_than_a_disk_holds_is_refused(server, cache):
+    path = f"{POSENET}/{MODEL}"
+    model = json.loads(server.files[path])
+    model["weightsManifest"][0]["weights"][0]["shape"] = [2**31, 2**31]
+    server.files[path] = json.dumps(model).encode()
+    with pytest.raises(ValueError, match="expected at most 268435456 bytes of weights in 64 files, got "):
+        download("posenet-mobilenet-075")
+    assert server.asked(SHARD) == []
+
+
+def test_a_redirection_leads_to_the_web_alone(server, cache):
+    server.redirect[f"{POSENET}/{MODEL}"] = "ftp://127.0.0.1:9/model.json"
+    with pytest.raises(OSError, match="unknown url type: ftp"):
+        download("posenet-mobilenet-075")
+
+
+@pytest.mark.parametrize("name", ["bodypix-mobilenet-100", "posenet-mobilenet-050-stride8"])
+def test_names_without_a_digest_say_what_to_do(name):
+    url = r"https://storage\.googleapis\.com/tfjs-models/savedmodel/\w+/mobilenet/quant2/\d+/model-stride16\.json"
+    hint = rf"no SHA-256 of \w+-mobilenet-\d+ is known here: fetch {url} and the files it names, and give their folder"
+    with pytest.raises(FileNotFoundError, match=hint):
+        load_model(name)
+    with pytest.raises(ValueError, match=hint):
+        download(name)
+
+
+# --- The lock ---------------------------------------------------------------------------------------------------------
+
+HOLD = (
+    "import os, sys, time; from pathlib import Path; from personlab.weights.lock import locked\n"
+    "with locked(Path(sys.argv[1]), patience=0):\n"
+    "    {inside}\n"
+    "    print('held', flush=True); time.sleep(60)"
+)
+
+
+def hold(folder, inside="pass"):
+    code = [sys.executable, "-c", HOLD.format(inside=inside), str(folder)]
+    process = subprocess.Popen(code, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+@pytest.mark.parametrize("inside", ["pass", "os.fork() or time.sleep(60)"], ids=["alone", "with a forked child"])
+def test_the_lock_ends_with_its_holder(tmp_path, inside):
+    process = hold(tmp_path, inside)
+    with (
+        pytest.raises(OSError, match=r"another process has held this folder for 0\.2 s"),
+        locked(tmp_path, patience=0.2),
+    ):
+        pass
+    process.kill()
+    process.wait()
+    with locked(tmp_path, patience=1):
+        pass
+    process.stdout.close()
+
+
+def test_the_lock_holds_threads_off_too(tmp_path):
+    with (
+        locked(tmp_path, patience=0),
+        pytest.raises(OSError, match="another process has held"),
+        locked(tmp_path, patience=0.1),
+    ):
+        pass
+    with locked(tmp_path, patience=0):
+        pass

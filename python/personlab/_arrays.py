@@ -6,19 +6,24 @@ import math
 import numbers
 import operator
 import sys
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from personlab._dlpack import bfloat16_bits
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 FloatArray = NDArray[np.float32]
 _FLOAT32 = np.dtype(np.float32)  # native; one object for all arrays
 _FLOAT16 = np.dtype(np.float16)
+_NATIVE = frozenset((_FLOAT32, _FLOAT16))
 _READY = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)], align=True)  # the bits, under a name: NumPy has no such type
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
+_LARGEST_REPEAT = 1 << 30  # bytes of the copy of a view that shows its memory again and again
 LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
 _LARGEST_GRID = 2**30  # cells, or lattice points, of one keypoint type: the core counts them in 32 bits
 
@@ -97,7 +102,10 @@ def to_numpy(value: Any, name: str) -> NDArray[Any]:
         TypeError: no such thing, on a device this backend cannot read, or nothing its producer lets NumPy read.
     """
     array = _view(value, name)
-    return widened(array) if array.dtype == BFLOAT16 else array
+    if array.dtype == BFLOAT16:
+        check_copy(array, name)
+        return widened(array)
+    return array
 
 
 def as_elements(value: Any, name: str) -> NDArray[Any]:
@@ -106,12 +114,45 @@ def as_elements(value: Any, name: str) -> NDArray[Any]:
     Raises:
         TypeError: another element type, or no array.
     """
-    if type(value) is np.ndarray and value.dtype is _FLOAT32 and value.flags.num & _READY == _READY:
+    array = view_elements(value, name)
+    return array if array.flags.num & _READY == _READY else np.require(array, None, ["C", "A"])
+
+
+def view_elements(value: Any, name: str) -> NDArray[Any]:
+    """A view of what `as_elements` takes, for its shape to be checked before anything is copied.
+
+    Raises:
+        TypeError: another element type, or no array.
+        ValueError: a view that shows its memory again and again, too large to be copied.
+    """
+    if type(value) is np.ndarray and value.dtype in _NATIVE and value.flags.num & _READY == _READY:
         return value
     array = _view(value, name)
     if array.dtype is not BFLOAT16 and array.dtype not in (_FLOAT32, _FLOAT16, BFLOAT16):
         raise TypeError(f"{name}: expected float32, float16 or bfloat16, got {array.dtype}")
-    return array if array.flags.num & _READY == _READY else np.require(array, None, ["C", "A"])
+    check_copy(array, name)
+    return array
+
+
+def check_copy(array: NDArray[Any], name: str) -> None:
+    """Refuse an array that would be much larger as a copy: one broadcast, or strided over the same elements again.
+
+    Raises:
+        ValueError: it would be.
+    """
+    if array.nbytes <= _LARGEST_REPEAT:
+        return
+    own = array.itemsize + sum((n - 1) * abs(step) for n, step in zip(array.shape, array.strides, strict=True))
+    if array.nbytes > own:
+        raise ValueError(
+            f"{name}: expected an array with memory of its own, or a view that a copy of {_LARGEST_REPEAT >> 20} MiB "
+            f"could hold, got shape {array.shape} over {own} bytes"
+        )
+
+
+def look_for(take: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """What to check an array's shape by before `take` copies it; arrays on a device are not copied."""
+    return view_elements if take in (as_elements, as_field) else take
 
 
 def widened(array: NDArray[Any]) -> FloatArray:
@@ -135,10 +176,12 @@ def as_numbers(value: Any, name: str) -> NDArray[Any]:
 
     Raises:
         TypeError: another element type, or no array.
+        ValueError: a view that shows its memory again and again, too large to be copied.
     """
     array = to_numpy(value, name)
     if array.dtype.kind not in "fiu":
         raise TypeError(f"{name}: expected numbers, got {array.dtype}")
+    check_copy(array, name)
     return array
 
 

@@ -50,13 +50,21 @@ def _load() -> tuple[Any, str]:
         if error.name != "personlab._cuda":
             raise
         return None, (
-            "personlab was built without CUDA; install it from source with a CUDA compiler on PATH "
-            "(-Ccmake.define.PERSONLAB_CUDA=ON insists)"
+            "personlab was built without CUDA: when it was installed there was no CUDA compiler on PATH, or no GPU; "
+            "install it from source where both are (-Ccmake.define.PERSONLAB_CUDA=ON builds it without a GPU, too)"
         )
     except ImportError as error:
         if error.name != "personlab._cuda":
             raise
         return None, f"the module personlab._cuda cannot be loaded: {error}"
+
+
+def _why_not(module: Any) -> str:
+    """Why a module cannot use a GPU; empty where it can."""
+    reason: str = module.why_not()
+    if reason and module.versions()[0] == 0:  # CUDA's own words are of a driver too old
+        return "no NVIDIA driver is installed"
+    return reason
 
 
 def native() -> Any:
@@ -68,7 +76,7 @@ def native() -> Any:
     module, reason = _load()
     if module is None:
         raise RuntimeError(f"CUDA: {reason}")
-    reason = module.why_not()
+    reason = _why_not(module)
     if reason:
         raise RuntimeError(f"CUDA: no GPU can be used: {reason}")
     return module
@@ -80,7 +88,7 @@ def describe() -> str:
     if module is None:
         return f"no: {reason}"
     built = f"{module.compiler} for architectures {module.architectures}"
-    reason = module.why_not()
+    reason = _why_not(module)
     if reason:
         return f"no: {reason}; built by {built}"
     driver = module.versions()[0]

@@ -16,6 +16,7 @@ from personlab._arrays import (
     check_extent,
     check_shape,
     check_type,
+    look_for,
     widened,
 )
 from personlab._device import Queue, all_on_device
@@ -50,9 +51,10 @@ def check_pose_fields(
         ValueError: a wrong shape, or a grid too large for the stride, or for the Hough lattice where one is made.
     """
     check_type(skeleton, "skeleton", Skeleton)
-    heatmaps = take(heatmaps, "heatmaps")
-    short_offsets = take(short_offsets, "short_offsets")
-    mid_offsets = take(mid_offsets, "mid_offsets")
+    look = look_for(take)
+    heatmaps = look(heatmaps, "heatmaps")
+    short_offsets = look(short_offsets, "short_offsets")
+    mid_offsets = look(mid_offsets, "mid_offsets")
     k, e2 = skeleton.n_keypoints, 2 * skeleton.n_edges
     shape = heatmaps.shape
     if len(shape) not in (3, 4) or shape[-3] != k:
@@ -64,6 +66,9 @@ def check_pose_fields(
         check_shape(mid_offsets, "mid_offsets", (*n, e2, 2, h, w), "([N,] 2E, 2, h, w)")
     number: int = stride if type(stride) is int and 1 <= stride <= 4096 else as_integer(stride, "stride", 1, 4096)
     check_extent(heatmaps, "heatmaps", number, hough_stride)
+    if look is not take:
+        heatmaps, short_offsets = take(heatmaps, "heatmaps"), take(short_offsets, "short_offsets")
+        mid_offsets = take(mid_offsets, "mid_offsets")
     return heatmaps, short_offsets, mid_offsets, number
 
 
@@ -149,18 +154,21 @@ def check_mask_fields(
         ValueError: a wrong shape, or a grid too large for the stride.
     """
     check_type(poses, "poses", Poses)
-    segmentation = take(segmentation, "segmentation")
-    long_offsets = take(long_offsets, "long_offsets")
+    look = look_for(take)
+    segmentation, long_offsets = look(segmentation, "segmentation"), look(long_offsets, "long_offsets")
     k = poses.keypoints.shape[1]
     check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w)")
     h, w = segmentation.shape[1:]
     check_shape(long_offsets, "long_offsets", (k, 2, h, w), "(K, 2, h, w)")
     if short_offsets is not None:
-        short_offsets = take(short_offsets, "short_offsets")
+        short_offsets = look(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", (k, 2, h, w), "(K, 2, h, w)")
-    stride = as_integer(stride, "stride", 1, 4096)
+    stride, size = as_integer(stride, "stride", 1, 4096), as_size(size, "size")
     check_extent(segmentation, "segmentation", stride)
-    return segmentation, long_offsets, short_offsets, stride, as_size(size, "size")
+    if look is not take:
+        segmentation, long_offsets = take(segmentation, "segmentation"), take(long_offsets, "long_offsets")
+        short_offsets = None if short_offsets is None else take(short_offsets, "short_offsets")
+    return segmentation, long_offsets, short_offsets, stride, size
 
 
 @overload
@@ -289,11 +297,12 @@ def _check_mask_batch(
     for i, one in enumerate(poses):
         check_type(one, f"poses[{i}]", Poses)
     n = len(poses)
-    segmentation, long_offsets = take(segmentation, "segmentation"), take(long_offsets, "long_offsets")
+    look = look_for(take)
+    segmentation, long_offsets = look(segmentation, "segmentation"), look(long_offsets, "long_offsets")
     check_shape(segmentation, "segmentation", (n, 1, None, None), "(N, 1, h, w)")
     check_shape(long_offsets, "long_offsets", (n, None, 2, None, None), "(N, K, 2, h, w)")
     if short_offsets is not None:
-        short_offsets = take(short_offsets, "short_offsets")
+        short_offsets = look(short_offsets, "short_offsets")
         check_shape(short_offsets, "short_offsets", long_offsets.shape, "(N, K, 2, h, w)")
     return segmentation, long_offsets, short_offsets
 

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_field, as_integer, as_number, as_size, check_shape
+from personlab._arrays import FloatArray, as_field, as_integer, as_number, as_size, check_shape, view_elements
 from personlab._files import write_whole
+from personlab._npz import read_arrays
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
-
 _NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _NUMBERS = ("stride", "image_size", "disk_radius")
+_SHOWN = 10  # names in an error message
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -57,7 +55,7 @@ class Fields:
         freeze(self, "stride", as_integer(self.stride, "stride", 1, 4096))
         for name in _NAMES:
             if getattr(self, name) is not None:
-                freeze(self, name, as_field(getattr(self, name), name))
+                freeze(self, name, view_elements(getattr(self, name), name))
         if self.heatmaps.ndim not in (3, 4):
             raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w), got {self.heatmaps.shape}")
         *batch, k, h, w = self.heatmaps.shape
@@ -68,6 +66,9 @@ class Fields:
             check_shape(self.segmentation, "segmentation", (*n, 1, h, w), f"({axis}1, h, w)")
         if self.long_offsets is not None:
             check_shape(self.long_offsets, "long_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
+        for name in _NAMES:
+            if getattr(self, name) is not None:
+                freeze(self, name, as_field(getattr(self, name), name))
         if self.image_size is not None:
             freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
         if self.disk_radius is not None:
@@ -236,30 +237,14 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     """The arrays of an .npz file that fields are made of, those that must be there among them.
 
     Raises:
-        FileNotFoundError: no such file.
+        OSError: no such file, or it cannot be read.
         ValueError: not such a file, or an array is missing.
     """
-    kind = "expected an .npz file of fields"
-    content = path.read_bytes()
-    if content[:4] not in (b"PK\x03\x04", b"PK\x05\x06"):  # np.load would take any other file for a pickle
-        raise ValueError(f"{kind}, got no zip archive")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            found = list(archive)
-            arrays = {n: _read_array(archive, n) for n in (*_NAMES, *_NUMBERS) if n in found}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError):
-        raise ValueError(f"{kind}, got a damaged one") from None
-    missing = [name for name in (*_NAMES[:3], "stride") if name not in found]
+    arrays, found = read_arrays(path, (*_NAMES, *_NUMBERS), "an .npz file of fields")
+    missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
     if missing:
-        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found) or 'none'}")
+        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found[:_SHOWN]) or 'none'}")
     return arrays
-
-
-def _read_array(archive: Any, name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(archive[name])  # bytes, where it does not begin as an array does
-    except ValueError:  # whose text advises to allow pickles
-        raise ValueError(f"{name}: expected an array of numbers, got a pickled object or a damaged array") from None
 
 
 # The Keras port's keypoint numbers and edges (its config.py), the keypoints by COCO's names.

@@ -30,6 +30,7 @@ from personlab._arrays import (
     check_type,
     narrowed,
     to_numpy,
+    view_elements,
 )
 from personlab._device import Queue, all_on_device
 from personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields, decode_masks
@@ -126,8 +127,9 @@ def hough_vote(
         votes = queue.take(heatmaps, "heatmaps"), queue.take(short_offsets, "short_offsets")
         scores: Floats = _stages_cuda.hough_vote(queue, *votes, check_hough_shapes(*votes, stride, options), options)
         return scores
-    heatmaps, short_offsets = as_field(heatmaps, "heatmaps"), as_field(short_offsets, "short_offsets")
-    stride = check_hough_shapes(heatmaps, short_offsets, stride, options)
+    views = view_elements(heatmaps, "heatmaps"), view_elements(short_offsets, "short_offsets")
+    stride = check_hough_shapes(*views, stride, options)
+    heatmaps, short_offsets = as_field(views[0], "heatmaps"), as_field(views[1], "short_offsets")
     if backend == "reference":
         return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
     return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
@@ -430,8 +432,8 @@ def refine_offsets(
     """
     backend = choose_backend(backend, offsets=offsets, by=by)
     queue = Queue.of(offsets=offsets, by=by) if backend == "cuda" else None
-    take = as_field if queue is None else queue.take
-    offsets, by = take(offsets, "offsets"), take(by, "by")
+    look = view_elements if queue is None else queue.take
+    offsets, by = look(offsets, "offsets"), look(by, "by")
     check_shape(offsets, "offsets", (None, 2, None, None), "(C, 2, h, w)")
     check_shape(by, "by", (None, 2, *offsets.shape[2:]), "(L, 2, h, w)")
     numbers = [as_integer(channel, "channels", 0, len(by) - 1) for channel in channels]
@@ -443,6 +445,7 @@ def refine_offsets(
     if queue is not None:
         on_device: Floats = _dense_cuda.refine_offsets(queue, offsets, by, numbers, stride=stride, steps=steps)
         return on_device
+    offsets, by = as_field(offsets, "offsets"), as_field(by, "by")
     if backend == "reference":
         return reference_masks.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
     return _core.refine_offsets(offsets, by, numbers, stride, steps, threads)

@@ -14,6 +14,7 @@ from personlab._arrays import (
     as_number,
     as_numbers,
     as_size,
+    check_copy,
     check_shape,
     check_type,
     narrowed,
@@ -70,6 +71,7 @@ def _as_mask(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> NDA
     if array.dtype not in (np.bool_, np.uint8):
         raise TypeError(f"{name}: expected bool or uint8, got {array.dtype}")
     check_shape(array, name, shape, meaning)
+    check_copy(array, name)
     return np.require(array, None, ["C", "A"]).view(np.uint8)
 
 
@@ -83,8 +85,9 @@ def check_annotations(
         ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint not finite.
     """
     size, stride, disk_radius = _check_grid(size, stride, skeleton, disk_radius)
-    people = narrowed(as_numbers(keypoints, "keypoints"))
-    check_shape(people, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
+    numbers = as_numbers(keypoints, "keypoints")
+    check_shape(numbers, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
+    people = narrowed(numbers)
     labelled = people[people[..., 2] > 0]
     if not np.isfinite(labelled).all() or np.isnan(people[..., 2]).any():
         raise ValueError("keypoints: expected finite coordinates where v > 0, got NaN or infinity")

@@ -41,7 +41,7 @@ RUNS = 9  # runs whose median is a stage's time
 _FOUND = 0.5  # least object keypoint similarity at which a person counts as found
 _PHOTOGRAPHS = (
     "The network that comes with the package was trained on drawn people and knows nothing else. For photographs,\n"
-    "`personlab predict PICTURE --weights bodypix-mobilenet-050 --masks --output DIR` fetches one of Google's, and\n"
+    "`personlab predict PICTURE --weights bodypix-mobilenet-075 --masks --output DIR` fetches one of Google's, and\n"
     "`personlab train` makes your own from COCO's or other annotations.\n"
 )
 

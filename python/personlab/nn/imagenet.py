@@ -58,8 +58,11 @@ def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from personlab.weights.fit import check_header
+
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    check_header(path)
     try:
         return load_file(path)
     except SafetensorError as error:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import to_numpy
+from personlab._arrays import check_copy, to_numpy
+from personlab._image_size import check_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,7 @@ def read_picture(source: Any, *, bgr: bool = False) -> Image:
 def _from_pil(source: Any) -> Image:
     if source.mode not in _PIL_MODES:
         raise TypeError(f"image: expected a PIL image of 8 bits a channel, got mode {source.mode!r}")
+    check_pixels(source.size, "image")
     turned = import_module("PIL.ImageOps").exif_transpose(source)
     return _from_array(np.asarray(turned.convert("RGB")), bgr=False)
 
@@ -61,6 +63,7 @@ def _from_array(array: NDArray[Any], *, bgr: bool) -> Image:
         raise ValueError(f"image: expected shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.shape}")
     if array.size == 0:
         raise ValueError(f"image: expected at least one pixel, got shape {array.shape}")
+    check_copy(array, "image")
     array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., 2::-1] if bgr else array[..., :3]
     return np.ascontiguousarray(array)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_size, check_shape, to_numpy
+from personlab._arrays import FloatArray, as_size, check_copy, check_shape, to_numpy
 from personlab._files import write_whole
+from personlab._image_size import check_image, check_pixels
 
 if TYPE_CHECKING:
     import os
@@ -27,11 +28,13 @@ def read_image(path: str | os.PathLike[str]) -> Image:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no image that can be read.
+        ValueError: no image that can be read, or one of more than `_image_size.MAX_PIXELS`.
     """
     import cv2
 
-    content = np.frombuffer(Path(path).read_bytes(), np.uint8)
+    file = Path(path).read_bytes()
+    check_image(file, str(path))
+    content = np.frombuffer(file, np.uint8)
     try:
         image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
     except cv2.error as error:
@@ -63,6 +66,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
 def canvas(fields: Fields) -> Image:
     """A stand-in for the picture where there is none: its size in grey, brighter where the fields see a person."""
     width, height = as_size(fields.image_size or fields.input_size, "image_size")
+    check_pixels((width, height), "image_size")
     grey = np.full((height, width, 3), 96, np.uint8)
     if fields.segmentation is None or fields.segmentation.size == 0 or grey.size == 0:
         return grey
@@ -82,6 +86,7 @@ def as_image(value: Any) -> Image:
     if array.dtype != np.uint8:
         raise TypeError(f"image: expected uint8, got {array.dtype}")
     check_shape(array, "image", (None, None, 3), "(H, W, 3)")
+    check_copy(array, "image")
     return np.ascontiguousarray(array)
 
 

@@ -15,7 +15,7 @@ from personlab.weights.checkpoint import (
     refuse_pickle,
     save_model,
 )
-from personlab.weights.download import cache_folder, download, known_names, parse_name
+from personlab.weights.download import cache_folder, download, hint, known_names, parse_name
 
 if TYPE_CHECKING:
     import os
@@ -113,7 +113,8 @@ def _read(source: Any, stride: int | None) -> Checkpoint:
         checkpoint = load_checkpoint(download(name.network))
         return checkpoint if name.stride is None else checkpoint._replace(model=checkpoint.model.at_stride(name.stride))
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {', '.join(known_names())}")
+        names = ", ".join(known_names())
+        raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {names}{hint(str(path))}")
     kind = path.suffix.lower()
     if path.is_dir() or kind == ".json":
         from personlab.weights.tfjs import read_tfjs

@@ -11,6 +11,7 @@ import numpy as np
 
 from personlab._files import write_whole
 from personlab.settings import Settings
+from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
 if TYPE_CHECKING:
     import os
@@ -27,7 +28,6 @@ _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes s
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 _ZIP = b"PK\x03\x04"  # what torch.save writes: an archive with a pickle in it
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
-_SHOWN = 3  # names in an error message
 
 
 class Checkpoint(NamedTuple):
@@ -54,7 +54,7 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
         FileNotFoundError: the folder does not exist.
         OSError: it cannot be written to.
         TypeError: metadata that JSON cannot hold.
-        ValueError: a file name with another ending.
+        ValueError: a file name with another ending, or metadata too long to be read again.
     """
     from safetensors.torch import save
 
@@ -63,6 +63,8 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
     if settings := model.settings.to_dict():
         facts["settings"] = settings
     entry = json.dumps(facts, sort_keys=True)
+    if len(entry) > LONGEST_HEADER // 2:
+        raise ValueError(f"metadata: expected at most {LONGEST_HEADER // 2} bytes of JSON, got {len(entry)}")
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_whole(path, save(tensors, {_KEY: entry}))
 
@@ -80,11 +82,13 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
 
     with _opened(path, "pt") as file:
         entry = _read_entry(file)
-        model = PersonLab(_config_of(entry))
+        config = _config_of(entry)
+        check_fit(config, {name: file.get_slice(name).get_shape() for name in file.keys()})  # noqa: SIM118  # no dict
+        model = PersonLab(config)
         model.settings = _settings_of(entry)
         if model.settings.stride is not None:
             check_stride(model.settings.stride)
-        fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no dict
+        fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     metadata = entry.get("metadata", {})
     return Checkpoint(model.eval(), metadata if isinstance(metadata, dict) else {})
 
@@ -106,16 +110,7 @@ def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32
         ValueError: names or shapes are not the network's.
     """
     expected = model.state_dict()
-    for problem, names in (
-        ("missing", [name for name in expected if name not in state]),
-        ("not of this network", [name for name in state if name not in expected]),
-    ):
-        if names:
-            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-            raise ValueError(f"weights {problem}: {', '.join(names[:_SHOWN])}{more}")
-    for name, value in state.items():
-        if tuple(value.shape) != tuple(expected[name].shape):
-            raise ValueError(f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(value.shape)}")
+    check_shapes({name: value.shape for name, value in expected.items()}, {n: v.shape for n, v in state.items()})
     import torch
 
     with torch.no_grad():
@@ -158,13 +153,16 @@ def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
     from safetensors import SafetensorError, safe_open
 
     refuse_pickle(path)
+    check_header(path)
     try:
         with safe_open(path, framework=framework) as file:
             yield file
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
-    except (RecursionError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+    except (OverflowError, RecursionError):
+        raise ValueError(f"{path}: expected the metadata of a network, got numbers or lists without end") from None
 
 
 def _read_entry(file: Any) -> dict[str, Any]:

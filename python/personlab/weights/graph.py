@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float32]
+
+_LAYERS = 100  # convolutions from the image to a head; MobileNetV1 has 28
+_STEPS = 100  # from one convolution to the next; it has 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,6 +45,19 @@ class Convolution:
     relu6: bool
 
 
+def batch_norm(source: str, constants: Sequence[FloatArray], epsilon: float) -> Step:
+    """Batch norm in a trained network: constants are gain, offset, mean and variance, one number a channel each.
+
+    Raises:
+        ValueError: they are not.
+    """
+    gain, offset, mean, variance = constants
+    if any(array.ndim != 1 or array.shape != gain.shape for array in constants):
+        raise ValueError(f"expected batch norm by channel, got shapes {', '.join(str(a.shape) for a in constants)}")
+    scale: Any = gain / np.sqrt(variance + epsilon)
+    return Step(source=source, scale=scale, shift=offset - mean * scale)
+
+
 def trace(steps: Steps, image: str, outputs: Mapping[str, str]) -> tuple[list[Convolution], dict[str, Convolution]]:
     """Follow a network from its outputs back to the image.
 
@@ -65,8 +81,8 @@ def trace(steps: Steps, image: str, outputs: Mapping[str, str]) -> tuple[list[Co
     trunk: list[Convolution] = []
     tensor = next(iter(ends.values()))
     while tensor != image:
-        if len(trunk) > len(steps):
-            raise ValueError(f"expected a chain of convolutions, got a circle through {tensor!r}")
+        if len(trunk) == _LAYERS:
+            raise ValueError(f"expected a chain of at most {_LAYERS} convolutions, got a circle through {tensor!r}")
         layer, tensor = _convolution(steps, tensor, image)
         trunk.append(layer)
     return trunk[::-1], heads
@@ -80,7 +96,7 @@ def _convolution(steps: Steps, tensor: str, image: str) -> tuple[Convolution, st
     start = tensor
     scale, shift = np.ones((), np.float64), np.zeros((), np.float64)
     arithmetic, relu6, one_channel = False, False, False  # whether there is any after the convolution
-    for _ in range(len(steps) + 1):
+    for _ in range(_STEPS):
         step = _step(steps, tensor, start, image)
         one_channel |= step.one_channel
         if step.relu6:
@@ -95,6 +111,8 @@ def _convolution(steps: Steps, tensor: str, image: str) -> tuple[Convolution, st
         tensor = step.source
         if step.weight is None:
             continue
+        if not step.weight.size:
+            raise ValueError(f"expected weights before {start!r}, got an array of shape {step.weight.shape}")
         weight = (step.weight * np.broadcast_to(scale, step.weight.shape[:1])[:, None, None, None]).astype(np.float32)
         if one_channel and len(weight) != 1:
             raise ValueError(f"expected a reshape of one channel, got {len(weight)} channels before {start!r}")
@@ -103,7 +121,7 @@ def _convolution(steps: Steps, tensor: str, image: str) -> tuple[Convolution, st
             weight=weight, bias=bias, stride=step.stride, dilation=step.dilation, groups=step.groups, relu6=relu6
         )
         return layer, _made(steps, tensor, image)
-    raise ValueError(f"expected a chain of convolutions, got a circle through {tensor!r}")
+    raise ValueError(f"expected a chain of convolutions, got a circle through {tensor!r}, or more than {_STEPS} steps")
 
 
 def _step(steps: Steps, tensor: str, start: str, image: str) -> Step:

@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.weights.fit import some
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from numpy.typing import NDArray
 
+LONGEST_JSON = 4 << 20  # bytes; the published ones have 50 to 160 thousand
+_AXES, _LONGEST_AXIS = 8, 2**31  # more than any array of a network has
+_LETTERS = 100  # of a name in an error message
 _SIZES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float16": 2}  # bytes an element
 
 
@@ -72,8 +77,12 @@ def parse_model(content: bytes) -> TfjsModel:
         ValueError: it is none, or its list of weights is damaged.
     """
     kind = "expected the JSON of a tfjs graph model"
+    if len(content) > LONGEST_JSON:
+        raise ValueError(f"{kind} of at most {LONGEST_JSON} bytes, got {len(content)}")
     try:
         model = json.loads(content)
+    except RecursionError:
+        raise ValueError(f"{kind}, got lists without end") from None
     except ValueError as error:  # UnicodeDecodeError among them
         raise ValueError(f"{kind}, got no JSON ({error})") from None
     if not isinstance(model, dict) or not isinstance(model.get("weightsManifest"), list):
@@ -83,34 +92,38 @@ def parse_model(content: bytes) -> TfjsModel:
         raise ValueError(f"{kind}, got one without modelTopology.node (a layers model?)")  # noqa: TRY004
     try:
         return TfjsModel(topology=topology, groups=tuple(map(_group, model["weightsManifest"])))
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"{kind}, got a damaged weightsManifest ({type(error).__name__}: {error})") from None
 
 
-def read_weights(model: TfjsModel, read: Callable[[str], bytes]) -> dict[str, NDArray[Any]]:
+def read_weights(model: TfjsModel, read: Callable[[str, int], bytes]) -> dict[str, NDArray[Any]]:
     """All arrays of a model by name, as float32 where they were stored as any kind of float or quantised.
 
     Args:
         model: the manifest.
-        read: gives the bytes of a file, by its path in the manifest.
+        read: gives the bytes of a file, by its path in the manifest; refuses one of more bytes than it is given.
 
     Raises:
         ValueError: the files are longer or shorter than the arrays.
     """
     arrays: dict[str, NDArray[Any]] = {}
     for group in model.groups:
-        content = b"".join(map(read, group.paths))
+        content = bytearray()
+        for path in group.paths:
+            content += read(path, group.size - len(content))
         if len(content) != group.size:
-            raise ValueError(f"expected {group.size} bytes of weights in {', '.join(group.paths)}, got {len(content)}")
+            raise ValueError(f"expected {group.size} bytes of weights in {some(group.paths)}, got {len(content)}")
         start = 0
         for weight in group.weights:
-            arrays[weight.name] = _array(weight, content[start : start + weight.size])
+            arrays[weight.name] = _array(weight, memoryview(content)[start : start + weight.size])
             start += weight.size
     return arrays
 
 
 def _group(entry: Any) -> Group:
     paths = tuple(_relative(path) for path in entry["paths"])
+    if len(set(paths)) != len(paths):
+        raise ValueError(f"expected each file of weights once, got {some(paths)}")
     return Group(paths=paths, weights=tuple(map(_weight, entry["weights"])))
 
 
@@ -118,26 +131,31 @@ def _relative(path: str) -> str:
     """The path, where it leads nowhere but beside the model."""
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path or not parts.name:
-        raise ValueError(f"expected files of weights beside the model, got {path!r}")
+        raise ValueError(f"expected files of weights beside the model, got {path[:_LETTERS]!r}")
     return path
 
 
 def _weight(entry: Any) -> Weight:
-    name, shape, stored = str(entry["name"]), tuple(int(n) for n in entry["shape"]), entry["dtype"]
+    name, shape, stored = str(entry["name"]), tuple(entry["shape"]), entry["dtype"]
+    called = f"weight {name[:_LETTERS]!r}"
+    if any(type(n) is not int or n < 0 for n in shape):
+        raise ValueError(f"{called}: expected sizes of at least 0, got ({some(shape)})")
+    if len(shape) > _AXES or max(shape, default=0) > _LONGEST_AXIS:
+        raise ValueError(f"{called}: expected at most {_AXES} sizes of at most {_LONGEST_AXIS}, got ({some(shape)})")
     minimum, scale = None, 1.0
     quantization = entry.get("quantization")
     if quantization is not None:
         stored = quantization["dtype"]
         if stored != "float16":
             minimum, scale = float(quantization["min"]), float(quantization["scale"])
+            if not (math.isfinite(minimum) and math.isfinite(scale)):
+                raise ValueError(f"{called}: expected a finite quantization, got {minimum} and {scale}")
     if stored not in _SIZES or (minimum is not None and stored not in ("uint8", "uint16")):
-        raise ValueError(f"weight {name!r}: expected one of {', '.join(_SIZES)}, got {stored}")
-    if any(n < 0 for n in shape):
-        raise ValueError(f"weight {name!r}: expected sizes of at least 0, got {shape}")
+        raise ValueError(f"{called}: expected one of {', '.join(_SIZES)}, got {str(stored)[:_LETTERS]}")
     return Weight(name=name, shape=shape, stored=stored, minimum=minimum, scale=scale)
 
 
-def _array(weight: Weight, content: bytes) -> NDArray[Any]:
+def _array(weight: Weight, content: memoryview) -> NDArray[Any]:
     stored = np.frombuffer(content, np.dtype(weight.stored).newbyteorder("<")).reshape(weight.shape)
     if weight.minimum is not None:
         return (weight.minimum + weight.scale * stored.astype(np.float64)).astype(np.float32)

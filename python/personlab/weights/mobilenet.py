@@ -11,6 +11,7 @@ from personlab.nn.mobilenet import MobileNetV1
 from personlab.nn.model import PersonLab
 from personlab.skeleton import COCO_PERSON
 from personlab.weights.checkpoint import fill
+from personlab.weights.fit import some
 from personlab.weights.graph import trace
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def find_heads(outputs: Iterable[str]) -> dict[str, str]:
     if missing := [_THEIRS.get(head, head) for head in needed if head not in heads]:
         raise ValueError(
             f"expected a PoseNet or BodyPix network, got one without {' and '.join(missing)} among its outputs "
-            f"{', '.join(outputs)}"
+            f"{some(outputs, 10)}"
         )
     return heads
 

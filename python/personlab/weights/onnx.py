@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.weights.graph import Step
+from personlab.weights.fit import some
+from personlab.weights.graph import Step, batch_norm
 from personlab.weights.mobilenet import build, find_heads
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
+_AXES = 8  # more than any array of a network has
 _LAYOUTS = ([0, 3, 1, 2], [0, 2, 3, 1])  # transpositions to channels first and to channels last
 
 
@@ -47,32 +49,37 @@ def read_onnx(path: str | os.PathLike[str]) -> PersonLab:
 
 
 def _convert(graph: Any) -> PersonLab:
-    from onnx import numpy_helper
-
     if not graph.node:
         raise ValueError("expected an ONNX file, got one without a network")
-    outside = [tensor.name for tensor in graph.initializer if tensor.external_data]
-    if outside:
-        raise ValueError(f"expected all weights in the file, got {outside[0]!r} in another")
-    arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    arrays = {tensor.name: _array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
             arrays[node.output[0]] = _attributes(node)["value"]
     images = [value.name for value in graph.input if value.name not in arrays]
     if len(images) != 1:
-        raise ValueError(f"expected one input, got {len(images)}: {images}")
+        raise ValueError(f"expected one input, got {len(images)}: {some(images)}")
     steps = {node.output[0]: _step(node, _attributes(node), arrays) for node in graph.node}
     return build(steps, images[0], find_heads(value.name for value in graph.output))
 
 
 def _attributes(node: Any) -> dict[str, Any]:
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import TensorProto, helper
 
     values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return {
-        name: numpy_helper.to_array(value) if isinstance(value, TensorProto) else value
-        for name, value in values.items()
-    }
+    return {name: _array(value) if isinstance(value, TensorProto) else value for name, value in values.items()}
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    """A constant of the file; what lies in another file is not looked for."""
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
+        raise ValueError(f"expected all weights in the file, got {tensor.name[:100]!r} in another")
+    if len(tensor.dims) > _AXES or any(n < 0 for n in tensor.dims):
+        raise ValueError(
+            f"expected at most {_AXES} sizes of at least 0, got {some(tensor.dims)} for {tensor.name[:100]!r}"
+        )
+    return np.asarray(numpy_helper.to_array(tensor))
 
 
 def _step(node: Any, attributes: dict[str, Any], arrays: Arrays) -> Step | str:
@@ -95,9 +102,7 @@ def _step(node: Any, attributes: dict[str, Any], arrays: Arrays) -> Step | str:
         vector = _vector(constants[0])
         step = Step(source=source, scale=vector) if operation == "Mul" else Step(source=source, shift=vector)
     elif operation == "BatchNormalization" and len(constants) == 4:
-        gain, offset, mean, variance = constants
-        scale = gain / np.sqrt(variance + attributes.get("epsilon", 1e-5))
-        step = Step(source=inputs[0], scale=scale, shift=offset - mean * scale)
+        step = batch_norm(inputs[0], constants, attributes.get("epsilon", 1e-5))
     elif operation == "Conv" and all(name in arrays for name in inputs[1:]):
         step = _convolution(inputs, attributes, arrays)
     return step

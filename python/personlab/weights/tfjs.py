@@ -6,10 +6,9 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from personlab.weights.graph import Step
-from personlab.weights.manifest import TfjsModel, parse_model, read_weights
+from personlab.weights.fit import read_limited, some
+from personlab.weights.graph import Step, batch_norm
+from personlab.weights.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.weights.mobilenet import build, find_heads
 
 if TYPE_CHECKING:
@@ -39,8 +38,9 @@ def read_tfjs(path: str | os.PathLike[str]) -> PersonLab:
     """
     file = _model_file(Path(path))
     try:
-        model = parse_model(file.read_bytes())
-        return convert_tfjs(model, read_weights(model, lambda name: (file.parent / name).read_bytes()))
+        model = parse_model(read_limited(file, LONGEST_JSON))
+        arrays = read_weights(model, lambda name, limit: read_limited(file.parent / name, limit))
+        return convert_tfjs(model, arrays)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
 
@@ -56,10 +56,10 @@ def convert_tfjs(model: TfjsModel, arrays: Arrays) -> PersonLab:
         inputs = {name: [_tensor(text) for text in node.get("input", ())] for name, node in nodes.items()}
         images = [name for name, node in nodes.items() if node["op"] == "Placeholder"]
         steps = {name: _step(node, inputs[name], arrays) for name, node in nodes.items()}
-    except (AttributeError, IndexError, KeyError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError) as error:
         raise ValueError(f"expected a TensorFlow graph, got a damaged one ({type(error).__name__}: {error})") from None
     if len(images) != 1:
-        raise ValueError(f"expected one input, got {len(images)}: {images}")
+        raise ValueError(f"expected one input, got {len(images)}: {some(images)}")
     used = {name for names in inputs.values() for name in names}
     outputs = [name for name, node in nodes.items() if name not in used and node["op"] != "Const"]
     return build(steps, images[0], find_heads(outputs))
@@ -68,11 +68,18 @@ def convert_tfjs(model: TfjsModel, arrays: Arrays) -> PersonLab:
 def _model_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(file for file in path.glob("*.json") if b"weightsManifest" in file.read_bytes())
+    found = sorted(file for file in path.glob("*.json") if _is_model(file))
     if len(found) != 1:
-        names = ", ".join(file.name for file in found) or "none"
+        names = some(file.name for file in found) or "none"
         raise ValueError(f"{path}: expected the JSON of one tfjs model in this folder, got {names}")
     return found[0]
+
+
+def _is_model(file: Path) -> bool:
+    try:
+        return b"weightsManifest" in read_limited(file, LONGEST_JSON)
+    except (FileNotFoundError, ValueError):  # no file, or one far too long
+        return False
 
 
 def _step(node: Any, inputs: list[str], arrays: Arrays) -> Step | str:
@@ -89,9 +96,7 @@ def _step(node: Any, inputs: list[str], arrays: Arrays) -> Step | str:
         vector = _vector(constants[0])
         return Step(source=source, scale=vector) if operation == "Mul" else Step(source=source, shift=vector)
     if operation in _NORMS and len(constants) == 4:
-        gain, offset, mean, variance = constants
-        scale = gain / np.sqrt(variance + attributes.get("epsilon", {}).get("f", 1e-4))
-        return Step(source=inputs[0], scale=scale, shift=offset - mean * scale)
+        return batch_norm(inputs[0], constants, attributes.get("epsilon", {}).get("f", 1e-4))
     if operation in _CONVOLUTIONS and constants and inputs[1] in arrays:
         return _convolution(operation, inputs, attributes, arrays)
     return operation

@@ -1,0 +1,20 @@
+# Whether an NVIDIA GPU is at hand: nvidia-smi lists one, or the driver does.
+
+function(find_gpu result)
+  find_program(PERSONLAB_NVIDIA_SMI nvidia-smi PATHS /usr/lib/wsl/lib)
+  mark_as_advanced(PERSONLAB_NVIDIA_SMI)
+  set(listed "")
+  if(PERSONLAB_NVIDIA_SMI)
+    execute_process(COMMAND ${PERSONLAB_NVIDIA_SMI} --list-gpus OUTPUT_VARIABLE listed ERROR_QUIET RESULT_VARIABLE failed
+      TIMEOUT 30)
+    if(failed)
+      set(listed "")
+    endif()
+  endif()
+  file(GLOB driven /proc/driver/nvidia/gpus/*)
+  if(listed MATCHES "GPU [0-9]" OR driven)
+    set(${result} ON PARENT_SCOPE)
+  else()
+    set(${result} OFF PARENT_SCOPE)
+  endif()
+endfunction()

@@ -1,0 +1,54 @@
+"""A folder that one process works in at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_POLL = 0.1  # seconds
+
+
+@contextlib.contextmanager
+def locked(folder: Path, *, patience: float) -> Iterator[None]:
+    """Wait for a folder, and hold it while the block runs; the system lets go of it when the process ends, however.
+
+    Where the system has no locks (Windows, some network file systems) nobody waits.
+
+    Raises:
+        OSError: another process has held it for `patience` seconds.
+    """
+    try:
+        import fcntl  # noqa: F401
+    except ImportError:
+        yield
+        return
+    held = [os.open(folder, os.O_RDONLY)]
+    # A child that is forked meanwhile shares the lock, and would hold it after its parent's end.
+    os.register_at_fork(after_in_child=lambda: os.close(held.pop()) if held else None)
+    try:
+        end = time.monotonic() + patience
+        while not _take(held[0]):
+            if time.monotonic() > end:
+                raise OSError(f"{folder}: another process has held this folder for {patience:g} s")
+            time.sleep(_POLL)
+        yield
+    finally:
+        os.close(held.pop())
+
+
+def _take(descriptor: int) -> bool:
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # of a file system without locks
+        return True
+    return True
