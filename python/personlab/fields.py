@@ -68,6 +68,10 @@ class Fields:
         if self.image_size is not None:
             freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {array.shape}" for name in _NAMES if (array := getattr(self, name)) is not None)
+        return f"Fields({shapes}, stride {self.stride}, input_size {self.input_size}, image_size {self.image_size})"
+
     @property
     def input_size(self) -> tuple[int, int]:
         """(W, H) of the network input that the grid lies over, pixels."""

@@ -8,26 +8,27 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import add_options, log, with_given
+from personlab.commands.common import UsageError, add_options, log, with_given
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonargparse import ArgumentParser
 
     from personlab.predict import Predictor
+    from personlab.predict.sources import Source
 
 STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
 
 
-def add_network(parser: ArgumentParser, *, required: bool) -> None:
+def add_network(parser: ArgumentParser) -> None:
     """Flags for the network and what it is shown."""
     from jsonargparse.typing import PositiveFloat, PositiveInt
 
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--weights", type=str, required=required, metavar="W",
+        "--weights", type=str, metavar="W",
         help="the network: a .safetensors file, a tfjs model (its JSON or folder), an .onnx file of BodyPix, or a "
         "published network's name",
     )  # fmt: skip
@@ -48,6 +49,29 @@ def add_network(parser: ArgumentParser, *, required: bool) -> None:
         help="largest input, pixels: a larger one is made smaller, with a warning",
     )  # fmt: skip
     group.add_argument("--threads", type=PositiveInt, default=None, metavar="N", help="threads that decode a picture")
+
+
+def add_min_keypoint(parser: ArgumentParser) -> None:
+    """The flag --min-keypoint."""
+    from jsonargparse.typing import ClosedUnitInterval
+
+    parser.add_argument(
+        "--min-keypoint", type=ClosedUnitInterval, default=0.2, metavar="P",
+        help="draw no keypoint of a lower probability, nor a limb that ends there",
+    )  # fmt: skip
+
+
+def check_weights(weights: str | None) -> None:
+    """Refuse a command line without a network.
+
+    Raises:
+        UsageError: it has none; names those that need no file.
+    """
+    if not weights:
+        from personlab.weights import known_names
+
+        names = ", ".join(known_names())
+        raise UsageError(f"--weights: expected a network's file or one of these names: {names}; got none")
 
 
 def add_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
@@ -91,6 +115,19 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
         "mask_options": mask_options,
     }
     return Predictor(more.pop("weights", config.weights), **{**asked, **more})
+
+
+def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:
+    """Tell once that a network knows drawn people alone, where it is shown others."""
+    from personlab.predict.sources import is_drawn
+    from personlab.weights import known_names
+    from personlab.weights.download import parse_name
+
+    name, (shipped, photographs, *_) = parse_name(weights), known_names()
+    domain = getattr(getattr(predictor.network, "settings", None), "domain", "")
+    knows_drawn_alone = domain == "drawn scenes" or (name is not None and name.network == shipped)
+    if knows_drawn_alone and not all(map(is_drawn, sources)):
+        log(f"warning: {weights} knows drawn people alone: for photographs take --weights {photographs} or another")
 
 
 def described(scales: Any, flip: bool) -> str:
