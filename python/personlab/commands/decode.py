@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 
 from personlab._image_files import image_number
-from personlab.commands import results
+from personlab.commands import network, results
 from personlab.commands.common import UsageError, add_options, log, read_fields, timed, with_given, write_table
 from personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
@@ -38,6 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--image", type=str, metavar="FILE", help="the picture that the fields are of")
     parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
+    network.add_min_keypoint(parser)
     parser.add_argument("--output", type=str, metavar="PNG", help="write a drawing of poses and masks to this file")
     parser.add_argument(
         "--fields", type=str, dest="gallery", metavar="DIR",
@@ -52,10 +53,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--posenet", action="store_true",
         help="decode as Google's PoseNet does: keypoint scores are probabilities, hough_stride, disk_radius, "
         "vote_threshold, peak_threshold and scoring have no effect, and other defaults are "
-        + ", ".join(f"{name} {posenet[name]:g}" for name in changed),
+        + ", ".join(f"{name} {_plain(posenet[name])}" for name in changed),
     )  # fmt: skip
     add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
+
+
+def _plain(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def run(config: Any) -> None:
@@ -91,7 +96,7 @@ def run(config: Any) -> None:
             )  # fmt: skip
     if config.output:
         with timed(times, "draw"):
-            _draw(config.output, fields, image, poses, masks)
+            _draw(config, fields, image, poses, masks)
     if config.gallery:
         with timed(times, "draw fields"):
             _draw_fields(config.gallery, fields, image, poses, masks, options)
@@ -132,12 +137,13 @@ def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, ND
     return dataclasses.replace(fields, image_size=size), image
 
 
-def _draw(path: str, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
+def _draw(config: Any, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
     from personlab import visualize
 
-    drawn = visualize.overlay(visualize.canvas(fields) if image is None else image, poses, masks)
-    visualize.write_image(path, drawn)
-    log(f"wrote {path}")
+    ground = visualize.canvas(fields) if image is None else image
+    drawn = visualize.overlay(ground, poses, masks, min_probability=config.min_keypoint)
+    visualize.write_image(config.output, drawn)
+    log(f"wrote {config.output}")
 
 
 def _draw_fields(

@@ -96,9 +96,7 @@ class Prediction:
         if masks is not None and masks.shape[1:] != image.shape[:2]:
             size = (image.shape[1], image.shape[0])
             masks = np.array([_enlarged(mask, size) for mask in masks], bool).reshape(-1, *image.shape[:2])
-        return visualize.overlay(
-            image, self.poses, masks, skeleton=self.skeleton, min_probability=min_probability
-        )
+        return visualize.overlay(image, self.poses, masks, skeleton=self.skeleton, min_probability=min_probability)
 
 
 def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
