@@ -77,10 +77,10 @@ def run(config: Any) -> None:
     if useless:
         raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it has to say, the log says in one line
-    found, problems, left_out = sources.find_sources(config.inputs)
+    found, problems = sources.find_sources(config.inputs)
     _check_outputs(config, found)
     report = Report()
-    for line in left_out:
+    for line in sources.left_out(config.inputs):
         log(line)
     for line in problems:
         report.fail(line)

@@ -24,6 +24,11 @@ VIDEOS = (
     ".rm", ".rmvb", ".dv", ".nut", ".ivf", ".y4m", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc",
     ".gif",
 )  # fmt: skip
+_UNREADABLE = (  # formats of images, to be named where they are left out
+    ".heic", ".heif", ".hif", ".jxl", ".jpegxl", ".svg", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga", ".raw",
+    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+)  # fmt: skip
+_SHOWN = 3  # folders named in a line
 _WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # kinds in which drawings are written, too
 # how files of videos begin, whatever they are called: MP4 and its kin, AVI, Matroska, Flash, MPEG, Ogg, ASF
 _BEGINS_AS_VIDEO = re.compile(
@@ -43,7 +48,7 @@ class Source:
     kind: Literal["picture", "video", "camera"]
 
 
-def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str], list[str]]:
+def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
     """The images, videos and cameras that words of a command line name, none twice.
 
     A folder stands for the images and videos directly in it, by name, but for those whose names begin with a dot; a
@@ -52,16 +57,14 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str], list[s
     begins as videos do, else an image.
 
     Returns:
-        the sources, one line for each word that names nothing, and one line for each folder that holds more.
+        the sources, and one line for each word that names nothing.
     """
     found: dict[Source, None] = {}
-    problems, left_out = [], []
+    problems = []
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            inside = sorted(inner for inner in path.iterdir() if not inner.name.startswith("."))
-            matches = _known(inside)
-            left_out += _left_out(text, inside)
+            matches = _known(_inside(path))
         elif path.exists():
             matches = [_file(text)]
         elif re.fullmatch(r"[0-9]{1,3}", text):
@@ -80,21 +83,30 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str], list[s
         if not matches:
             problems.append(f"{text}: expected images or videos, got none")
         found |= dict.fromkeys(matches)
-    return list(found), problems, left_out
+    return list(found), problems
 
 
 def _known(paths: Iterable[Path]) -> list[Source]:
     return [_file(str(p)) for p in paths if p.suffix.lower() in PICTURES + VIDEOS and p.is_file()]
 
 
-def _left_out(folder: str, inside: Sequence[Path]) -> list[str]:
-    """One line about what a folder holds beside images and videos, if anything."""
-    others = [path for path in inside if path.is_dir() or path.suffix.lower() not in PICTURES + VIDEOS]
-    folders = [path.name for path in others if path.is_dir()]
-    endings = Counter(path.suffix.lower() or path.name for path in others if not path.is_dir())
-    parts = [f"folder {name}" for name in folders[:3]] + ["more folders"] * (len(folders) > 3)
-    parts += [f"{count} x {ending}" if count > 1 else ending for ending, count in sorted(endings.items())]
-    return [f"{folder}: left out: {', '.join(parts)}"] if parts else []
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def left_out(inputs: Sequence[str]) -> list[str]:
+    """One line for each folder named that holds folders, or images in formats that are not read."""
+    lines = []
+    for text in dict.fromkeys(inputs):
+        inside = _inside(Path(text)) if Path(text).is_dir() else []
+        folders = [f"folder {path.name}" for path in inside if path.is_dir()]
+        endings = Counter(path.suffix.lower() for path in inside if path.suffix.lower() in _UNREADABLE)
+        files = [f"{count} {ending} {'file' if count == 1 else 'files'}" for ending, count in sorted(endings.items())]
+        if len(folders) > _SHOWN:
+            folders[_SHOWN:] = [f"{len(folders) - _SHOWN} more folders"]
+        if folders or files:
+            lines.append(f"{text}: left out: {', '.join([*folders, *files])}")
+    return lines
 
 
 def _file(name: str) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,8 @@ class Video:
     A frame of a file that cannot be decoded is left out, and the next ones are read.
 
     Raises:
-        ValueError: it cannot be opened.
+        OSError: the file cannot be read.
+        ValueError: it is no video, or there is no such camera.
     """
 
     def __init__(self, source: Source) -> None:
@@ -121,6 +123,8 @@ def _opened(source: Source) -> cv2.VideoCapture:
     import cv2
 
     camera = source.kind == "camera"
+    if not camera:
+        Path(source.name).open("rb").close()  # what the system has to say of a file that cannot be read
     with captured_stderr():
         capture = cv2.VideoCapture(int(source.name)) if camera else cv2.VideoCapture(source.name)
     if capture.isOpened():
