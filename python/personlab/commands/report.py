@@ -78,7 +78,7 @@ class Report:
             ValueError: something did.
         """
         wrong = [f"{self.failed} of the inputs could not be done"] if self.failed else []
-        wrong += [f"{self.damaged} of the inputs are damaged"] if self.damaged else []
+        wrong += [f"{self.damaged} of the inputs {'is' if self.damaged == 1 else 'are'} damaged"] if self.damaged else []
         if wrong:
             raise ValueError(f"{', '.join(wrong)}; see above")
 

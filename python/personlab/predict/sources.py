@@ -73,7 +73,7 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
             problems.append("-: standard input is not supported: expected a file, a folder or a camera's number")
             continue
         elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
-            problems.append(f"{text}: addresses are not supported: expected a file, download it first")
+            problems.append(f"{text}: URLs are not supported: expected a file, download it first")
             continue
         elif glob.has_magic(text):
             matches = _known(map(Path, sorted(glob.glob(text, recursive=True))))  # noqa: PTH207  # any root
