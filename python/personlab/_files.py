@@ -2,29 +2,113 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import re
+import secrets
+import stat
+import sys
 from pathlib import Path
+
+_DESCRIPTORS = re.compile(r"/dev/fd|/proc/(self|\d+)(/task/\d+)?/fd")  # folders whose entries are open files
+_NAMED = 40  # characters of a file's name that its partial one begins with: both fit in what file systems allow
+_MAX_LINKS = 40
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # of file systems that cannot be told to write to the disk
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write `content` beside `path`, then rename it into place; a pipe or what is under /dev is appended to.
+    """Write `content` beside `path`, wait until the disk has it, then rename it into place.
+
+    A reader sees the older file or the new one, after a power cut, too; what fails leaves the older one, and nothing
+    beside it (a process killed on the way leaves `.NAME.*.part`). The new file has the mode and, where the system
+    lets it, the owner of the older one; a new file gets what the umask leaves. A symbolic link stays, and what it
+    points at is replaced, or made. Other hard links to the older file keep the older content. A device, a pipe, or an
+    open file named by its descriptor (/dev/stdout) is written into.
 
     Raises:
         FileNotFoundError: the folder does not exist.
         OSError: it cannot be written to.
     """
-    target = Path(path).resolve()
+    try:
+        _write(os.fspath(path), content)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the partial file
+
+
+def _write(path: str, content: bytes) -> None:
+    try:
+        found = os.stat(path)  # noqa: PTH116  # what a link points at
+    except FileNotFoundError:
+        found = None
+    if found is not None and stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(f"{path}: expected a file name, got a folder")
+    is_open = _open_file(path)
+    if found is not None and (is_open is not None or not stat.S_ISREG(found.st_mode)):
+        _write_into(path, content, is_open)
+        return
+    target = Path(os.path.realpath(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"{path}: no such folder {target.parent}")
-    if target.is_dir():
-        raise IsADirectoryError(f"{path}: expected a file name, got a folder")
-    if Path(path).absolute().is_relative_to("/dev") or (target.exists() and not target.is_file()):
-        with target.open("ab") as file:  # a rename would put a file where the device or the terminal's output was
-            file.write(content)
-        return
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    if found is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would not mind
+    partial = target.with_name(f".{target.name[:_NAMED]}.{secrets.token_hex(8)}.part")
     try:
-        partial.write_bytes(content)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        descriptor = os.open(partial, flags, 0o666)
+        with open(descriptor, "wb") as file:  # noqa: PTH123  # of a descriptor
+            if found is not None:
+                _dress(partial, found)
+            file.write(content)
+            file.flush()
+            _sync(descriptor)
         partial.replace(target)
-    finally:
+    except BaseException:
         partial.unlink(missing_ok=True)
+        raise
+
+
+def _open_file(path: str) -> tuple[str, str] | None:
+    """The folder and the name of an open file among those of a process, where a path leads to one (/dev/stdout)."""
+    for _ in range(_MAX_LINKS):
+        folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100  # links are followed one by one
+        folder = os.path.realpath(folder)
+        if _DESCRIPTORS.fullmatch(folder):
+            return folder, name
+        path = os.path.join(folder, name)  # noqa: PTH118
+        if not os.path.islink(path):  # noqa: PTH114
+            return None
+        path = os.path.join(folder, os.readlink(path))  # noqa: PTH115, PTH118
+    return None
+
+
+def _write_into(path: str, content: bytes, is_open: tuple[str, str] | None) -> None:
+    """Append to a device, a pipe or an open file, after what this process has printed so far."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    if is_open is not None and is_open[0] in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
+        descriptor = os.dup(int(is_open[1]))  # opened anew it would have a place of its own to write at
+    else:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)  # never makes a file
+    with open(descriptor, "wb") as file:  # noqa: PTH123
+        file.write(content)
+
+
+def _dress(partial: Path, older: os.stat_result) -> None:
+    """Give a file the owner and the mode of the one that it replaces."""
+    new = partial.stat()
+    if hasattr(os, "chown") and (new.st_uid, new.st_gid) != (older.st_uid, older.st_gid):
+        with contextlib.suppress(PermissionError):
+            os.chown(partial, older.st_uid, older.st_gid)
+    partial.chmod(stat.S_IMODE(older.st_mode))
+
+
+def _sync(descriptor: int) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
