@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab._image_size import check_image
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,9 +61,10 @@ def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: no image that can be read, or one so damaged that nothing of it can be.
+        ValueError: no image that can be read, one so damaged that nothing of it can be, or one of too many pixels.
     """
     content = Path(path).read_bytes()
+    check_image(content, str(path))
     image, lines = _decode(content)
     kind = next((name for name, start in _FORMATS if start.match(content)), "")
     reasons = [next(filter(None, found.groups()), found[0]) for found in map(_DAMAGE.search, lines) if found]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +11,14 @@ import numpy as np
 
 from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape
 from personlab._files import write_whole
+from personlab._npz import read_arrays
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
     import os
 
-    from numpy.typing import NDArray
-
 _NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+_SHOWN = 10  # names in an error message
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -230,30 +228,14 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     """The arrays of an .npz file that fields are made of, those that must be there among them.
 
     Raises:
-        FileNotFoundError: no such file.
+        OSError: no such file, or it cannot be read.
         ValueError: not such a file, or an array is missing.
     """
-    kind = "expected an .npz file of fields"
-    content = path.read_bytes()
-    if content[:4] not in (b"PK\x03\x04", b"PK\x05\x06"):  # np.load would take any other file for a pickle
-        raise ValueError(f"{kind}, got no zip archive")
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            found = list(archive)
-            arrays = {n: _read_array(archive, n) for n in (*_NAMES, "stride", "image_size") if n in found}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError):
-        raise ValueError(f"{kind}, got a damaged one") from None
-    missing = [name for name in (*_NAMES[:3], "stride") if name not in found]
+    arrays, found = read_arrays(path, (*_NAMES, "stride", "image_size"), "an .npz file of fields")
+    missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
     if missing:
-        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found) or 'none'}")
+        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found[:_SHOWN]) or 'none'}")
     return arrays
-
-
-def _read_array(archive: Any, name: str) -> NDArray[Any]:
-    try:
-        return np.asarray(archive[name])  # bytes, where it does not begin as an array does
-    except ValueError:  # whose text advises to allow pickles
-        raise ValueError(f"{name}: expected an array of numbers, got a pickled object or a damaged array") from None
 
 
 # The Keras port's keypoint numbers and edges (its config.py), the keypoints by COCO's names.

@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO, get_type_hints
 
+from personlab._image_size import check_pixels
 from personlab.fields import Fields
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ def read_fields(path: str) -> Fields:
         ValueError: a file of something else, or of several pictures.
     """
     fields = Fields.load(path)
+    check_pixels(fields.image_size or fields.input_size, f"{path}: image_size")
     if fields.heatmaps.ndim != 4:
         return fields
     if len(fields.heatmaps) != 1:

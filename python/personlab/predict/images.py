@@ -11,6 +11,7 @@ import numpy as np
 
 from personlab._arrays import to_numpy
 from personlab._image_files import read_image_file
+from personlab._image_size import check_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,6 +56,7 @@ def read_picture(source: Any, *, bgr: bool = False, damage: list[str] | None = N
 def _from_pil(source: Any) -> Image:
     if source.mode not in _PIL_MODES:
         raise TypeError(f"image: expected a PIL image of 8 bits a channel, got mode {source.mode!r}")
+    check_pixels(source.size, "image")
     turned = import_module("PIL.ImageOps").exif_transpose(source)
     return _from_array(np.asarray(turned.convert("RGB")), bgr=False)
 

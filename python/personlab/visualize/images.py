@@ -11,6 +11,7 @@ import numpy as np
 from personlab._arrays import FloatArray, as_size, check_shape, to_numpy
 from personlab._files import write_whole
 from personlab._image_files import read_image_file
+from personlab._image_size import check_pixels
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +32,7 @@ def read_image(path: str | os.PathLike[str]) -> Image:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no image that can be read.
+        ValueError: no image that can be read, or one of too many pixels (`_image_size.MAX_PIXELS`).
     """
     image, damage = read_image_file(path)
     if damage:
@@ -61,6 +62,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
 def canvas(fields: Fields) -> Image:
     """A stand-in for the picture where there is none: its size in grey, brighter where the fields see a person."""
     width, height = as_size(fields.image_size or fields.input_size, "image_size")
+    check_pixels((width, height), "image_size")
     grey = np.full((height, width, 3), 96, np.uint8)
     if fields.segmentation is None or fields.segmentation.size == 0 or grey.size == 0:
         return grey
