@@ -25,6 +25,7 @@ _LEAST = 512 << 20  # bytes that the arrays may always have together
 _TIMES = 16  # and how often a larger file's size: what fields are compressed by is far less
 _CHUNK = 1 << 20  # bytes that are unpacked at once
 _AXES, _LONGEST_AXIS = 8, 2**31  # more than any array of fields has
+_LONGEST_HEADER = 10_000  # bytes, as NumPy has it
 _LONGEST_READ = 1 << 20  # bytes: more than ten thousand members
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _DAMAGE = (
@@ -106,6 +107,11 @@ def _read(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], size: i
 
 def _read_array(stream: Any, name: str, size: int) -> NDArray[Any]:
     """An array as `np.save` wrote it, of as many bytes as its header says; `size` bytes with it."""
+    start = stream.peek(12)[:12]  # the magic bytes, the version, and the length of the header in 2 or 4 bytes
+    if int.from_bytes(start[8 : 10 if start[6:7] == b"\1" else 12], "little") > _LONGEST_HEADER:
+        raise ValueError(
+            f"{name}: expected an array with a header of at most {_LONGEST_HEADER} bytes, got a longer one"
+        )
     try:
         shape, by_columns, dtype = _HEADERS[np.lib.format.read_magic(stream)](stream)
     except (KeyError, MemoryError, RecursionError, SyntaxError, TypeError, ValueError, tokenize.TokenError):
@@ -117,8 +123,8 @@ def _read_array(stream: Any, name: str, size: int) -> NDArray[Any]:
     bytes_ = math.prod(shape) * dtype.itemsize
     if len(shape) > _AXES or not all(0 <= n <= _LONGEST_AXIS for n in shape) or bytes_ != size - stream.tell():
         raise ValueError(f"{name}: expected {bytes_} bytes for shape {shape} of {dtype}, got {size - stream.tell()}")
-    content = bytearray(bytes_)
-    view, at = memoryview(content), 0
+    content = np.empty(bytes_, np.uint8)  # which costs memory as it is filled
+    view, at = content.data, 0
     while at < bytes_:
         got = stream.readinto(view[at : at + _CHUNK])
         if not got:
@@ -126,4 +132,4 @@ def _read_array(stream: Any, name: str, size: int) -> NDArray[Any]:
         at += got
     if stream.read(1):  # which compares the checksum, too
         raise EOFError
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if by_columns else "C")
+    return content.view(dtype).reshape(shape, order="F" if by_columns else "C")
