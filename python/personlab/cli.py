@@ -63,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (
         FloatingPointError, ImportError, MemoryError, OSError, RecursionError, TypeError, ValueError,
     ) as error:  # fmt: skip
+        try:
+            _flush_output()
+        except OSError as output:
+            if isinstance(error, OSError) and error.filename is None:  # it was standard output that failed
+                error = output
         return _fail(_explained(error), FAILED)
     return DONE
 
@@ -97,8 +102,8 @@ def _explained(error: Exception) -> str:
         return f"out of memory{f': {error}' if str(error) else ''}"
     if isinstance(error, RecursionError):
         return "input nested too deeply (recursion limit reached)"
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error)
 
 

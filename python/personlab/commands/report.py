@@ -77,8 +77,9 @@ class Report:
         Raises:
             ValueError: something did.
         """
+        be = "is" if self.damaged == 1 else "are"
         wrong = [f"{self.failed} of the inputs could not be done"] if self.failed else []
-        wrong += [f"{self.damaged} of the inputs {'is' if self.damaged == 1 else 'are'} damaged"] if self.damaged else []
+        wrong += [f"{self.damaged} of the inputs {be} damaged"] if self.damaged else []
         if wrong:
             raise ValueError(f"{', '.join(wrong)}; see above")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -68,7 +69,7 @@ class VideoWriter:
         with captured_stderr():
             writer = cv2.VideoWriter(str(self._partial), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size)
         if not writer.isOpened():
-            self._partial.unlink(missing_ok=True)
+            self.discard()
             raise OSError(f"{self._path}: a video of {size[0]} x {size[1]} pixels cannot be written there")
         self._writer, self._size = writer, size
 
@@ -148,4 +149,5 @@ class VideoWriter:
             self._writer.release()
             self._writer = None
         self._held = None
-        self._partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # where none can be made, none can be removed
+            self._partial.unlink()
