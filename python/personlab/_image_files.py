@@ -44,7 +44,8 @@ _DAMAGE = re.compile(
 )
 _OURS = re.compile(
     rf"{_DAMAGE.pattern}|libpng (?:warning|error)|\[ *(?:ERROR|WARN|INFO)[: ]|OpenCV\(|Warning: unknown JFIF|Caution: "
-    r"|Unsupported marker type|Unknown Adobe color transform|> |    '|\s*$"
+    r"|Unsupported marker type|Unknown Adobe color transform|> |    '"
+    r"|\[[\w,]+ @ 0x[0-9a-f]+\] |\s*$"
 )
 _WINDOW = threading.Lock()  # standard error belongs to the process: one window on it at a time
 if hasattr(os, "register_at_fork"):  # no child is born with a closed window or one that hides its errors
