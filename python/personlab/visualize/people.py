@@ -149,13 +149,13 @@ def _draw_person(image: Image, points: Any, probabilities: Any, shown: Flags, co
     for a, b in edges:
         length = float(np.hypot(*(points[a].astype(np.float64) - points[b])))
         near[[a, b]] = np.minimum(near[[a, b]], length)
-    units = np.clip(near / 12, 0.35 * unit, unit)  # at each keypoint
+    units = np.clip(near / 16, 0.35 * unit, unit)  # at each keypoint
     for a, b in edges:
         side = sides[a] if sides[a] == sides[b] else (sides[a] or sides[b]) if not (sides[a] and sides[b]) else ""
         sure = min(probabilities[a], probabilities[b]) >= _SURE
         local = min(units[a], units[b])
         width = max(1, round(2.2 * local)) if sure else 1
-        marks.line(image, points[a], points[b], _of_side(colour, side), width, outline=max(1, round(local)))
+        marks.line(image, points[a], points[b], _of_side(colour, side), width, outline=round(local))
     for k in np.flatnonzero(shown):
         local, own = units[k], _of_side(colour, sides[k])
         if probabilities[k] >= _SURE:
