@@ -202,6 +202,16 @@ def test_an_interruption_replaces_nothing_whole(run, scene, monkeypatch):
     assert err.endswith("personlab: error: interrupted\n")
 
 
+def test_a_part_of_results_without_an_ending_replaces_nothing_whole(run, scene, monkeypatch):
+    for n in range(2):
+        draw(f"in/{n}.png", scene)
+    Path("r.masks.json").write_text("whole")
+    interrupt_drawing(monkeypatch, after=1)
+    assert run("in", "--output", "out", "--json", "r", "--masks")[0] == 130
+    assert Path("r.masks.json").read_text() == "whole"
+    assert sorted(path.name for path in Path().glob("r*")) == ["r.masks.json", "r.part.json", "r.part.masks.json"]
+
+
 def test_an_interruption_writes_no_part_to_stdout(run, scene, monkeypatch):
     draw("a.png", scene)
     interrupt_drawing(monkeypatch, after=0)
@@ -237,7 +247,7 @@ def test_another_error_in_a_video_leaves_no_video(run, scene, monkeypatch):
 class Camera:
     """A camera that gives frames until Ctrl-C."""
 
-    rate, count, missing, duration = 10.0, None, 0, None
+    rate, count, missing, end = 10.0, None, 0, None
 
     def __init__(self, source):
         self.times = []
@@ -294,7 +304,7 @@ def test_memory_that_runs_out_on_one_image_is_told_and_the_rest_done(run, scene,
     monkeypatch.setattr(personlab.predict.predictor, "resize", hungry)
     code, out, err = run("a.png", "b.png")
     assert code == 1
-    assert "personlab: skipped a.png: Unable to allocate 10.0 GiB\n" in err
+    assert "personlab: skipped a.png: out of memory: Unable to allocate 10.0 GiB\n" in err
     assert "b.png" in out
 
 

@@ -52,7 +52,7 @@ def redrawn(video, path):
     writer = VideoWriter(path, video.drawing_rate())
     for number, frame in enumerate(video):
         writer.write(frame, video.times[number])
-    writer.close(None if video.missing else video.duration)
+    writer.close(video.end)
     return path
 
 
@@ -269,3 +269,12 @@ def test_the_outer_structure_tells_whether_a_file_was_cut(tmp_path, content, cut
     (tmp_path / "v").write_bytes(content)
     assert is_cut_short(tmp_path / "v") is cut
     assert is_avi(tmp_path / "v") is (content[8:12] == b"AVI ")
+
+
+@pytest.mark.parametrize(("count", "end"), [(5, 0.2), (1500, 60.0), (1700, None), (1e12, None), (-1, None)])
+def test_the_last_frame_stays_as_long_as_a_header_can_be_believed(tmp_path, monkeypatch, count, end):
+    (tmp_path / "v.ts").write_bytes(b"G")
+    monkeypatch.setattr(videos, "_opened", lambda _: Capture([0, 0.04, 0.08], count=count))
+    video = opened(tmp_path / "v.ts")
+    assert len(list(video)) == 3
+    assert video.end == end

@@ -35,8 +35,8 @@ COMMANDS = (
     "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help
-# modules that `pip install personlab` alone leaves out, and the one that --no-deps does
-_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm")
+# modules that `pip install personlab` alone leaves out, and those that --no-deps does
+_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -139,6 +139,8 @@ def described(scales: Any, flip: bool) -> str:
 def explained(name: str, error: Exception) -> str:
     """One line about a picture that could not be done, which begins with its name."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    if isinstance(error, MemoryError):
+        text = f"out of memory: {text}".removesuffix(": ")
     line = " ".join(text.split()) or type(error).__name__
     return line if line.startswith(name) else f"{name}: {line}"
 
@@ -170,7 +172,7 @@ def progress_bar(total: int | None, label: str) -> Any:
     """A progress bar on stderr, where that is a terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=label, unit=" pictures", file=sys.stderr, disable=None, leave=False)
+    return tqdm(total=total, desc=label, unit=" images", file=sys.stderr, disable=None, leave=False)
 
 
 def time_rows(times: Mapping[str, float], count: int) -> list[list[str]]:

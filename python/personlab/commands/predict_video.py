@@ -32,17 +32,16 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
 
     try:
         video = Video(source)
-        rate = video.drawing_rate()
     except (OSError, ValueError) as error:
         report.fail(network.explained(source.name, error))
         return first_id
     draws = config.output and config.overlay
-    writer = VideoWriter(Path(config.output) / name, rate) if draws else None
+    writer = VideoWriter(Path(config.output) / name, video.drawing_rate()) if draws else None
     try:
         frames = _predict_frames(config, predictor, source, video, writer, report, first_id)
         missing = video.missing
         if writer is not None:
-            writer.close(None if missing else video.duration)
+            writer.close(video.end)
     except KeyboardInterrupt:
         part = writer.close(is_part=True) if writer is not None else None
         if part is not None:

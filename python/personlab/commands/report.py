@@ -51,7 +51,7 @@ class Report:
 
     def write(self, config: Any, *, is_part: bool = False) -> None:
         """Write the results where they are asked for."""
-        if config.json:
+        if config.json and (self.done or not is_part):
             masks = self.masks if config.masks else None
             results.write_results(config.json, self.keypoints, masks, is_part=is_part)
 

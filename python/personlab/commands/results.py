@@ -58,7 +58,7 @@ def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, i
     if is_part:
         if Path(path).exists() and not Path(path).is_file():  # a pipe or a device
             return
-        path = str(Path(path).with_suffix(f".part{Path(path).suffix}"))
+        path = str(Path(path).with_suffix(f".part{Path(path).suffix or '.json'}"))
     lists = zip(files(path, masks=masks is not None).values(), (keypoints, masks), strict=False)
     for file, results in lists:
         write_whole(file, json.dumps(results).encode() + b"\n")

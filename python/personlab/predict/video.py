@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 _RATE = 25.0  # frames a second where a file or a camera does not say
 _PEEKED = 50  # frames whose times tell the rate of a drawing
 _FASTEST = 120.0  # frames a second of a drawing; headers of screen recordings say 1000
-_ATTEMPTS = 1000  # reads in a row that may fail before a file counts as over: one at its end takes a microsecond
+_ATTEMPTS = 10_000  # reads in a row that may fail before a file counts as over: one at its end takes a microsecond
+_MOST_FRAMES = 10**8  # that a header is believed to speak the truth about
+_LONGEST = 60.0  # seconds that the last frame may stay: some headers claim hours
 
 
 class Video:
@@ -48,14 +50,14 @@ class Video:
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.rate: float = rate if math.isfinite(rate) and 0 < rate <= 1000 else _RATE
         """frames a second"""
-        self.count: int | None = int(count) if not self._is_camera and math.isfinite(count) and count > 0 else None
+        self.count: int | None = int(count) if not self._is_camera and 0 < count < _MOST_FRAMES else None
         """frames, as the file says, where it does; where it counts none, its duration times its rate"""
         self.times: list[float] = []
         """seconds from the first frame to each one read so far"""
         self._failures: list[int] = []  # reads that failed before each of those
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        attempts = 1 if self._is_camera else max(_ATTEMPTS, self.count or 0)
+        attempts = 1 if self._is_camera else _ATTEMPTS
         failures = 0
         try:
             while failures < attempts:
@@ -86,6 +88,17 @@ class Video:
     def duration(self) -> float | None:
         """Seconds, as the file says, where it does."""
         return None if self.count is None else self.count / self.rate
+
+    @property
+    def end(self) -> float | None:
+        """Seconds from the first frame to the moment when the last one vanishes, where the file tells, once it is over.
+
+        A damaged file is not believed.
+        """
+        duration = self.duration
+        if duration is None or not self.times or self.missing or duration - self.times[-1] > _LONGEST:
+            return None
+        return duration
 
     @property
     def missing(self) -> int:
