@@ -120,7 +120,7 @@ def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
         (["decode", "a.npz", "--json", "b.json", "--output", "b.json"], "the file of --output"),
         (["demo", "--people", "-1"], "--people: expected an integer >=0, got -1"),
         (["demo", "--threads", "0"], "--threads: expected an integer >0, got 0"),
-        (["info", "more"], "more"),
+        (["info", "one", "more"], "more"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(run, folder, argv, text):

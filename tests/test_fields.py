@@ -352,6 +352,6 @@ def test_printing_fields_tells_their_shapes():
         mid_offsets=np.zeros((32, 2, 5, 9), np.float32), stride=8, image_size=(60, 30),
     )  # fmt: skip
     assert repr(fields) == (
-        "Fields(heatmaps (17, 5, 9), short_offsets (17, 2, 5, 9), mid_offsets (32, 2, 5, 9), stride 8, "
-        "input_size (65, 33), image_size (60, 30))"
+        "Fields(heatmaps (17, 5, 9), short_offsets (17, 2, 5, 9), mid_offsets (32, 2, 5, 9), input_size (65, 33), "
+        "stride 8, image_size (60, 30), disk_radius None)"
     )

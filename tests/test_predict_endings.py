@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import shutil
 from pathlib import Path
 
 import cv2
@@ -17,8 +16,10 @@ import personlab.predict.predictor
 from personlab import visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
-from personlab.predict import sources, video
+from personlab.predict import video
 from personlab.predict.sources import Source, drawing_names, fields_folders, find_sources, image_ids, left_out
+from personlab.settings import DRAWN, PHOTOGRAPHS, Settings
+from personlab.weights import known_names, load_model
 
 SIZE = (97, 129)
 
@@ -29,12 +30,17 @@ def scene():
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd, scene):
+def network(scene):
+    """What --weights stands for in these tests."""
+    return SceneNetwork(scene, stride=8)
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd, network):
     """Run `personlab predict` in an empty folder; gives the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    fake = SceneNetwork(scene, stride=8)
     monkeypatch.setattr(
-        personlab.predict.predictor, "load_network", lambda *_: (fake, personlab.predict.load.find_device("cpu"))
+        personlab.predict.predictor, "load_network", lambda *_: (network, personlab.predict.load.find_device("cpu"))
     )
 
     def call(*argv, weights="W"):
@@ -308,19 +314,21 @@ def test_memory_that_runs_out_on_one_image_is_told_and_the_rest_done(run, scene,
     assert "b.png" in out
 
 
-def test_a_network_of_drawn_people_warns_of_photographs_once(run, scene):
-    draw("photos/a.png", scene)
-    draw("photos/b.png", scene)
-    _, _, err = run("photos", weights="drawn-mobilenet-050-stride8")
-    assert err == (
-        "personlab: warning: drawn-mobilenet-050-stride8 knows drawn people alone: for photographs take --weights "
+def test_a_network_of_drawn_people_warns_of_photographs_once(run, scene, network):
+    for name in ("photos/a.png", "photos/b.png"):
+        draw(name, scene)
+    assert run("photos")[2] == ""
+    network.settings = Settings(domain=PHOTOGRAPHS)
+    assert run("photos")[2] == ""
+    network.settings = Settings(domain=DRAWN)
+    assert run("photos", weights="own.safetensors")[2] == (
+        "personlab: warning: own.safetensors knows drawn people alone: for photographs take --weights "
         "bodypix-mobilenet-050 or another\n"
     )
-    assert run("photos", weights="bodypix-mobilenet-050")[2] == ""
     assert main(["scenes", "--output", "drawn", "--count", "2", "--size", "97", "129"]) == 0
-    assert run("drawn/images", weights="drawn-mobilenet-050")[2] == ""
-    shutil.copy("photos/a.png", "drawn/images/more.png")
-    assert sources.is_drawn(Source("drawn/images/more.png", "picture"))  # told by the folder
+    assert run("drawn/images")[2] == ""
+    assert "knows drawn people alone" in run("drawn/images", "photos")[2]
+    assert load_model("drawn-mobilenet-050").settings.domain == DRAWN
 
 
 def test_a_missing_network_lists_the_names(capfd):
@@ -328,7 +336,7 @@ def test_a_missing_network_lists_the_names(capfd):
     err = capfd.readouterr().err
     assert err.startswith("personlab: error: --weights: expected ")
     assert err.count("\n") == 1
-    for name in personlab.weights.known_names():
+    for name in known_names():
         assert name in err
 
 

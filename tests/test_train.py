@@ -25,7 +25,7 @@ from personlab.train import (
     TrainConfig,
     train,
 )
-from personlab.train.optimize import make_average, make_optimizer, rate_factor
+from personlab.train.optimize import make_average, make_optimizer, rate_factor, with_warmup_within
 from personlab.weights import load_checkpoint, save_model
 
 
@@ -52,7 +52,7 @@ def test_a_run_leaves_weights_log_and_configuration(whole):
     assert [line["step"] for line in lines] == [2, 4, 6, 6]
     for name in ("total", "heatmap", "short", "mid", "segmentation", "long", "gradient", "rate", "images_per_second"):
         assert all(line[name] > 0 for line in lines[:3])
-    assert lines[3]["keypoint_ap"] == round(summary.figures["keypoint_ap"], 6)
+    assert lines[3]["keypoint_ap"] == summary.figures["keypoint_ap"]
     assert json.loads((folder / "config.json").read_text())["data"]["crop"] == [65, 81]
     assert not list(folder.glob(".*"))
 
@@ -143,6 +143,32 @@ def test_a_network_with_intermediate_heads_and_refinement(tmp_path):
     assert line["total"] > line["intermediate"]
 
 
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [
+        ({"masks": False}, {"total", "heatmap", "short", "mid"}),
+        ({"masks": False, "intermediate": True}, {"total", "heatmap", "short", "mid", "intermediate"}),
+        ({"masks": True}, {"total", "heatmap", "short", "mid", "segmentation", "long"}),
+    ],
+)
+def test_losses_of_heads_that_do_not_exist_are_not_logged(tmp_path, network, names):
+    train(tiny(tmp_path / "run", network=NetworkOptions(width=0.5, **network), steps=1))
+    line = json.loads((tmp_path / "run" / "log.jsonl").read_text().splitlines()[0])
+    assert line.keys() - {"step", "gradient", "images_per_second", "waiting", "rate"} == names
+
+
+def test_a_short_run_has_a_short_warmup(tmp_path, capfd):
+    options = OptimizerOptions(warmup=500)
+    assert with_warmup_within(options, 500) is options
+    assert [with_warmup_within(options, steps).warmup for steps in (499, 10, 9, 1)] == [49, 1, 0, 0]
+    train(tiny(tmp_path / "run", steps=2, optimizer=options))
+    assert "personlab: optimizer.warmup: 0 instead of 500 in a run of 2 steps\n" in capfd.readouterr().err
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert saved["optimizer"]["warmup"] == 500  # of a longer run with the same settings
+    train(tiny(tmp_path / "other", steps=2))
+    assert "warmup" not in capfd.readouterr().err
+
+
 def test_rates_rise_and_fall():
     options = OptimizerOptions(warmup=10, schedule="cosine", final_rate=0.1)
     rates = [rate_factor(step, 100, options) for step in range(100)]
@@ -192,7 +218,7 @@ def test_the_average_is_what_its_decay_says():
         ({"optimizer": OptimizerOptions(name="lion")}, r"optimizer\.name: expected one of sgd, adamw, got 'lion'"),
         ({"optimizer": OptimizerOptions(schedule="step")}, r"optimizer\.schedule"),
         ({"precision": "fp16"}, "precision: expected one of float32, bfloat16, float16, got 'fp16'"),
-        ({"steps": 10}, r"optimizer\.warmup: expected an integer from 0 to 10, got 500"),
+        ({"optimizer": OptimizerOptions(warmup=-1)}, r"optimizer\.warmup: expected an integer from 0"),
         ({"data": DataOptions(labelled_only=True)}, "data: expected annotations beside"),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
 from personlab.cli import main
+from personlab.commands.common import join_pairs
 from personlab.commands.train import shipped_configs
 from personlab.train import TrainConfig
 from personlab.weights import load_checkpoint
@@ -87,6 +89,75 @@ def test_wrong_usage(run, argv, message):
     assert err.startswith("personlab: error: ")
     assert message in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("words", [["81", "65"], ["[81,65]"], ["[81, 65]"]])
+def test_two_numbers_are_two_words_or_a_list(run, tmp_path, words):
+    assert run("--config", "tiny.yaml", "--data.crop", *words, "--steps", 1)[0] == 0
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["data"]["crop"] == [81, 65]
+
+
+@pytest.mark.parametrize(
+    ("argv", "joined"),
+    [
+        (["--data.crop", "257", "257", "--x"], ["--data.crop", "[257, 257]", "--x"]),
+        (["--augmentation.scale", ".5", "1e1"], ["--augmentation.scale", "[.5, 1e1]"]),
+        (["--data.crop", "257"], None),
+        (["--data.crop", "1", "2", "3"], None),
+        (["--scales", "1", "2"], None),  # takes as many as there are
+        (["--data.crop", "257", "a"], None),
+        (["--data.crop", "[1,2]", "5"], None),
+        ([], None),
+    ],
+)
+def test_pairs_are_joined_and_nothing_else(argv, joined):
+    assert join_pairs(argv) == (argv if joined is None else joined)
+
+
+@pytest.mark.parametrize("words", [["257"], ["1", "2", "3"], ["a", "b"], ["1.5", "2"], ["[1]"]])
+def test_what_is_no_pair_is_refused(run, words):
+    code, _, err = run("--data.crop", *words)
+    assert code == 2
+    assert err.startswith("personlab: error: argument --data.crop: expected ")
+    assert err.count("\n") == 1
+
+
+def test_a_run_goes_on_without_its_flags_and_longer(run, tmp_path):
+    assert run("--config", "tiny.yaml", "--seed", 7)[0] == 0
+    code, out, _ = run("--resume", "--output", "run", "--steps", 3)
+    assert (code, out.splitlines()[1].split()) == (0, ["steps", "3"])
+    saved = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert (saved["seed"], saved["steps"], saved["network"]["width"]) == (7, 3, 0.5)
+
+
+BROKEN = {
+    "alias": "network: &a {x: *a}",
+    "merge": "data: &d {workers: 0}\nevaluation:\n  <<: *d",
+    "depth": "[" * 60_000,
+    "indents": "\n".join(" " * depth + "a:" for depth in range(300)),
+    "entries": "data: [" + "1," * 30_000 + "]",
+    "bytes": "# " + "x" * 10**6,
+    "digits": "steps: " + "9" * 60_000,
+    "another": "config: tiny.yaml",
+    "binary": "\0\1\2",
+    "no YAML": "steps: [",
+    "no mapping": "- 3",
+    "text": "hello",
+    "nothing": "# steps: 3",
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_configuration_is_one_line_at_once(run, tmp_path, name):
+    (tmp_path / "broken.yaml").write_text(BROKEN[name])
+    start = time.thread_time()
+    code, out, err = run("--config", "broken.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith("personlab: error: ")
+    assert "broken.yaml" in err
+    assert err.count("\n") == 1
+    assert len(err) < 500
+    assert time.thread_time() - start < 1
 
 
 def test_a_setting_that_no_configuration_has_is_refused(run, tmp_path):

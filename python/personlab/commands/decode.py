@@ -13,6 +13,7 @@ from personlab.commands import network, results
 from personlab.commands.common import UsageError, add_options, log, read_fields, timed, with_given, write_table
 from personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.settings import Settings
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -53,14 +54,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--posenet", action="store_true",
         help="decode as Google's PoseNet does: keypoint scores are probabilities, hough_stride, disk_radius, "
         "vote_threshold, peak_threshold and scoring have no effect, and other defaults are "
-        + ", ".join(f"{name} {_plain(posenet[name])}" for name in changed),
+        + ", ".join(f"{name} {posenet[name]}".removesuffix(".0") for name in changed),
     )  # fmt: skip
     add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
-
-
-def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def run(config: Any) -> None:
@@ -82,6 +79,7 @@ def run(config: Any) -> None:
     times: dict[str, float] = {}
     with timed(times, "read"):
         fields, image = _read(config.fields, config.image, masks=config.masks)
+    options = Settings(disk_radius=fields.disk_radius).decoding(options, disk_radius=config.decode.disk_radius)
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
     width, height = fields.image_size or fields.input_size
     with timed(times, "decode_poses"):

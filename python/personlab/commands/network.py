@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.commands.common import UsageError, add_options, log, with_given
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.settings import DRAWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,10 +34,14 @@ def add_network(parser: ArgumentParser) -> None:
         "published network's name",
     )  # fmt: skip
     group.add_argument("--device", type=str, metavar="NAME", help="where it runs [cuda where there is any, else cpu]")
-    group.add_argument("--stride", type=PositiveInt, metavar="N", help="of its output, input pixels [its own]")
     group.add_argument(
-        "--long-edge", type=PositiveInt, default=641, metavar="N", help="longest side of its input, pixels"
-    )
+        "--stride", type=PositiveInt, metavar="N",
+        help="of its output, input pixels [that which it was scored at, else its own]",
+    )  # fmt: skip
+    group.add_argument(
+        "--long-edge", type=PositiveInt, metavar="N",
+        help="longest side of its input, pixels [that which it was scored at, else 641]",
+    )  # fmt: skip
     group.add_argument(
         "--scales", type=PositiveFloat, nargs="+", metavar="X",
         help="show it each picture at these multiples of --long-edge and merge what it says [1]",
@@ -113,6 +118,7 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
         "max_pixels": config.max_pixels,
         "options": options,
         "mask_options": mask_options,
+        "disk_radius": config.decode.disk_radius,
     }
     return Predictor(more.pop("weights", config.weights), **{**asked, **more})
 
@@ -121,12 +127,9 @@ def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[So
     """Tell once that a network knows drawn people alone, where it is shown others."""
     from personlab.predict.sources import is_drawn
     from personlab.weights import known_names
-    from personlab.weights.download import parse_name
 
-    name, (shipped, photographs, *_) = parse_name(weights), known_names()
-    domain = getattr(getattr(predictor.network, "settings", None), "domain", "")
-    knows_drawn_alone = domain == "drawn scenes" or (name is not None and name.network == shipped)
-    if knows_drawn_alone and not all(map(is_drawn, sources)):
+    if predictor.settings.domain == DRAWN and not all(map(is_drawn, sources)):
+        photographs = next(name for name in known_names() if name.startswith("bodypix"))
         log(f"warning: {weights} knows drawn people alone: for photographs take --weights {photographs} or another")
 
 
