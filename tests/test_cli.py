@@ -310,8 +310,56 @@ def test_an_interrupt_ends_with_130(run, monkeypatch):
 @pytest.mark.usefixtures("folder")
 def test_a_missing_extra_is_named_with_the_way_to_get_it(run, monkeypatch, module, argv):
     monkeypatch.setitem(sys.modules, module, None)
-    expect_error(run(*argv), 1, "pip install 'personlab[full]'")
-    monkeypatch.undo()
+    expect_error(run(*argv), 1, f"needs {module} ")
+    assert re.search(r"pip install '[^']+\[full\]'$", run(*argv)[2].strip())
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (MemoryError(), "out of memory"),
+        (MemoryError("Unable to allocate 9 GiB"), "out of memory: Unable to allocate 9 GiB"),
+        (RecursionError("maximum recursion depth exceeded"), "input nested too deeply (recursion limit reached)"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (OSError(28, "No space left on device", "a.json"), "a.json: No space left on device"),
+    ],
+)
+def test_the_last_net_is_one_line(run, monkeypatch, error, text):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr("personlab.commands.info.run", fail)
+    assert run("info") == (1, "", f"personlab: error: {text}\n")
+
+
+@pytest.mark.usefixtures("folder")
+def test_decode_writes_json_to_stdout_and_tables_to_stderr(run):
+    assert run("decode", "fields.npz", "--masks", "--json", "r.json")[0] == 0
+    code, out, err = run("decode", "fields.npz", "--json", "-")
+    assert code == 0
+    assert json.loads(out) == read_json("r.json")
+    assert err.startswith("2 people in 400 x 320 pixels")
+    code, out, _ = run("decode", "fields.npz", "--masks", "--json", "-")
+    assert json.loads(out) == {"keypoints": read_json("r.json"), "masks": read_json("r.masks.json")}
+
+
+@pytest.mark.usefixtures("folder")
+def test_decode_gives_a_picture_of_twenty_digits_a_number(run):
+    visualize.write_image("20231125173904123456.png", np.full((*PICTURE, 3), 90, np.uint8))
+    code, _, err = run("decode", "fields.npz", "--image", "20231125173904123456.png", "--json", "r.json")
+    assert code == 0, err
+    assert {result["image_id"] for result in read_json("r.json")} == {0}
+
+
+@pytest.mark.usefixtures("folder")
+def test_decode_draws_no_keypoint_under_the_least_probability(run):
+    drawn = {}
+    for least in ("0", "1"):
+        assert run("decode", "fields.npz", "--image", "scene_000042.png", "--output", "o.png",
+                   "--min-keypoint", least)[0] == 0  # fmt: skip
+        drawn[least] = visualize.read_image("o.png")
+    assert np.array_equal(drawn["1"], visualize.read_image("scene_000042.png"))
+    assert not np.array_equal(drawn["0"], drawn["1"])
 
 
 def test_an_import_error_that_is_a_bug_is_not_hidden(monkeypatch):

@@ -37,3 +37,15 @@ def test_a_reader_that_leaves_early_is_no_traceback():
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")  # noqa: PTH110
+@pytest.mark.parametrize("argv", [["info"], ["--version"]])
+def test_standard_output_on_a_full_disk_is_one_line(argv):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, "-m", "personlab", *argv],
+            stdout=full, stderr=subprocess.PIPE, env=environment, timeout=60, check=False, text=True,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (1, "personlab: error: standard output: No space left on device\n")

@@ -344,3 +344,14 @@ def test_keras_certainty_is_an_infinite_logit():
 def test_keras_arrays_that_do_not_fit_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         keras(**changes)
+
+
+def test_printing_fields_tells_their_shapes():
+    fields = Fields(
+        heatmaps=np.zeros((17, 5, 9), np.float32), short_offsets=np.zeros((17, 2, 5, 9), np.float32),
+        mid_offsets=np.zeros((32, 2, 5, 9), np.float32), stride=8, image_size=(60, 30),
+    )  # fmt: skip
+    assert repr(fields) == (
+        "Fields(heatmaps (17, 5, 9), short_offsets (17, 2, 5, 9), mid_offsets (32, 2, 5, 9), input_size (65, 33), "
+        "stride 8, image_size (60, 30), disk_radius None)"
+    )

@@ -177,3 +177,10 @@ def test_pycocotools_takes_the_results(capsys):
     evaluation.summarize()
     assert evaluation.stats[0] == pytest.approx(1.0)
     capsys.readouterr()
+
+
+def test_printing_poses_tells_their_number_and_scores():
+    scores = np.array([0.9, 0.4], np.float32)
+    poses = Poses(np.zeros((2, 17, 2), np.float32), np.zeros((2, 17), np.float32), scores)
+    assert str(poses) == repr(poses) == "Poses(2 of 17 keypoints, scores 0.900 to 0.400)"
+    assert repr(poses[:0]) == "Poses(0 of 17 keypoints)"

@@ -279,3 +279,14 @@ def test_published_networks_find_the_people(data, weights, masks):
     assert (
         np.abs(merged.poses[:2].keypoints[:, :11].mean(axis=1) - couple.poses.keypoints[:, :11].mean(axis=1)).max() < 12
     )
+
+
+def test_printing_a_prediction_tells_what_it_holds():
+    scene = make_scene(1, size=(97, 129), people=1)
+    predictor = Predictor(SceneNetwork(scene, stride=8), long_edge=129, keep_image=True, keep_fields=True)
+    prediction = predictor(scene.image)
+    score = f"{prediction.poses.scores[0]:.3f}"
+    assert str(prediction) == (
+        f"Prediction(Poses(1 of 17 keypoints, scores {score} to {score}), masks (1, 97, 129), image_size (129, 97), "
+        "fields, image)"
+    )

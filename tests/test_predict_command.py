@@ -16,7 +16,8 @@ from personlab import DecodeOptions, Fields, Predictor, visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
 from personlab.predict.sources import Source, drawing_names, find_sources, image_ids
-from personlab.predict.video import Video, VideoWriter
+from personlab.predict.video import Video
+from personlab.predict.video_writer import VideoWriter
 
 SIZE = (97, 129)
 
@@ -92,7 +93,7 @@ def test_a_folder_of_pictures(run, network):
     ]
     for stage in ("read", "resize", "network", "decode", "masks", "draw", "write"):
         assert re.search(rf"^{stage} +[\d.]+ +[\d.]+$", out, re.MULTILINE)
-    assert re.search(r"^2 pictures in [\d.]+ s .*the network ran for .* while the network ran$", out, re.MULTILINE)
+    assert re.search(r"^2 images in [\d.]+ s .*the network ran for .* while the network ran$", out, re.MULTILINE)
     predictor = Predictor(network, long_edge=129)
     found = {name: predictor(f"pictures/{name}") for name in ("first.jpg", "scene_000042.png")}
     assert read_json("r.json") == found["first.jpg"].to_coco(0) + found["scene_000042.png"].to_coco(42)
@@ -144,7 +145,10 @@ def test_a_video_becomes_a_video(run, folder, scene):
     assert np.abs(shown[5].astype(int) - original[5]).mean() > 2
     ids = {result["image_id"] for result in read_json("r.json")}
     assert ids == set(range(12))
-    assert rows(out) == [["pictures/first.jpg", "0", "129 x 97", "1"], ["clip.mp4", "1-11", "128 x 96", "11"]]
+    assert rows(out) == [
+        ["pictures/first.jpg", "0", "129 x 97", "1"],
+        ["clip.mp4", "1-11", "128 x 96", "max 1 at once in 11 frames"],
+    ]
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["clip.mp4", "first.jpg"]
 
 
@@ -152,7 +156,7 @@ def test_a_bad_video_is_told_of_and_skipped(run, folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     code, out, err = run("bad.mp4", "pictures/first.jpg", "--output", "out")
     assert code == 1
-    assert "personlab: skipped bad.mp4: expected a video that OpenCV can read, got none\n" in err
+    assert "personlab: skipped bad.mp4: expected a video, got a file that is none\n" in err
     assert [row[0] for row in rows(out)] == ["pictures/first.jpg"]
     assert [path.name for path in (folder / "out").iterdir()] == ["first.jpg"]
 
@@ -245,7 +249,9 @@ def test_an_interruption_keeps_what_was_found(run, folder, monkeypatch):
     code, _, err = run("pictures", "--output", "out", "--json", "r.json")
     assert code == 130
     assert err.endswith("personlab: error: interrupted\n")
-    assert {r["image_id"] for r in read_json("r.json")} == {0}
+    assert {r["image_id"] for r in read_json("r.part.json")} == {0}
+    assert "personlab: wrote r.part.json: a part, for the run broke off\n" in err
+    assert not Path("r.json").exists()
 
 
 def test_sources_are_found_by_kind(folder):
@@ -262,7 +268,7 @@ def test_sources_are_found_by_kind(folder):
         Source("7", "picture"), Source("odd[1].png", "picture"), Source("film.MOV", "video"),
     ]  # fmt: skip
     (folder / "empty").mkdir()
-    assert find_sources(["empty", "*.none"]) == ([], [f"{n}: expected pictures or videos, found none" for n in
+    assert find_sources(["empty", "*.none"]) == ([], [f"{n}: expected images or videos, got none" for n in
                                                        ("empty", "*.none")])  # fmt: skip
 
 
@@ -288,7 +294,7 @@ def test_videos_are_whole_or_not_there(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
     capture = cv2.VideoCapture(str(tmp_path / "a.mp4"))
     assert int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) == 2
-    with pytest.raises(ValueError, match="expected a video that OpenCV can read, got none"):
+    with pytest.raises(FileNotFoundError, match=r"none\.mp4"):
         Video(Source(str(tmp_path / "none.mp4"), "video"))
 
 

@@ -73,6 +73,139 @@ def test_unsure_keypoints_are_white_inside_and_unlikely_ones_left_out():
     assert every[30, 100]
 
 
+def test_the_least_probability_is_one_that_leaves_guesses_out():
+    points = [[20, 60], [100, 30]]
+    for draw in (show.draw_poses, show.overlay):
+        drawn = changed(grey(), draw(grey(), pair(points, (0.9, 0.19)), skeleton=PAIR))
+        assert not drawn[20:40, 90:].any()
+        assert changed(grey(), draw(grey(), pair(points, (0.9, 0.19)), skeleton=PAIR, min_probability=0.1))[30, 100]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("both", [True, False])
+def test_keypoints_that_are_not_finite_are_left_out(bad, both):
+    points = [[20, 60], [bad, bad if both else 30]]
+    drawn = show.draw_poses(grey(), pair(points), skeleton=PAIR)
+    assert np.array_equal(drawn[60, 20], show.person_colours(1)[0])
+    assert not changed(grey(), drawn)[:, 70:].any()
+    nobody = pair([[bad, bad]] * 2)
+    assert np.array_equal(show.overlay(grey(), nobody, np.zeros((1, 90, 120), np.bool_), skeleton=PAIR), grey())
+    unknown = pair([[20, 60], [100, 30]], (0.9, np.nan))
+    assert not changed(grey(), show.draw_poses(grey(), unknown, skeleton=PAIR))[:, 70:].any()
+
+
+SIDES = Skeleton(
+    names=("nose", "left_hip", "right_hip"), edges=((0, 1), (0, 2)), sigmas=(0.05,) * 3, flip=(0, 2, 1)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("names", [("nose", "left_hip", "right_hip"), ("head", "a", "b")])
+def test_the_left_side_is_lighter_and_the_right_one_darker(names):
+    skeleton = Skeleton(names=names, edges=SIDES.edges, sigmas=SIDES.sigmas, flip=SIDES.flip)
+    points = np.array([[[60, 10], [100, 80], [20, 80]]], np.float32)
+    poses = Poses(points, np.ones((1, 3), np.float32), np.ones(1, np.float32))
+    drawn = show.draw_poses(grey(), poses, skeleton=skeleton, labels=False).astype(int)
+    own = show.person_colours(1)[0].astype(int)
+    left, right = drawn[80, 100], drawn[80, 20]
+    assert (left >= own).all()
+    assert (right <= own).all()
+    assert left.sum() > own.sum() + 60 > right.sum() + 120
+    assert np.abs(drawn[45, 80] - left).sum() < 90  # the edge, too
+    assert np.abs(drawn[45, 40] - right).sum() < 90
+
+
+def test_marks_on_a_face_are_smaller_than_those_on_a_body():
+    def covered(spread):
+        offsets = np.array([[0, 0], [1, -1], [-1, -1], [2, 0], [-2, 0]], np.float32) * spread
+        points = np.full((1, 17, 2), np.nan, np.float32)
+        points[0, :5] = offsets + np.float32([300, 200])
+        ones = np.ones((1, 17), np.float32)
+        image = np.full((400, 600, 3), 100, np.uint8)
+        return changed(image, show.draw_poses(image, Poses(points, ones, ones[:, 0]), labels=False)).sum() / spread**2
+
+    assert covered(8) < 3.2 * 8  # pixels; a face of 32 x 16 pixels is seen between the marks
+    assert covered(8) * 8**2 < 0.25 * covered(100) * 100**2
+
+
+def two_heads(height=300, width=400):
+    """Two people whose heads reach beyond their keypoints, one before the other's body."""
+    masks = np.zeros((2, height, width), np.bool_)
+    masks[0, 60:280, 100:200] = True
+    masks[1, 150:290, 180:300] = True
+    points = np.full((2, 17, 2), np.nan, np.float32)
+    points[0, :3] = [[150, 100], [158, 92], [142, 92]]
+    points[1, :3] = [[240, 190], [248, 182], [232, 182]]
+    ones = np.ones((2, 17), np.float32)
+    return Poses(points, ones, np.array([0.9, 0.5], np.float32)), masks
+
+
+def label_boxes(image, poses, masks):
+    """Where the labels are: what is changed by them, in the colour of each person."""
+    from personlab.visualize import people
+
+    boxes = []
+
+    def noted(drawn, text, box, colour, busy):
+        before = busy.copy()
+        real(drawn, text, box, colour, busy)
+        rows, columns = np.nonzero(before != busy)
+        boxes.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) if len(rows) else None)
+
+    real, people.draw_label = people.draw_label, noted
+    try:
+        show.overlay(image, poses, masks)
+    finally:
+        people.draw_label = real
+    return boxes
+
+
+def test_labels_stand_above_the_mask_and_on_no_head():
+    poses, masks = two_heads()
+    first, second = label_boxes(np.zeros((300, 400, 3), np.uint8), poses, masks)
+    assert 30 < first[3] <= 60  # right above
+    assert 100 <= (first[0] + first[2]) / 2 <= 200
+    assert second[3] <= 150
+    bare = label_boxes(np.zeros((300, 400, 3), np.uint8), poses, None)
+    assert bare[0][3] <= 92
+    for boxes in ((first, second), bare):
+        for x0, y0, x1, y1 in boxes:
+            for x, y in ((150, 96), (240, 186)):
+                assert not (x0 - 8 < x < x1 + 8 and y0 - 8 < y < y1 + 8)
+
+
+def test_labels_stay_inside_the_image_beside_a_head_at_its_edge():
+    poses, masks = two_heads()
+    up = Poses(
+        poses.keypoints - np.float32([0, 85]), poses.keypoint_scores, poses.scores
+    )  # the noses at y = 15 and 105
+    raised = np.zeros_like(masks)
+    raised[:, :215] = masks[:, 85:]  # the first mask reaches the upper edge
+    for box in label_boxes(np.zeros((300, 400, 3), np.uint8), up, raised):
+        assert min(box) >= 0
+        assert box[2] <= 400
+        assert not (box[0] - 8 < 150 < box[2] + 8 and box[1] - 8 < 11 < box[3] + 8)
+
+
+def test_overlapping_masks_keep_the_colour_of_the_better_one_and_all_outlines():
+    masks = np.zeros((2, 90, 120), np.bool_)
+    masks[0, 20:70, 20:70] = masks[1, 30:80, 40:100] = True
+    drawn = show.draw_masks(grey(), masks, opacity=0.5).astype(int)
+    first, second = show.person_colours(2).astype(int)
+    assert np.abs(drawn[50, 30] - (100 + first) / 2).max() <= 1
+    assert np.abs(drawn[50, 55] - (100 + first) / 2).max() <= 1  # both are there
+    assert np.abs(drawn[75, 90] - (100 + second) / 2).max() <= 1
+    assert np.abs(drawn[50, 40] - second).max() < 45  # the outline of the lower one on the upper one
+
+
+def test_many_people_are_labelled_in_a_short_time():
+    import time
+
+    poses = random_poses(60, (1000, 1500))
+    start = time.thread_time()
+    show.draw_poses(np.zeros((1000, 1500, 3), np.uint8), poses)
+    assert time.thread_time() - start < 3
+
+
 def test_labels_are_drawn_beside_each_other():
     poses = random_poses(1, (300, 400))
     three = Poses(*(np.repeat(a, 3, axis=0) for a in (poses.keypoints, poses.keypoint_scores, poses.scores)))

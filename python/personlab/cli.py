@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import shutil
 import sys
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from personlab.commands.common import UsageError, join_pairs
 from personlab.info import __version__
@@ -29,8 +35,8 @@ COMMANDS = (
     "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help
-# modules that `pip install personlab` alone leaves out
-_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm")
+# modules that `pip install personlab` alone leaves out, and those that --no-deps does
+_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,17 +52,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = _parse(list(sys.argv[1:] if argv is None else argv))
         if config is not None:
             import_module(f"personlab.commands.{config.command}").run(config)
-        sys.stdout.flush()
+        _flush_output()
     except UsageError as error:
         return _fail(str(error), USAGE)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of stdout has left: nothing more to say, not even when Python flushes
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of stdout has left: nothing more to say
+        _forget_output()
         return FAILED
-    except (FloatingPointError, ImportError, OSError, TypeError, ValueError) as error:
+    except (
+        FloatingPointError, ImportError, MemoryError, OSError, RecursionError, TypeError, ValueError,
+    ) as error:  # fmt: skip
+        try:
+            _flush_output()
+        except OSError as output:
+            if isinstance(error, OSError) and error.filename is None:  # it was standard output that failed
+                error = output
         return _fail(_explained(error), FAILED)
     return DONE
+
+
+def _flush_output() -> None:
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_output()
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
+def _forget_output() -> None:
+    """What stdout still holds is not for its reader, not even when Python flushes."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int) -> int:
@@ -69,10 +97,27 @@ def _explained(error: Exception) -> str:
     if isinstance(error, ImportError):
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise error
-        return f"this command needs {error.name} ({error}): pip install 'personlab[full]'"
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[full]'"
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, RecursionError):
+        return "input nested too deeply (recursion limit reached)"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     return str(error)
+
+
+def _installed_from() -> str:
+    """What pip is to install for more of this package: the checkout that it is from, else its name."""
+    folder = str(Path(__file__).resolve().parents[2])
+    if not Path(folder, "pyproject.toml").is_file():
+        with contextlib.suppress(PackageNotFoundError):
+            origin = json.loads(distribution("personlab").read_text("direct_url.json") or "{}")
+            url = urlsplit(str(origin.get("url", "")))
+            folder = url2pathname(url.path) if url.scheme == "file" and "dir_info" in origin else ""
+    if not folder or not Path(folder, "pyproject.toml").is_file():
+        return "personlab"
+    return "." if Path(folder) == Path.cwd() else folder
 
 
 def _parse(argv: list[str]) -> Any:
@@ -134,7 +179,7 @@ def _parser() -> ArgumentParser:
             exit_on_error=False, allow_abbrev=False, **more,
         )  # fmt: skip
 
-    whole = parser("COMMAND ...", "Find every person in a picture, bottom-up.", version=__version__)
+    whole = parser("COMMAND ...", "Find every person in an image, bottom-up.", version=__version__)
     commands = whole.add_subcommands(required=True, dest="command", metavar="COMMAND", title="commands", description="")
     for name in COMMANDS:
         module = import_module(f"personlab.commands.{name}")

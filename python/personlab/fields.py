@@ -74,6 +74,11 @@ class Fields:
         if self.disk_radius is not None:
             freeze(self, "disk_radius", as_number(self.disk_radius, "disk_radius", 1e-3, 4096))
 
+    def __repr__(self) -> str:
+        shapes = ", ".join(f"{name} {array.shape}" for name in _NAMES if (array := getattr(self, name)) is not None)
+        numbers = ", ".join(f"{name} {getattr(self, name)}" for name in ("input_size", *_NUMBERS))
+        return f"Fields({shapes}, {numbers})"
+
     @property
     def input_size(self) -> tuple[int, int]:
         """(W, H) of the network input that the grid lies over, pixels."""

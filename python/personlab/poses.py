@@ -60,6 +60,11 @@ class Poses:
             return np.zeros((len(self), 4), np.float32)
         return np.concatenate([self.keypoints.min(axis=1), self.keypoints.max(axis=1)], axis=1)
 
+    def __repr__(self) -> str:
+        count, keypoints = self.keypoint_scores.shape
+        best = f", scores {self.scores.max():.3f} to {self.scores.min():.3f}" if count else ""
+        return f"Poses({count} of {keypoints} keypoints{best})"
+
     def __len__(self) -> int:
         return len(self.scores)
 

@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TextIO, get_type_hints
 
 from personlab._image_size import check_pixels
 from personlab.fields import Fields
@@ -127,8 +127,8 @@ def read_fields(path: str) -> Fields:
     return fields[0]
 
 
-def write_table(header: list[str], rows: list[list[str]]) -> None:
-    """Columns as wide as their widest cell, numbers to the right and names to the left."""
+def write_table(header: list[str], rows: list[list[str]], stream: TextIO | None = None) -> None:
+    """Columns as wide as their widest cell, numbers to the right and names to the left; to stdout unless told."""
     table = [header, *rows]
     widths = [max(len(row[c]) for row in table) for c in range(len(header))]
     numbers = [all(re.fullmatch(r"-?[\d.]+", row[c]) for row in rows) for c in range(len(header))]
@@ -137,7 +137,7 @@ def write_table(header: list[str], rows: list[list[str]]) -> None:
             text.rjust(width) if number else text.ljust(width)
             for text, width, number in zip(row, widths, numbers, strict=True)
         ]
-        sys.stdout.write("  ".join(cells).rstrip() + "\n")
+        (stream or sys.stdout).write("  ".join(cells).rstrip() + "\n")
 
 
 @contextlib.contextmanager

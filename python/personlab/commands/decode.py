@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import re
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from personlab._files import write_whole
+from personlab._image_files import image_number
+from personlab.commands import network, results
 from personlab.commands.common import UsageError, add_options, log, read_fields, timed, with_given, write_table
 from personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
@@ -41,16 +39,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--image", type=str, metavar="FILE", help="the picture that the fields are of")
     parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
+    network.add_min_keypoint(parser)
     parser.add_argument("--output", type=str, metavar="PNG", help="write a drawing of poses and masks to this file")
     parser.add_argument(
         "--fields", type=str, dest="gallery", metavar="DIR",
         help="write a picture of each field and each step of decoding into DIR, and all of them on contact_sheet.png",
     )  # fmt: skip
-    parser.add_argument(
-        "--json", type=str, metavar="FILE",
-        help="write COCO keypoint results to this file and, with --masks, COCO segmentation results (RLE) to another "
-        "beside it that ends in .masks.json",
-    )  # fmt: skip
+    results.add_json(parser)
     parser.add_argument(
         "--image-id", type=NonNegativeInt, metavar="N",
         help="image_id in these results [the digits at the end of the picture's name, else 0]",
@@ -77,10 +72,9 @@ def run(config: Any) -> None:
     useless = [name for name, value in vars(config.mask).items() if value is not None and not config.masks]
     if useless:
         raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
-    mask_json = Path(config.json).with_suffix(".masks.json") if config.json and config.masks else None
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},
-        {"--output": config.output, "--json": config.json, "--json with --masks": mask_json},
+        {"--output": config.output, **results.files(config.json, masks=config.masks)},
     )
     times: dict[str, float] = {}
     with timed(times, "read"):
@@ -102,17 +96,18 @@ def run(config: Any) -> None:
             )  # fmt: skip
     if config.output:
         with timed(times, "draw"):
-            _draw(config.output, fields, image, poses, masks)
+            _draw(config, fields, image, poses, masks)
     if config.gallery:
         with timed(times, "draw fields"):
             _draw_fields(config.gallery, fields, image, poses, masks, options)
     if config.json:
         with timed(times, "json"):
-            _write_results(config, poses, masks, mask_scores, mask_json)
-    sys.stdout.write(f"{len(poses)} people in {width} x {height} pixels\n\n")
-    _write_people(poses, masks)
-    sys.stdout.write("\n")
-    write_table(["stage", "ms"], [[name, f"{value:.2f}"] for name, value in times.items()])
+            _write_results(config, poses, masks, mask_scores)
+    stream = results.table_stream(config.json)
+    stream.write(f"{len(poses)} people in {width} x {height} pixels\n\n")
+    _write_people(poses, masks, stream)
+    stream.write("\n")
+    write_table(["stage", "ms"], [[name, f"{value:.2f}"] for name, value in times.items()], stream)
 
 
 def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
@@ -142,12 +137,13 @@ def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, ND
     return dataclasses.replace(fields, image_size=size), image
 
 
-def _draw(path: str, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
+def _draw(config: Any, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
     from personlab import visualize
 
-    drawn = visualize.overlay(visualize.canvas(fields) if image is None else image, poses, masks)
-    visualize.write_image(path, drawn)
-    log(f"wrote {path}")
+    ground = visualize.canvas(fields) if image is None else image
+    drawn = visualize.overlay(ground, poses, masks, min_probability=config.min_keypoint)
+    visualize.write_image(config.output, drawn)
+    log(f"wrote {config.output}")
 
 
 def _draw_fields(
@@ -164,20 +160,18 @@ def _draw_fields(
     log(f"wrote {len(visualize.write_gallery(folder, gallery))} pictures into {folder}")
 
 
-def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any, mask_path: Path | None) -> None:
-    digits = re.search(r"\d+$", Path(config.image).stem) if config.image else None
-    image_id = config.image_id if config.image_id is not None else int(digits[0]) if digits else 0
-    written = [(config.json, poses.to_coco(image_id))]
-    if mask_path is not None:
+def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any) -> None:
+    told = image_number(config.image) if config.image and config.image_id is None else config.image_id
+    image_id = told or 0
+    segmentations = None
+    if masks is not None:
         from personlab.evaluate import mask_results
 
-        written.append((mask_path, mask_results(poses, masks, image_id, scores=mask_scores)))
-    for path, results in written:
-        write_whole(path, json.dumps(results).encode() + b"\n")
-        log(f"wrote {path}")
+        segmentations = mask_results(poses, masks, image_id, scores=mask_scores)
+    results.write_results(config.json, poses.to_coco(image_id), segmentations)
 
 
-def _write_people(poses: Poses, masks: Any) -> None:
+def _write_people(poses: Poses, masks: Any, stream: TextIO) -> None:
     header = ["person", "score", "x0", "y0", "x1", "y1", "keypoints >= 0.5"]
     sure = (poses.keypoint_probabilities >= 0.5).sum(axis=1)
     rows = [
@@ -188,4 +182,4 @@ def _write_people(poses: Poses, masks: Any) -> None:
         header.append("mask pixels")
         for row, mask in zip(rows, masks, strict=True):
             row.append(str(np.count_nonzero(mask)))
-    write_table(header, rows)
+    write_table(header, rows, stream)

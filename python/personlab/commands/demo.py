@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from personlab import stages
 from personlab.commands.common import log, write_table
 from personlab.data.synthetic import Scene, make_scene
 from personlab.decode import decode_masks, decode_poses
@@ -56,7 +55,7 @@ class Demo:
     masks: NDArray[np.bool_]  # (P, H, W)
     found: int  # people of the scene that a pose belongs to
     keypoint_error: float  # mean distance from their keypoints, pixels; NaN where nobody was found
-    milliseconds: Mapping[str, float]  # median time of each stage
+    milliseconds: Mapping[str, float]  # median time of each call
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -84,10 +83,8 @@ def run(config: Any) -> None:
     error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.found else ""
     sys.stdout.write(f"{demo.found} of {config.people} people found by {len(demo.poses)} poses{error}\n\n")
     rows = [[name, f"{value:.2f}"] for name, value in demo.milliseconds.items()]
-    write_table(["stage", f"ms, median of {RUNS} runs"], rows)
-    sys.stdout.write(
-        "\ndecode_poses and decode_masks are whole calls; the stages above pass dense arrays to each other.\n\n"
-    )
+    write_table(["call", f"ms, median of {RUNS} runs"], rows)
+    sys.stdout.write("\n`personlab bench` times the stages inside.\n\n")
     sys.stdout.write(_PHOTOGRAPHS)
     log(f"wrote {config.output}")
     if config.fields:
@@ -120,7 +117,7 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
     with torch.inference_mode():
         seconds, outputs = _timed(lambda: network(images))
     fields = to_fields(outputs, stride=STRIDE)[0]
-    milliseconds, poses, masks = _time_stages(fields, options, mask_options)
+    milliseconds, poses, masks = _decode(fields, options, mask_options)
     found, error = match_people(poses, scene)
     return Demo(scene, fields, poses, masks, found, error, {"network": 1e3 * seconds, **milliseconds})
 
@@ -169,28 +166,18 @@ def _timed(call: Callable[[], Result]) -> tuple[float, Result]:
     return float(np.median(times)), result
 
 
-def _time_stages(
+def _decode(
     fields: Fields, options: DecodeOptions, mask_options: MaskOptions
 ) -> tuple[dict[str, float], Poses, NDArray[np.bool_]]:
-    """Each stage by itself, then the whole calls: median times in ms, and what the calls gave."""
-    milliseconds: dict[str, float] = {}
-
-    def timed(name: str, call: Callable[[], Result]) -> Result:
-        seconds, result = _timed(call)
-        milliseconds[name] = 1e3 * seconds
-        return result
-
+    """Median times of the calls, ms, and what they gave."""
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
-    hough = timed("hough", lambda: stages.hough_vote(heat, short, stride=stride, options=options))
-    peaks = timed("peaks", lambda: stages.find_peaks(hough, options=options))
-    groups = timed("group", lambda: stages.group_poses(peaks, heat, short, mid, stride=stride, options=options))
-    timed("score", lambda: stages.score_poses(groups, hough, options=options))
-    poses: Any = timed("decode_poses", lambda: decode_poses(heat, short, mid, stride=stride, options=options))
     segmentation, long = fields.segmentation, fields.long_offsets
-    masks: Any = timed(
-        "decode_masks",
+    poses: Any
+    masks: Any
+    pose_seconds, poses = _timed(lambda: decode_poses(heat, short, mid, stride=stride, options=options))
+    mask_seconds, masks = _timed(
         lambda: decode_masks(
             poses, segmentation, long, short_offsets=short, stride=stride, size=SIZE, options=mask_options
-        ),
+        )
     )
-    return milliseconds, poses, masks
+    return {"decode_poses": 1e3 * pose_seconds, "decode_masks": 1e3 * mask_seconds}, poses, masks

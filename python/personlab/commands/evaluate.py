@@ -63,7 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write the results for COCO's server: keypoints to this file, masks to another beside it that ends in "
         ".masks.json; those of the last setting",
     )  # fmt: skip
-    network.add_network(parser, required=False)
+    network.add_network(parser)
     network.add_decoding(parser, EVERY_POSE)
 
 

@@ -8,26 +8,28 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import add_options, log, with_given
+from personlab.commands.common import UsageError, add_options, log, with_given
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.settings import DRAWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from jsonargparse import ArgumentParser
 
     from personlab.predict import Predictor
+    from personlab.predict.sources import Source
 
 STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
 
 
-def add_network(parser: ArgumentParser, *, required: bool) -> None:
+def add_network(parser: ArgumentParser) -> None:
     """Flags for the network and what it is shown."""
     from jsonargparse.typing import PositiveFloat, PositiveInt
 
     group = parser.add_argument_group("network")
     group.add_argument(
-        "--weights", type=str, required=required, metavar="W",
+        "--weights", type=str, metavar="W",
         help="the network: a .safetensors file, a tfjs model (its JSON or folder), an .onnx file of BodyPix, or a "
         "published network's name",
     )  # fmt: skip
@@ -52,6 +54,29 @@ def add_network(parser: ArgumentParser, *, required: bool) -> None:
         help="largest input, pixels: a larger one is made smaller, with a warning",
     )  # fmt: skip
     group.add_argument("--threads", type=PositiveInt, default=None, metavar="N", help="threads that decode a picture")
+
+
+def add_min_keypoint(parser: ArgumentParser) -> None:
+    """The flag --min-keypoint."""
+    from jsonargparse.typing import ClosedUnitInterval
+
+    parser.add_argument(
+        "--min-keypoint", type=ClosedUnitInterval, default=0.2, metavar="P",
+        help="draw no keypoint of a lower probability, nor a limb that ends there",
+    )  # fmt: skip
+
+
+def check_weights(weights: str | None) -> None:
+    """Refuse a command line without a network.
+
+    Raises:
+        UsageError: it has none; names those that need no file.
+    """
+    if not weights:
+        from personlab.weights import known_names
+
+        names = ", ".join(known_names())
+        raise UsageError(f"--weights: expected a network's file or one of these names: {names}; got none")
 
 
 def add_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
@@ -98,6 +123,16 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
     return Predictor(more.pop("weights", config.weights), **{**asked, **more})
 
 
+def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:
+    """Tell once that a network knows drawn people alone, where it is shown others."""
+    from personlab.predict.sources import is_drawn
+    from personlab.weights import known_names
+
+    if predictor.settings.domain == DRAWN and not all(map(is_drawn, sources)):
+        photographs = next(name for name in known_names() if name.startswith("bodypix"))
+        log(f"warning: {weights} knows drawn people alone: for photographs take --weights {photographs} or another")
+
+
 def described(scales: Any, flip: bool) -> str:
     """A setting in the words of the tables."""
     several = [] if tuple(scales) == (1.0,) else [f"scales {' '.join(f'{scale:g}' for scale in scales)}"]
@@ -107,6 +142,8 @@ def described(scales: Any, flip: bool) -> str:
 def explained(name: str, error: Exception) -> str:
     """One line about a picture that could not be done, which begins with its name."""
     text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
+    if isinstance(error, MemoryError):
+        text = f"out of memory: {text}".removesuffix(": ")
     line = " ".join(text.split()) or type(error).__name__
     return line if line.startswith(name) else f"{name}: {line}"
 
@@ -138,7 +175,7 @@ def progress_bar(total: int | None, label: str) -> Any:
     """A progress bar on stderr, where that is a terminal."""
     from tqdm import tqdm
 
-    return tqdm(total=total, desc=label, unit=" pictures", file=sys.stderr, disable=None, leave=False)
+    return tqdm(total=total, desc=label, unit=" images", file=sys.stderr, disable=None, leave=False)
 
 
 def time_rows(times: Mapping[str, float], count: int) -> list[list[str]]:

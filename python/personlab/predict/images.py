@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from personlab._arrays import check_copy, to_numpy
+from personlab._image_files import read_image_file
 from personlab._image_size import check_pixels
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ LARGEST_SIDE = 2**14  # pixels of a network input; OpenCV warps up to 2**15
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def read_picture(source: Any, *, bgr: bool = False) -> Image:
+def read_picture(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
     """A picture as (H, W, 3) uint8 RGB.
 
     Args:
@@ -29,6 +31,8 @@ def read_picture(source: Any, *, bgr: bool = False) -> Image:
             (H, W, 3), (H, W, 4), whose alpha is left out, (H, W) or (H, W, 1), which is grey. Files and PIL images are
             turned the way their EXIF orientation says.
         bgr: an array's channels are blue, green, red, as OpenCV reads them.
+        damage: gets a line about a damaged file, of which whatever could be decoded is returned; a RuntimeWarning
+            where left out.
 
     Raises:
         FileNotFoundError: no such file.
@@ -36,9 +40,12 @@ def read_picture(source: Any, *, bgr: bool = False) -> Image:
         ValueError: a file that is no image, a shape that is none of those, or no pixel.
     """
     if isinstance(source, (str, os.PathLike)):
-        from personlab import visualize
-
-        return visualize.read_image(source)
+        image, line = read_image_file(source)
+        if line and damage is None:
+            warnings.warn(line, RuntimeWarning, stacklevel=2)
+        elif line and damage is not None:
+            damage.append(line)
+        return image
     if hasattr(source, "getexif") and hasattr(source, "convert"):
         return _from_pil(source)
     if not isinstance(source, np.ndarray) and not hasattr(source, "__dlpack__"):

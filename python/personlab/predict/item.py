@@ -30,6 +30,7 @@ class Item:
     fields: Fields | DeviceFields | None = None
     prediction: Prediction | None = None
     error: Exception | None = None
+    damage: list[str] = field(default_factory=list)  # of the file, one line where there is any
     notes: list[str] = field(default_factory=list)  # to be warned of where the result is taken
     times: dict[str, float] = field(default_factory=dict)  # ms
 

@@ -47,6 +47,15 @@ class Prediction:
     skeleton: Skeleton = COCO_PERSON
     """the keypoints and edges of the poses"""
 
+    damage: str = ""
+    """what is damaged in the image's file, of which only a part could be decoded; empty where it is sound"""
+
+    def __repr__(self) -> str:
+        masks = "no masks" if self.masks is None else f"masks {self.masks.shape}"
+        kept = [name for name in ("fields", "image") if getattr(self, name) is not None]
+        parts = [repr(self.poses), masks, f"image_size {self.image_size}", *kept, *["damaged file"] * bool(self.damage)]
+        return f"Prediction({', '.join(parts)})"
+
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO keypoint results, as `Poses.to_coco` gives them."""
         return self.poses.to_coco(image_id)
@@ -73,11 +82,12 @@ class Prediction:
             results += mask_results(self.poses[j], large, image_id, scores=scores[j : j + 1])
         return results
 
-    def draw(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    def draw(self, image: NDArray[np.uint8] | None = None, *, min_probability: float = 0.2) -> NDArray[np.uint8]:
         """The picture with masks, where there are any, and poses over it.
 
         Args:
             image: (H, W, 3) uint8 RGB; the picture itself where it was kept.
+            min_probability: keypoints of a lower probability are left out.
 
         Raises:
             ValueError: no picture was kept and none given, or it has another size.
@@ -93,7 +103,7 @@ class Prediction:
         if masks is not None and masks.shape[1:] != image.shape[:2]:
             size = (image.shape[1], image.shape[0])
             masks = np.array([_enlarged(mask, size) for mask in masks], bool).reshape(-1, *image.shape[:2])
-        return visualize.overlay(image, self.poses, masks, skeleton=self.skeleton)
+        return visualize.overlay(image, self.poses, masks, skeleton=self.skeleton, min_probability=min_probability)
 
 
 def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -161,7 +161,7 @@ class Predictor:
         return Stream(images, stages, self._deliver, depth=self.batch_size + 1)
 
     def _deliver(self, item: Item) -> Prediction:
-        for note in item.notes:
+        for note in item.damage + item.notes:
             warnings.warn(note, RuntimeWarning, stacklevel=3)
         if item.error is not None:
             raise item.error
@@ -187,7 +187,7 @@ class Predictor:
 
     def _prepare(self, item: Item) -> None:
         with item.stage("read"):
-            item.image = read_picture(item.source, bgr=self.bgr)
+            item.image = read_picture(item.source, bgr=self.bgr, damage=item.damage)
             item.size = (item.image.shape[1], item.image.shape[0])
         if item.error is None:
             with item.stage("resize"):
@@ -281,6 +281,7 @@ class Predictor:
                 fields=kept,
                 image=item.image,
                 skeleton=self.skeleton,
+                damage=item.damage[0] if item.damage else "",
             )
         item.fields = item.image = None
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from personlab.visualize import marks
 from personlab.visualize.images import as_image
-from personlab.visualize.people import draw_label, person_colours
+from personlab.visualize.labels import draw_label
+from personlab.visualize.people import person_colours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,17 +54,15 @@ def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
     for explained, colour in coloured:
         radius = (2.5 if explained.rank is None else 4.0) * unit
         marks.disc(drawn, explained.seed_position, radius, colour, ring=marks.BLACK, width=max(1, round(0.5 * unit)))
-    taken: list[Box] = []
+    busy = np.zeros(image.shape[:2], np.float32)
     for explained, colour in reversed(coloured):
         if explained.rank is not None:
-            at = explained.seed_position[None] - (0, 3 * unit)
-            draw_label(drawn, str((explained.order or 0) + 1), at, colour, taken)
+            x, y = explained.seed_position.tolist()
+            around = (x, y - 4 * unit, x, y + 4 * unit)
+            draw_label(drawn, str((explained.order or 0) + 1), around, colour, busy)
     dropped = sum(explained.rank is None for explained in explanations)
     text = f"order of the seeds; grey: {dropped} dropped" if dropped else "order of the seeds"
-    busy = np.zeros(image.shape[:2], np.float32)
-    for x0, y0, x1, y1 in taken:
-        busy[y0:y1, x0:x1] = 1
-    marks.place_legend(drawn, marks.note(text, marks.legend_unit(image)), busy)
+    marks.place_legend(drawn, marks.note(text, marks.legend_unit(image)), np.minimum(busy, 1))
     return drawn
 
 

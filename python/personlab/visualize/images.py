@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from personlab._arrays import FloatArray, as_size, check_copy, check_shape, to_numpy
 from personlab._files import write_whole
-from personlab._image_size import check_image, check_pixels
+from personlab._image_files import read_image_file
+from personlab._image_size import check_pixels
 
 if TYPE_CHECKING:
     import os
@@ -26,22 +28,16 @@ _SURELY = 50.0  # logits are cut off here: float32 knows no probability between 
 def read_image(path: str | os.PathLike[str]) -> Image:
     """An image file as (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
 
+    Of a damaged file whatever could be decoded is returned, with a RuntimeWarning.
+
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no image that can be read, or one of more than `_image_size.MAX_PIXELS`.
+        ValueError: no image that can be read, or one of too many pixels (`_image_size.MAX_PIXELS`).
     """
-    import cv2
-
-    file = Path(path).read_bytes()
-    check_image(file, str(path))
-    content = np.frombuffer(file, np.uint8)
-    try:
-        image = cv2.imdecode(content, cv2.IMREAD_COLOR) if content.size else None
-    except cv2.error as error:
-        raise ValueError(f"{path}: {error.err or error}") from None
-    if image is None:
-        raise ValueError(f"{path}: expected an image, got a file that is none")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
+    image, damage = read_image_file(path)
+    if damage:
+        warnings.warn(damage, RuntimeWarning, stacklevel=2)
+    return image
 
 
 def write_image(path: str | os.PathLike[str], image: Image) -> None:

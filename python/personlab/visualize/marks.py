@@ -100,18 +100,22 @@ def fixed(point: Any) -> tuple[int, int]:
 
 
 def line(image: Image, start: Any, end: Any, colour: Any, width: int, *, outline: int = 1) -> None:
-    """A line on `image` itself, `outline` pixels wider in a dark shade of its colour below."""
+    """A line on `image` itself, `outline` pixels wider in a dark shade of its colour below; none to nowhere."""
     import cv2
 
+    if not np.isfinite([start, end]).all():
+        return
     if outline:
         cv2.line(image, fixed(start), fixed(end), darker(colour), width + outline, cv2.LINE_AA, _SHIFT)
     cv2.line(image, fixed(start), fixed(end), rgb(colour), width, cv2.LINE_AA, _SHIFT)
 
 
 def disc(image: Image, centre: Any, radius: float, colour: Any, *, ring: Any = None, width: int = 1) -> None:
-    """A filled disc on `image` itself, in a ring where a colour for one is given."""
+    """A filled disc on `image` itself, in a ring where a colour for one is given; none at no finite place."""
     import cv2
 
+    if not np.isfinite(centre).all():
+        return
     around, at = round(radius * 2**_SHIFT), fixed(centre)
     cv2.circle(image, at, around, rgb(colour), cv2.FILLED, cv2.LINE_AA, _SHIFT)
     if ring is not None:

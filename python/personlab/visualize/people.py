@@ -1,7 +1,8 @@
-"""Who was found, drawn over the image: poses and masks, one colour and number for each person."""
+"""The people of an image, drawn over it: poses and masks, one colour and number for each person."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from personlab._arrays import check_shape, to_numpy
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
 from personlab.visualize.images import as_image
+from personlab.visualize.labels import draw_label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,22 +20,30 @@ if TYPE_CHECKING:
     from personlab.visualize.images import Image
 
     Masks = NDArray[np.bool_]  # (P, H, W)
-    Box = tuple[int, int, int, int]  # x0, y0, x1, y1, the last two beyond
+    Flags = NDArray[np.bool_]
 
 _SHADES = ((0, 0.0), (255, 0.5), (0, 0.4), (255, 0.75), (0, 0.65))  # towards white or black, and how far
 _SURE = 0.5  # keypoint probability from which a keypoint is drawn filled
+_MIN_PROBABILITY = 0.2  # under which keypoints are mostly guesses: they lie on tables and on neighbours
+_SIDES = {"left": (255, 0.45), "right": (0, 0.3)}  # shades of a person's colour, likewise
+_FACE = re.compile(r"(?:^|[^a-z])(?:nose|eye|ear|mouth|head|face)(?:[^a-z]|$)", re.IGNORECASE)
+_BODY, _HEAD = 0.5, 4.0  # what it costs a label to cover these
+
+
+def _shaded(colour: Any, target: int, share: float) -> list[int]:
+    return [round(int(c) + (target - int(c)) * share) for c in colour]
 
 
 def person_colours(count: int) -> Image:
     """(count, 3) uint8 RGB: a colour for each person; 35 differ, then they repeat."""
-    colours = [
-        [round(c + (target - c) * share) for c in colour] for target, share in _SHADES for colour in marks.PALETTE
-    ]  # each shade of the palette in turn
+    colours = [_shaded(colour, *shade) for shade in _SHADES for colour in marks.PALETTE]  # each shade in turn
     return np.array([colours[j % len(colours)] for j in range(count)], np.uint8).reshape(count, 3)
 
 
-def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.45) -> Image:
+def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4) -> Image:
     """Fill each person's mask with a translucent colour and draw its outline.
+
+    A pixel of several people has the colour of the best of them; all their outlines are seen.
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is.
@@ -56,25 +66,37 @@ def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.45) -> Image:
     line = max(1, round(marks.unit_of(image)))
     if image.size == 0:
         return image
-    for mask, colour in reversed(list(zip(masks, person_colours(len(masks)), strict=True))):
-        image[mask] = np.rint(image[mask] * (1 - opacity) + colour * np.float32(opacity)).astype(np.uint8)
+    free = np.ones(image.shape[:2], np.bool_)
+    colours = person_colours(len(masks))
+    for mask, colour in zip(masks, colours, strict=True):
+        own = mask & free
+        image[own] = np.rint(image[own] * (1 - opacity) + colour * np.float32(opacity)).astype(np.uint8)
+        free &= ~mask
+    for mask, colour in reversed(list(zip(masks, colours, strict=True))):
         outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(image, outlines, -1, marks.rgb(colour), line, cv2.LINE_AA)
     return image
 
 
 def draw_poses(
-    image: Image, poses: Poses, *, skeleton: Skeleton = COCO_PERSON, min_probability: float = 0.1, labels: bool = True
+    image: Image,
+    poses: Poses,
+    *,
+    skeleton: Skeleton = COCO_PERSON,
+    min_probability: float = _MIN_PROBABILITY,
+    labels: bool = True,
 ) -> Image:
     """Draw each person's keypoints, the edges between them, and a label with the person's number and score.
 
-    Keypoints of probability 0.5 and more are filled; less sure ones are white inside and their edges thin.
+    Keypoints of probability 0.5 and more are filled; less sure ones are white inside and their edges thin. The left
+    side is a lighter shade of the person's colour and the right side a darker one. Marks are small where keypoints lie
+    close together, as on a face.
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is.
-        poses: P poses in pixels of `image`, best first.
+        poses: P poses in pixels of `image`, best first. Keypoints that are not finite are left out.
         skeleton: the keypoints and edges of the poses.
-        min_probability: keypoints of a lower probability are left out.
+        min_probability: keypoints of a lower probability are left out, and the edges that end there.
         labels: whether people are labelled.
 
     Returns:
@@ -84,70 +106,120 @@ def draw_poses(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape.
     """
-    image = as_image(image).copy()
+    return _drawn(as_image(image).copy(), poses, None, skeleton, min_probability, labels=labels)
+
+
+def overlay(
+    image: Image,
+    poses: Poses,
+    masks: Masks | None = None,
+    *,
+    skeleton: Skeleton = COCO_PERSON,
+    min_probability: float = _MIN_PROBABILITY,
+) -> Image:
+    """Masks, where given, and poses over the image; arguments and errors as in `draw_masks` and `draw_poses`."""
+    if masks is not None and len(masks) != len(poses):
+        raise ValueError(f"masks: expected one for each of {len(poses)} poses, got {len(masks)}")
+    image = as_image(image).copy() if masks is None else draw_masks(image, masks)
+    return _drawn(image, poses, masks, skeleton, min_probability, labels=True)
+
+
+def _drawn(
+    image: Image, poses: Poses, masks: Masks | None, skeleton: Skeleton, min_probability: float, *, labels: bool
+) -> Image:
+    """Poses on `image` itself, labels last."""
     check_shape(poses.keypoints, "poses.keypoints", (None, skeleton.n_keypoints, 2), "(P, K, 2)")
-    people = list(zip(poses.keypoints, poses.keypoint_probabilities, person_colours(len(poses)), strict=True))
-    for points, probabilities, colour in reversed(people):
-        _draw_person(image, points, probabilities, colour, skeleton=skeleton, min_probability=min_probability)
-    taken: list[tuple[int, int, int, int]] = []
-    for j, (points, probabilities, colour) in enumerate(people if labels else []):
-        seen = points[probabilities >= min_probability]
-        if len(seen):
-            draw_label(image, f"{j + 1}: {poses.scores[j]:.2f}", seen, colour, taken)
+    if image.size == 0:
+        return image
+    colours = person_colours(len(poses))
+    shown = np.isfinite(poses.keypoints).all(axis=2) & (poses.keypoint_probabilities >= min_probability)
+    for j in reversed(range(len(poses))):
+        _draw_person(image, poses.keypoints[j], poses.keypoint_probabilities[j], shown[j], colours[j], skeleton)
+    if labels:
+        _draw_labels(image, poses, shown, masks, skeleton)
     return image
 
 
-def overlay(image: Image, poses: Poses, masks: Masks | None = None, *, skeleton: Skeleton = COCO_PERSON) -> Image:
-    """Masks, where given, and poses over the image; arguments and errors as in `draw_masks` and `draw_poses`."""
-    if masks is not None:
-        if len(masks) != len(poses):
-            raise ValueError(f"masks: expected one for each of {len(poses)} poses, got {len(masks)}")
-        image = draw_masks(image, masks)
-    return draw_poses(image, poses, skeleton=skeleton)
-
-
-def _draw_person(
-    image: Image, points: Any, probabilities: Any, colour: Any, *, skeleton: Skeleton, min_probability: float
-) -> None:
-    """One pose on `image` itself, its lines as wide as the picture and the person's size allow."""
-    shown = probabilities >= min_probability
-    if image.size == 0 or not shown.any():
-        return
-    extent = float(np.hypot(*np.ptp(points[shown], axis=0)))
-    unit = min(marks.unit_of(image), max(extent / 90, 0.75))
-    for a, b in skeleton.edges:
-        if not (shown[a] and shown[b]):
-            continue
+def _draw_person(image: Image, points: Any, probabilities: Any, shown: Flags, colour: Any, skeleton: Skeleton) -> None:
+    """One pose on `image` itself, its marks as large as the image and the distances between keypoints allow."""
+    unit = marks.unit_of(image)
+    sides = [_side(skeleton, k) for k in range(skeleton.n_keypoints)]
+    edges = [(a, b) for a, b in skeleton.edges if shown[a] and shown[b]]
+    near = np.full(len(points), np.inf)  # distance to the nearest keypoint along an edge, pixels
+    for a, b in edges:
+        length = float(np.hypot(*(points[a].astype(np.float64) - points[b])))
+        near[[a, b]] = np.minimum(near[[a, b]], length)
+    units = np.clip(near / 16, 0.35 * unit, unit)  # at each keypoint
+    for a, b in edges:
+        side = sides[a] if sides[a] == sides[b] else (sides[a] or sides[b]) if not (sides[a] and sides[b]) else ""
         sure = min(probabilities[a], probabilities[b]) >= _SURE
-        width = max(1, round(2.2 * unit)) if sure else 1
-        marks.line(image, points[a], points[b], colour, width, outline=max(1, round(unit)))
+        local = min(units[a], units[b])
+        width = max(1, round(2.2 * local)) if sure else 1
+        marks.line(image, points[a], points[b], _of_side(colour, side), width, outline=round(local))
     for k in np.flatnonzero(shown):
+        local, own = units[k], _of_side(colour, sides[k])
         if probabilities[k] >= _SURE:
-            ring, width = marks.darker(colour), max(1, round(0.6 * unit))
-            marks.disc(image, points[k], 2.4 * unit, colour, ring=ring, width=width)
+            ring, width = marks.darker(own), max(1, round(0.6 * local))
+            marks.disc(image, points[k], max(2.4 * local, 1.2), own, ring=ring, width=width)
         else:
-            marks.disc(image, points[k], 2.4 * unit, marks.WHITE, ring=colour, width=max(1, round(unit)))
+            marks.disc(image, points[k], max(2.4 * local, 1.2), marks.WHITE, ring=own, width=max(1, round(local)))
 
 
-def draw_label(image: Image, text: str, points: Any, colour: Any, taken: list[Box]) -> None:
-    """Write `text` above points (N, 2) on `image` itself, clear of the boxes in `taken`, to which its own is added."""
+def _side(skeleton: Skeleton, k: int) -> str:
+    """left, right, or empty for a keypoint that has no partner on the other side."""
+    partner = skeleton.flip[k]
+    if partner == k:
+        return ""
+    name = skeleton.names[k].lower()
+    if ("left" in name) != ("right" in name):
+        return "left" if "left" in name else "right"
+    return "left" if k < partner else "right"
+
+
+def _of_side(colour: Any, side: str) -> Any:
+    return _shaded(colour, *_SIDES[side]) if side else colour
+
+
+def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, skeleton: Skeleton) -> None:
+    """Number and score of each person on `image` itself, above their mask where there is one, and on no head."""
+    busy = np.zeros(image.shape[:2], np.float32)
+    if masks is not None and len(masks):
+        busy[np.logical_or.reduce(masks)] = _BODY
+    face = np.array([_FACE.search(name.replace("_", " ")) is not None for name in skeleton.names])
+    for points, seen in zip(poses.keypoints, shown & face, strict=True):
+        if seen.any():
+            _cover(busy, points[seen], _HEAD)
+    for j, colour in enumerate(person_colours(len(poses))):
+        box = None if masks is None else _mask_box(masks[j])
+        seen = poses.keypoints[j][shown[j]]
+        if box is None and len(seen):
+            low, high = seen.min(axis=0), seen.max(axis=0)
+            forehead = 0.1 * float(high[1] - low[1])
+            box = (float(low[0]), float(low[1]) - forehead, float(high[0]), float(high[1]))
+        if box is not None:
+            draw_label(image, f"{j + 1}: {poses.scores[j]:.2f}", box, colour, busy)
+
+
+def _cover(busy: Any, points: Any, cost: float) -> None:
+    """Mark the head that these keypoints lie on: a square around them."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    radius = max(float((high - low).max()) * 0.9, 3 * marks.unit_of(busy[..., None]))
+    x, y = (low + high) / 2
+    top, left, bottom, right = (
+        int(np.clip(value, 0, limit))
+        for value, limit in zip(
+            (y - radius, x - radius, y + radius, x + radius), (*busy.shape, *busy.shape), strict=True
+        )
+    )
+    busy[top:bottom, left:right] = cost
+
+
+def _mask_box(mask: Any) -> tuple[float, float, float, float] | None:
+    """x0, y0, x1, y1 of the largest piece of a mask; None where it is empty."""
     import cv2
 
-    height, width = image.shape[:2]
-    unit = marks.unit_of(image)
-    wide, tall, below = marks.text_size(text, unit)
-    pad = max(2, round(2 * unit))
-    wide, tall = wide + 2 * pad, tall + below + 2 * pad
-    if wide > width or tall > height:
-        return
-    x0 = int(np.clip((points[:, 0].min() + points[:, 0].max() - wide) / 2, 0, width - wide))
-    forehead = 0.1 * np.ptp(points[:, 1])
-    wished = int(np.clip(points[:, 1].min() - forehead - tall - pad, 0, height - tall))
-    for y0 in sorted(range(wished % tall, height - tall + 1, tall), key=lambda y: abs(y - wished)):
-        if not any(x0 < x3 and x2 < x0 + wide and y0 < y3 and y2 < y0 + tall for x2, y2, x3, y3 in taken):
-            break
-    else:
-        y0 = wished
-    taken.append((x0, y0, x0 + wide, y0 + tall))
-    cv2.rectangle(image, (x0, y0), (x0 + wide - 1, y0 + tall - 1), marks.rgb(colour), cv2.FILLED)
-    marks.write_text(image, text, x0 + pad, y0 + tall - pad - below, marks.ink_on(colour), unit)
+    pieces, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    if not pieces:
+        return None
+    x, y, width, height = cv2.boundingRect(max(pieces, key=cv2.contourArea))
+    return x, y, x + width, y + height

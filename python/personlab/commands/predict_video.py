@@ -1,0 +1,95 @@
+"""`personlab predict` on a video or a camera: every frame that can be read, drawn at its own time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personlab.commands import network
+from personlab.commands.common import log, timed
+from personlab.commands.report import outcomes
+
+if TYPE_CHECKING:
+    from personlab.commands.report import Report
+    from personlab.predict import Predictor
+    from personlab.predict.sources import Source
+    from personlab.predict.video import Video
+    from personlab.predict.video_writer import VideoWriter
+
+
+def predict_video(config: Any, predictor: Predictor, source: Source, name: str, report: Report, first_id: int) -> int:
+    """Predict each frame, and draw it to the file `name` of the output folder where that is asked for.
+
+    Returns:
+        The image_id after the last frame's.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C, while it was no camera: the frames drawn so far are kept as a part.
+        OSError: the drawing cannot be written.
+    """
+    from personlab.predict.video import Video
+    from personlab.predict.video_writer import VideoWriter
+
+    try:
+        video = Video(source)
+    except (OSError, ValueError) as error:
+        report.fail(network.explained(source.name, error))
+        return first_id
+    draws = config.output and config.overlay
+    writer = VideoWriter(Path(config.output) / name, video.drawing_rate()) if draws else None
+    try:
+        frames = _predict_frames(config, predictor, source, video, writer, report, first_id)
+        missing = video.missing
+        if writer is not None:
+            writer.close(video.end)
+    except KeyboardInterrupt:
+        part = writer.close(is_part=True) if writer is not None else None
+        if part is not None:
+            log(f"wrote {part}: a part, for the run broke off")
+        raise
+    finally:
+        if writer is not None:
+            writer.discard()
+    if not frames:
+        report.fail(f"{source.name}: expected a video, got one without a frame that can be read")
+    elif missing:
+        with network.above_progress():
+            log(f"warning: {source.name}: the video is damaged: {missing} of {frames + missing} frames are missing")
+        report.damaged += 1
+    return first_id + frames
+
+
+def _predict_frames(
+    config: Any,
+    predictor: Predictor,
+    source: Source,
+    video: Video,
+    writer: VideoWriter | None,
+    report: Report,
+    first_id: int,
+) -> int:
+    """Do each frame; gives how many were read. Ctrl-C ends a camera, and its row says no more of it."""
+    frames, people, size = 0, 0, (0, 0)
+    try:
+        for outcome in outcomes(predictor, video, video.count, source.name):
+            if isinstance(outcome, Exception):
+                report.fail(network.explained(f"{source.name}, frame {frames}", outcome))
+                frames += 1
+                continue
+            times: dict[str, float] = {}
+            if writer is not None:
+                with timed(times, "draw"):
+                    image = outcome.draw(min_probability=config.min_keypoint)
+                with timed(times, "write"):
+                    writer.write(image, video.times[frames])
+            report.add(config, outcome, first_id + frames)
+            report.count({**outcome.times, **times})
+            frames, people, size = frames + 1, max(people, len(outcome.poses)), outcome.image_size
+    except KeyboardInterrupt:
+        if source.kind != "camera":
+            raise
+        report.interrupted = True
+    if frames:
+        ids = f"{first_id}-{first_id + frames - 1}"
+        report.rows.append([source.name, ids, f"{size[0]} x {size[1]}", f"max {people} at once in {frames} frames"])
+    return frames

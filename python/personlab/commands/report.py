@@ -1,0 +1,100 @@
+"""What `personlab predict` has done so far: results, rows of its table, times, and what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TextIO
+
+from personlab.commands import network, results
+from personlab.commands.common import log, write_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from personlab.predict import Prediction, Predictor
+
+_MISHAPS = (MemoryError, OSError, RuntimeError, TypeError, ValueError)  # of one image, not of the program
+
+
+@dataclass
+class Report:
+    """Everything done so far."""
+
+    keypoints: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    times: dict[str, float] = field(default_factory=dict)  # ms in all, by stage
+    done: int = 0
+    failed: int = 0
+    damaged: int = 0
+    interrupted: bool = False  # a camera, whose end that is
+
+    def fail(self, line: str) -> None:
+        """Tell of an input that could not be done."""
+        with network.above_progress():
+            log(f"skipped {line}")
+        self.failed += 1
+
+    def add(self, config: Any, prediction: Prediction, image_id: int) -> None:
+        """Take up an image or a frame."""
+        self.done += 1
+        self.damaged += bool(prediction.damage)
+        if config.json:
+            self.keypoints += prediction.to_coco(image_id)
+            if config.masks:
+                self.masks += prediction.masks_to_coco(image_id)
+
+    def count(self, times: Any) -> None:
+        """Add times of stages, ms."""
+        for stage, value in times.items():
+            self.times[stage] = self.times.get(stage, 0.0) + value
+
+    def write(self, config: Any, *, is_part: bool = False) -> None:
+        """Write the results where they are asked for."""
+        if config.json and (self.done or not is_part):
+            masks = self.masks if config.masks else None
+            results.write_results(config.json, self.keypoints, masks, is_part=is_part)
+
+    def write_tables(self, wall: float, stream: TextIO) -> None:
+        """The people of each input, then the time of each stage and how much of it the network hid."""
+        if self.rows:
+            write_table(["input", "image_id", "size", "people"], self.rows, stream)
+        if not self.done:
+            return
+        stream.write("\n")
+        write_table(["stage", "ms an image", "s in all"], network.time_rows(self.times, self.done), stream)
+        run, total = self.times.get("network", 0.0) / 1e3, sum(self.times.values()) / 1e3
+        rest = total - run
+        hidden = min(max(total - wall, 0.0), rest)
+        stream.write(
+            f"\n{self.done} images in {wall:.2f} s ({self.done / wall:.1f} a second): the network ran for "
+            f"{run:.2f} s, everything else for {rest:.2f} s, {hidden:.2f} s of it while the network ran\n"
+        )
+
+    def check(self) -> None:
+        """Say at the end what went wrong before.
+
+        Raises:
+            ValueError: something did.
+        """
+        be = "is" if self.damaged == 1 else "are"
+        wrong = [f"{self.failed} of the inputs could not be done"] if self.failed else []
+        wrong += [f"{self.damaged} of the inputs {be} damaged"] if self.damaged else []
+        if wrong:
+            raise ValueError(f"{', '.join(wrong)}; see above")
+
+
+def outcomes(
+    predictor: Predictor, images: Iterable[Any], total: int | None, label: str
+) -> Iterator[Prediction | Exception]:
+    """The prediction of each image, or why there is none, under a progress bar."""
+    with network.progress_bar(total, label) as bar, predictor.stream(images) as stream:
+        while True:
+            try:
+                outcome: Prediction | Exception = next(stream)
+            except StopIteration:
+                return
+            except _MISHAPS as error:
+                outcome = error
+            yield outcome
+            bar.update()

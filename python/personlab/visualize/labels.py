@@ -1,0 +1,55 @@
+"""Labels beside what they are about: on free ground, inside the image, each in its own colour."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.visualize import marks
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from personlab.visualize.images import Image
+
+_LABEL = 20.0  # what it costs to cover another label
+_COST = 8.0  # of covering ground that costs 1, in label heights away from where the label is wanted
+
+
+def draw_label(
+    image: Image, text: str, box: tuple[float, float, float, float], colour: Any, busy: NDArray[np.float32]
+) -> None:
+    """Write `text` above a box, or as near as covers least, on `image` itself; nothing in an image too small for it.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        text: a few characters.
+        box: x0, y0, x1, y1, pixels; parts may lie outside the image.
+        colour: of the ground behind the text.
+        busy: (H, W) what it costs to cover each pixel, 0: free; gets the label's own.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    unit = marks.unit_of(image)
+    wide, tall, below = marks.text_size(text, unit)
+    pad = max(2, round(2 * unit))
+    wide, tall = wide + 2 * pad, tall + below + 2 * pad
+    if wide > width or tall > height:
+        return
+    x0, y0, x1, y1 = np.clip(box, -1, [width, height, width, height]).tolist()
+    wished = np.clip([(x0 + x1 - wide) / 2, y0 - pad - tall], -1, [width - wide, height - tall])
+    columns = np.append(np.arange(x0 - wide, x1 + 1, max(wide / 4, 1)), wished[0])
+    rows = np.append(np.arange(y0 - 4 * tall, y1 + tall + 1, max(tall / 4, 1)), wished[1])
+    left = np.unique(np.clip(columns, 0, width - wide).astype(int))
+    top = np.unique(np.clip(rows, 0, height - tall).astype(int))[:, None]
+    summed = cv2.integral(busy)
+    covered = summed[top + tall, left + wide] - summed[top, left + wide] - summed[top + tall, left] + summed[top, left]
+    away = np.abs(left - wished[0]) / wide + np.abs(top - wished[1]) / tall
+    cost = np.round(_COST * covered / (wide * tall) + away, 6)  # rounded: sums of float32 are not exact
+    row, column = np.unravel_index(np.argmin(cost), cost.shape)
+    x, y = int(left[column]), int(top[row, 0])
+    busy[y : y + tall, x : x + wide] = _LABEL
+    cv2.rectangle(image, (x, y), (x + wide - 1, y + tall - 1), marks.rgb(colour), cv2.FILLED)
+    marks.write_text(image, text, x + pad, y + tall - pad - below, marks.ink_on(colour), unit)
