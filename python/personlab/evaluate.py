@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
     from personlab.data.coco import People
 
@@ -112,6 +113,40 @@ def mask_results(poses: Poses, masks: NDArray[np.bool_], image_id: int) -> list[
     return results
 
 
+def match_results(
+    annotations: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: Literal["keypoints", "segm"],
+    *,
+    sigmas: Sequence[float] | None = None,
+    category: str = "person",
+    all_sizes_alone: bool = False,
+) -> COCOeval:
+    """COCO's evaluation with its matches made, image by image; arguments as `average_precision` takes them.
+
+    `all_sizes_alone` leaves out the matches of medium and of large people, which its summary needs.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    number = person_category(annotations, category)["id"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        if results:
+            found = annotations.loadRes([{**r, "category_id": number} for r in results])
+        else:
+            found = COCO()
+            found.dataset = {**annotations.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(annotations, found, kind)
+        evaluation.params.catIds = [number]
+        if all_sizes_alone:
+            evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        if kind == "keypoints" and sigmas is not None:
+            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
+        evaluation.evaluate()
+    return evaluation
+
+
 def average_precision(
     annotations: COCO,
     results: Sequence[dict[str, Any]],
@@ -130,17 +165,10 @@ def average_precision(
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
         category: name of the category, as `person_category` takes it.
     """
-    from pycocotools.cocoeval import COCOeval
-
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
-    number = person_category(annotations, category)["id"]
+    evaluation = match_results(annotations, results, kind, sigmas=sigmas, category=category)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(annotations, annotations.loadRes([{**r, "category_id": number} for r in results]), kind)
-        evaluation.params.catIds = [number]
-        if kind == "keypoints" and sigmas is not None:
-            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
-        evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     stats = evaluation.stats
