@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from personlab._arrays import as_integer, as_number
-from personlab.evaluate import Precision, match_results
+from personlab.evaluate import Precision, coco_evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,10 +83,25 @@ def find_matches(
     *,
     sigmas: Sequence[float] | None = None,
     category: str = "person",
+    thresholds: Sequence[float] | None = None,
 ) -> Matches:
-    """COCO's matches of results, for every size of people; arguments as `evaluate.average_precision` takes them."""
-    evaluation = match_results(annotations, results, kind, sigmas=sigmas, category=category, all_sizes_alone=True)
+    """COCO's matches of results with people of every size.
+
+    Args:
+        annotations: as this and what follows are for `evaluate.average_precision`.
+        results: COCO result dicts.
+        kind: what to compare.
+        sigmas: OKS sigmas of the skeleton; COCO's where left out.
+        category: name of the category.
+        thresholds: of OKS or IoU; 0.50, 0.55 .. 0.95 where left out.
+    """
+    evaluation = coco_evaluation(annotations, results, kind, sigmas=sigmas, category=category)
     parameters = evaluation.params
+    parameters.areaRng, parameters.areaRngLbl = [[0, 1e10]], ["all"]
+    if thresholds is not None:
+        parameters.iouThrs = np.asarray(thresholds, float)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
     limit, count = parameters.maxDets[-1], len(parameters.iouThrs)
     image_ids = np.asarray(parameters.imgIds, np.int64)
     people = np.zeros(len(image_ids), np.int64)

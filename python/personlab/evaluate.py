@@ -113,19 +113,15 @@ def mask_results(poses: Poses, masks: NDArray[np.bool_], image_id: int) -> list[
     return results
 
 
-def match_results(
+def coco_evaluation(
     annotations: COCO,
     results: Sequence[dict[str, Any]],
     kind: Literal["keypoints", "segm"],
     *,
     sigmas: Sequence[float] | None = None,
     category: str = "person",
-    all_sizes_alone: bool = False,
 ) -> COCOeval:
-    """COCO's evaluation with its matches made, image by image; arguments as `average_precision` takes them.
-
-    `all_sizes_alone` leaves out the matches of medium and of large people, which its summary needs.
-    """
+    """COCO's evaluation of results for persons, not run yet; arguments as `average_precision` takes them."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -133,17 +129,14 @@ def match_results(
     with contextlib.redirect_stdout(io.StringIO()):
         if results:
             found = annotations.loadRes([{**r, "category_id": number} for r in results])
-        else:
+        else:  # which loadRes takes for an error
             found = COCO()
             found.dataset = {**annotations.dataset, "annotations": []}
             found.createIndex()
         evaluation = COCOeval(annotations, found, kind)
-        evaluation.params.catIds = [number]
-        if all_sizes_alone:
-            evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-        if kind == "keypoints" and sigmas is not None:
-            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
-        evaluation.evaluate()
+    evaluation.params.catIds = [number]
+    if kind == "keypoints" and sigmas is not None:
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
     return evaluation
 
 
@@ -167,8 +160,9 @@ def average_precision(
     """
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
-    evaluation = match_results(annotations, results, kind, sigmas=sigmas, category=category)
+    evaluation = coco_evaluation(annotations, results, kind, sigmas=sigmas, category=category)
     with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
     stats = evaluation.stats

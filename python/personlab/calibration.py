@@ -1,0 +1,150 @@
+"""Scores that mean something: a monotone map from instance scores to the Object Keypoint Similarity to expect."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from personlab._arrays import FloatArray
+    from personlab.options import DecodeOptions
+
+_KNOTS = 8  # of a fitted map: steps of expected OKS of an eighth and less
+_FEWEST = 30  # poses that either end of a fitted map stands on
+_LEAST_RISE = 0.01  # of expected OKS over all scores
+_MARGIN = 1e-3  # expected OKS that fitted values keep from 0 and 1, so that the map rises everywhere
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """A strictly rising, piecewise linear map of [0, 1] to [0, 1] through (0, 0), the knots and (1, 1).
+
+    Raises:
+        TypeError: values that are no numbers, or a scheme that is no text.
+        ValueError: knots that do not rise, lie outside 0..1, or are not as many as their values.
+    """
+
+    scores: tuple[float, ...]
+    """instance scores of the knots, as decoding gives them"""
+
+    expected_oks: tuple[float, ...]
+    """what poses of these scores reach on average"""
+
+    scheme: str
+    """how the scores are computed (`scheme_of`): the map says nothing of others"""
+
+    def __post_init__(self) -> None:
+        for name in ("scores", "expected_oks"):
+            object.__setattr__(self, name, _rising(getattr(self, name), name))
+        if len(self.scores) != len(self.expected_oks):
+            raise ValueError(
+                f"expected_oks: expected {len(self.scores)} numbers as scores has, got {self.expected_oks}"
+            )
+        if not isinstance(self.scheme, str):
+            raise TypeError(f"scheme: expected a text, got {self.scheme!r}")
+
+    def __call__(self, scores: ArrayLike) -> FloatArray:
+        """The expected OKS of poses by their instance scores, of any shape; their order stays."""
+        knots, values = (0.0, *self.scores, 1.0), (0.0, *self.expected_oks, 1.0)
+        return np.interp(np.asarray(scores, np.float64), knots, values).astype(np.float32)
+
+    def suits(self, options: DecodeOptions) -> bool:
+        """Whether these options compute the scores that the map is of."""
+        return self.scheme == scheme_of(options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+        """What `to_dict` gave.
+
+        Raises:
+            TypeError, ValueError: something else.
+        """
+        names = ("scores", "expected_oks", "scheme")
+        missing = [name for name in names if name not in values]
+        if missing:
+            raise ValueError(f"calibration: expected {', '.join(names)}, got no {missing[0]}")
+        return cls(**{name: values[name] for name in names})
+
+
+def scheme_of(options: DecodeOptions) -> str:
+    """What an instance score depends on apart from the image and the network."""
+    return f"{options.decoder} {options.scoring} {options.ranking} {options.instance_score}"
+
+
+def fit_isotonic(values: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
+    """The non-decreasing sequence nearest to `values` in weighted least squares, by pooling adjacent violators."""
+    means: list[float] = []
+    totals: list[float] = []
+    lengths: list[int] = []
+    for value, weight in zip(np.asarray(values, float), np.asarray(weights, float), strict=True):
+        mean, total, length = value, weight, 1
+        while means and means[-1] >= mean:
+            before = totals.pop()
+            mean = (means.pop() * before + mean * total) / (before + total)
+            total, length = before + total, length + lengths.pop()
+        means.append(mean)
+        totals.append(total)
+        lengths.append(length)
+    return np.repeat(means, lengths)
+
+
+def fit_calibration(scores: ArrayLike, oks: ArrayLike, *, options: DecodeOptions, knots: int = _KNOTS) -> Calibration:
+    """The map that fits poses of known quality: isotonic regression, read at equal steps of expected OKS.
+
+    Args:
+        scores: (N,) instance scores from 0 to 1.
+        oks: (N,) OKS that each pose reached.
+        options: how the poses were decoded.
+        knots: at most so many.
+
+    Raises:
+        ValueError: too few poses to fit a map to, or their quality does not rise with the score.
+    """
+    score, reached = np.asarray(scores, np.float64), np.asarray(oks, np.float64)
+    if len(score) < 2 * _FEWEST:
+        raise ValueError(f"scores: expected at least {2 * _FEWEST} poses to calibrate with, got {len(score)}")
+    places, at = np.unique(score, return_inverse=True)
+    weights = np.bincount(at).astype(float)
+    fitted = fit_isotonic(np.bincount(at, reached) / weights, weights)
+    starts = _blocks(fitted, weights)
+    share = np.add.reduceat(weights, starts)
+    centres = np.add.reduceat(places * weights, starts) / share
+    values = np.clip(np.add.reduceat(fitted * weights, starts) / share, _MARGIN, 1 - _MARGIN)
+    if values[-1] - values[0] < _LEAST_RISE:
+        raise ValueError("oks: expected poses of a higher score to be better, got no such tendency")
+    steps = np.linspace(values[0], values[-1], knots)
+    return Calibration(
+        scores=tuple(np.interp(steps, values, centres).round(6).tolist()),
+        expected_oks=tuple(steps.round(6).tolist()),
+        scheme=scheme_of(options),
+    )
+
+
+def _blocks(fitted: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Where the steps of an isotonic sequence start; those at either end are joined until they stand on enough."""
+    starts = np.flatnonzero(np.diff(fitted, prepend=-np.inf) > 0)
+    before = np.cumsum(weights) - weights  # weight ahead of each place
+    inner = (before[starts] >= _FEWEST) & (weights.sum() - before[starts] >= _FEWEST)
+    kept: NDArray[np.intp] = starts[inner | (starts == 0)]
+    return kept
+
+
+def _rising(values: Any, name: str) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(value) for value in values)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected numbers, got {values!r}") from None
+    edges = np.array((0.0, *numbers, 1.0))
+    if not (np.diff(edges) > 0).all():  # NaN, too
+        raise ValueError(f"{name}: expected rising numbers between 0 and 1, got {list(numbers)}")
+    return numbers
