@@ -7,13 +7,16 @@ marked in the others, and by COCO's rules every person decoded there would be wr
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from pycocotools.coco import COCO
 
 from personlab import Fields, Predictor
 from personlab._files import write_whole
@@ -30,12 +33,15 @@ LONG_EDGE = 641
 
 
 class ImageSet(NamedTuple):
-    """Annotated images; `with_outlines` are those of which everyone's mask is known."""
+    """Annotated images of one or several sets."""
 
-    name: str
-    folder: Path  # of the images
+    paths: dict  # of the images, by id
+    sets: dict  # the name of the set that an image is of, by id
     annotations: object  # COCO
-    with_outlines: object  # COCO
+
+    def with_outlines(self):
+        """The annotations of images of which everyone's mask is known."""
+        return select(self.annotations, lambda _, people: all(person.get("segmentation") for person in people))
 
 
 def half_of(file_name):
@@ -46,59 +52,58 @@ def half_of(file_name):
 def select(annotations, wanted):
     """The images of an index for which `wanted(image, its annotations)` holds, as another index."""
     chosen = {n: i for n, i in annotations.imgs.items() if wanted(i, annotations.imgToAnns[n])}
-    kept = type(annotations)()
-    kept.dataset = {
-        **annotations.dataset,
-        "images": list(chosen.values()),
-        "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in chosen],
-    }
-    quietly(kept.createIndex)
-    return kept
+    listed = [a for a in annotations.dataset["annotations"] if a["image_id"] in chosen]
+    return index_of({**annotations.dataset, "images": list(chosen.values()), "annotations": listed})
 
 
-def quietly(call, *arguments):
-    """What a function of pycocotools returns, without what it prints."""
-    import contextlib
-    import io
-
+def index_of(dataset):
+    index = COCO()
+    index.dataset = dataset
     with contextlib.redirect_stdout(io.StringIO()):
-        return call(*arguments)
+        index.createIndex()
+    return index
 
 
-def load_set(name, data=DATA):
-    """An image set by name."""
-    half = SETS[name]
-    folder = data / ("coco-mini" if half is None else "coco-people")
-    annotations = load_annotations(str(folder / "annotations" / "person_keypoints.json"))
-    if half is not None:
-        annotations = select(keep_labelled(annotations), lambda image, _: half_of(image["file_name"]) == half)
-    outlined = select(annotations, lambda _, people: all(person.get("segmentation") for person in people))
-    return ImageSet(name, folder / "images", annotations, outlined)
+def load_images(*names, data=DATA):
+    """The images of sets by their names, together."""
+    paths, sets, people, categories = {}, {}, [], []
+    images = []
+    for name in names:
+        half = SETS[name]
+        folder = data / ("coco-mini" if half is None else "coco-people")
+        annotations = load_annotations(str(folder / "annotations" / "person_keypoints.json"))
+        if half is not None:
+            annotations = select(keep_labelled(annotations), lambda image, _, h=half: half_of(image["file_name"]) == h)
+        categories = annotations.dataset["categories"]
+        people += annotations.dataset["annotations"]
+        for number, image in annotations.imgs.items():
+            images.append(image)
+            paths[number], sets[number] = folder / "images" / image["file_name"], name
+    renumbered = [{**person, "id": n} for n, person in enumerate(people, 1)]
+    dataset = {"images": images, "annotations": renumbered, "categories": categories}
+    return ImageSet(paths, sets, index_of(dataset))
 
 
-def load_fields(network, image_set, *, cache=None, data=DATA, long_edge=LONG_EDGE):
-    """(image id, `Fields`) of each image of a set; what the cache lacks is made and put there, an image at a time.
+def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
+    """(image id, `Fields`) of each image; what the cache lacks is made and put there, an image at a time.
 
     Float16: on coco-mini keypoint AP with float32 is the same to 0.0005.
     """
     folder = Path(cache or cache_folder() / "fields") / f"{network.replace(' ', '-').lower()}-{long_edge}"
     folder.mkdir(parents=True, exist_ok=True)
     predictor = None
-    for image_id in sorted(image_set.annotations.imgs):
-        name = image_set.annotations.imgs[image_id]["file_name"]
-        path = folder / f"{Path(name).stem}.npz"
+    for image_id, image in sorted(images.paths.items()):
+        path = folder / f"{image.stem}.npz"
         if not path.exists():
             if predictor is None:
                 torch.set_num_threads(1)
                 predictor = Predictor(data / "weights" / NETWORKS[network], long_edge=long_edge, keep_fields=True)
-            save(path, predictor(image_set.folder / name).fields)
+            save(path, predictor(image).fields)
         yield image_id, Fields.load(path)
 
 
 def save(path, fields):
     """Write fields as float16, uncompressed, whole or not at all; `Fields.load` reads them."""
-    import io
-
     names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
     arrays = {n: getattr(fields, n).astype(np.float16) for n in names if getattr(fields, n) is not None}
     content = io.BytesIO()
