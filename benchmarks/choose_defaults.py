@@ -5,12 +5,16 @@ those fields under each setting in turn: decoding options, ways to refine peaks 
 Prints Markdown.
 
     python benchmarks/choose_defaults.py [--data DIR] [--strides 8 16] [--long-edge 641]
+
+With --sets, thresholds alone, on other images and by two larger networks (see real_fields.py), and with the people that
+users would see and who are not there:
+
+    python benchmarks/choose_defaults.py --sets coco-mini choose [--cache DIR]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,11 +24,18 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
+from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
-from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
+from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, reference, stages
+from personlab.bootstrap import find_matches
 from personlab.evaluate import average_precision, load_annotations, mask_results
+from personlab.reliability import judge_poses
 
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+THRESHOLDS = {
+    "peak_threshold": (0.001, 0.003, 0.01, 0.03),
+    "vote_threshold": (0.01, 0.05, 0.1, 0.2, 0.3),
+    "min_score": (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35),
+}
 EVERYONE = DecodeOptions(min_score=0.0)  # average precision counts low scores too
 
 
@@ -62,12 +73,6 @@ def run_network(data: Path, stride: int, long_edge: int) -> list[Picture]:
         outputs = [output[0] for output in session.run(wanted, feed)]
         pictures.append(Picture(image["id"], Fields.from_tfjs(*outputs, stride=stride, image_size=(w, h))))
     return pictures
-
-
-def decode(fields: Fields, options: DecodeOptions) -> Poses:
-    return decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
-    )
 
 
 def table(title, *columns):
@@ -166,12 +171,42 @@ def compare_masks(pictures, annotations, title):
         print(f"| {long_steps} | {short_steps} | " + " | ".join(f"{ap:.3f}" for ap in figures) + " |", flush=True)
 
 
+def compare_thresholds(network, images, cache, data):
+    """AP and false people, a row a setting; the settings of the first column are the defaults in all else."""
+    rows = {"defaults, every pose": EVERYONE, "defaults": DecodeOptions()}
+    for name, values in THRESHOLDS.items():
+        base = DecodeOptions() if name == "min_score" else EVERYONE
+        rows |= {f"{name} = {value}": replace(base, **{name: value}) for value in values}
+    results = {name: [] for name in rows}
+    for image_id, fields in load_fields(network, images, cache=cache, data=data):
+        for name, options in rows.items():
+            results[name] += decode(fields, options).scaled(*fields.image_scale).to_coco(image_id)
+    columns = ("setting", "AP", "AP50", "AP75", "poses", "nobody there", "the same, OKS < 0.3", "doubles")
+    table(f"**{network}, {len(images.paths)} images: thresholds, and poses an image**", *columns)
+    sigmas = COCO_PERSON.sigmas
+    for name, found in results.items():
+        matches = find_matches(images.annotations, found, "keypoints", sigmas=sigmas)
+        oks = judge_poses(images.annotations, found, sigmas=sigmas).oks
+        nobody = int((oks < 0.5).sum())
+        doubles = int(matches.misses[0].sum()) - nobody  # at OKS 0.5; near somebody, but another pose is nearer
+        p = matches.average_precision()
+        counts = [f"{n / len(images.paths):.2f}" for n in (len(found), nobody, (oks < 0.3).sum(), doubles)]
+        print(f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {' | '.join(counts)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--strides", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--long-edge", type=int, default=641)
+    parser.add_argument("--sets", nargs="+", help="coco-mini, choose, show: thresholds alone, on these images")
+    parser.add_argument("--cache", type=Path, help="folder of their fields [fields in personlab's cache folder]")
     arguments = parser.parse_args()
+    if arguments.sets:
+        images = load_images(*arguments.sets, data=arguments.data)
+        for network in NETWORKS:
+            compare_thresholds(network, images, arguments.cache, arguments.data)
+        return
     folder = arguments.data / "coco-mini" / "annotations"
     keypoints = load_annotations(str(folder / "person_keypoints.json"))
     instances = load_annotations(str(folder / "instances.json"))

@@ -13,9 +13,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from real_fields import DATA, NETWORKS, load_fields, load_images
+from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
-from personlab import COCO_PERSON, DecodeOptions, MaskOptions, decode_masks, decode_poses
+from personlab import COCO_PERSON, DecodeOptions, decode_masks
 from personlab.bootstrap import bootstrap, differences, find_matches, resample_images
 from personlab.evaluate import mask_results
 
@@ -30,13 +30,6 @@ SYSTEMS = {
     "default": DecodeOptions(),
 }
 MASKED = (OLD, "K1 + K2, every pose", "K1 + K2 + K3, every pose", "default, every pose", "default")
-UNSCORED = MaskOptions(score_power=0.0)  # a mask's score is the pose's
-
-
-def decode(fields, options):
-    return decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
-    )
 
 
 def masks_of(fields, poses, image_id):

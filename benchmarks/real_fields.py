@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from pycocotools.coco import COCO
 
-from personlab import Fields, Predictor
+from personlab import Fields, Predictor, decode_poses
 from personlab._files import write_whole
 from personlab.evaluate import keep_labelled, load_annotations
 from personlab.weights import cache_folder
@@ -100,6 +100,13 @@ def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
                 predictor = Predictor(data / "weights" / NETWORKS[network], long_edge=long_edge, keep_fields=True)
             save(path, predictor(image).fields)
         yield image_id, Fields.load(path)
+
+
+def decode(fields, options):
+    """The poses of one image, in pixels of the network's input."""
+    return decode_poses(
+        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
+    )
 
 
 def save(path, fields):
