@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +18,14 @@ if TYPE_CHECKING:
 _SIDE, _COUNTS = 480, 110  # pixels of the square of score by OKS, and height of the counts below it
 _LEFT, _RIGHT, _TOP, _GAP, _BOTTOM = 70, 24, 40, 16, 56  # pixels around and between
 _UNIT = 1.2
+_COLOURS = (6, 2, 3, 5, 0, 1)  # of the palette, those that stand out on white first
 _INK, _FRAME, _GRID = (40, 40, 40), (110, 110, 110), (222, 222, 222)
 
 
 def draw_reliability(curves: Mapping[str, Sequence[Bin]], *, title: str = "") -> Image:
     """Mean OKS over mean score of each bin, a curve a name, over the diagonal of scores that mean what they say.
 
-    Below stands how many poses each bin holds, on a logarithmic scale; dots are the larger the more poses they stand for.
+    Below stands how many poses each bin holds, on a logarithmic scale; dots grow with them, too.
 
     Args:
         curves: what `reliability.bin_poses` gave, by a name for the legend.
@@ -33,12 +35,12 @@ def draw_reliability(curves: Mapping[str, Sequence[Bin]], *, title: str = "") ->
     image = np.full((height, width, 3), 255, np.uint8)
     most = max((b.poses for bins in curves.values() for b in bins), default=0)
     _draw_frame(image, most)
-    for colour, (name, bins) in zip(_colours(len(curves)), curves.items(), strict=True):
-        number = list(curves).index(name)
+    for number, (name, bins) in enumerate(curves.items()):
+        colour = marks.PALETTE[_COLOURS[number % len(_COLOURS)]]
         _draw_counts(image, bins, colour, most, number, len(curves))
         held = [b for b in bins if b.poses]
         points = [_place(b.score, b.oks) for b in held]
-        for start, end in zip(points, points[1:], strict=False):
+        for start, end in itertools.pairwise(points):
             marks.line(image, start, end, colour, 2, outline=0)
         for b, point in zip(held, points, strict=True):
             marks.disc(image, point, 2.5 + np.log10(b.poses), colour, ring=marks.darker(colour))
@@ -51,11 +53,6 @@ def draw_reliability(curves: Mapping[str, Sequence[Bin]], *, title: str = "") ->
     return image
 
 
-def _colours(count: int) -> list[marks.Colour]:
-    chosen = (6, 2, 3, 5, 0, 1)  # of the palette, those that stand out on white
-    return [marks.PALETTE[chosen[n % len(chosen)]] for n in range(count)]
-
-
 def _place(score: float, oks: float) -> tuple[float, float]:
     return _LEFT + score * _SIDE, _TOP + (1 - oks) * _SIDE
 
@@ -63,7 +60,7 @@ def _place(score: float, oks: float) -> tuple[float, float]:
 def _bar_top(poses: int, most: int) -> int:
     """Row at which the bar of so many poses ends."""
     foot = _TOP + _SIDE + _GAP + _COUNTS
-    return foot - round(np.log1p(poses) / max(np.log1p(most), 1e-9) * _COUNTS)
+    return foot - round(float(np.log1p(poses) / max(np.log1p(most), 1e-9)) * _COUNTS)
 
 
 def _draw_frame(image: Image, most: int) -> None:
