@@ -185,12 +185,11 @@ def compare_thresholds(network, images, cache, data):
     table(f"**{network}, {len(images.paths)} images: thresholds, and poses an image**", *columns)
     sigmas = COCO_PERSON.sigmas
     for name, found in results.items():
-        matches = find_matches(images.annotations, found, "keypoints", sigmas=sigmas)
-        oks = judge_poses(images.annotations, found, sigmas=sigmas).oks
-        nobody = int((oks < 0.5).sum())
-        doubles = int(matches.misses[0].sum()) - nobody  # at OKS 0.5; near somebody, but another pose is nearer
-        p = matches.average_precision()
-        counts = [f"{n / len(images.paths):.2f}" for n in (len(found), nobody, (oks < 0.3).sum(), doubles)]
+        _, oks, nearest = judge_poses(images.annotations, found, sigmas=sigmas)
+        doubles = (oks < 0.5) & (nearest >= 0.5)  # of somebody for whom a better pose stands
+        p = find_matches(images.annotations, found, "keypoints", sigmas=sigmas).average_precision()
+        numbers = (len(found), (nearest < 0.5).sum(), (nearest < 0.3).sum(), doubles.sum())
+        counts = [f"{n / len(images.paths):.2f}" for n in numbers]
         print(f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {' | '.join(counts)} |", flush=True)
 
 

@@ -44,9 +44,24 @@ def test_a_pose_is_worth_its_oks_with_the_person_that_fits_best():
     assert found.oks[2] < 0.01
 
 
-def test_doubles_are_worth_what_the_first_is():
-    found = judge_poses(annotations(person(20)), [result(20, 0.9), result(20, 0.4)])
-    assert found.oks.tolist() == [1, 1]
+def test_doubles_are_worth_little():
+    found = judge_poses(annotations(person(20)), [result(20, 0.4), result(20, 0.9, dx=0.5), result(20, 0.3)])
+    assert found.scores.tolist() == [0.9, 0.4, 0.3]
+    assert 0.9 < found.oks[0] < 1
+    assert found.oks[1:].tolist() == [0, 0]
+    assert found.nearest[1:].tolist() == [1, 1]
+
+
+def test_a_pose_that_fits_badly_leaves_a_person_free():
+    found = judge_poses(annotations(person(20)), [result(20, 0.9, dx=15), result(20, 0.4)])
+    assert 0 < found.oks[0] < 0.5
+    assert found.oks[1] == 1
+
+
+def test_a_double_is_judged_by_who_is_left():
+    found = judge_poses(annotations(person(20), person(26)), [result(20, 0.9), result(20, 0.4)])
+    assert found.oks[0] == 1
+    assert 0 < found.oks[1] < found.nearest[1] == 1
 
 
 def test_nobody_there():
@@ -69,7 +84,7 @@ def test_more_poses_than_coco_looks_at():
 
 
 def test_bins_by_hand():
-    poses = ScoredPoses(np.array([0.0, 0.05, 0.1, 1.0, 0.95]), np.array([0.2, 0.4, 0.5, 1.0, 0.8]))
+    poses = ScoredPoses(np.array([0.0, 0.05, 0.1, 1.0, 0.95]), np.array([0.2, 0.4, 0.5, 1.0, 0.8]), np.ones(5))
     bins = bin_poses(poses)
     assert [b.poses for b in bins] == [2, 1, 0, 0, 0, 0, 0, 0, 0, 2]
     assert bins[0][3:] == pytest.approx((0.025, 0.3))

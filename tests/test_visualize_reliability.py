@@ -20,7 +20,8 @@ def near(image, x, y, colour):
 
 @pytest.fixture
 def bins():
-    return bin_poses(ScoredPoses(np.array([0.05] * 1000 + [0.65] * 10), np.array([0.2] * 1000 + [0.9] * 10)))
+    scores, oks = np.repeat([0.05, 0.65], (1000, 10)), np.repeat([0.2, 0.9], (1000, 10))
+    return bin_poses(ScoredPoses(scores, oks, oks))
 
 
 def test_dots_stand_at_mean_score_and_mean_oks(bins):
@@ -49,5 +50,5 @@ def test_curves_have_colours_and_names_of_their_own(bins):
 
 
 def test_nothing_to_draw():
-    empty = bin_poses(ScoredPoses(np.zeros(0), np.zeros(0)))
+    empty = bin_poses(ScoredPoses(np.zeros(0), np.zeros(0), np.zeros(0)))
     assert draw_reliability({}).shape == draw_reliability({"as decoded": empty}).shape

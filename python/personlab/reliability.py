@@ -1,4 +1,4 @@
-"""What poses of a score are worth: their Object Keypoint Similarity with the person they fit best, bin by bin."""
+"""What poses of a score are worth: their Object Keypoint Similarity with the person they stand for, bin by bin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ class ScoredPoses(NamedTuple):
     """Poses of a set of images that an annotation can judge."""
 
     scores: NDArray[np.float64]  # (N,) instance scores
-    oks: NDArray[np.float64]  # (N,) with the labelled person that fits best; 0 where there is none
+    oks: NDArray[np.float64]  # (N,) with the free person that fits best; 0 where there is none
+    nearest: NDArray[np.float64]  # (N,) with whoever fits best, free or not
 
 
 class Bin(NamedTuple):
@@ -47,6 +48,9 @@ def judge_poses(
 ) -> ScoredPoses:
     """Every pose with the OKS that it reaches; arguments as `evaluate.average_precision` takes them.
 
+    A person is free until a pose of a higher score fits them to 0.5 or more: the second pose of a person is worth
+    little, as in average precision, whose matches at an OKS of 0.5 these are.
+
     A pose is left out that fits a crowd or an unlabelled person to 0.5 or more, and better than any labelled one: by
     COCO's rule, such a person is fitted by whatever lies in the box around them, made three times as wide and as high.
     """
@@ -57,8 +61,7 @@ def judge_poses(
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
     (number,) = parameters.catIds
-    scores: list[NDArray[np.float64]] = [np.zeros(0)]
-    reached: list[NDArray[np.float64]] = [np.zeros(0)]
+    parts = [np.zeros((3, 0))]
     for image, found in zip(parameters.imgIds, evaluation.evalImgs, strict=True):
         if found is None or not len(found["dtScores"]):
             continue
@@ -66,11 +69,22 @@ def judge_poses(
         people = annotations.loadAnns(annotations.getAnnIds(imgIds=[image], catIds=[number]))
         counts = np.array([bool(p.get("num_keypoints")) and not p["iscrowd"] for p in people], bool)
         oks = np.asarray(evaluation.ious[image, number], float).reshape(len(score), len(people))
-        best, other = oks[:, counts].max(axis=1, initial=0), oks[:, ~counts].max(axis=1, initial=0)
-        kept = (best >= other) | (other < _FITS)
-        scores.append(score[kept])
-        reached.append(best[kept])
-    return ScoredPoses(np.concatenate(scores), np.concatenate(reached))
+        nearest, other = oks[:, counts].max(axis=1, initial=0), oks[:, ~counts].max(axis=1, initial=0)
+        kept = (nearest >= other) | (other < _FITS)
+        parts.append(np.stack([score, _of_free_people(oks[:, counts]), nearest])[:, kept])
+    return ScoredPoses(*np.concatenate(parts, axis=1))
+
+
+def _of_free_people(oks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(D,) from (D, G): poses in order choose among the people that those before have left."""
+    free = np.ones(oks.shape[1], bool)
+    reached = np.zeros(len(oks))
+    for n, row in enumerate(oks):
+        if free.any():
+            best = int(np.argmax(np.where(free, row, -1)))
+            reached[n] = row[best]
+            free[best] = row[best] < _FITS
+    return reached
 
 
 def bin_poses(poses: ScoredPoses, edges: Sequence[float] | None = None) -> list[Bin]:
@@ -86,6 +100,6 @@ def bin_poses(poses: ScoredPoses, edges: Sequence[float] | None = None) -> list[
     for n, (low, high) in enumerate(itertools.pairwise(limits)):
         inside = place == n
         count = int(inside.sum())
-        means = [float(values[inside].mean()) if count else float("nan") for values in poses]
+        means = [float(values[inside].mean()) if count else float("nan") for values in (poses.scores, poses.oks)]
         bins.append(Bin(float(low), float(high), count, *means))
     return bins
