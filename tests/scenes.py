@@ -42,11 +42,15 @@ _DECODE = {
     "nms_radius": 4.0,
     "refine_steps": 2,
     "scoring": "expected_oks",
+    "ranking": "mean",
+    "instance_score": "mean",
+    "sharpen": 0.0,
     "min_score": 0.0,
     "max_poses": 1000,
     "threads": 1,
 }
 _PAPER = {**_DECODE, "disk_radius": 32.0, "vote_threshold": 0.1, "nms_radius": 10.0}
+BY_SEED = {"ranking": "seed", "instance_score": "rms", "sharpen": 4.0}  # the scheme of the library's defaults
 _MASKS = {
     "mask_threshold": 0.5,
     "distance_threshold": 0.25,

@@ -9,11 +9,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement import assert_same_bytes, assert_same_masks, assert_same_poses, core_poses, reference_poses
-from scenes import GRIDS, OFF, SKELETONS, decode_options, mask_options, paper_options, pose_fields, random_fields
+from scenes import (
+    BY_SEED,
+    GRIDS,
+    OFF,
+    SKELETONS,
+    decode_options,
+    mask_options,
+    paper_options,
+    pose_fields,
+    random_fields,
+)
 
 from personlab import COCO_PERSON, DecodeOptions, Poses, decode_masks, decode_poses, stages
 
 POSENET = DecodeOptions.posenet(0.1, 20.0, 5, 30)
+
+
+SCHEMES = ({}, BY_SEED)
+
+
+def options_by_seed(**changes):
+    return decode_options(**{**BY_SEED, **changes})
 
 
 def posenet_options(**changes):
@@ -30,10 +47,11 @@ def masks_of(poses, fields, size, options):
 # --- Core against reference -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
 @pytest.mark.parametrize("g", [1, 2, 5])
-def test_core_equals_reference_on_real_fields(fields, g, scoring):
-    options = paper_options(hough_stride=g, refine_steps=3, scoring=scoring, min_score=0.02)
+def test_core_equals_reference_on_real_fields(fields, g, scoring, scheme):
+    options = paper_options(hough_stride=g, refine_steps=3, scoring=scoring, min_score=0.02, **scheme)
     expected = reference_poses(fields, options)
     assert len(expected) > 1
     assert_same_poses(core_poses(fields, options), expected)
@@ -51,7 +69,9 @@ def test_masks_of_the_core_s_poses_equal_those_of_the_reference_s(fields):
     assert_same_masks(actual, expected, poses, fields, size=size, options=how, short_offsets=fields.short_offsets)
 
 
-@pytest.mark.parametrize("make", [decode_options, posenet_options], ids=["personlab", "posenet"])
+@pytest.mark.parametrize(
+    "make", [decode_options, options_by_seed, posenet_options], ids=["personlab", "seed", "posenet"]
+)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
 def test_core_equals_reference_on_noise(name, grid, make):
@@ -95,21 +115,22 @@ def test_noise_has_many_poses():
         assert len(core_poses(random_fields(100, people, 9, 14, 8), make(), people)) > 5
 
 
-def test_the_whole_is_the_chain_of_its_stages(fields, backend):
-    options = paper_options(hough_stride=4, min_score=0.05, max_poses=9)
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
+def test_the_whole_is_the_chain_of_its_stages(fields, backend, scheme):
+    options = paper_options(hough_stride=4, min_score=0.05, max_poses=9, **scheme)
     heatmaps, short_offsets, mid_offsets = pose_fields(fields)
     how = {"options": options, "backend": backend}
     hough = stages.hough_vote(heatmaps, short_offsets, stride=fields.stride, **how)
     peaks = stages.find_peaks(hough, **how)
     groups = stages.group_poses(peaks, heatmaps, short_offsets, mid_offsets, stride=fields.stride, **how)
     ranked = stages.score_poses(groups, hough, **how)
-    kept = groups.keypoints[ranked.kept], groups.probabilities[ranked.kept]
-    arrays = kept[0], ranked.keypoint_scores, ranked.scores, kept[1]
+    sharpened = stages.sharpen_keypoints(groups.keypoints[ranked.kept], hough, **how)
+    arrays = sharpened, ranked.keypoint_scores, ranked.scores, groups.probabilities[ranked.kept]
     chained = Poses(*(np.asarray(a, np.float32) for a in arrays))
     assert len(chained) > 1
     # Between stages keypoints are rounded to float32: scores may move by that, no further.
     whole = core_poses(fields, options) if backend == "cpu" else reference_poses(fields, options)
-    assert_same_poses(chained, whole, pixels=1e-4, score=1e-6)
+    assert_same_poses(chained, whole, pixels=2e-4, score=1e-6)  # a float32 past 1024 is rounded by up to 6e-5, twice
 
 
 # --- The same bytes ---------------------------------------------------------------------------------------------------

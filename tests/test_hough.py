@@ -15,7 +15,7 @@ from scenes import (
     sprinkled,
 )
 
-from personlab import stages
+from personlab import reference, stages
 
 # With R = 1 and g = 1, or R = 2 and g = 2, the factor g^2 / (pi R^2) is 1 / pi = 0.31830989.
 
@@ -72,6 +72,24 @@ def test_hough_stride_beyond_the_input_leaves_one_point(backend):
 def test_a_voter_at_the_threshold_votes_and_one_below_does_not(backend):
     hough = vote([[[0, -1e-3, 0]]], offsets(1, 3, (0, 0)), backend)
     np.testing.assert_allclose(hough, [[[0.15915494, 0, 0.15915494]]], atol=1e-7)
+
+
+@pytest.mark.parametrize("g", [1, 2, 3, 5])
+@pytest.mark.parametrize("stride", [3, 7, 8, 16])
+def test_logits_exactly_on_the_threshold_fall_alike_in_core_and_reference(stride, g):
+    # A plane of one logit, read between cells: rounding decides, and has to decide alike.
+    rng = np.random.default_rng(stride * 10 + g)
+    for threshold in rng.uniform(0.001, 0.999, 40):
+        logit = np.float32(reference.log_odds(threshold))
+        heatmaps = np.full((1, 4, 6), logit)
+        heatmaps[0, 2:] = logit + np.float32(rng.choice([0, 1e-7, 1])) * np.array([1, -1] * 3, np.float32)
+        options = decode_options(hough_stride=g, vote_threshold=threshold)
+        voters = [
+            stages.hough_vote(heatmaps, offsets(4, 6, (0, 0)), stride=stride, options=options, backend=backend) > 0
+            for backend in ("cpu", "reference")
+        ]
+        assert voters[0].any()
+        np.testing.assert_array_equal(*voters)
 
 
 def test_what_falls_outside_the_lattice_is_lost(backend):

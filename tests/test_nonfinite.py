@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from agreement import assert_same_masks, assert_same_poses, core_poses, reference_poses
-from scenes import GRIDS, SKELETONS, array, decode_options, mask_options, offsets, random_fields, sprinkled
+from scenes import BY_SEED, GRIDS, SKELETONS, array, decode_options, mask_options, offsets, random_fields, sprinkled
 
 from personlab import DecodeOptions, Fields, Poses, decode_masks, decode_poses, stages
 
@@ -11,6 +11,7 @@ NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offse
 PEOPLE = SKELETONS["tree"]
 MODES = {
     "personlab": decode_options(hough_stride=2),
+    "seed": decode_options(hough_stride=2, **BY_SEED),
     "heatmap": decode_options(hough_stride=1, scoring="heatmap"),
     "posenet": DecodeOptions.posenet(0.3, 4.0, 3, 50),
 }

@@ -82,7 +82,7 @@ def test_public_names_exist_and_are_described():
 
 
 def test_stages_are_described():
-    poses = ("hough_vote", "find_peaks", "group_poses", "score_poses")
+    poses = ("hough_vote", "find_peaks", "group_poses", "score_poses", "sharpen_keypoints")
     for name in (*poses, "associate_pixels", "refine_offsets", "encode_targets"):
         stage = getattr(personlab.stages, name)
         assert inspect.getdoc(stage)

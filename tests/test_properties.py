@@ -4,7 +4,17 @@ import numpy as np
 from agreement import assert_same_bytes, assert_same_masks, assert_same_poses, core_poses
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scenes import OFF, array, decode_options, mask_options, people_keypoints, pose_fields, random_fields, skeleton
+from scenes import (
+    BY_SEED,
+    OFF,
+    array,
+    decode_options,
+    mask_options,
+    people_keypoints,
+    pose_fields,
+    random_fields,
+    skeleton,
+)
 
 from personlab import COCO_PERSON, Fields, Poses, decode_masks, decode_poses, encode_targets
 
@@ -16,12 +26,14 @@ few = settings(derandomize=True, deadline=None, max_examples=40, database=None)
 seeds = st.integers(0, 2**32 - 1)
 hough_strides = st.sampled_from([1, 2, 4, 8])
 scorings = st.sampled_from(["expected_oks", "heatmap"])
+schemes = st.sampled_from([{}, BY_SEED])
 
 
-def options_of(scoring, g):
+def options_of(scoring, g, scheme):
     return decode_options(
-        hough_stride=g, disk_radius=16.0, peak_threshold=0.001, nms_radius=6.0, max_poses=10000, scoring=scoring
-    )
+        hough_stride=g, disk_radius=16.0, peak_threshold=0.001, nms_radius=6.0, max_poses=10000, scoring=scoring,
+        **scheme,
+    )  # fmt: skip
 
 
 def patch(seed, h=5, w=7):
@@ -49,9 +61,11 @@ def moved(poses, dx, dy):
 
 
 @few
-@given(seed=seeds, g=hough_strides, scoring=scorings, rows=st.integers(-4, 5), columns=st.integers(-3, 6))
-def test_moving_the_fields_by_whole_cells_moves_the_poses(seed, g, scoring, rows, columns):
-    noise, options = patch(seed), options_of(scoring, g)
+@given(
+    seed=seeds, g=hough_strides, scoring=scorings, scheme=schemes, rows=st.integers(-4, 5), columns=st.integers(-3, 6)
+)
+def test_moving_the_fields_by_whole_cells_moves_the_poses(seed, g, scoring, scheme, rows, columns):
+    noise, options = patch(seed), options_of(scoring, g, scheme)
     # Twelve cells of margin: nothing comes to the border, where positions are clamped.
     here = core_poses(canvas(30, 37, (noise, 12, 14)), options, PEOPLE)
     there = core_poses(canvas(30, 37, (noise, 12 + rows, 14 + columns)), options, PEOPLE)
@@ -82,9 +96,9 @@ def mirrored_poses(poses, width):
 
 
 @few
-@given(seed=seeds, g=hough_strides, scoring=scorings, h=st.integers(2, 9), w=st.integers(2, 9))
-def test_the_mirrored_picture_has_the_mirrored_poses(seed, g, scoring, h, w):
-    fields, options = patch(seed, h, w + (h == w)), options_of(scoring, g)
+@given(seed=seeds, g=hough_strides, scoring=scorings, scheme=schemes, h=st.integers(2, 9), w=st.integers(2, 9))
+def test_the_mirrored_picture_has_the_mirrored_poses(seed, g, scoring, scheme, h, w):
+    fields, options = patch(seed, h, w + (h == w)), options_of(scoring, g, scheme)
     poses = core_poses(fields, options, PEOPLE)
     assert_same_poses(core_poses(mirrored(fields), options, PEOPLE), mirrored_poses(poses, fields.input_size[0]))
 
@@ -93,7 +107,7 @@ def test_the_mirrored_picture_has_the_mirrored_poses(seed, g, scoring, h, w):
 @given(seed=seeds)
 def test_the_mirrored_picture_has_the_mirrored_masks(seed):
     fields = patch(seed)
-    poses = core_poses(fields, options_of("expected_oks", 2), PEOPLE)[:5]
+    poses = core_poses(fields, options_of("expected_oks", 2, {}), PEOPLE)[:5]
     width, height = fields.input_size
     options = mask_options(distance_threshold=1.0)
 
@@ -112,9 +126,9 @@ def test_the_mirrored_picture_has_the_mirrored_masks(seed):
 
 
 @few
-@given(seed=seeds, g=hough_strides, scoring=scorings)
-def test_people_far_apart_do_not_interact(seed, g, scoring):
-    one, other, options = patch(seed), patch(seed ^ 0x5A5A5A5A), options_of(scoring, g)
+@given(seed=seeds, g=hough_strides, scoring=scorings, scheme=schemes)
+def test_people_far_apart_do_not_interact(seed, g, scoring, scheme):
+    one, other, options = patch(seed), patch(seed ^ 0x5A5A5A5A), options_of(scoring, g, scheme)
     places = (one, 12, 12), (other, 14, 45)
     alone = [core_poses(canvas(30, 64, place), options, PEOPLE) for place in places]
     together = core_poses(canvas(30, 64, *places), options, PEOPLE)

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from agreement import assert_same_poses
-from scenes import HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, paper_options, skeleton
+from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, paper_options, skeleton
 
-from personlab import COCO_PERSON, Poses, stages
+from personlab import COCO_PERSON, DecodeOptions, Poses, stages
+
+SCHEMES = [{"ranking": "mean", "instance_score": "mean"}, {"ranking": "seed", "instance_score": "rms"}]
 
 NO_HOUGH = np.zeros((2, 1, 3), np.float32)
 
@@ -53,6 +55,45 @@ def test_a_suppressed_pose_still_suppresses(backend):
     ranked = score(keypoints, [[0.75] * 2, [0.5] * 2, [0.25] * 2], NO_HOUGH, backend, scoring="heatmap", nms_radius=4.0)
     assert ranked.kept.tolist() == [0, 1, 2]
     assert ranked.scores.tolist() == [0.75, 0, 0]
+
+
+def test_poses_ahead_by_seed_are_those_given_before(backend):
+    # The reverse of THREE: the pose of means 0.6875 comes first and takes keypoint a from that of 0.75.
+    order = [2, 1, 0]
+    ranked = score(
+        [THREE[j] for j in order], [THREE_P[j] for j in order], NO_HOUGH, backend,
+        scoring="heatmap", nms_radius=5.0, ranking="seed",
+    )  # fmt: skip
+    assert ranked.kept.tolist() == [1, 0, 2]
+    assert ranked.scores.tolist() == [0.6875, 0.5, 0.3125]
+    assert ranked.keypoint_scores.tolist() == [THREE_P[j] for j in (1, 2, 0)]
+
+
+def test_a_root_mean_square_over_all_keypoints(backend):
+    # sqrt((0.6^2 + 0.8^2) / 2) = sqrt(0.5); the second pose keeps b alone: sqrt(0.5^2 / 2).
+    ranked = score(
+        [[[0, 0], [10, 0]], [[3, 4], [30, 0]]], [[0.6, 0.8], [0.9, 0.5]], NO_HOUGH, backend,
+        scoring="heatmap", nms_radius=5.0, ranking="seed", instance_score="rms",
+    )  # fmt: skip
+    assert ranked.kept.tolist() == [0, 1]
+    np.testing.assert_allclose(ranked.scores, [0.5**0.5, (0.25 / 2) ** 0.5], atol=1e-7)
+
+
+def test_a_dropped_pose_is_ahead_all_the_same(backend):
+    # The first pose falls under min_score, and still takes a of the second, which keeps b: sqrt(0.8^2 / 2) = 0.57.
+    ranked = score(
+        [[[0, 0], [10, 0]], [[3, 4], [30, 0]]], [[0.1, 0.2], [0.9, 0.8]], NO_HOUGH, backend,
+        scoring="heatmap", nms_radius=5.0, min_score=0.5, **{k: BY_SEED[k] for k in ("ranking", "instance_score")},
+    )  # fmt: skip
+    assert ranked.kept.tolist() == [1]
+    np.testing.assert_allclose(ranked.scores, [(0.64 / 2) ** 0.5], atol=1e-7)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
+def test_poses_of_equal_scores_stay_in_the_order_of_soft_nms(backend, scheme):
+    keypoints = [[[30 * j, 0], [30 * j, 50]] for j in range(5)]
+    ranked = score(keypoints, [[0.5, 0.5]] * 5, NO_HOUGH, backend, scoring="heatmap", max_poses=3, **scheme)
+    assert ranked.kept.tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -123,17 +164,18 @@ def assert_same_ranking(groups, hough, people, options):
     return core
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
 @pytest.mark.parametrize("lattice", [(40, 61), (23, 12), (1, 37), (33, 1), (1, 1)], ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
-def test_core_equals_reference_on_noise(name, lattice, scoring):
+def test_core_equals_reference_on_noise(name, lattice, scoring, scheme):
     people, rng = SKELETONS[name], np.random.default_rng(11)
     rows, columns = lattice
     for g in HOUGH_STRIDES:
         keypoints = rng.uniform(0, 1, (12, people.n_keypoints, 2)) * [(columns - 1) * g, (rows - 1) * g]
         groups = array(keypoints), rng.random((12, people.n_keypoints)).astype(np.float32)
         hough = array(rng.random((people.n_keypoints, rows, columns)) ** 8)
-        options = decode_options(hough_stride=g, disk_radius=6.5, nms_radius=2.5, scoring=scoring)
+        options = decode_options(hough_stride=g, disk_radius=6.5, nms_radius=2.5, scoring=scoring, **scheme)
         assert len(assert_same_ranking(groups, hough, people, options).scores) == 12
 
 
@@ -147,12 +189,80 @@ def test_core_equals_reference_where_scores_are_not_finite(values):
     assert np.isfinite(ranked.keypoint_scores).all()
 
 
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
-def test_core_equals_reference_on_real_fields(fields, scoring):
-    options = paper_options(hough_stride=2, scoring=scoring, min_score=0.02)
+def test_core_equals_reference_on_real_fields(fields, scoring, scheme):
+    options = paper_options(hough_stride=2, scoring=scoring, min_score=0.02, **scheme)
     hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
     peaks = stages.find_peaks(hough, options=options)
     groups = stages.group_poses(
         peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
     )
     assert len(assert_same_ranking(groups, hough, COCO_PERSON, options).scores) > 1
+
+
+# --- Ties and huge numbers --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("far", [0.1, 1.1, 2.3, 7.7, 31.9, 33.3])
+def test_a_lattice_point_exactly_on_the_edge_of_the_disc_is_in_it(backend, far):
+    # Point 0 lies at distance R, as float32 has both; it has all votes. A hair farther, and it is out.
+    far = np.float32(far)
+    hough = np.zeros((1, 1, 40), np.float32)
+    hough[0, 0, 0] = 1
+    for radius, inside in ((far, True), (np.nextafter(far, np.float32(99)), True), (np.nextafter(far, 0), False)):
+        for axis in (0, 1):
+            votes = hough if axis == 0 else hough.transpose(0, 2, 1)
+            at = [[[far, 0]]] if axis == 0 else [[[0, far]]]
+            ranked = score(at, [[1]], votes, backend, people=skeleton(1, sigma=9.0), disk_radius=float(radius))
+            assert (ranked.keypoint_scores[0, 0] > 0) == inside
+
+
+def test_ties_on_the_edge_fall_alike_in_core_and_reference():
+    # Radii that are distances of some lattice point from the keypoint, rounded to float32, up to a few units apart.
+    rng, people = np.random.default_rng(5), skeleton(1, sigma=0.5)
+    hough = array(rng.random((1, 30, 41)))
+    for _ in range(300):
+        x, y = rng.uniform(0, 38, 2).astype(np.float32)
+        away = np.float32(np.hypot(float(x) - rng.integers(41), float(y) - rng.integers(30)))
+        radius = max(float((away.view(np.int32) + np.int32(rng.integers(-2, 3))).view(np.float32)), 1e-3)
+        assert_same_ranking((array([[[x, y]]]), array([[1]])), hough, people, decode_options(disk_radius=radius))
+
+
+HUGE = np.float32(3.4e38)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
+@pytest.mark.parametrize("spoil", ["hough", "some", "keypoints", "one", "probabilities", "negative", "all"])
+def test_huge_numbers_give_finite_scores_and_the_same_in_core_and_reference(spoil, scheme):
+    people, rng = SKELETONS["tree"], np.random.default_rng(12)
+    keypoints, probabilities = array(rng.uniform(0, 30, (9, 4, 2))), array(rng.random((9, 4)))
+    hough = array(rng.random((4, 31, 45)))
+    if spoil in ("hough", "all"):
+        hough[:] = HUGE
+    if spoil in ("some", "all"):
+        hough[rng.random(hough.shape) < 0.1] = HUGE
+    if spoil == "negative":
+        hough[rng.random(hough.shape) < 0.5] *= -1e28
+    if spoil in ("keypoints", "all"):
+        keypoints[::2] = HUGE
+    if spoil in ("one", "all"):
+        keypoints[1, 2] = -HUGE
+    if spoil in ("probabilities", "all"):
+        probabilities[:] = HUGE
+    options = decode_options(disk_radius=6.5, **scheme)
+    core, reference = (
+        stages.score_poses((keypoints, probabilities), hough, skeleton=people, options=options, backend=backend)
+        for backend in ("cpu", "reference")
+    )
+    assert sorted(core.kept) == sorted(reference.kept) == list(range(9))
+    for name in ("keypoint_scores", "scores"):
+        ours, theirs = (getattr(r, name)[np.argsort(r.kept)] for r in (core, reference))
+        assert np.isfinite(ours).all()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_paper_is_the_scheme_of_the_paper():
+    paper = DecodeOptions.paper()
+    assert (paper.ranking, paper.instance_score, paper.sharpen) == ("mean", "mean", 0)
+    assert {name: getattr(DecodeOptions(), name) for name in BY_SEED} == BY_SEED

@@ -103,6 +103,7 @@ def test_wrong_options_are_named(backend):
         lambda options: stages.find_peaks(hough, options=options, backend=backend),
         lambda options: group(peaks(), options=options, backend=backend),
         lambda options: stages.score_poses(groups, hough, skeleton=PAIR, options=options, backend=backend),
+        lambda options: stages.sharpen_keypoints(groups[0], hough, options=options, backend=backend),
     ):
         call(decode_options())
         with pytest.raises(TypeError, match="options: expected DecodeOptions, got dict"):

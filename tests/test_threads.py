@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement import core_poses
-from scenes import SKELETONS, decode_options, mask_options, paper_options, random_fields
+from scenes import BY_SEED, SKELETONS, decode_options, mask_options, paper_options, random_fields
 
 from personlab import COCO_PERSON, DecodeOptions, _core, decode_masks, decode_poses, stages
 
@@ -61,13 +61,14 @@ def same_for_all(make):
         assert make(threads) == expected, threads
 
 
+@pytest.mark.parametrize("scheme", [{}, BY_SEED], ids=["mean", "seed"])
 @pytest.mark.parametrize("g", [1, 3])
 @pytest.mark.parametrize("name", SKELETONS)
-def test_a_picture(name, g):
+def test_a_picture(name, g, scheme):
     fields = random_fields(7, SKELETONS[name], 23, 31, 8)
     same_for_all(
         lambda threads: poses_bytes(
-            core_poses(fields, decode_options(hough_stride=g, threads=threads), SKELETONS[name])
+            core_poses(fields, decode_options(hough_stride=g, threads=threads, **scheme), SKELETONS[name])
         )
     )
 
@@ -106,9 +107,15 @@ def test_single_stages():
     targets = [b for _, b in COCO_PERSON.edges] + [a for a, _ in COCO_PERSON.edges]
     same_for_all(lambda n: bytes_of(stages.hough_vote(*offsets, stride=8, options=decode_options(threads=n))))
     same_for_all(lambda n: bytes_of(*stages.find_peaks(hough, options=decode_options(threads=n))))
+    for scheme in ({}, BY_SEED):
+        same_for_all(
+            lambda n, scheme=scheme: bytes_of(
+                *stages.score_poses(found, hough, skeleton=COCO_PERSON, options=decode_options(threads=n, **scheme)),
+            )
+        )
     same_for_all(
         lambda n: bytes_of(
-            *stages.score_poses(found, hough, skeleton=COCO_PERSON, options=decode_options(threads=n)),
+            stages.sharpen_keypoints(found[0], hough, options=decode_options(threads=n, **BY_SEED)),
         )
     )
     same_for_all(

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scenes import OFF, SKELETONS, decode_options, offsets, paper_options, pose_fields, random_fields, skeleton
+from scenes import (
+    BY_SEED,
+    OFF,
+    PAIR,
+    SKELETONS,
+    decode_options,
+    offsets,
+    paper_options,
+    pose_fields,
+    random_fields,
+    skeleton,
+)
 
 from personlab import DecodeOptions, Fields, decode_poses
 from personlab import visualize as show
@@ -16,7 +27,7 @@ def check_explained(explained, poses):
     ranked = {e.rank: e for e in explained if e.rank is not None}
     assert sorted(ranked) == list(range(len(poses)))
     for j, explanation in ranked.items():
-        assert np.abs(explanation.keypoints - poses.keypoints[j]).max() <= 1e-4
+        assert np.abs(explanation.sharpened - poses.keypoints[j]).max() <= 1e-4
         assert np.abs(explanation.probabilities - poses.keypoint_probabilities[j]).max() <= 1e-5
         assert np.abs(explanation.keypoint_scores - poses.keypoint_scores[j]).max() <= 1e-5
         assert abs(explanation.score - poses.scores[j]) <= 1e-5
@@ -106,6 +117,51 @@ def test_a_seed_in_posenets_decoder_has_the_logit_as_its_score():
     assert np.array_equal(explanation.keypoint_scores, explanation.probabilities)
 
 
+def side_by_side():
+    """Two seeds of keypoint a; their b's are one: the better seed's pose takes it from the other's."""
+    heat = np.full((2, 5, 9), OFF, np.float32)
+    heat[0, 2, 2], heat[0, 2, 6], heat[1, 2, 4] = 4.0, 3.0, 2.0
+    mid = offsets(5, 9, (0, 0), (0, 0))
+    mid[0, 0] = np.where(np.arange(9) < 4, 16, -16)
+    return Fields(heatmaps=heat, short_offsets=offsets(5, 9, (0, 0), (0, 0)), mid_offsets=mid, stride=8)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "score", "part"),
+    [
+        ({}, (lambda a, b: (a + b) / 2), (lambda s: s / 2)),
+        (BY_SEED, (lambda a, b: np.sqrt((a * a + b * b) / 2)), (lambda s: s * s / 2)),
+    ],
+)
+def test_parts_of_the_score_by_hand(scheme, score, part):
+    options = decode_options(scoring="heatmap", hough_stride=8, refine_steps=0, vote_threshold=0.9, **scheme)
+    first, second = show.explain_poses(side_by_side(), skeleton=PAIR, options=options)
+    a, b, other = 1 / (1 + np.exp(-np.array([4.0, 2.0, 3.0])))
+    assert (first.ahead, second.ahead) == (first.order, second.order) == (0, 1)
+    assert first.takers.tolist() == [-1, -1]
+    assert second.takers.tolist() == [-1, 0]
+    assert first.parts == pytest.approx([part(a), part(b)])
+    assert second.parts == pytest.approx([part(other), 0])
+    assert first.score == pytest.approx(score(a, b))
+    assert second.score == pytest.approx(score(other, 0))
+    assert "taken by" in str(second)
+    assert "seed 1" in str(second).splitlines()[-1]
+
+
+def test_the_shift_is_that_of_sharpening():
+    people = SKELETONS["tree"]
+    plain, sharp = (
+        show.explain_poses(random_fields(3, people, 6, 9, 5), skeleton=people, options=decode_options(**scheme))
+        for scheme in ({}, BY_SEED)
+    )
+    assert len(plain) == len(sharp) > 0
+    for before, after in zip(plain, sharp, strict=True):
+        assert np.array_equal(before.keypoints, after.keypoints)
+        assert (before.shifts == 0).all()
+        assert after.shifts == pytest.approx(np.hypot(*(after.sharpened - after.keypoints).T))
+    assert max(explanation.shifts.max() for explanation in sharp) > 0.1
+
+
 def test_the_seed_of_a_pose_grows_into_it_again(load_fields):
     fields = load_fields("couple_641_s8")
     pose = show.explain_pose(fields, 0)
@@ -118,14 +174,19 @@ def test_the_seed_of_a_pose_grows_into_it_again(load_fields):
 def test_the_table_names_every_keypoint(load_fields):
     pose = show.explain_pose(load_fields("couple_641_s8"), 1)
     lines = str(pose).splitlines()
-    assert lines[0].startswith(f"person 2: score {pose.score:.3f}, seeded as number ")
+    place = pose.order + 1
+    assert lines[0] == f"person 2: score {pose.score:.3f}, seeded as number {place}, ranked as number {place}"
     assert lines[1].startswith(f"seed: {pose.skeleton.names[pose.seed]} at (")
     assert len(lines) == 2 + 1 + 16
     assert len({len(line) for line in lines[2:]}) == 1
     for line, step in zip(lines[3:], pose.steps, strict=True):
         words = line.split()
         assert words[1:3] == [pose.skeleton.names[step.target], pose.skeleton.names[step.source]]
-        assert words[-1] == f"{pose.keypoint_scores[step.target]:.3f}"
+        s, taken, part, shift = words[-4:] if pose.takers[step.target] < 0 else (*words[-5:-3], *words[-2:])
+        assert s == f"{pose.keypoint_scores[step.target]:.3f}"
+        assert taken == ("-" if pose.takers[step.target] < 0 else "seed")
+        assert part == f"{pose.parts[step.target]:.4f}"
+        assert shift == f"{np.hypot(*(pose.sharpened - pose.keypoints)[step.target]):.1f}"
 
 
 def test_the_table_says_what_was_not_reached():

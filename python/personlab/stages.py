@@ -1,11 +1,11 @@
 """Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
 
-Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`, then
-`associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays, torch tensors or other
-DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the compiled core and returns
-float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64 NumPy. The backend "cuda"
-takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else arrays
-with `__cuda_array_interface__`.
+Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`,
+`sharpen_keypoints`, then `associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays,
+torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the
+compiled core and returns float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64
+NumPy. The backend "cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields
+are torch's, else arrays with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
 """
@@ -233,10 +233,13 @@ def score_poses(
     """Keypoint scores, then instance scores by soft non-maximum suppression (PersonLab, section 3.1.3).
 
     Args:
-        groups: keypoints (P, K, 2) in input pixels and probabilities (P, K), numbers of any width.
-        hough: (K, H', W') scores from `hough_vote` with the same options, on either backend.
+        groups: keypoints (P, K, 2) in input pixels and probabilities (P, K), numbers of any width, in the order of
+            their seeds.
+        hough: (K, H', W') scores from `hough_vote` with the same options, on either backend; what is not finite, or
+            larger than 2^96 so that sums could overflow, counts as 0.
         skeleton: its sigmas are used.
-        options: hough_stride, disk_radius, nms_radius, scoring, min_score and max_poses are used.
+        options: hough_stride, disk_radius, nms_radius, scoring, ranking, instance_score, min_score and max_poses are
+            used.
         backend: where to compute; where the arrays lie, if None.
     """
     check_type(skeleton, "skeleton", Skeleton)
@@ -263,6 +266,45 @@ def score_poses(
     if backend == "reference":
         return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
     return Ranked(*_core.score_poses(*native, narrowed(hough), skeleton.native, options.native))
+
+
+def sharpen_keypoints(
+    keypoints: Any, hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend | None = None
+) -> Floats:
+    """Keypoints moved to the mean of the Hough scores around them: one step of a Gaussian mean shift.
+
+    y <- sum h_k(x) w(x) x / sum h_k(x) w(x) over lattice points x with |x - y| <= 3 sigma, where
+    w(x) = exp(-|x - y|^2 / (2 sigma^2)), sigma = `options.sharpen`; unchanged where the sum is <= 1e-6.
+
+    Args:
+        keypoints: (P, K, 2) in input pixels, numbers of any width.
+        hough: (K, H', W') scores from `hough_vote` with the same options; what is not finite, larger than 2^96 or
+            negative counts as 0.
+        options: hough_stride, sharpen and threads are used.
+        backend: where to compute; where the arrays lie, if None.
+
+    Returns:
+        (P, K, 2).
+    """
+    check_type(options, "options", DecodeOptions)
+    backend = choose_backend(backend, keypoints=keypoints, hough=hough)
+    queue = Queue.of(keypoints=keypoints, hough=hough) if backend == "cuda" else None
+    keypoints = as_numbers(
+        keypoints if queue is None else _stages_cuda.read_numbers(keypoints, "keypoints"), "keypoints"
+    )
+    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
+    check_shape(hough, "hough", (None, None, None), "(K, H', W')")
+    check_shape(keypoints, "keypoints", (None, len(hough), 2), "(P, K, 2)")
+    check_extent(hough, "hough", 1)
+    native = narrowed(keypoints)
+    if not np.isfinite(native).all():
+        raise ValueError("keypoints: expected finite numbers, got NaN or infinity")
+    if queue is not None:
+        sharpened: Floats = _stages_cuda.sharpen_keypoints(queue, native, hough, options)
+        return sharpened
+    if backend == "reference":
+        return reference.sharpen_keypoints(keypoints, hough, options=options)
+    return _core.sharpen_keypoints(native, narrowed(hough), options.native)
 
 
 def associate_pixels(

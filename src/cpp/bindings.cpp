@@ -4,8 +4,11 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <initializer_list>
+#include <limits>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,6 +16,7 @@
 
 #include "arguments.hpp"
 #include "bench.hpp"
+#include "disc.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
 #include "stages.hpp"
@@ -159,8 +163,8 @@ py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const 
 
 // --- single stages, over dense arrays -------------------------------------------------------------------------------
 
-// Hough planes of dense scores (K, H', W'); what is not finite becomes 0.
-std::vector<HoughPlane> planes_of(const Floats& dense) {
+// Hough planes of dense scores (K, H', W'); what is not finite, or larger than `most`, becomes 0.
+std::vector<HoughPlane> planes_of(const Floats& dense, float most) {
   constexpr int kTile = HoughPlane::kTile;
   const int rows = extent(dense, 2), columns = extent(dense, 1);
   std::vector<HoughPlane> hough(static_cast<std::size_t>(dense.shape(0)));
@@ -174,7 +178,7 @@ std::vector<HoughPlane> planes_of(const Floats& dense) {
       for (int i = std::max(i0, 0); i < std::min(i0 + kTile, rows); ++i) {
         for (int j = std::max(j0, 0); j < std::min(j0 + kTile, columns); ++j) {
           const float value = from[static_cast<std::ptrdiff_t>(i) * columns + j];
-          if (value == 0.0F || value - value != 0.0F) continue;
+          if (value == 0.0F || !(std::abs(value) <= most)) continue;
           scores[(i - i0) * kTile + j - j0] = value;
           empty = false;
         }
@@ -208,7 +212,7 @@ py::tuple find_peaks_dense(const Floats& dense, const DecodeOptions& options) {
   std::vector<Peak> peaks;
   {
     const py::gil_scoped_release release;
-    find_peaks(planes_of(dense), options, peaks);
+    find_peaks(planes_of(dense, std::numeric_limits<float>::max()), options, peaks);
   }
   const auto n = static_cast<py::ssize_t>(peaks.size());
   py::array_t<std::int32_t> keypoints(n);
@@ -255,12 +259,26 @@ py::tuple score_poses_dense(const Floats& keypoints, const Floats& probabilities
   {
     const py::gil_scoped_release release;
     std::vector<float> scores = poses.probabilities;
-    if (options.expected_oks) expected_oks(poses, planes_of(hough), skeleton, options, scores);
+    if (options.expected_oks) expected_oks(poses, planes_of(hough, kLargestScore), skeleton, options, scores);
     rank_poses(poses, scores, options, ranking);
   }
   const auto q = static_cast<py::ssize_t>(ranking.index.size());
   return py::make_tuple(array_of(ranking.index, {q}), array_of(ranking.keypoint_scores, {q, k}),
                         array_of(ranking.scores, {q}));
+}
+
+Floats sharpen_keypoints_dense(const Floats& keypoints, const Floats& hough, const DecodeOptions& options) {
+  const py::ssize_t p = keypoints.shape(0), k = keypoints.shape(1);
+  PoseList poses;
+  poses.clear(static_cast<int>(k));
+  poses.keypoints.assign(keypoints.data(), keypoints.data() + keypoints.size());
+  {
+    const py::gil_scoped_release release;
+    std::vector<int> all(static_cast<std::size_t>(p));
+    std::iota(all.begin(), all.end(), 0);
+    sharpen_keypoints(planes_of(hough, kLargestScore), options, all, poses);
+  }
+  return array_of(std::vector<float>(poses.keypoints.begin(), poses.keypoints.end()), {p, k, 2});
 }
 
 template <typename Real>
@@ -396,6 +414,7 @@ PYBIND11_MODULE(_core, m) {
   m.def("find_peaks", &find_peaks_dense);
   m.def("group_poses", &group_poses_dense);
   m.def("score_poses", &score_poses_dense);
+  m.def("sharpen_keypoints", &sharpen_keypoints_dense);
   m.def("refine_offsets", &refine);
   define_refinement<float>(m);
   define_refinement<double>(m);

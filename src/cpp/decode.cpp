@@ -1,4 +1,4 @@
-// The two decoders: the paper's five stages in a row, and that of Google's PoseNet.
+// The two decoders: the paper's stages in a row, and that of Google's PoseNet.
 #include <algorithm>
 #include <cstring>
 #include <numeric>
@@ -78,6 +78,7 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
   else
     scratch.keypoint_scores = scratch.poses.probabilities;
   rank_poses(scratch.poses, scratch.keypoint_scores, options, scratch.ranking);
+  sharpen_keypoints(scratch.hough, options, scratch.ranking.index, scratch.poses);
 }
 
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
@@ -107,7 +108,9 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
     }
   }
   scratch.keypoint_scores = poses.probabilities;
-  rank_poses(poses, scratch.keypoint_scores, options, scratch.ranking);
+  DecodeOptions ranking = options;
+  ranking.rank_by_mean = ranking.mean_instance_score = true;
+  rank_poses(poses, scratch.keypoint_scores, ranking, scratch.ranking);
 }
 
 }  // namespace personlab

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "disc.hpp"
 #include "float4.hpp"
 #include "mask_kernels.hpp"
 #include "sampling.hpp"
@@ -231,27 +232,29 @@ TileTotal gather(const TileSums& sums, float scale, float* scores) {
   return result;
 }
 
-void lay_out(double start, int step, int n, float inverse, float* oks, float* distance2) {
-  const auto first = static_cast<float>(start);
+void lay_out(int first, int g, double centre, int n, float inverse, float* weight, float* distance, float* distance2) {
+  const auto start = static_cast<float>(static_cast<double>(first) * g - centre);
   for (int i = 0; i < n; ++i) {
-    const float d = first + static_cast<float>(i * step);
-    distance2[i] = d * d;
+    distance[i] = disc_distance(first + i, g, centre);
+    distance2[i] = distance[i] * distance[i];
+    const float from_start = start + static_cast<float>(i * g);  // near enough for a weight
+    weight[i] = from_start * from_start;
   }
   for (int i = 0; i < n; i += Wide::kLanes)
-    Wide::store(exp_wide(Wide::all(0.0F) - Wide::load(distance2 + i) * Wide::all(inverse)), oks + i);
+    Wide::store(exp_wide(Wide::all(0.0F) - Wide::load(weight + i) * Wide::all(inverse)), weight + i);
 }
 
 void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums) {
   constexpr int kTile = 1 << VotingLattice::kTileShift;
   float weight[kTile], oks[kTile];
   for (int j = 0; j < kTile; j += Wide::kLanes) {
-    const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.oks + j);
+    const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.weight + j);
     Floats weight_sum = Wide::all(0.0F), oks_sum = Wide::all(0.0F);
     for (int i = 0; i < n; ++i) {
       const Floats h =
-          Wide::where(distance2, Wide::all(radius2 - rows.distance2[i]), Wide::load(scores + i * kTile + j));
+          Wide::where(distance2, Wide::all(radius2 - rows.distance2[i]), Wide::load(scores + i * kTile + j));  // `in_disc`
       weight_sum = weight_sum + h;
-      oks_sum = oks_sum + h * Wide::all(rows.oks[i]);
+      oks_sum = oks_sum + h * Wide::all(rows.weight[i]);
     }
     Wide::store(weight_sum, weight + j);
     Wide::store(oks_sum * column_oks, oks + j);
@@ -259,6 +262,30 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
   for (int j = 0; j < kTile; ++j) {
     sums.weight[j] += static_cast<double>(weight[j]);
     sums.oks[j] += static_cast<double>(oks[j]);
+  }
+}
+
+void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums) {
+  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  float mass[kTile], x[kTile], y[kTile];
+  for (int j = 0; j < kTile; j += Wide::kLanes) {
+    const Floats distance2 = Wide::load(columns.distance2 + j), column = Wide::load(columns.weight + j);
+    Floats mass_sum = Wide::all(0.0F), y_sum = Wide::all(0.0F);
+    for (int i = 0; i < n; ++i) {
+      const Floats score = Wide::most(Wide::load(scores + i * kTile + j), Wide::all(0.0F));
+      const Floats h = Wide::where(distance2, Wide::all(radius2 - rows.distance2[i]), score) * Wide::all(rows.weight[i]);
+      mass_sum = mass_sum + h;
+      y_sum = y_sum + h * Wide::all(rows.distance[i]);
+    }
+    mass_sum = mass_sum * column;
+    Wide::store(mass_sum, mass + j);
+    Wide::store(mass_sum * Wide::load(columns.distance + j), x + j);
+    Wide::store(y_sum * column, y + j);
+  }
+  for (int j = 0; j < kTile; ++j) {
+    sums.mass[j] += static_cast<double>(mass[j]);
+    sums.x[j] += static_cast<double>(x[j]);
+    sums.y[j] += static_cast<double>(y[j]);
   }
 }
 
@@ -276,6 +303,7 @@ const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
                        &gather,
                        &lay_out,
                        &sum_disc,
+                       &sum_shift,
                        &follow,
                        &follow_inside,
                        &follow_boxes,

@@ -66,13 +66,19 @@ struct TileTotal {
 
 // Lattice points along one axis of a keypoint's disc, in whole tiles.
 struct DiscAxis {
-  const float* oks;       // exp(-d^2 / (2 lambda^2 kappa^2)) at distance d from the keypoint: the OKS is the product of two
-  const float* distance2;  // d^2, input pixels
+  const float* weight;  // exp(-d^2 * inverse) at distance d from the keypoint: the OKS, or a Gaussian, is the product of two
+  const float* distance;   // d, input pixels, as `disc_distance` has it
+  const float* distance2;  // d^2
 };
 
 // Sums over points of a disc, in 16 parts.
 struct DiscSums {
   double weight[16], oks[16];  // of h, and of h times OKS
+};
+
+// Sums over points of a disc, in 16 parts, of weighted h: by itself, times dx and times dy.
+struct ShiftSums {
+  double mass[16], x[16], y[16];
 };
 
 // Keypoints are bounded in groups of this many.
@@ -134,12 +140,15 @@ struct Kernels {
   // Scores of one tile, in units of `scale`, from the sums of votes in it and in its neighbours.
   TileTotal (*gather)(const TileSums& sums, float scale, float* scores);
 
-  // For n points, a multiple of 16, at distances start + i * step from a keypoint: what DiscAxis holds. `inverse` is
-  // 1 / (2 lambda^2 kappa^2).
-  void (*lay_out)(double start, int step, int n, float inverse, float* oks, float* distance2);
+  // For n points, a multiple of 16, of a lattice of stride g, from point `first` on, and a keypoint at `centre`, input pixels:
+  // what DiscAxis holds.
+  void (*lay_out)(int first, int g, double centre, int n, float inverse, float* weight, float* distance, float* distance2);
 
   // Adds to the sums what lies within the disc of n rows of 16 scores.
   void (*sum_disc)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums);
+
+  // The same for the sums of a mean shift; negative scores count as 0.
+  void (*sum_shift)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums);
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
   void (*follow)(const Pairs& pairs, int n, float* points);

@@ -71,10 +71,14 @@ void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, c
                   const DecodeOptions& options,
                   std::vector<float>& scores);  // resized to (P, K)
 
-// Instance scores by soft non-maximum suppression of keypoint scores (P, K), section 3.1.3; best first, cut at min_score
-// and max_poses.
+// Instance scores by soft non-maximum suppression of keypoint scores (P, K), section 3.1.3, in the order of the seeds or of
+// mean keypoint scores; best first, cut at min_score and max_poses.
 void rank_poses(const PoseList& poses, const std::vector<float>& keypoint_scores, const DecodeOptions& options,
                 Ranking& ranking);
+
+// Moves the keypoints of the poses that are kept by one step of a Gaussian mean shift over the Hough scores around them.
+void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions& options, const std::vector<int>& kept,
+                       PoseList& poses);
 
 // lambda_j: the square root of the area, at least 1, of the tight box of a pose (K, 2).
 template <typename Real>

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from personlab.fields import Fields
 
     Floats = NDArray[np.float64]
+    Integers = NDArray[np.intp]
 
 _DEFAULTS = DecodeOptions()
 
@@ -43,20 +44,34 @@ class Explanation:
     skeleton: Skeleton
     rank: int | None  # number of the pose as `decode_poses` gives it; None where that leaves it out
     order: int | None  # how many poses were seeded before it; None for a seed that the caller chose
+    ahead: int | None  # how many poses stand before it in soft non-maximum suppression; None likewise
     seed: int  # keypoint type
     seed_position: Floats  # (2,)
     seed_score: float  # its Hough score, or its logit in PoseNet's decoder
     steps: tuple[Step, ...]  # in the order followed: best first
-    keypoints: Floats  # (K, 2); those that no edge reached lie on the seed
+    keypoints: Floats  # (K, 2) before sharpening; those that no edge reached lie on the seed
     probabilities: Floats  # (K,) p_jk; 0 for those
     keypoint_scores: Floats  # (K,) s_jk
-    score: float  # of the instance, after soft non-maximum suppression; the mean of s_jk for a seed the caller chose
+    takers: (
+        Integers  # (K,) `order` of the pose ahead that takes the keypoint, so that it does not count; -1 if it is free
+    )
+    parts: Floats  # (K,) what each keypoint adds: s / K to a mean, s^2 / K to a mean square; 0 where it is taken
+    score: float  # of the instance: the sum of the parts, or its root for a root mean square
+    sharpened: Floats  # (K, 2) where the mean shift takes the keypoints; only poses that are kept are moved
+
+    @property
+    def shifts(self) -> Floats:
+        """(K,) how far sharpening moves each keypoint, pixels."""
+        return np.asarray(np.hypot(*np.moveaxis(self.sharpened - self.keypoints, -1, 0)))
 
     def scaled(self, sx: float, sy: float) -> Explanation:
         """The same with x multiplied by `sx` and y by `sy`, as `Poses.scaled` does."""
         by = np.array([sx, sy], np.float64)
         steps = tuple(replace(step, start=step.start * by, path=step.path * by) for step in self.steps)
-        return replace(self, steps=steps, keypoints=self.keypoints * by, seed_position=self.seed_position * by)
+        return replace(
+            self, steps=steps, keypoints=self.keypoints * by, seed_position=self.seed_position * by,
+            sharpened=self.sharpened * by,
+        )  # fmt: skip
 
     @property
     def title(self) -> str:
@@ -67,20 +82,41 @@ class Explanation:
 
     def __str__(self) -> str:
         names = self.skeleton.names
-        before = "" if self.order is None else f", seeded as number {self.order + 1}"
-        (x, y), p, s = self.seed_position, self.probabilities[self.seed], self.keypoint_scores[self.seed]
+        before = ""
+        if self.order is not None and self.ahead is not None:
+            before = f", seeded as number {self.order + 1}, ranked as number {self.ahead + 1}"
+        (x, y), p = self.seed_position, self.probabilities[self.seed]
+        s, taken, part, shift = self._counted(self.seed)
         lines = [
             f"{self.title}: score {self.score:.3f}{before}",
-            f"seed: {names[self.seed]} at ({x:.1f}, {y:.1f}), seed score {self.seed_score:.3f}, p {p:.3f}, s {s:.3f}",
+            f"seed: {names[self.seed]} at ({x:.1f}, {y:.1f}), seed score {self.seed_score:.3f}, p {p:.3f}, s {s}, "
+            + (f"part {part}" if taken == "-" else f"taken by {taken}")
+            + f", shift {shift}",
         ]
-        rows = [["#", "keypoint", "from", "start", "aimed at", "p", "refined to", "moved", "p", "s"]]
+        rows = [
+            [
+                "#",
+                "keypoint",
+                "from",
+                "start",
+                "aimed at",
+                "p",
+                "refined to",
+                "moved",
+                "p",
+                "s",
+                "taken by",
+                "part",
+                "shift",
+            ]
+        ]
         for number, step in enumerate(self.steps, 2):
             moved = float(np.hypot(*(step.path[-1] - step.path[0])))
             rows.append(
                 [
                     str(number), names[step.target], names[step.source], _point(step.start), _point(step.path[0]),
                     f"{step.path_probabilities[0]:.3f}", _point(step.path[-1]), f"{moved:.1f}",
-                    f"{self.probabilities[step.target]:.3f}", f"{self.keypoint_scores[step.target]:.3f}",
+                    f"{self.probabilities[step.target]:.3f}", *self._counted(step.target),
                 ]
             )  # fmt: skip
         if len(rows) > 1:
@@ -92,6 +128,11 @@ class Explanation:
         reached = {self.seed, *(step.target for step in self.steps)}
         missing = [name for k, name in enumerate(names) if k not in reached]
         return "\n".join(lines + ([f"not reached: {', '.join(missing)}"] if missing else []))
+
+    def _counted(self, k: int) -> tuple[str, str, str, str]:
+        """Keypoint k's score, the seed of the pose that takes it, its part of the instance score, its shift."""
+        taken = "-" if self.takers[k] < 0 else f"seed {self.takers[k] + 1}"
+        return f"{self.keypoint_scores[k]:.3f}", taken, f"{self.parts[k]:.4f}", f"{self.shifts[k]:.1f}"
 
 
 def explain_poses(
@@ -114,24 +155,30 @@ def explain_poses(
     heat, short, mid = _checked(fields, skeleton, options)
     growths: list[reference.Growth] = []
     more: dict[str, Any] = {"stride": fields.stride, "skeleton": skeleton, "options": options, "growths": growths}
+    hough = None
     if options.decoder == "posenet":
+        options = reference.posenet_ranking(options)
         keypoints, p = reference.group_posenet(heat, short, mid, **more)
-        kept, scores = reference.rank_posenet(keypoints, p, options=options)
-        keypoint_scores = p
     else:
         hough = stages.hough_vote(heat, short, stride=fields.stride, options=options)
         peaks = stages.find_peaks(hough, options=options)
         keypoints, p = reference.group_poses(peaks, heat, short, mid, **more)
-        kept, _, scores = reference.score_poses(keypoints, p, hough, skeleton=skeleton, options=options)
-        keypoint_scores = _keypoint_scores(keypoints, p, hough, skeleton, options)
-    ranks = {int(j): rank for rank, j in enumerate(kept)}
+    keypoint_scores = _keypoint_scores(keypoints, p, hough, skeleton, options)
+    order = reference.seniority(keypoint_scores, options=options)
+    takers = reference.find_takers(keypoints, order, nms_radius=options.nms_radius)
+    scores = reference.instance_scores(keypoint_scores, takers < 0, options=options)
+    kept, _ = reference.rank_poses(keypoints, keypoint_scores, options=options)
+    ranks, places = ({int(j): place for place, j in enumerate(listed)} for listed in (kept, order))
     return [
         Explanation(
             skeleton=skeleton,
             rank=ranks.get(j),
             order=j,
-            score=float(scores[ranks[j]]) if j in ranks else float(keypoint_scores[j].mean()),
+            ahead=places[j],
+            takers=takers[j],
+            score=float(scores[j]),
             **_grown(growth, keypoints[j], p[j], keypoint_scores[j], fields, skeleton),
+            **_weighed(keypoints[j], keypoint_scores[j], takers[j] < 0, hough, options),
         )
         for j, growth in enumerate(growths)
     ]
@@ -185,15 +232,25 @@ def explain_seed(
         seed, heat, short, mid,
         stride=fields.stride, skeleton=skeleton, refine_steps=options.refine_steps, followed=followed,
     )  # fmt: skip
+    hough = None
     if options.decoder == "posenet":
-        scores, own = p, float(reference.sample(heat[keypoint], at[0], at[1], fields.stride))
+        options = reference.posenet_ranking(options)
+        own = float(reference.sample(heat[keypoint], at[0], at[1], fields.stride))
     else:
         hough = stages.hough_vote(heat, short, stride=fields.stride, options=options)
-        scores = _keypoint_scores(keypoints[None], p[None], hough, skeleton, options)[0]
         own = float(reference.sample(hough[keypoint], at[0], at[1], options.hough_stride))
-    growth = reference.Growth(seed, own, followed)
-    grown = _grown(growth, keypoints, p, scores, fields, skeleton)
-    return Explanation(skeleton=skeleton, rank=None, order=None, score=float(scores.mean()), **grown)
+    scores = _keypoint_scores(keypoints[None], p[None], hough, skeleton, options)
+    free = np.ones(len(p), bool)
+    return Explanation(
+        skeleton=skeleton,
+        rank=None,
+        order=None,
+        ahead=None,
+        takers=np.full(len(p), -1),
+        score=float(reference.instance_scores(scores, free[None], options=options)[0]),
+        **_grown(reference.Growth(seed, own, followed), keypoints, p, scores[0], fields, skeleton),
+        **_weighed(keypoints, scores[0], free, hough, options),
+    )
 
 
 def _checked(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
@@ -207,14 +264,23 @@ def _checked(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tupl
 
 def _keypoint_scores(keypoints: Any, p: Any, hough: Any, skeleton: Skeleton, options: DecodeOptions) -> Any:
     if options.scoring == "heatmap":
-        return p
+        return _floats(p)
     return reference.expected_oks(keypoints, p, hough, skeleton=skeleton, options=options)
+
+
+def _weighed(keypoints: Any, scores: Any, free: Any, hough: Any, options: DecodeOptions) -> dict[str, Any]:
+    """What each keypoint of a pose adds to its score, and where sharpening takes it; `hough` is None for PoseNet."""
+    power = 1 if options.instance_score == "mean" else 2
+    sharpened = _floats(keypoints)
+    if hough is not None:
+        sharpened = reference.sharpen_keypoints(keypoints[None], hough, options=options)[0]
+    return {"parts": np.where(free, np.maximum(scores, 0.0) ** power, 0.0) / len(scores), "sharpened": sharpened}
 
 
 def _grown(
     growth: reference.Growth, keypoints: Any, p: Any, scores: Any, fields: Fields, skeleton: Skeleton
 ) -> dict[str, Any]:
-    """What an explanation says that is not about the other poses."""
+    """How a pose grew."""
     k, x, y = growth.seed
     steps = []
     for edge, path in growth.followed:
