@@ -91,7 +91,7 @@ def _margins(poses, fields, short_offsets, size, options, rows, columns):
 def assert_same_masks(actual, expected, poses, fields, *, size, options, short_offsets=None):
     """Equal but for pixels whose probability or distance is within 1e-4 of its threshold.
 
-    Where masks are exclusive the distance of the pose that takes the pixel instead is a threshold too.
+    Where masks are exclusive the distance of each pose of a higher score is a threshold too.
     """
     assert actual.dtype == expected.dtype == np.bool_
     assert actual.shape == expected.shape == (len(poses), *size)
@@ -102,8 +102,8 @@ def assert_same_masks(actual, expected, poses, fields, *, size, options, short_o
     own = distance[j, np.arange(len(j))]
     excused = (person <= THRESHOLD) | (np.abs(own - options.distance_threshold) <= THRESHOLD)
     if options.exclusive:
-        rivals = np.where(np.arange(len(poses))[:, None] == j, np.inf, distance)
-        excused |= np.abs(np.nanmin(rivals, axis=0) - own) <= THRESHOLD
+        stronger = poses.scores[:, None] > poses.scores[j]
+        excused |= (stronger & (np.abs(distance - own) <= THRESHOLD)).any(axis=0)
     wrong = np.flatnonzero(~excused)
     assert len(wrong) == 0, (
         f"{len(wrong)} pixels differ that no threshold is near; first pose {j[wrong[0]]} "

@@ -57,6 +57,7 @@ _MASKS = {
     "long_refine_steps": 2,
     "short_refine_steps": 2,
     "exclusive": False,
+    "score_power": 3.0,
     "threads": 1,
 }
 

@@ -36,11 +36,11 @@ for path in sorted(Path(sys.argv[1]).glob("*.npz")):
         )
         for array in (poses.keypoints, poses.keypoint_scores, poses.keypoint_probabilities, poses.scores):
             digest.update(array.tobytes())
-        masks = decode_masks(
+        masks, scores = decode_masks(
             poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets,
-            stride=fields.stride, size=(237, 301),
+            stride=fields.stride, size=(237, 301), return_scores=True,
         )
-        digest.update(masks.tobytes())
+        digest.update(masks.tobytes() + scores.tobytes())
 # Fields of 16 bits: any bits at all, then real ones.
 bits = {
     "heatmaps": (17, 23, 31), "short_offsets": (17, 2, 23, 31), "mid_offsets": (32, 2, 23, 31),
@@ -60,11 +60,11 @@ for dtype in (np.float16, BFLOAT16):
             )
             for array in (poses.keypoints, poses.keypoint_scores, poses.keypoint_probabilities, poses.scores):
                 digest.update(array.tobytes())
-            masks = decode_masks(
+            masks, scores = decode_masks(
                 poses, arrays["segmentation"], arrays["long_offsets"], short_offsets=arrays["short_offsets"],
-                stride=8, size=(237, 301),
+                stride=8, size=(237, 301), return_scores=True,
             )
-            digest.update(masks.tobytes())
+            digest.update(masks.tobytes() + scores.tobytes())
 print(digest.hexdigest())
 """
 

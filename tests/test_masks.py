@@ -102,12 +102,40 @@ def test_background_belongs_to_nobody(backend):
     assert row(AT_TWO, NOWHERE, backend, segmentation=(OFF,) * 5) == ["....."]
 
 
-def test_a_pixel_may_belong_to_several_poses_or_to_the_nearest(backend):
-    # |x - 1| and |x - 3|; at x = 2 both 1: the first pose's.
-    poses = poses_of([[[1, 0]], [[3, 0]]], [[1], [1]])
-    assert row(poses, NOWHERE, backend, distance_threshold=2.0) == ["####.", ".####"]
-    assert row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True) == ["###..", "...##"]
-    assert row(poses, NOWHERE, backend, distance_threshold=0.5, exclusive=True) == [".#...", "...#."]
+def two_poses(*scores):
+    """One keypoint each, at 1 and at 3: D = |x - 1| and |x - 3|."""
+    return Poses(array([[[1, 0]], [[3, 0]]]), array([[1], [1]]), array(scores), array([[1], [1]]))
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ((0.9, 0.5), ["####.", "..###"]),  # the second yields x = 1; at x = 2 none is nearer
+        ((0.5, 0.9), ["###..", ".####"]),  # likewise, whatever stands first
+        ((0.5, 0.5), ["####.", ".####"]),  # equal scores do not yield
+        ((-0.5, 0.0), ["###..", ".####"]),
+        ((np.nan, 0.9), ["####.", ".####"]),  # nor is NaN higher or lower than anything
+    ],
+)
+def test_a_pose_yields_pixels_to_a_nearer_pose_of_a_higher_score(backend, scores, expected):
+    assert row(two_poses(*scores), NOWHERE, backend, distance_threshold=2.0) == ["####.", ".####"]
+    assert row(two_poses(*scores), NOWHERE, backend, distance_threshold=2.0, exclusive=True) == expected
+    assert row(two_poses(*scores), NOWHERE, backend, distance_threshold=0.5, exclusive=True) == [".#...", "...#."]
+
+
+def test_a_pose_that_yields_takes_nothing_from_others(backend):
+    # Keypoints at 0, 1 and 3, scores rising: the second yields x >= 3 to the third, the first all that the others are
+    # nearer to. At x = 2 the second and the third are equally near.
+    poses = Poses(array([[[0, 0]], [[1, 0]], [[3, 0]]]), array([[1]] * 3), array([0.1, 0.2, 0.3]), array([[1]] * 3))
+    assert row(poses, NOWHERE, backend, distance_threshold=4.0, exclusive=True) == ["#....", "###..", "#####"]
+
+
+def test_a_pose_that_owns_nothing_takes_nothing(backend):
+    # The first has no weight, the third lies nowhere: neither excludes the second, though their scores are higher.
+    poses = Poses(
+        array([[[2, 0]], [[1, 0]], [[np.nan, 0]]]), array([[1]] * 3), array([3, 1, 2]), array([[0], [1], [1]])
+    )
+    assert row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True) == [".....", "####.", "....."]
 
 
 def test_fields_are_stretched_over_the_picture(backend):
@@ -256,7 +284,9 @@ def test_core_equals_reference_on_real_fields(fields, exclusive):
     masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
     assert masks.any()
     if exclusive:
-        assert masks.sum(axis=0).max() == 1
+        everything = assert_core_equals_reference(poses, fields, size, mask_options())
+        assert (masks <= everything).all()
+        assert masks.sum() < everything.sum() or everything.sum(axis=0).max() == 1
 
 
 def test_core_equals_reference_at_the_size_of_the_picture(load_fields):

@@ -50,6 +50,7 @@ class MaskOptions:
         short_refine_steps: int,
         exclusive: bool,
         threads: int,
+        score_power: float,
     ) -> None: ...
 
 def decode_plain(
@@ -67,14 +68,19 @@ def decode_poses(
 def associate_pixels(
     keypoints: _Floats,
     weights: _Floats,
+    scores: _Floats,
     segmentation: _Elements,
     long_offsets: _Elements,
     short_offsets: _Elements | None,
     stride: int,
     size: tuple[int, int],
     options: MaskOptions,
+    scored: bool,
     /,
-) -> NDArray[np.bool_]: ...
+) -> tuple[NDArray[np.bool_], _Floats | None]: ...
+def score_masks(
+    masks: NDArray[np.bool_], scores: _Floats, segmentation: _Elements, stride: int, options: MaskOptions, /
+) -> _Floats: ...
 def stage_times(
     heatmaps: _Floats,
     short_offsets: _Floats,

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab._arrays import BFLOAT16
 from personlab._device import address_of, keep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from numpy.typing import NDArray
 
     from personlab._device import DeviceArray, Queue
     from personlab.cuda import DevicePoses
@@ -51,8 +54,9 @@ def associate_pixels(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions,
-) -> list[Any]:
-    """Masks (P, H, W) bool of each picture of a batch; see `personlab.decode_masks`."""
+    scored: bool,
+) -> tuple[list[Any], list[Any]]:
+    """Masks (P, H, W) bool of each picture of a batch, and their scores (P,) or None; see `personlab.decode_masks`."""
     counts = [len(one) for one in poses]
     first = np.cumsum([0, *counts])[:-1].tolist()
     rows, k, area = sum(counts), long_offsets.shape[1], size[0] * size[1]
@@ -70,7 +74,11 @@ def associate_pixels(
             queue, batch, segmentation, long_offsets, short_offsets,
             stride=stride, size=size, options=options, masks=masks,
         )  # fmt: skip
-    return [queue.part(masks, at * area, (count, *size), "bool") for at, count in zip(first, counts, strict=True)]
+    parts = [queue.part(masks, at * area, (count, *size), "bool") for at, count in zip(first, counts, strict=True)]
+    if not scored:
+        return parts, [None] * len(poses)
+    scores = score_masks(queue, parts, [one.scores for one in poses], segmentation, stride=stride, options=options)
+    return parts, [queue.upload(one) for one in scores]
 
 
 def associate_pixels_there(
@@ -83,8 +91,9 @@ def associate_pixels_there(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions,
-) -> Any:
-    """Masks (N, C, H, W) bool of poses on the device; see `personlab.cuda.decode_masks`."""
+    scored: bool,
+) -> tuple[Any, Any]:
+    """Masks (N, C, H, W) bool of poses on the device, and scores (N, C) or None; see `personlab.cuda.decode_masks`."""
     n, most, k = poses.keypoint_scores.shape
     masks = queue.empty((n, most, *size), "bool")
     if n * most * size[0] * size[1] > 0:
@@ -97,7 +106,38 @@ def associate_pixels_there(
             stride=stride, size=size, options=options, masks=masks,
         )  # fmt: skip
         keep(queue, masks, poses)
-    return masks
+    if not scored:
+        return masks, None
+    area = most * size[0] * size[1]
+    parts = [queue.part(masks, i * area, (most, *size), "bool") for i in range(n)] if n * area > 0 else []
+    scores = np.zeros((n, most), np.float32)
+    if parts:
+        given = list(queue.read(poses.scores))
+        scores[:] = score_masks(queue, parts, given, segmentation, stride=stride, options=options)
+    return masks, queue.upload(scores)
+
+
+def score_masks(
+    queue: Queue,
+    masks: Sequence[Any],
+    scores: Sequence[NDArray[np.float32]],
+    segmentation: DeviceArray,
+    *,
+    stride: int,
+    options: MaskOptions,
+) -> list[NDArray[np.float32]]:
+    """Mask scores (P,) of each picture's masks (P, H, W) on the device and instance scores (P,), in host memory.
+
+    The core computes them: masks and segmentation are read back, which waits for the queue.
+    """
+    from personlab import _core
+
+    wide = segmentation.element == "bfloat16"
+    logits = queue.read(segmentation, "uint16").view(BFLOAT16) if wide else queue.read(segmentation)
+    return [
+        _core.score_masks(queue.read(marks), given, logits[i], stride, options.native)
+        for i, (marks, given) in enumerate(zip(masks, scores, strict=True))
+    ]
 
 
 def _give_pixels(

@@ -272,8 +272,9 @@ def decode_masks(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions = _MASK_DEFAULTS,
+    return_scores: bool = False,
 ) -> Any:
-    """Queue what `personlab.decode_masks` does, for poses that are on the device; nothing waits for it.
+    """Queue what `personlab.decode_masks` does, for poses that are on the device; nothing waits for it but scores.
 
     Args:
         poses: of N pictures, decoded on the stream of the fields, or on another one that has come so far.
@@ -283,10 +284,12 @@ def decode_masks(
         short_offsets: ([N,] K, 2, h, w), or None.
         stride: input pixels from cell to cell.
         size: (H, W) of the pictures.
-        options: thresholds and refinement steps.
+        options: thresholds and refinement steps, whether masks exclude each other, and the power in mask scores.
+        return_scores: whether to return mask scores, too, for which the masks are read back.
 
     Returns:
-        (N, C, H, W) bool, on the GPU: the masks of the C rows of `poses`, empty past each picture's count.
+        (N, C, H, W) bool, on the GPU: the masks of the C rows of `poses`, empty past each picture's count. With
+        `return_scores`, these and the scores (N, C) float32, on the GPU as well, 0 where a mask is empty.
 
     Raises:
         RuntimeError: no GPU can be used.
@@ -313,6 +316,9 @@ def decode_masks(
         check_shape(short, "short_offsets", (n, k, 2, h, w), "(N, K, 2, h, w)")
     stride = as_integer(stride, "stride", 1, 4096)
     check_extent(field, "segmentation", stride)
-    return _dense_cuda.associate_pixels_there(
-        queue, poses, field, long, short, stride=stride, size=as_size(size, "size"), options=options
-    )
+    check_type(return_scores, "return_scores", bool)
+    masks, scores = _dense_cuda.associate_pixels_there(
+        queue, poses, field, long, short, stride=stride, size=as_size(size, "size"), options=options,
+        scored=return_scores,
+    )  # fmt: skip
+    return (masks, scores) if return_scores else masks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from personlab import _core, _dense_cuda
 from personlab._arrays import (
@@ -163,6 +163,35 @@ def check_mask_fields(
     return segmentation, long_offsets, short_offsets, stride, as_size(size, "size")
 
 
+@overload
+def decode_masks(
+    poses: Poses,
+    segmentation: Any,
+    long_offsets: Any,
+    *,
+    short_offsets: Any = None,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions = _MASK_DEFAULTS,
+    return_scores: Literal[True],
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]: ...
+
+
+@overload
+def decode_masks(
+    poses: Sequence[Poses],
+    segmentation: Any,
+    long_offsets: Any,
+    *,
+    short_offsets: Any = None,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions = _MASK_DEFAULTS,
+    return_scores: Literal[True],
+) -> tuple[list[NDArray[np.bool_]], list[NDArray[np.float32]]]: ...
+
+
+@overload
 def decode_masks(
     poses: Poses | Sequence[Poses],
     segmentation: Any,
@@ -172,10 +201,24 @@ def decode_masks(
     stride: int,
     size: tuple[int, int],
     options: MaskOptions = _MASK_DEFAULTS,
-) -> NDArray[np.bool_] | list[NDArray[np.bool_]]:
+    return_scores: Literal[False] = False,
+) -> NDArray[np.bool_] | list[NDArray[np.bool_]]: ...
+
+
+def decode_masks(
+    poses: Poses | Sequence[Poses],
+    segmentation: Any,
+    long_offsets: Any,
+    *,
+    short_offsets: Any = None,
+    stride: int,
+    size: tuple[int, int],
+    options: MaskOptions = _MASK_DEFAULTS,
+    return_scores: bool = False,
+) -> Any:
     """Give each pose the pixels of its person (PersonLab, section 3.2).
 
-    Fields in the memory of a GPU stay there, and so do their masks.
+    Fields in the memory of a GPU stay there, and so do their masks and scores.
 
     Args:
         poses: P poses in pixels of the network input, as `decode_poses` gave them; a sequence of N for a batch. A pose
@@ -185,12 +228,14 @@ def decode_masks(
         short_offsets: ([N,] K, 2, h, w), for the last refinement steps; None leaves these out.
         stride: input pixels from cell to cell.
         size: (H, W) of the picture the masks are for; the fields are stretched over it, corner pixel on corner pixel.
-        options: thresholds and refinement steps.
+        options: thresholds and refinement steps, whether masks exclude each other, and the power in mask scores.
+        return_scores: whether to return mask scores, too: a pose's score times the mean person probability over its
+            mask to the power `options.score_power`, and 0 for an empty mask. By these masks are to be ranked.
 
     Returns:
-        (P, H, W) bool; a list of N of them for a batch. For fields on a GPU they lie there too, torch tensors where the
-        fields are torch's, else arrays with `__cuda_array_interface__`, and are there once the fields' stream has come
-        so far.
+        (P, H, W) bool; a list of N of them for a batch. With `return_scores`, these and the scores (P,) float32, or a
+        list of N of them. For fields on a GPU all lie there too, torch tensors where the fields are torch's, else
+        arrays with `__cuda_array_interface__`, and are there once the fields' stream has come so far.
 
     Raises:
         RuntimeError: fields on a GPU, and no module or driver to work there.
@@ -198,46 +243,41 @@ def decode_masks(
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", MaskOptions)
+    check_type(return_scores, "return_scores", bool)
+    more: dict[str, Any] = {"stride": stride, "size": size, "options": options, "scored": return_scores}
     if all_on_device(segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets):
-        on_device: NDArray[np.bool_] | list[NDArray[np.bool_]] = _decode_masks_on_device(
-            poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
-        )
-        return on_device
-    if not isinstance(poses, Poses):
-        return _decode_mask_batch(
-            poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, options=options
-        )
-    segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
-        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=as_elements
-    )
-    return _core.associate_pixels(
-        poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets, stride, size,
-        options.native,
-    )  # fmt: skip
+        masks, scores = _decode_masks_on_device(poses, segmentation, long_offsets, short_offsets, **more)
+    elif isinstance(poses, Poses):
+        masks, scores = _decode_masks_of(poses, segmentation, long_offsets, short_offsets, **more)
+    else:
+        fields = _check_mask_batch(poses, segmentation, long_offsets, short_offsets, as_elements)
+        found = [
+            _decode_masks_of(one, *(None if field is None else field[i] for field in fields), **more)
+            for i, one in enumerate(poses)
+        ]
+        masks, scores = [mask for mask, _ in found], [score for _, score in found]
+    return (masks, scores) if return_scores else masks
 
 
-def _decode_mask_batch(
-    poses: Sequence[Poses],
+def _decode_masks_of(
+    poses: Poses,
     segmentation: Any,
     long_offsets: Any,
     short_offsets: Any,
     *,
-    stride: int,
-    size: tuple[int, int],
+    stride: Any,
+    size: Any,
     options: MaskOptions,
-) -> list[NDArray[np.bool_]]:
-    segmentation, long_offsets, short_offsets = _check_mask_batch(
-        poses, segmentation, long_offsets, short_offsets, as_elements
+    scored: bool,
+) -> tuple[NDArray[np.bool_], NDArray[np.float32] | None]:
+    """The masks of one picture, and their scores where these are wanted, else None; on the core."""
+    segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
+        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=as_elements
     )
-    masks: list[Any] = [
-        decode_masks(
-            poses[i], segmentation[i], long_offsets[i],
-            short_offsets=None if short_offsets is None else short_offsets[i],
-            stride=stride, size=size, options=options,
-        )
-        for i in range(len(poses))
-    ]  # fmt: skip
-    return masks
+    return _core.associate_pixels(
+        poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets, stride,
+        size, options.native, scored,
+    )  # fmt: skip
 
 
 def _check_mask_batch(
@@ -267,20 +307,25 @@ def _decode_masks_on_device(
     stride: Any,
     size: Any,
     options: MaskOptions,
-) -> Any:
+    scored: bool,
+) -> tuple[Any, Any]:
+    """Masks and, where these are wanted, their scores, or lists of them; on the device."""
     queue = Queue.of(segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets)
     if isinstance(poses, Poses):
         *fields, stride, size = check_mask_fields(
             poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=queue.take
         )
         fields = [None if field is None else replace(field, shape=(1, *field.shape)) for field in fields]
-        return _dense_cuda.associate_pixels(queue, [poses], *fields, stride=stride, size=size, options=options)[0]
+        masks, scores = _dense_cuda.associate_pixels(
+            queue, [poses], *fields, stride=stride, size=size, options=options, scored=scored
+        )
+        return masks[0], scores[0]
     fields = list(_check_mask_batch(poses, segmentation, long_offsets, short_offsets, queue.take))
     if len(poses) == 0:
-        return []
+        return [], []
     for i, one in enumerate(poses):
         *_, stride, size = check_mask_fields(
             one, *(None if field is None else field[i] for field in fields),
             stride=stride, size=size, take=lambda field, _: field,
         )  # fmt: skip
-    return _dense_cuda.associate_pixels(queue, poses, *fields, stride=stride, size=size, options=options)
+    return _dense_cuda.associate_pixels(queue, poses, *fields, stride=stride, size=size, options=options, scored=scored)

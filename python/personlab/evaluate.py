@@ -94,13 +94,22 @@ def keep_labelled(annotations: COCO) -> COCO:
     return kept
 
 
-def mask_results(poses: Poses, masks: NDArray[np.bool_], image_id: int) -> list[dict[str, Any]]:
-    """One COCO segmentation result for each pose and its mask (P, H, W): run-length encoded, scored as the pose."""
+def mask_results(
+    poses: Poses, masks: NDArray[np.bool_], image_id: int, *, scores: NDArray[np.float32] | None = None
+) -> list[dict[str, Any]]:
+    """One COCO segmentation result for each pose and its mask (P, H, W), run-length encoded.
+
+    Args:
+        poses: P of them.
+        masks: (P, H, W).
+        image_id: of the picture.
+        scores: (P,) mask scores, as `decode_masks` returns them; those of the poses where left out.
+    """
     from pycocotools import mask as coco_mask
 
     image_id = as_integer(image_id, "image_id")
     results = []
-    for score, mask in zip(poses.scores, masks, strict=True):
+    for score, mask in zip(poses.scores if scores is None else scores, masks, strict=True):
         encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
         results.append(
             {
@@ -177,7 +186,7 @@ def decode_ceiling(
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions,
     mask_options: MaskOptions,
-) -> tuple[Poses, NDArray[np.bool_]]:
+) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
     """What decoding makes of a network that says exactly what the annotations of one picture do.
 
     Args:
@@ -188,7 +197,7 @@ def decode_ceiling(
         mask_options: how masks are.
 
     Returns:
-        the poses, and their masks (P, H, W), in the picture's pixels.
+        the poses, their masks (P, H, W), in the picture's pixels, and the scores of these (P,).
     """
     height, width = people.crowd.shape
     size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
@@ -212,7 +221,7 @@ def decode_ceiling(
     )
     assert isinstance(poses, Poses)
     assert fields.segmentation is not None
-    masks = decode_masks(
+    masks, scores = decode_masks(
         poses,
         fields.segmentation,
         fields.long_offsets,
@@ -220,8 +229,9 @@ def decode_ceiling(
         stride=stride,
         size=(size[0], size[1]),
         options=mask_options,
+        return_scores=True,
     )
-    return poses, np.asarray(masks)[:, :height, :width]
+    return poses, masks[:, :height, :width], scores
 
 
 def evaluate_ceiling(
@@ -239,7 +249,7 @@ def evaluate_ceiling(
     keypoints: list[dict[str, Any]] = []
     segmentations: list[dict[str, Any]] = []
     for image_id, people in pictures.items():
-        poses, masks = decode_ceiling(
+        poses, masks, scores = decode_ceiling(
             people,
             stride=stride,
             skeleton=skeleton,
@@ -247,5 +257,5 @@ def evaluate_ceiling(
             mask_options=mask_options or MaskOptions(),
         )
         keypoints += poses.to_coco(image_id)
-        segmentations += mask_results(poses, masks, image_id)
+        segmentations += mask_results(poses, masks, image_id, scores=scores)
     return keypoints, segmentations

@@ -178,7 +178,7 @@ class MaskOptions(_Picklable):
     distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
     long_refine_steps: int = 2  # refinements of a long offset by the long offsets
     short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
-    exclusive: bool = False  # a pose yields a pixel to a nearer pose of a higher score
+    exclusive: bool = False  # a pose yields a pixel to a nearer pose of a higher score, and to no other
     score_power: float = 3.0  # mask score = instance score x (mean person probability over the mask) to this power
     threads: int = 1  # threads that share the work of one call, the caller's among them
 
@@ -204,4 +204,5 @@ class MaskOptions(_Picklable):
             short_refine_steps=self.short_refine_steps,
             exclusive=self.exclusive,
             threads=self.threads,
+            score_power=self.score_power,
         )

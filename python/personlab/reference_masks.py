@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab._arrays import LARGEST_INPUT
-from personlab.reference import log_odds, pose_size, sample, sample_offset
+from personlab.reference import log_odds, pose_size, sample, sample_offset, sample_probability
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,9 +21,21 @@ if TYPE_CHECKING:
     from personlab.reference import Array, Field
 
 
+def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> tuple[Array, Array]:
+    """Where the pixels of a picture of `size` (H, W) lie over a grid (..., h, w): y and x (H, W) in input pixels."""
+    (h, w), (height, width) = shape[-2:], size
+    y, x = np.meshgrid(
+        np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
+        np.arange(width) * ((w - 1) * stride) / max(width - 1, 1),
+        indexing="ij",
+    )
+    return y, x
+
+
 def associate_pixels(
     keypoints: Field,
     weights: Field,
+    scores: Field,
     segmentation: Field,
     long_offsets: Field,
     short_offsets: Field | None,
@@ -32,17 +44,16 @@ def associate_pixels(
     size: tuple[int, int],
     options: MaskOptions,
 ) -> NDArray[np.bool_]:
-    """Masks (P, H, W) of poses (P, K, 2) weighed by (P, K), at pixels over which the fields are stretched."""
+    """Masks (P, H, W) of poses (P, K, 2) weighed by (P, K), at pixels over which the fields are stretched.
+
+    Of masks that exclude each other, a pose yields a pixel where some pose of a higher score (P,) is nearer.
+    """
     h, w = segmentation.shape[-2:]
     height, width = size
     masks = np.zeros((len(keypoints), height, width), bool)
     if len(keypoints) == 0 or 0 in (h, w, height, width):
         return masks
-    y, x = np.meshgrid(
-        np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
-        np.arange(width) * ((w - 1) * stride) / max(width - 1, 1),
-        indexing="ij",
-    )
+    y, x = place_pixels(segmentation.shape, size, stride)
     rows, columns = np.nonzero(sample(segmentation[0], x, y, stride) >= log_odds(options.mask_threshold))
     x, y = x[rows, columns], y[rows, columns]
     distance = np.zeros((len(keypoints), len(x)))
@@ -63,10 +74,26 @@ def associate_pixels(
     sound &= np.array([(weight >= 0).all() and bool(np.isfinite(weight).all()) for weight in weights])
     belongs = (distance <= options.distance_threshold) & sound[:, None]  # NaN, a pose without weight, owns nothing
     if options.exclusive:
-        nearest = np.where(belongs, distance, np.inf).argmin(axis=0)
-        belongs &= nearest == np.arange(len(keypoints))[:, None]
+        rival = np.where(belongs, distance, np.inf)
+        stronger = [scores > score for score in scores]
+        belongs &= [~(rival[stronger[j]] < distance[j]).any(axis=0) for j in range(len(keypoints))]
     masks[:, rows, columns] = belongs
     return masks
+
+
+def score_masks(
+    masks: NDArray[np.bool_], scores: Field, segmentation: Field, *, stride: int, options: MaskOptions
+) -> Array:
+    """Mask scores (P,): score times the mean person probability over the mask to a power; 0 for an empty mask."""
+    mask_scores = np.zeros(len(masks))
+    if 0 in masks.shape or segmentation.size == 0:
+        return mask_scores
+    y, x = place_pixels(segmentation.shape, masks.shape[1:], stride)
+    person = sample_probability(segmentation[0], x, y, stride)
+    for j, mask in enumerate(masks):
+        if mask.any() and np.isfinite(scores[j]):
+            mask_scores[j] = scores[j] * person[mask].mean() ** options.score_power
+    return mask_scores
 
 
 def refine_offsets(

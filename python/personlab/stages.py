@@ -1,9 +1,9 @@
 """Each stage of the pipeline by itself, over dense arrays, on the backend of your choice.
 
 Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`,
-`sharpen_keypoints`, then `associate_pixels`; beside them `refine_offsets` and `encode_targets`. All take NumPy arrays,
-torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend "cpu" is the
-compiled core and returns float32; "reference" is `personlab.reference` and `personlab.reference_targets`, slow float64
+`sharpen_keypoints`, then `associate_pixels` and `score_masks`; beside them `refine_offsets` and `encode_targets`. All
+take NumPy arrays, torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend
+"cpu" is the compiled core and returns float32; "reference" is `personlab.reference` and its fellows, slow float64
 NumPy. The backend "cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields
 are torch's, else arrays with `__cuda_array_interface__`.
 
@@ -12,6 +12,7 @@ Every stage raises TypeError or ValueError, naming the argument, for arguments o
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -23,6 +24,7 @@ from personlab._arrays import (
     as_field,
     as_integer,
     as_numbers,
+    as_size,
     check_extent,
     check_shape,
     check_type,
@@ -335,13 +337,66 @@ def associate_pixels(
     )
     if backend == "reference":
         return reference_masks.associate_pixels(
-            poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets,
+            poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets,
             stride=stride, size=size, options=options,
         )  # fmt: skip
-    return _core.associate_pixels(
-        poses.keypoints, poses.keypoint_probabilities, segmentation, long_offsets, short_offsets, stride, size,
-        options.native,
+    masks, _ = _core.associate_pixels(
+        poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets, stride,
+        size, options.native, False,
     )  # fmt: skip
+    return masks
+
+
+def score_masks(
+    masks: Any,
+    segmentation: Any,
+    scores: Any,
+    *,
+    stride: int,
+    options: MaskOptions = _MASK_DEFAULTS,
+    backend: Backend | None = None,
+) -> Floats:
+    """Mask scores: instance score times the mean person probability over the mask, to a power; 0 for an empty mask.
+
+    What `personlab.decode_masks` returns with `return_scores`, for masks that are there already.
+
+    Args:
+        masks: (P, H, W) bool, at pixels over which the segmentation is stretched, corner pixel on corner pixel.
+        segmentation: (1, h, w) logits; NaN counts as probability 0.
+        scores: (P,) instance scores; one that is not finite counts as 0.
+        stride: input pixels from cell to cell.
+        options: score_power and threads are used.
+        backend: where to compute; where the arrays lie, if None.
+
+    Returns:
+        (P,)
+    """
+    check_type(options, "options", MaskOptions)
+    arrays = {"masks": masks, "segmentation": segmentation, "scores": scores}
+    backend = choose_backend(backend, **arrays)
+    queue = Queue.of(**arrays) if backend == "cuda" else None
+    if queue is None:
+        masks, segmentation = to_numpy(masks, "masks"), as_field(segmentation, "segmentation")
+        if masks.dtype != np.bool_:
+            raise TypeError(f"masks: expected bool, got {masks.dtype}")
+    else:
+        masks = queue.take(masks, "masks", ("bool",))
+        segmentation = queue.take(segmentation, "segmentation")
+        scores = _stages_cuda.read_numbers(scores, "scores")
+    scores = as_numbers(scores, "scores")
+    check_shape(masks, "masks", (None, None, None), "(P, H, W)")
+    check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w)")
+    check_shape(scores, "scores", (masks.shape[0],), "(P,)")
+    stride = as_integer(stride, "stride", 1, 4096)
+    check_extent(segmentation, "segmentation", stride)
+    as_size(masks.shape[1:], "masks")
+    if queue is not None:
+        batch = replace(segmentation, shape=(1, *segmentation.shape))
+        found = _dense_cuda.score_masks(queue, [masks], [narrowed(scores)], batch, stride=stride, options=options)
+        return queue.upload(found[0])  # type: ignore[no-any-return]
+    if backend == "reference":
+        return reference_masks.score_masks(masks, scores, segmentation, stride=stride, options=options)
+    return _core.score_masks(np.ascontiguousarray(masks), narrowed(scores), segmentation, stride, options.native)
 
 
 def refine_offsets(

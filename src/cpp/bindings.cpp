@@ -131,20 +131,38 @@ py::object decode_plain(py::handle heatmaps, py::handle short_offsets, py::handl
   return decode(fields, skeleton, options);
 }
 
-py::array_t<bool> associate(const Floats& keypoints, const Floats& weights, const py::array& segmentation,
-                            const py::array& long_offsets, const std::optional<py::array>& short_offsets, int stride,
-                            std::pair<int, int> size, const MaskOptions& options) {
+// Masks (P, H, W), and their scores (P) where these are wanted, else None.
+py::tuple associate(const Floats& keypoints, const Floats& weights, const Floats& scores,
+                    const py::array& segmentation, const py::array& long_offsets,
+                    const std::optional<py::array>& short_offsets, int stride, std::pair<int, int> size,
+                    const MaskOptions& options, bool scored) {
   const int p = static_cast<int>(keypoints.shape(0)), k = static_cast<int>(keypoints.shape(1));
   const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system
   py::array_t<bool> masks = zeros(py::make_tuple(p, size.first, size.second), py::dtype::of<bool>());
   auto* out = reinterpret_cast<std::uint8_t*>(masks.mutable_data());
+  Floats mask_scores(py::ssize_t{scored ? p : 0});
+  float* scores_out = scored ? mask_scores.mutable_data() : nullptr;
+  {
+    const py::gil_scoped_release release;
+    Field short_view;
+    if (short_offsets) short_view = view(*short_offsets, 2 * k, stride);
+    associate_pixels({keypoints.data(), weights.data(), scores.data(), p, k}, view(segmentation, 1, stride),
+                     view(long_offsets, 2 * k, stride), short_offsets ? &short_view : nullptr, size.first, size.second,
+                     options, out, scores_out, scratch().masks);
+  }
+  return py::make_tuple(masks, scored ? py::object(mask_scores) : py::none());
+}
+
+Floats score_masks_dense(const py::array_t<bool, py::array::c_style>& masks, const Floats& scores,
+                         const py::array& segmentation, int stride, const MaskOptions& options) {
+  const int p = static_cast<int>(masks.shape(0));
+  Floats mask_scores(py::ssize_t{p});
+  float* out = mask_scores.mutable_data();
+  const auto* marks = reinterpret_cast<const std::uint8_t*>(masks.data());
   const py::gil_scoped_release release;
-  Field short_view;
-  if (short_offsets) short_view = view(*short_offsets, 2 * k, stride);
-  associate_pixels(keypoints.data(), weights.data(), p, k, view(segmentation, 1, stride),
-                   view(long_offsets, 2 * k, stride), short_offsets ? &short_view : nullptr, size.first, size.second,
-                   options, out, scratch().masks);
-  return masks;
+  score_masks(marks, scores.data(), p, view(segmentation, 1, stride), extent(masks, 2), extent(masks, 1), options, out,
+              scratch().masks);
+  return mask_scores;
 }
 
 py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const Floats& mid_offsets, int stride,
@@ -399,16 +417,17 @@ PYBIND11_MODULE(_core, m) {
            "rank_by_mean"_a, "mean_instance_score"_a, "sharpen"_a);
   py::class_<MaskOptions>(m, "MaskOptions")
       .def(py::init([](float mask_threshold, float distance_threshold, int long_refine_steps, int short_refine_steps,
-                       bool exclusive, int threads) {
-             return MaskOptions{mask_threshold,     distance_threshold, long_refine_steps,
-                                short_refine_steps, exclusive,          threads};
+                       bool exclusive, int threads, float score_power) {
+             return MaskOptions{mask_threshold, distance_threshold, long_refine_steps, short_refine_steps,
+                                exclusive,      threads,            score_power};
            }),
            py::kw_only(), "mask_threshold"_a, "distance_threshold"_a, "long_refine_steps"_a, "short_refine_steps"_a,
-           "exclusive"_a, "threads"_a);
+           "exclusive"_a, "threads"_a, "score_power"_a);
 
   m.def("decode_plain", &decode_plain);
   m.def("decode_poses", &decode_poses);
   m.def("associate_pixels", &associate);
+  m.def("score_masks", &score_masks_dense);
   m.def("stage_times", &stage_times);
   m.def("hough_vote", &hough_vote_dense);
   m.def("find_peaks", &find_peaks_dense);

@@ -308,7 +308,9 @@ const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
                        &follow_inside,
                        &follow_boxes,
                        &bound,
-                       &measure};
+                       &measure,
+                       &read_person,
+                       &sum_marked};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

@@ -124,6 +124,8 @@ struct PlaneKernels {
   void (*widen)(const T* values, std::size_t n, float* to);
 };
 
+constexpr float kPersonUnit = 16777216.0F;  // of person probabilities in fixed point: 2^24
+
 struct Kernels {
   const char* name;
   PlaneKernels<float> float32;
@@ -169,6 +171,14 @@ struct Kernels {
   // of kPointGroup. Sets all bits of open[i] where a sum is above `low` and at most `high`; returns whether any is.
   bool (*measure)(const Target& target, int n, const float* points, float low, float high, float* sums,
                   std::int32_t* open);
+
+  // Person probabilities in fixed point, rounded down, of logits read t of the way from `upper` to `lower`; n is a multiple
+  // of 16. False, and nothing of use written, where not all logits are finite.
+  bool (*read_person)(const float* upper, const float* lower, float t, int n, std::uint32_t* probability);
+
+  // Adds up the values, each at most kPersonUnit, of those of n pixels that are marked, and how many these are.
+  void (*sum_marked)(const std::uint8_t* marks, const std::uint32_t* values, int n, std::uint64_t& total,
+                     std::uint64_t& count);
 };
 
 // The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the

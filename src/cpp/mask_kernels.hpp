@@ -239,6 +239,36 @@ bool measure(const Target& target, int n, const float* points, float low, float 
   return any != 0;
 }
 
+bool read_person(const float* upper, const float* lower, float t, int n, std::uint32_t* probability) {
+  const Floats s = Wide::all(1.0F - t), below = Wide::all(t), zero = Wide::all(0.0F);
+  constexpr unsigned kAll = (1U << Wide::kLanes) - 1U;
+  unsigned finite = kAll;
+  for (int i = 0; i < n; i += Wide::kLanes) {
+    const Floats logit = s * Wide::load(upper + i) + below * Wide::load(lower + i);
+    finite &= Wide::at_least(logit - logit, zero);
+    std::int32_t whole[Wide::kLanes];
+    Wide::store_integers(sigmoid_wide(logit) * Wide::all(kPersonUnit), whole);
+    for (int j = 0; j < Wide::kLanes; ++j) probability[i + j] = static_cast<std::uint32_t>(whole[j]);
+  }
+  return finite == kAll;
+}
+
+void sum_marked(const std::uint8_t* marks, const std::uint32_t* values, int n, std::uint64_t& total,
+                std::uint64_t& count) {
+  constexpr int kMost = 128;  // values whose sum fits into 32 bits
+  for (int first = 0; first < n; first += kMost) {
+    const int last = n - first < kMost ? n : first + kMost;
+    std::uint32_t sum = 0, marked = 0;
+    for (int i = first; i < last; ++i) {
+      const std::uint32_t mark = marks[i] != 0 ? 1 : 0;
+      sum += values[i] & (0U - mark);
+      marked += mark;
+    }
+    total += sum;
+    count += marked;
+  }
+}
+
 }  // namespace
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

@@ -57,6 +57,33 @@ std::int32_t point_plane(const Field& field, int k, int h, int w, float* out) {
 
 }  // namespace
 
+void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
+  const int blocks = std::max(cells - 1, 1);
+  axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
+  axis.t.resize(static_cast<std::size_t>(pixels));
+  axis.position.resize(static_cast<std::size_t>(pixels));
+  const double extent = static_cast<double>((cells - 1) * stride);
+  int block = -1;
+  for (int p = 0; p < pixels; ++p) {
+    const double position = p * extent / std::max(pixels - 1, 1);
+    const int b = std::min(static_cast<int>(position / stride), blocks - 1);
+    while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
+    axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
+    axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
+  }
+}
+
+Field as_floats(const Field& field, std::vector<float>& room) {
+  if (field.element == Element::kFloat32) return field;
+  const std::size_t n = static_cast<std::size_t>(field.planes) * field.cells();
+  room.resize(n);
+  with_elements(field, [&](auto of) { kernels().planes(of).widen(field.plane<decltype(of)>(0), n, room.data()); });
+  Field wide = field;
+  wide.data = room.data();
+  wide.element = Element::kFloat32;
+  return wide;
+}
+
 PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) {
   const int h = std::max(field.height, 2), w = std::max(field.width, 2), count = field.planes / 2;
   pairs.resize(static_cast<std::size_t>(count) * static_cast<std::size_t>(h) * static_cast<std::size_t>(w) * 2);
@@ -72,8 +99,13 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {{pairs.data(), h, w, stride, 1.0F / stride}, most, &field};
 }
 
-MaskPoses::MaskPoses(const float* keypoints, const float* weights, int n_poses, int k_count, float threshold)
-    : count(n_poses), n_keypoints(k_count), groups((k_count + kKeypointGroup - 1) / kKeypointGroup) {
+MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
+    : count(poses.count),
+      n_keypoints(poses.n_keypoints),
+      groups((poses.n_keypoints + kKeypointGroup - 1) / kKeypointGroup),
+      scores(poses.scores) {
+  const float *keypoints = poses.keypoints, *weights = poses.weights;
+  const int k_count = n_keypoints;
   const auto per_pose = static_cast<std::size_t>(groups);
   targets.resize(static_cast<std::size_t>(count) * per_pose, Targets{});
   for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j, keypoints += 2 * k_count, weights += k_count) {

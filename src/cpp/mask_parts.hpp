@@ -33,12 +33,31 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs);
 // Poses as the kernels want them, and how far they reach.
 struct MaskPoses {
   int count, n_keypoints, groups;
+  const float* scores;           // (P)
   std::vector<Targets> targets;  // (P, groups)
   std::vector<float> unit;       // (P) lambda_j sum_k p_jk
   std::vector<float> reach;      // (P) the weighted sum of distances up to which a pixel belongs; -1 for no pixel
 
-  MaskPoses(const float* keypoints, const float* weights, int n_poses, int k_count, float threshold);
+  MaskPoses(const PoseArrays& poses, float threshold);
 };
+
+// Places the pixels of a picture's axis over a grid, corner pixel on corner pixel.
+void place_pixels(int pixels, int cells, int stride, PixelAxis& axis);
+
+// A field of float32 elements: itself, or widened into `room`.
+Field as_floats(const Field& field, std::vector<float>& room);
+
+// Adds to the sums (P) the person probability of those pixels of the masks (P, H, W) that lie in the boxes `claims` (P).
+void add_probabilities(const Field& segmentation,  // float32
+                       const PixelAxis& x, const PixelAxis& y, const std::uint8_t* masks,
+                       const std::vector<PixelBox>& claims, PersonRows& rows, std::vector<MaskSum>& sums);
+
+// Sets the sums of all workers to 0.
+void start_sums(int n_poses, std::vector<MaskScratch>& workers);
+
+// Mask scores (P) from the sums of all workers.
+void finish_scores(const std::vector<MaskScratch>& workers, const float* scores, int n_poses, float power,
+                   float* mask_scores);
 
 // One picture's masks to be made.
 struct MaskTask {
@@ -49,6 +68,7 @@ struct MaskTask {
   const PixelAxis& x;
   const PixelAxis& y;
   std::uint8_t* masks;  // (P, H, W)
+  bool scored;          // whether mask scores are wanted
 
   std::size_t width() const { return x.t.size(); }
   std::size_t area() const { return x.t.size() * y.t.size(); }

@@ -66,6 +66,7 @@ class PixelFollower {
         column_(column),
         listed_(scratch.poses.data() + from),
         poses_(scratch.poses.size() - from),
+        rivals_(task.options.exclusive && poses_ > 1),
         keypoints_(static_cast<std::size_t>(task.poses.n_keypoints)),
         scratch_(scratch) {}
 
@@ -87,8 +88,8 @@ class PixelFollower {
       }
       drop_pixels();
     }
-    if (task_.options.exclusive) {
-      give_to_nearest();
+    if (rivals_) {
+      give_to_strongest();
       return;
     }
     for (std::size_t a = 0; a < poses_; ++a) {
@@ -171,10 +172,10 @@ class PixelFollower {
     const int k = scratch_.order[i], lane = k % kKeypointGroup;
     const Targets& group = task_.poses.targets[pose(a) * task_.groups() + static_cast<std::size_t>(k / kKeypointGroup)];
     // A sum that is up to `low` can only end up within reach, and one above `high` only out of it. To tell which of several
-    // poses is nearest takes the whole sum.
+    // poses is nearer takes the whole sum.
     const std::size_t rest = a * (keypoints_ + 1) + i + 1;
     const float most = scratch_.rest_upper[rest], high = reach(a) / (1.0F - kMaskMargin) - scratch_.rest_lower[rest];
-    const bool unknown = task_.options.exclusive || !is_finite(most);
+    const bool unknown = rivals_ || !is_finite(most);
     scratch_.low[a] = unknown ? -1.0F : reach(a) / (1.0F + kMaskMargin) - most;
     return kernels().measure({group.x[lane], group.y[lane], group.weight[lane]}, static_cast<int>(scratch_.open.size()),
                              scratch_.points.data(), scratch_.low[a], high, sums(a), scratch_.open.data());
@@ -212,28 +213,31 @@ class PixelFollower {
     fill_group(scratch_.start);
   }
 
-  // Gives each listed pixel to the nearest of the poses left that reach it.
-  void give_to_nearest() {
+  // Gives each listed pixel to the poses left that reach it, but for those that yield it: some pose of a higher score is
+  // nearer there.
+  void give_to_strongest() {
     for (std::size_t i = 0; i < scratch_.pixel.size(); ++i) {
-      std::size_t owner = 0;
-      float least = std::numeric_limits<float>::infinity();
-      bool owned = false;
-      for (std::size_t a = 0; a < poses_; ++a) {
-        if (listed_[a] < 0) continue;
-        const float sum = sums(a)[i], distance = sum / task_.poses.unit[pose(a)];
-        if (!(sum <= reach(a)) || (owned && !(distance < least))) continue;
-        owned = true;
-        owner = pose(a);
-        least = distance;
-      }
-      if (owned) task_.masks[owner * task_.area() + scratch_.pixel[i]] = 1;
+      for (std::size_t a = 0; a < poses_; ++a)
+        if (reaches(a, i) && !yields(a, i)) task_.masks[pose(a) * task_.area() + scratch_.pixel[i]] = 1;
     }
+  }
+
+  bool reaches(std::size_t a, std::size_t i) const { return listed_[a] >= 0 && sums(a)[i] <= reach(a); }
+  float distance(std::size_t a, std::size_t i) const { return sums(a)[i] / task_.poses.unit[pose(a)]; }
+
+  bool yields(std::size_t a, std::size_t i) const {
+    const float* scores = task_.poses.scores;
+    for (std::size_t b = 0; b < poses_; ++b)
+      if (reaches(b, i) && scores[pose(b)] > scores[pose(a)] && distance(b, i) < distance(a, i)) return true;
+    return false;
   }
 
   const MaskTask& task_;
   int row_, column_;      // of the block
   std::int32_t* listed_;  // (poses) -1 once done with
-  std::size_t poses_, keypoints_;
+  std::size_t poses_;
+  bool rivals_;  // whether poses may have to yield pixels to each other
+  std::size_t keypoints_;
   std::size_t pitch_ = 0;  // of the sums
   MaskScratch& scratch_;
 };

@@ -21,37 +21,9 @@ constexpr int kLevels = 3;                  // sizes of regions
 constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
 
-void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
-  const int blocks = std::max(cells - 1, 1);
-  axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
-  axis.t.resize(static_cast<std::size_t>(pixels));
-  axis.position.resize(static_cast<std::size_t>(pixels));
-  const double extent = static_cast<double>((cells - 1) * stride);
-  int block = -1;
-  for (int p = 0; p < pixels; ++p) {
-    const double position = p * extent / std::max(pixels - 1, 1);
-    const int b = std::min(static_cast<int>(position / stride), blocks - 1);
-    while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
-    axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
-    axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
-  }
-}
-
 float sum(const float* values) {
   static_assert(kKeypointGroup == 8);
   return ((values[0] + values[4]) + (values[2] + values[6])) + ((values[1] + values[5]) + (values[3] + values[7]));
-}
-
-// A field of float32 elements: itself, or widened into `room`.
-Field as_floats(const Field& field, std::vector<float>& room) {
-  if (field.element == Element::kFloat32) return field;
-  const std::size_t n = static_cast<std::size_t>(field.planes) * field.cells();
-  room.resize(n);
-  with_elements(field, [&](auto of) { kernels().planes(of).widen(field.plane<decltype(of)>(0), n, room.data()); });
-  Field wide = field;
-  wide.data = room.data();
-  wide.element = Element::kFloat32;
-  return wide;
 }
 
 class Associator {
@@ -85,7 +57,10 @@ class Associator {
     scratch.bounds.resize(task_.poses.targets.size());
     scratch.levels.resize(kLevels);
     for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(task_.poses.groups), Boxes{});
+    if (task_.scored) scratch.claims.assign(static_cast<std::size_t>(task_.poses.count), PixelBox{});
     for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, 0}, 0, nullptr, scratch);
+    if (task_.scored)
+      add_probabilities(segmentation_, task_.x, task_.y, task_.masks, scratch.claims, scratch.person, scratch.mask_sums);
   }
 
  private:
@@ -166,6 +141,7 @@ class Associator {
         find_loose(scratch, own);
         divide(region, end, &own, scratch);
       } else {
+        for (std::size_t i = end; i < scratch.poses.size(); ++i) claim(scratch.poses[i], box, scratch);
         follow_pixels(task_, box, scratch.row0 + region.row, region.column, end, scratch);
       }
     }
@@ -188,7 +164,7 @@ class Associator {
         const PixelBox& one = scratch.extents[static_cast<std::size_t>(row) * columns + column];
         if (one.empty()) continue;
         ++blocks;
-        all = {std::min(all.x0, one.x0), std::min(all.y0, one.y0), std::max(all.x1, one.x1), std::max(all.y1, one.y1)};
+        all = all.with(one);
       }
     }
     return all;
@@ -282,6 +258,13 @@ class Associator {
       if (scratch.gap[static_cast<std::size_t>(k)] >= least) own.loose.push_back(k);
   }
 
+  // Remembers that pixels of a box may be given to a pose.
+  void claim(std::int32_t pose, const PixelBox& box, MaskScratch& scratch) const {
+    if (!task_.scored) return;
+    PixelBox& all = scratch.claims[static_cast<std::size_t>(pose)];
+    all = all.empty() ? box : all.with(box);
+  }
+
   // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
   // exclude each other only one alone can have everything.
   void take_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
@@ -293,6 +276,7 @@ class Associator {
         scratch.poses[kept++] = scratch.poses[i];
         continue;
       }
+      claim(scratch.poses[i], box, scratch);
       const auto width = static_cast<std::ptrdiff_t>(task_.width());
       const std::uint8_t* marks = scratch.foreground.data() + (box.y0 - scratch.y0) * width + box.x0;
       std::uint8_t* mask = task_.masks + j * task_.area() + box.y0 * width + box.x0;
@@ -312,24 +296,27 @@ class Associator {
 
 }  // namespace
 
-void associate_pixels(const float* keypoints, const float* weights, int n_poses, int n_keypoints,
-                      const Field& segmentation, const Field& long_offsets, const Field* short_offsets, int height,
-                      int width, const MaskOptions& options, std::uint8_t* masks, MaskBuffers& scratch) {
-  if (n_poses == 0 || n_keypoints == 0 || segmentation.cells() == 0 || height == 0 || width == 0) return;
+void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const Field& long_offsets,
+                      const Field* short_offsets, int height, int width, const MaskOptions& options,
+                      std::uint8_t* masks, float* mask_scores, MaskBuffers& scratch) {
+  if (mask_scores != nullptr) std::fill_n(mask_scores, arrays.count, 0.0F);
+  if (arrays.count == 0 || arrays.n_keypoints == 0 || segmentation.cells() == 0 || height == 0 || width == 0) return;
   const PairGrid long_pairs = make_pairs(long_offsets, options.threads, scratch.long_pairs);
   PairGrid short_pairs{};
   const bool refine_short = short_offsets != nullptr && options.short_refine_steps > 0;
   if (refine_short) short_pairs = make_pairs(*short_offsets, options.threads, scratch.short_pairs);
   place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
   place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
-  const MaskPoses poses(keypoints, weights, n_poses, n_keypoints, options.distance_threshold);
-  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options,
-                      scratch.x, scratch.y,  masks};
+  const MaskPoses poses(arrays, options.distance_threshold);
+  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options, scratch.x,
+                      scratch.y, masks,      mask_scores != nullptr};
   const Associator associate(task, as_floats(segmentation, scratch.segmentation));
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
+  if (task.scored) start_sums(arrays.count, scratch.workers);
   parallel_for(associate.strips(), options.threads, [&](int strip, int worker) {
     associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]);
   });
+  if (task.scored) finish_scores(scratch.workers, arrays.scores, arrays.count, options.score_power, mask_scores);
 }
 
 }  // namespace personlab

@@ -5,7 +5,9 @@
 // Section numbers are those of the paper, arXiv 1803.08225.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -110,6 +112,29 @@ struct PixelBox {
   int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // half-open
 
   bool empty() const { return x0 >= x1 || y0 >= y1; }
+  PixelBox with(const PixelBox& other) const {  // the smallest that holds both, neither empty
+    return {std::min(x0, other.x0), std::min(y0, other.y0), std::max(x1, other.x1), std::max(y1, other.y1)};
+  }
+};
+
+// The person probability of a mask's pixels, added up in fixed point: the same sum in any order.
+struct MaskSum {
+  std::uint64_t total = 0;  // in units of 2^-24
+  std::uint64_t pixels = 0;
+};
+
+// The score of a mask, from the instance score and the mean probability over its pixels; 0 where there is none.
+inline float mask_score(float score, const MaskSum& sum, float power) {
+  if (sum.pixels == 0 || !(score - score == 0.0F)) return 0.0F;
+  const double whole = static_cast<double>(kPersonUnit) * static_cast<double>(sum.pixels);
+  const double mean = static_cast<double>(sum.total) / whole;
+  return static_cast<float>(static_cast<double>(score) * std::pow(mean, static_cast<double>(power)));
+}
+
+// Rows of person probabilities: logits between the columns of two rows of cells, and what pixels between these rows read.
+struct PersonRows {
+  std::vector<float> upper, lower;         // (W, in whole registers)
+  std::vector<std::uint32_t> probability;  // likewise, in units of 2^-24
 };
 
 // What one thread of mask association works in: blocks of pixels between four cells, in strips from left to right.
@@ -139,6 +164,11 @@ struct MaskScratch {
   std::vector<float> low;                     // (m) sums up to this one are within reach
   std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
   std::vector<float> rest_lower, rest_upper;  // (m, K + 1) bounds of the sum over order[i], order[i + 1] and so on
+
+  // For mask scores.
+  std::vector<PixelBox> claims;  // (P) the pixels of the strip that may have been given to each pose
+  PersonRows person;
+  std::vector<MaskSum> mask_sums;  // (P) of all strips so far
 };
 
 // A picture's pixels along one axis, placed over the grid.
@@ -155,15 +185,31 @@ struct MaskBuffers {
   std::vector<MaskScratch> workers;
 };
 
-// Mask association, section 3.2: masks (P, H, W), zero on entry, of poses given as float32.
-void associate_pixels(const float* keypoints,  // (P, K, 2) input pixels
-                      const float* weights,    // (P, K) p_jk
-                      int n_poses, int n_keypoints,
+// Poses whose masks are wanted.
+struct PoseArrays {
+  const float* keypoints;  // (P, K, 2) input pixels
+  const float* weights;    // (P, K) p_jk
+  const float* scores;     // (P) instance scores
+  int count, n_keypoints;
+};
+
+// Mask association, section 3.2: masks (P, H, W), zero on entry, and their scores where these are wanted.
+void associate_pixels(const PoseArrays& poses,
                       const Field& segmentation,   // 1 plane
                       const Field& long_offsets,   // 2K planes
                       const Field* short_offsets,  // 2K planes, or null
                       int height, int width,       // of the picture
-                      const MaskOptions& options, std::uint8_t* masks, MaskBuffers& scratch);
+                      const MaskOptions& options, std::uint8_t* masks,
+                      float* mask_scores,  // (P), or null
+                      MaskBuffers& scratch);
+
+// Mask scores (P): instance score times the mean person probability over the mask to a power; 0 for an empty mask.
+void score_masks(const std::uint8_t* masks,  // (P, H, W)
+                 const float* scores,        // (P) instance scores
+                 int n_poses,
+                 const Field& segmentation,  // 1 plane
+                 int height, int width,      // of the picture
+                 const MaskOptions& options, float* mask_scores, MaskBuffers& scratch);
 
 // Offset fields of N pictures on grids of h x w cells, and the fields that refine them.
 template <typename Real>

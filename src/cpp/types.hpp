@@ -86,6 +86,7 @@ struct MaskOptions {
   int short_refine_steps;
   bool exclusive;
   int threads;
+  float score_power;  // of the mean person probability in mask scores
 };
 
 // The number of the lowest bit that is set, of a word that is not 0.

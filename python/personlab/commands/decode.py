@@ -90,11 +90,13 @@ def run(config: Any) -> None:
         found: Any = decode_poses(heat, short, mid, stride=stride, options=options)
     poses: Poses = found.scaled(*fields.image_scale)
     masks: Any = None
+    mask_scores: Any = None
     if config.masks:
         with timed(times, "decode_masks"):
-            masks = decode_masks(
+            masks, mask_scores = decode_masks(
                 found, fields.segmentation, fields.long_offsets,
                 short_offsets=short, stride=stride, size=(height, width), options=mask_options,
+                return_scores=True,
             )  # fmt: skip
     if config.output:
         with timed(times, "draw"):
@@ -104,7 +106,7 @@ def run(config: Any) -> None:
             _draw_fields(config.gallery, fields, image, poses, masks, options)
     if config.json:
         with timed(times, "json"):
-            _write_results(config, poses, masks, mask_json)
+            _write_results(config, poses, masks, mask_scores, mask_json)
     sys.stdout.write(f"{len(poses)} people in {width} x {height} pixels\n\n")
     _write_people(poses, masks)
     sys.stdout.write("\n")
@@ -160,14 +162,14 @@ def _draw_fields(
     log(f"wrote {len(visualize.write_gallery(folder, gallery))} pictures into {folder}")
 
 
-def _write_results(config: Any, poses: Poses, masks: Any, mask_path: Path | None) -> None:
+def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any, mask_path: Path | None) -> None:
     digits = re.search(r"\d+$", Path(config.image).stem) if config.image else None
     image_id = config.image_id if config.image_id is not None else int(digits[0]) if digits else 0
     written = [(config.json, poses.to_coco(image_id))]
     if mask_path is not None:
         from personlab.evaluate import mask_results
 
-        written.append((mask_path, mask_results(poses, masks, image_id)))
+        written.append((mask_path, mask_results(poses, masks, image_id, scores=mask_scores)))
     for path, results in written:
         write_whole(path, json.dumps(results).encode() + b"\n")
         log(f"wrote {path}")

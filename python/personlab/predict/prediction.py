@@ -28,6 +28,9 @@ class Prediction:
     """(P, H, W) of the picture's pixels; smaller where `Predictor.max_pixels` says so; None where not asked for or
     where the network has none"""
 
+    mask_scores: NDArray[np.float32] | None = None
+    """(P,) by which masks are ranked: `personlab.decode_masks` says how; None where there are no masks"""
+
     image_size: tuple[int, int]
     """(w, h) of the picture, pixels, its EXIF orientation followed"""
 
@@ -51,6 +54,8 @@ class Prediction:
     def masks_to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """COCO segmentation results, run-length encoded at the picture's size, one for each person.
 
+        Their scores are the mask scores, or those of the poses where there are none.
+
         Raises:
             ValueError: there are no masks.
         """
@@ -60,10 +65,12 @@ class Prediction:
             raise ValueError("masks: expected a prediction with masks, got one without")
         width, height = self.image_size
         if self.masks.shape[1:] == (height, width):
-            return mask_results(self.poses, self.masks, image_id)
+            return mask_results(self.poses, self.masks, image_id, scores=self.mask_scores)
         results = []
-        for pose, mask in zip(self.poses, self.masks, strict=True):  # one at a time: together they are too large
-            results += mask_results(pose, _enlarged(mask, (width, height))[None], image_id)
+        scores = self.poses.scores if self.mask_scores is None else self.mask_scores
+        for j, mask in enumerate(self.masks):  # one at a time: together they are too large
+            large = _enlarged(mask, (width, height))[None]
+            results += mask_results(self.poses[j], large, image_id, scores=scores[j : j + 1])
         return results
 
     def draw(self, image: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

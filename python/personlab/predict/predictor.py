@@ -245,7 +245,7 @@ class Predictor:
     def _decode_one(self, item: Item) -> None:
         fields = item.fields
         assert fields is not None
-        found = poses = masks = kept = None
+        found = poses = masks = scores = kept = None
         with item.stage("decode"):
             found = decode_poses(
                 fields.heatmaps, fields.short_offsets, fields.mid_offsets,
@@ -257,12 +257,13 @@ class Predictor:
                 kept = fields.to_host() if isinstance(fields, DeviceFields) else fields
         if self.masks and item.error is None:
             with item.stage("masks"):
-                masks = self._decode_masks(item, found, fields)
+                masks, scores = self._decode_masks(item, found, fields)
         if item.error is None:
             assert poses is not None
             item.prediction = Prediction(
                 poses=poses,
                 masks=masks,
+                mask_scores=scores,
                 image_size=item.size,
                 times=item.times,
                 fields=kept,
@@ -271,7 +272,9 @@ class Predictor:
             )
         item.fields = item.image = None
 
-    def _decode_masks(self, item: Item, found: Any, fields: Fields | DeviceFields) -> NDArray[np.bool_]:
+    def _decode_masks(
+        self, item: Item, found: Any, fields: Fields | DeviceFields
+    ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
         width, height = item.size
         most = _MASK_BYTES * self.max_pixels
         if len(found) * width * height > most:
@@ -281,8 +284,10 @@ class Predictor:
                 f"{item.name}: {len(found)} masks of {item.size[0]} x {item.size[1]} pixels are made "
                 f"{width} x {height}, of at most {most} bytes together"
             )
-        masks: Any = decode_masks(
+        made: Any = decode_masks(
             found, fields.segmentation, fields.long_offsets,
             short_offsets=fields.short_offsets, stride=self.stride, size=(height, width), options=self.mask_options,
+            return_scores=True,
         )  # fmt: skip
-        return np.asarray(masks.cpu() if isinstance(masks, torch.Tensor) else masks, np.bool_)
+        masks, scores = (array.cpu().numpy() if isinstance(array, torch.Tensor) else array for array in made)
+        return masks, scores
