@@ -38,8 +38,7 @@ def masks_of(fields, poses, image_id):
         poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
         size=fields.image_size[::-1], return_scores=True,
     )  # fmt: skip
-    plain = mask_results(poses, masks, image_id)
-    return plain, [{**result, "score": float(score)} for result, score in zip(plain, scores, strict=True)]
+    return mask_results(poses, masks, image_id), mask_results(poses, masks, image_id, scores=scores)
 
 
 def decode_all(network, images, outlined, arguments):
