@@ -9,7 +9,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import UsageError
+from personlab.commands.common import UsageError, join_pairs
 from personlab.info import __version__
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _parse(argv: list[str]) -> Any:
     from jsonargparse import ArgumentError
 
     try:
-        config = _parser().parse_args(argv)
+        config = _parser().parse_args(join_pairs(argv))
     except ArgumentError as error:
         command = f"{argv[0]} " if argv and argv[0] in COMMANDS else ""
         raise UsageError(f"{_plain(str(error))} (see personlab {command}--help)") from None
@@ -104,6 +104,7 @@ def _plain(message: str) -> str:
         (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
         (r"--[a-z]+(?:_[a-z]+)+\b", lambda found: found[0].replace("_", "-")),
         (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
+        (r"expected tuple, got", "expected two numbers, got"),
         (r"Not of type \w*Float: (\S+) does not conform to restriction v(\S+)", r"expected a number \2, got \1"),
         (r"Not of type \w+: (\S+) does not conform to restriction v(\S+)", r"expected an integer \2, got \1"),
         (r"required: \w+\.(\w+)", lambda found: f"required: {found[1].upper()}"),

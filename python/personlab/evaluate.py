@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from personlab.data.coco import People
 
+EVERY_POSE = DecodeOptions(min_score=0.0)  # average precision counts low scores, too
+
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:

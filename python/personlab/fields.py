@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_field, as_integer, as_size, check_shape
+from personlab._arrays import FloatArray, as_field, as_integer, as_number, as_size, check_shape
 from personlab._files import write_whole
 from personlab.skeleton import COCO_PERSON
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+_NUMBERS = ("stride", "image_size", "disk_radius")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -35,6 +36,7 @@ class Fields:
         long_offsets: (K, 2, h, w) (dx, dy) from a person's pixel to that person's keypoint k; None likewise.
         stride: input pixels from cell to cell.
         image_size: (w, h) of the picture that was resized to make the network input, where known.
+        disk_radius: R of the network, input pixels, where known.
 
     Raises:
         TypeError: an argument is no float array.
@@ -48,6 +50,7 @@ class Fields:
     long_offsets: FloatArray | None = None
     stride: int
     image_size: tuple[int, int] | None = None
+    disk_radius: float | None = None
 
     def __post_init__(self) -> None:
         freeze = object.__setattr__
@@ -67,6 +70,8 @@ class Fields:
             check_shape(self.long_offsets, "long_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
         if self.image_size is not None:
             freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
+        if self.disk_radius is not None:
+            freeze(self, "disk_radius", as_number(self.disk_radius, "disk_radius", 1e-3, 4096))
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -84,7 +89,7 @@ class Fields:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fields:
-        """Read an .npz file with the arrays under their names, `stride`, and optionally `image_size` (w, h).
+        """Read an .npz file: the arrays under their names, `stride`, and optionally `image_size` and `disk_radius`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -94,6 +99,9 @@ class Fields:
             arrays = _read_arrays(Path(path))
             check_shape(arrays["stride"], "stride", (), "of one number")
             arrays["stride"] = arrays["stride"].item()
+            if "disk_radius" in arrays:
+                check_shape(arrays["disk_radius"], "disk_radius", (), "of one number")
+                arrays["disk_radius"] = arrays["disk_radius"].item()
             if "image_size" in arrays:
                 check_shape(arrays["image_size"], "image_size", (2,), "(w, h)")
                 arrays["image_size"] = arrays["image_size"].tolist()
@@ -113,6 +121,8 @@ class Fields:
         arrays["input_size"] = np.array(self.input_size, np.int32)
         if self.image_size is not None:
             arrays["image_size"] = np.array(self.image_size, np.int32)
+        if self.disk_radius is not None:
+            arrays["disk_radius"] = np.float64(self.disk_radius)
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
         write_whole(path, content.getvalue())
@@ -236,7 +246,7 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             found = list(archive)
-            arrays = {n: _read_array(archive, n) for n in (*_NAMES, "stride", "image_size") if n in found}
+            arrays = {n: _read_array(archive, n) for n in (*_NAMES, *_NUMBERS) if n in found}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError):
         raise ValueError(f"{kind}, got a damaged one") from None
     missing = [name for name in (*_NAMES[:3], "stride") if name not in found]

@@ -10,6 +10,7 @@ from personlab.bench import STAGES, Timing, crowd, time_decoding
 from personlab.commands.common import UsageError, add_options, read_fields, with_given, write_table
 from personlab.info import build_info
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +73,8 @@ def run(config: Any) -> None:
     rows = []
     for name, fields in _inputs(config.fields, people, size):
         h, w = fields.heatmaps.shape[-2:]
-        timing = time_decoding(fields, options=options, mask_options=mask_options, rounds=config.rounds)
+        own = Settings(disk_radius=fields.disk_radius).decoding(options, disk_radius=config.decode.disk_radius)
+        timing = time_decoding(fields, options=own, mask_options=mask_options, rounds=config.rounds)
         rows.append([name, f"{h}x{w}", str(timing.people), str(timing.votes), *_cells(timing)])
     sys.stdout.write(
         f"microseconds, hough_stride {options.hough_stride}, threads {options.threads}, "

@@ -13,9 +13,18 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from personlab.fields import Fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from jsonargparse import ArgumentParser
+
+_METAVARS: dict[Any, Any] = {
+    int: {"metavar": "N"},
+    float: {"metavar": "X"},
+    tuple[int, int]: {"metavar": "N N"},
+    tuple[float, float]: {"metavar": "X X"},
+}
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_NESTED = re.compile(r"--\w+(\.\w+)+")
 
 
 class UsageError(Exception):
@@ -60,12 +69,26 @@ def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *
             nested.append((name, default))
             continue
         shown = str(default).lower() if isinstance(default, bool) else default
-        metavar: dict[str, Any] = {int: {"metavar": "N"}, float: {"metavar": "X"}}.get(hint, {})
+        shown = " ".join(map(str, shown)) if isinstance(shown, tuple) else shown
+        metavar: dict[str, Any] = _METAVARS.get(hint, {})
         told = "" if default is None else f" [{shown}]"
         help_text = f"{comments.get(field.name, field.name)}{told}".replace("%", "%%")
         group.add_argument(f"--{name}", type=hint, default=None, help=help_text, **metavar)
     for name, default in nested:
         add_options(parser, name, name, default)
+
+
+def join_pairs(argv: Sequence[str]) -> list[str]:
+    """A flag of an options class that two numbers follow, as `--data.crop 257 257`, with one word for both."""
+    joined, rest = [], list(argv)
+    while rest:
+        flag, *rest = rest
+        joined.append(flag)
+        count = next((n for n, word in enumerate(rest) if not _NUMBER.fullmatch(word)), len(rest))
+        if count == 2 and _NESTED.fullmatch(flag):
+            joined.append(f"[{rest[0]}, {rest[1]}]")
+            rest = rest[2:]
+    return joined
 
 
 def with_given(options: Any, given: Any) -> Any:

@@ -15,6 +15,7 @@ from personlab._files import write_whole
 from personlab.commands.common import UsageError, add_options, log, read_fields, timed, with_given, write_table
 from personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.settings import Settings
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -84,6 +85,7 @@ def run(config: Any) -> None:
     times: dict[str, float] = {}
     with timed(times, "read"):
         fields, image = _read(config.fields, config.image, masks=config.masks)
+    options = Settings(disk_radius=fields.disk_radius).decoding(options, disk_radius=config.decode.disk_radius)
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
     width, height = fields.image_size or fields.input_size
     with timed(times, "decode_poses"):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from personlab._files import write_whole
 from personlab.commands import network
 from personlab.commands.common import UsageError, log, write_table
+from personlab.evaluate import EVERY_POSE
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
@@ -28,12 +29,13 @@ DESCRIPTION = (
 )
 _SEVERAL = (0.75, 1.0, 1.5)  # scales that --compare takes where none are given
 _CEILING_STRIDES = (8, 16)
-_EVERY_POSE = DecodeOptions(min_score=0.0)  # average precision counts low scores, too
 _POSENET = DecodeOptions.posenet(0.05)  # that decoder looks for seeds down to its score threshold: at 0, everywhere
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
+    from jsonargparse import ActionYesNo
+
     parser.add_argument(
         "--annotations", type=str, required=True, metavar="FILE", help="COCO's person_keypoints JSON, or one alike"
     )
@@ -44,12 +46,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "at strides 8 and 16 unless --stride names one",
     )  # fmt: skip
     parser.add_argument(
-        "--category", type=str, default="person", metavar="NAME",
-        help="of the people; where there is none of that name, the first with keypoints",
+        "--category", type=str, metavar="NAME",
+        help="of the people; where there is none of that name, the first with keypoints [the network's, else person]",
     )  # fmt: skip
     parser.add_argument(
-        "--labelled-only", action="store_true",
-        help="leave out pictures in which nobody has labelled keypoints: whoever is found there counts as wrong",
+        "--labelled-only", action=ActionYesNo(no_prefix="no-"), default=None,
+        help="leave out pictures in which nobody has labelled keypoints: whoever is found there counts as wrong "
+        "[as the network was scored, else no]",
     )  # fmt: skip
     parser.add_argument(
         "--compare", action="store_true",
@@ -61,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         ".masks.json; those of the last setting",
     )  # fmt: skip
     network.add_network(parser, required=False)
-    network.add_decoding(parser, _EVERY_POSE)
+    network.add_decoding(parser, EVERY_POSE)
 
 
 def run(config: Any) -> None:
@@ -78,13 +81,14 @@ def run(config: Any) -> None:
     if config.ceiling and (config.compare or config.scales or config.flip):
         raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
     _check_json(config)
+    _fill_in_settings(config)
     annotations = _load(config.annotations, labelled_only=config.labelled_only)
     if config.ceiling:
         _run_ceiling(config, annotations)
         return
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
-    options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
+    options, mask_options = network.decode_options(config, EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
     weights = config.weights
@@ -93,6 +97,8 @@ def run(config: Any) -> None:
         predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
         weights = predictor.network  # read once
         _check_skeleton(config, annotations, predictor)
+        if not results:
+            _tell_settings(config, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
@@ -102,6 +108,27 @@ def run(config: Any) -> None:
     _write_results(config, annotations, last.keypoints, last.masks)
     if last.problems:
         raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} pictures could not be done; see above")
+
+
+def _fill_in_settings(config: Any) -> None:
+    """What the flags leave open of how pictures are scored becomes what the network was scored with."""
+    from personlab.weights import Settings, load_settings
+
+    settings = load_settings(config.weights) if config.weights else Settings()
+    config.category = config.category or settings.category or "person"
+    if config.labelled_only is None:
+        config.labelled_only = bool(settings.labelled_only)
+
+
+def _tell_settings(config: Any, predictor: Predictor) -> None:
+    """What is scored how, where the network has a say in it."""
+    if not predictor.settings.to_dict():
+        return
+    used = dataclasses.replace(
+        predictor.settings, long_edge=predictor.long_edge, stride=predictor.stride,
+        disk_radius=predictor.options.disk_radius, category=config.category, labelled_only=config.labelled_only,
+    )  # fmt: skip
+    log(f"scoring with {used}")
 
 
 def _check_json(config: Any) -> None:
@@ -155,14 +182,11 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
 
 def _figures(config: Any, annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
     """One column: what the table has to say of one setting."""
-    from personlab.evaluate import average_precision, has_outlines
+    from personlab.predict.dataset import score_results
 
-    more: dict[str, Any] = {"sigmas": predictor.skeleton.sigmas, "category": config.category}
     figures: dict[str, str] = {}
-    if any("num_keypoints" in annotation for annotation in annotations.anns.values()):
-        figures |= _precision("keypoint", average_precision(annotations, results.keypoints, "keypoints", **more))
-    if predictor.masks and has_outlines(annotations):
-        figures |= _precision("mask", average_precision(annotations, results.masks, "segm", **more))
+    for kind, precision in score_results(annotations, results, predictor, category=config.category).items():
+        figures |= _precision(kind, precision)
     count = max(len(annotations.imgs) - len(results.problems), 1)
     figures |= {f"{stage}, ms a picture": value for stage, value, _ in network.time_rows(results.times, count)}
     figures["pictures a second"] = f"{count / wall:.2f}"
@@ -179,7 +203,7 @@ def _run_ceiling(config: Any, annotations: COCO) -> None:
     from personlab.data.pictures import skeleton_of
     from personlab.evaluate import average_precision, evaluate_ceiling, person_category
 
-    exact = dataclasses.replace(_EVERY_POSE, hough_stride=1)
+    exact = dataclasses.replace(EVERY_POSE, hough_stride=1)
     options, mask_options = network.decode_options(config, exact, _POSENET)
     category = person_category(annotations, config.category)
     skeleton = skeleton_of(category)

@@ -1,27 +1,108 @@
-"""`personlab info`: what is installed, for bug reports."""
+"""`personlab info`: what is installed, for bug reports, or what a weights file says of its network."""
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING, Any
 
 from personlab.info import build_info
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jsonargparse import ArgumentParser
 
-SUMMARY = "tell what is installed"
-USAGE = ""
-DESCRIPTION = "Print what is installed: version, compiler, instruction sets, devices."
+    from personlab.weights import Checkpoint
+
+SUMMARY = "tell what is installed, or what a weights file says"
+USAGE = "[WEIGHTS]"
+DESCRIPTION = (
+    "Print what is installed: version, compiler, instruction sets, devices. With WEIGHTS, print what that network is, "
+    "what it was scored with, which every command takes as its defaults, and how it was made."
+)
+_MAX_TEXT = 400  # characters of one value
+_MAX_LIST = 8  # entries of a list that are told one by one
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Nothing: the command takes no arguments."""
+    """What the command takes."""
+    parser.add_argument(
+        "weights", type=str, nargs="?", metavar="WEIGHTS",
+        help="a network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a published network's name",
+    )  # fmt: skip
 
 
-def run(_: Any) -> None:
-    """Print facts about the installation as aligned lines."""
-    facts = build_info()
+def run(config: Any) -> None:
+    """Print facts about the installation, or about a network, as aligned lines.
+
+    Raises:
+        ImportError, OSError, ValueError: the network cannot be loaded.
+    """
+    if config.weights is None:
+        facts = build_info()
+    else:
+        from personlab.weights import load_source
+
+        facts = {"weights": config.weights, **describe(load_source(config.weights))}
     width = max(map(len, facts))
     for name, value in facts.items():
-        sys.stdout.write(f"{name:<{width}}  {value}\n")
+        sys.stdout.write(f"{_text(name):<{width}}  {value}\n")
+
+
+def describe(checkpoint: Checkpoint) -> dict[str, str]:
+    """What a checkpoint says of its network: what it is, what it was scored with, how it was made."""
+    model, settings, metadata = checkpoint.model, checkpoint.settings, dict(checkpoint.metadata)
+    config, skeleton = model.config, model.config.skeleton
+    masks, middle = ["segmentation", "long offsets"] * config.masks, ["intermediate ones"] * config.intermediate
+    facts = {
+        "backbone": f"{config.backbone}, width {config.width:g}, norm {config.norm}",
+        "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
+        "stride": f"{config.stride}",
+        "keypoints": f"{skeleton.n_keypoints}: {', '.join(map(_text, skeleton.names))}",
+        "edges": f"{skeleton.n_edges}: {', '.join(f'{a}-{b}' for a, b in _edge_names(checkpoint))}",
+        "heads": ", ".join(["heatmaps", "short offsets", "mid offsets", *masks, *middle]),
+        "refinement": f"{config.refine_steps} steps inside the network",
+        "normalisation": f"{config.normalization} of pixels 0..255",
+        "scored with": _text(str(settings)) or "unknown",
+        "trained on": _text(settings.domain or "unknown"),
+    }
+    if isinstance(scores := metadata.pop("scores", None), dict):
+        facts["scores"] = ", ".join(f"{_label(name)} {_text(value)}" for name, value in scores.items())
+    settings_of_run = metadata.pop("train", None)
+    facts |= {_label(name): _text(value) for name, value in metadata.items()}
+    if isinstance(settings_of_run, dict):
+        facts |= {f"train {name}": _text(value) for name, value in _unusual(settings_of_run).items()}
+    return {name: value[:_MAX_TEXT] + "..." * (len(value) > _MAX_TEXT) for name, value in facts.items()}
+
+
+def _edge_names(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+    skeleton = checkpoint.model.config.skeleton
+    return [(_text(skeleton.names[a]), _text(skeleton.names[b])) for a, b in skeleton.edges]
+
+
+def _unusual(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run that are not the defaults, by the names of their flags."""
+    from personlab.train.config import TrainConfig
+    from personlab.train.read_config import flattened
+
+    usual = flattened(json.loads(TrainConfig().to_json()))
+    return {name: value for name, value in flattened(values).items() if name not in usual or usual[name] != value}
+
+
+def _label(name: str) -> str:
+    return _text(name).replace("_ap", " AP").replace("_", " ")
+
+
+def _text(value: Any) -> str:
+    """Whatever JSON holds in one line that a terminal shows as it is."""
+    if isinstance(value, dict):
+        return ", ".join(f"{_text(name)} {_text(one)}" for name, one in value.items())
+    if isinstance(value, list):
+        shown = [_text(one) for one in value[:_MAX_LIST]]
+        more = [f"{len(value) - _MAX_LIST} more"] * (len(value) > _MAX_LIST)
+        return f"[{', '.join([*shown, *more])}]"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "".join(letter if letter.isprintable() else " " for letter in text)

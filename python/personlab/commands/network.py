@@ -32,10 +32,14 @@ def add_network(parser: ArgumentParser, *, required: bool) -> None:
         "published network's name",
     )  # fmt: skip
     group.add_argument("--device", type=str, metavar="NAME", help="where it runs [cuda where there is any, else cpu]")
-    group.add_argument("--stride", type=PositiveInt, metavar="N", help="of its output, input pixels [its own]")
     group.add_argument(
-        "--long-edge", type=PositiveInt, default=641, metavar="N", help="longest side of its input, pixels"
-    )
+        "--stride", type=PositiveInt, metavar="N",
+        help="of its output, input pixels [that which it was scored at, else its own]",
+    )  # fmt: skip
+    group.add_argument(
+        "--long-edge", type=PositiveInt, metavar="N",
+        help="longest side of its input, pixels [that which it was scored at, else 641]",
+    )  # fmt: skip
     group.add_argument(
         "--scales", type=PositiveFloat, nargs="+", metavar="X",
         help="show it each picture at these multiples of --long-edge and merge what it says [1]",
@@ -89,6 +93,7 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
         "max_pixels": config.max_pixels,
         "options": options,
         "mask_options": mask_options,
+        "disk_radius": config.decode.disk_radius,
     }
     return Predictor(more.pop("weights", config.weights), **{**asked, **more})
 

@@ -14,6 +14,7 @@ from personlab._files import write_whole
 from personlab.commands.common import UsageError, log
 from personlab.commands.network import progress_bar
 from personlab.data.coco import People, make_dataset
+from personlab.data.pictures import SCENES_GENERATOR
 from personlab.data.synthetic import numbered_scene
 from personlab.info import __version__
 
@@ -75,7 +76,7 @@ def run(config: Any) -> None:
         dataset = make_dataset(_written(folder / "images", drawn, bar.update), file_name=PICTURE_NAME)
     info = {
         "description": "people drawn by personlab scenes",
-        "generator": "personlab scenes",
+        "generator": SCENES_GENERATOR,
         "version": __version__,
         "seed": config.seed,
         "size": list(size),

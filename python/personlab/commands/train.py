@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands.common import UsageError, add_options, log, with_given, write_table
+from personlab.commands.config_file import check_config_file
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -46,13 +47,24 @@ def add_arguments(parser: ArgumentParser) -> None:
                 path = own
             if not path.is_file():
                 raise argparse.ArgumentError(self, f"{values}: no such file, nor a shipped configuration ({names})")
-            super().__call__(parser, config, str(path), option_string)
+            try:
+                check_config_file(path)
+            except (OSError, ValueError) as error:
+                raise argparse.ArgumentError(self, str(error)) from None
+            try:
+                super().__call__(parser, config, str(path), option_string)
+            except ValueError as error:
+                raise argparse.ArgumentError(self, f"{path}: {error}") from None
 
     parser.add_argument(
         "--config", action=ConfigAction, metavar="FILE",
         help=f"YAML or JSON, or the name of a configuration that the package brings: {names}",
     )  # fmt: skip
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --output, if any")
+    parser.add_argument(
+        "--resume", action="store_true",
+        help="go on from the checkpoint in --output, if any, with the settings of that run where no others are given; "
+        "--steps makes the run longer",
+    )  # fmt: skip
     add_options(parser, "run", "", TrainConfig())
 
 
@@ -60,15 +72,19 @@ def run(config: Any) -> None:
     """Train, and print the figures of the last evaluation.
 
     Raises:
+        BlockingIOError: another training runs in the folder.
         UsageError: a setting out of range, or the folder holds a run.
-        ValueError: settings at odds with each other, with the data or with the run to go on with.
+        ValueError: settings at odds with each other, with the data or with the run to go on with, or a damaged run.
     """
     from types import SimpleNamespace
 
     from personlab.train import TrainConfig, train
+    from personlab.train.folder import saved_config
 
-    known = TrainConfig.__dataclass_fields__
-    settings = with_given(TrainConfig(), SimpleNamespace(**{k: v for k, v in vars(config).items() if k in known}))
+    base, known = TrainConfig(), TrainConfig.__dataclass_fields__
+    if config.resume:
+        base = saved_config(Path(config.output or base.output)) or base
+    settings = with_given(base, SimpleNamespace(**{k: v for k, v in vars(config).items() if k in known}))
     command = shlex.join(["personlab", *(word for word in config.argv if word != "--resume")])
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_
 from personlab.targets import encode_targets
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from personlab.data.pictures import Pictures
     from personlab.targets import Targets
@@ -152,10 +153,17 @@ class StepSampler(Sampler[list[int]]):
             yield list(range(first, first + share))
 
 
-def make_loader(views: Views, sampler: StepSampler, *, workers: int, pin_memory: bool = False) -> DataLoader[Any]:
+def make_loader(
+    views: Views,
+    sampler: StepSampler,
+    *,
+    workers: int,
+    pin_memory: bool = False,
+    in_worker: Callable[[], object] | None = None,
+) -> DataLoader[Any]:
     """Batches in the sampler's order, made in `workers` processes beside this one, or in this one where 0.
 
-    Each worker holds two batches ready, in shared memory.
+    Each worker holds two batches ready, in shared memory; it calls `in_worker` first.
     """
     return DataLoader(
         views,
@@ -163,7 +171,7 @@ def make_loader(views: Views, sampler: StepSampler, *, workers: int, pin_memory:
         num_workers=workers,
         collate_fn=_collate,
         pin_memory=pin_memory,
-        worker_init_fn=_quiet_worker if workers else None,
+        worker_init_fn=partial(_begin_worker, in_worker) if workers else None,
         generator=torch.Generator(),  # else each pass would take a number of the global one
     )
 
@@ -194,12 +202,14 @@ def _collate(views: list[tuple[Any, Targets]]) -> Batch:
     return make_batch([image for image, _ in views], [targets for _, targets in views])
 
 
-def _quiet_worker(_: int) -> None:
+def _begin_worker(in_worker: Callable[[], object] | None, _: int) -> None:
     import os
     import signal
 
     import cv2
 
+    if in_worker is not None:
+        in_worker()
     # Ctrl-C, torchrun and schedulers signal whole groups of processes: what they mean is for the parent to decide, and
     # it ends its workers by SIGTERM.
     if hasattr(os, "setpgid"):

@@ -40,6 +40,7 @@ class Annotations(NamedTuple):
     category: Mapping[str, Any]
     images: list[dict[str, Any]]
     people: list[dict[str, Any]]
+    info: Any = None  # who made the file, where it says
 
 
 def read_annotations(path: PathLike, category: str) -> Annotations:
@@ -56,7 +57,7 @@ def read_annotations(path: PathLike, category: str) -> Annotations:
             raise ValueError(f"{path}: expected a category {category!r}, got {', '.join(entries) or 'none'}")
         number = entries[category]["id"]
         people = [person for person in content["annotations"] if person["category_id"] == number]
-        return Annotations(path, entries[category], content["images"], people)
+        return Annotations(path, entries[category], content["images"], people, content.get("info"))
     except (AttributeError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise _not_coco(path, error) from None
 

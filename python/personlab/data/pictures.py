@@ -14,6 +14,7 @@ from personlab.data.coco import People
 from personlab.data.index import join, make_index, read_annotations
 from personlab.data.runs import decode_runs
 from personlab.data.synthetic import numbered_scene
+from personlab.settings import DRAWN, PHOTOGRAPHS
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+SCENES_GENERATOR = "personlab scenes"  # in `info` of the files that this command writes
 _SHOWN = 5  # bad pictures named in an error
 _SIGMA = 0.05  # of a keypoint that nobody gave one: about the middle of COCO's
 _PAIRS = [("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"), ("l", "r"), ("L", "R")]
@@ -41,6 +43,7 @@ class Pictures(Protocol):
 
     skeleton: Skeleton
     has_masks: bool
+    domain: str  # `Settings.domain` of a network trained on them
 
     def __len__(self) -> int:
         """How many pictures there are; 0 where they do not end."""
@@ -54,6 +57,7 @@ class DrawnPictures:
 
     skeleton = COCO_PERSON
     has_masks = True
+    domain = DRAWN
 
     def __init__(self, seed: int, *, size: tuple[int, int], people: tuple[int, int]) -> None:
         self.seed, self.size, self.people = seed, size, people
@@ -109,6 +113,8 @@ class CocoPictures:
         self._index = make_index(found, n_keypoints=self.skeleton.n_keypoints, labelled_only=labelled_only)
         self.image_ids = self._index.image_ids
         self.has_masks = self._index.has_masks
+        made_by = found.info.get("generator") if isinstance(found.info, dict) else None
+        self.domain = DRAWN if made_by == SCENES_GENERATOR else PHOTOGRAPHS
         if not self.image_ids:
             raise ValueError(f"{annotations}: expected pictures{' with keypoints' * labelled_only}, got none")
         _check_files(self.folder, self._index.names.tolist())

@@ -14,6 +14,7 @@ from personlab.nn.config import ModelConfig, check_stride
 from personlab.nn.mobilenet import MobileNetV1
 from personlab.nn.refine import refine_offsets
 from personlab.nn.resnet import ResNet
+from personlab.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,7 @@ class PersonLab(nn.Module):
     """The PersonLab network (section 3 and 4), randomly initialised.
 
     Args:
-        config: what to build; `PersonLab.config` is it.
+        config: what to build; `PersonLab.config` is it. `PersonLab.settings` says how the network is used, where known.
     """
 
     pixel_mean: Tensor  # (3, 1, 1) of pixels 0..255
@@ -101,7 +102,7 @@ class PersonLab(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.settings = config, Settings()
         skeleton = config.skeleton
         self.backbone: Backbone
         if config.backbone == "mobilenet_v1":
@@ -150,6 +151,7 @@ class PersonLab(nn.Module):
         """
         twin = _twin(self)
         twin.config = replace(self.config, stride=check_stride(stride))
+        twin.settings = replace(self.settings, stride=twin.config.stride)
         twin.backbone.set_stride(twin.config.stride)
         return twin
 

@@ -1,17 +1,20 @@
-"""A network over the pictures of a COCO annotation file: results to be scored, and times."""
+"""A network over annotated pictures, and its average precision: what `personlab evaluate` and training score by."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab.evaluate import average_precision, has_outlines
+
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pycocotools.coco import COCO
 
+    from personlab.evaluate import Precision
     from personlab.predict.predictor import Predictor
 
 
@@ -31,7 +34,7 @@ class Results:
 def predict_dataset(
     predictor: Predictor,
     annotations: COCO,
-    images: str | os.PathLike[str],
+    images: str | os.PathLike[str] | Mapping[int, Any],
     *,
     progress: Callable[[], object] = lambda: None,
 ) -> Results:
@@ -41,13 +44,18 @@ def predict_dataset(
         predictor: with masks, where they are to be scored; `DecodeOptions.min_score` best 0, for average precision
             counts low scores, too.
         annotations: what `personlab.evaluate.load_annotations` gave.
-        images: the folder that the file names in the annotations are in.
+        images: the folder that the file names in the annotations are in, or pictures by image id.
         progress: called after each picture.
     """
-    listed = [(number, str(annotations.imgs[number]["file_name"])) for number in sorted(annotations.imgs)]
+    numbers = sorted(annotations.imgs)
+    if isinstance(images, (str, os.PathLike)):
+        names = [str(annotations.imgs[number]["file_name"]) for number in numbers]
+        pictures: list[Any] = [Path(images) / name for name in names]
+    else:
+        names, pictures = [f"image {number}" for number in numbers], [images[number] for number in numbers]
     results = Results()
-    with predictor.stream([Path(images) / name for _, name in listed]) as stream:
-        for number, name in listed:
+    with predictor.stream(pictures) as stream:
+        for number, name in zip(numbers, names, strict=True):
             try:
                 prediction = next(stream)
             except (OSError, RuntimeError, TypeError, ValueError) as error:
@@ -60,3 +68,23 @@ def predict_dataset(
                     results.times[stage] = results.times.get(stage, 0.0) + value
             progress()
     return results
+
+
+def score_results(
+    annotations: COCO, results: Results, predictor: Predictor, *, category: str = "person"
+) -> dict[str, Precision]:
+    """COCO's average precision of what `predict_dataset` gave: of "keypoint" and "mask", where there is any to compare.
+
+    Args:
+        annotations: as above.
+        results: of all their pictures.
+        predictor: whose results they are.
+        category: name of the category, as `personlab.evaluate.person_category` takes it.
+    """
+    more: dict[str, Any] = {"sigmas": predictor.skeleton.sigmas, "category": category}
+    scores: dict[str, Precision] = {}
+    if any("num_keypoints" in annotation for annotation in annotations.anns.values()):
+        scores["keypoint"] = average_precision(annotations, results.keypoints, "keypoints", **more)
+    if predictor.masks and has_outlines(annotations):
+        scores["mask"] = average_precision(annotations, results.masks, "segm", **more)
+    return scores

@@ -7,23 +7,34 @@ from typing import Any
 
 import torch
 
+from personlab.settings import Settings
+
 
 def load_network(weights: Any, stride: int | None, device: str | torch.device | None) -> tuple[Any, torch.device]:
-    """The network in eval mode, at the stride, on the device."""
+    """The network in eval mode, at the stride or, where that is None, the one it was scored at, on the device."""
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model
 
         chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        return load_model(weights, stride=stride, device=chosen), chosen
+        return _at_stride(load_model(weights, stride=stride, device=chosen), stride), chosen
     if not isinstance(weights, torch.nn.Module) or not hasattr(weights, "config"):
         raise TypeError(f"weights: expected a path, a name or a PersonLab network, got {type(weights).__name__}")
-    network: Any = weights.eval()
-    if stride is not None and stride != network.config.stride:
-        network = network.at_stride(stride).eval()
+    network = _at_stride(weights.eval(), stride)
     if device is None:
         return network, next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
     chosen = find_device(device)
     return network.to(chosen), chosen
+
+
+def settings_of(network: Any) -> Settings:
+    """What the network was scored with, as far as it says."""
+    settings = getattr(network, "settings", None)
+    return settings if isinstance(settings, Settings) else Settings()
+
+
+def _at_stride(network: Any, stride: int | None) -> Any:
+    wanted = settings_of(network).stride if stride is None else stride
+    return network if wanted in (None, network.config.stride) else network.at_stride(wanted).eval()
 
 
 def find_device(device: str | torch.device) -> torch.device:

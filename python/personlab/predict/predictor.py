@@ -17,7 +17,7 @@ from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.predict.images import LARGEST_SIDE, input_size, read_picture, resize
 from personlab.predict.item import Item
-from personlab.predict.load import load_network
+from personlab.predict.load import load_network, settings_of
 from personlab.predict.on_device import DeviceFields, decodes_there
 from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stream
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from personlab.skeleton import Skeleton
 
+_LONG_EDGE = 641  # where neither the caller nor the network says another
 _MASK_BYTES = 128  # masks of one picture take at most so many bytes for each pixel of `max_pixels`
 
 
@@ -46,16 +47,20 @@ class Predictor:
         device: where the network runs, such as "cpu" or "cuda:0"; CUDA where there is any if left out, or where a
             network given as such is. On an NVIDIA GPU poses and masks are decoded there too, unless personlab was built
             without CUDA; predictions lie in host memory all the same.
-        stride: of the network's output, input pixels; the network's own if left out.
-        long_edge: longest side of the network input at scale 1, pixels.
+        stride: of the network's output, input pixels; if left out, the one that the network was scored at
+            (`personlab.settings.Settings`), else its own.
+        long_edge: longest side of the network input at scale 1, pixels; if left out, the one that the network was
+            scored at, else 641.
         scales: factors on `long_edge`.
         flip: whether to look at the mirror image, too.
         batch_size: most pictures in one run of the network.
         threads: threads that decode one picture; those of the options if left out. PyTorch's are set by PyTorch.
         autocast: compute in 16 bits where PyTorch deems it safe.
         masks: whether to find masks, where the network can.
-        options: how poses are decoded.
+        options: how poses are decoded. Their `disk_radius`, where it is the default of `DecodeOptions`, becomes that of
+            the network, where known.
         mask_options: how masks are.
+        disk_radius: R, input pixels, whatever the options and the network say.
         max_pixels: pixels of the largest network input; a larger one is made smaller, with a warning. Masks of one
             picture that would take more than 128 bytes for each of these pixels are made smaller, likewise.
         bgr: arrays are blue, green, red, as OpenCV reads them.
@@ -74,7 +79,7 @@ class Predictor:
         *,
         device: str | torch.device | None = None,
         stride: int | None = None,
-        long_edge: int = 641,
+        long_edge: int | None = None,
         scales: Sequence[float] = (1.0,),
         flip: bool = False,
         batch_size: int = 1,
@@ -83,6 +88,7 @@ class Predictor:
         masks: bool = True,
         options: DecodeOptions = DecodeOptions(),  # noqa: B008  # frozen
         mask_options: MaskOptions = MaskOptions(),  # noqa: B008  # frozen
+        disk_radius: float | None = None,
         max_pixels: int = 4096 * 4096,
         bgr: bool = False,
         keep_fields: bool = False,
@@ -90,7 +96,8 @@ class Predictor:
     ) -> None:
         check_type(options, "options", DecodeOptions)
         check_type(mask_options, "mask_options", MaskOptions)
-        self.long_edge = as_integer(long_edge, "long_edge", 1, LARGEST_SIDE)
+        if long_edge is not None:
+            long_edge = as_integer(long_edge, "long_edge", 1, LARGEST_SIDE)
         self.scales = tuple(as_number(scale, "scales", 0, 64, above=True) for scale in scales)
         if not self.scales:
             raise ValueError("scales: expected at least one, got none")
@@ -100,8 +107,12 @@ class Predictor:
         self.keep_fields, self.keep_image = bool(keep_fields), bool(keep_image)
         if threads is not None:
             options, mask_options = replace(options, threads=threads), replace(mask_options, threads=threads)
-        self.options, self.mask_options = options, mask_options
         self.network, self.device = load_network(weights, stride, device)
+        self.settings = settings_of(self.network)
+        self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, LARGEST_SIDE)
+        self.options = self.settings.decoding(options, disk_radius=disk_radius)
+        self._disk_radius = self.settings.disk_radius if disk_radius is None else self.options.disk_radius
+        self.mask_options = mask_options
         self.stride: int = self.network.config.stride
         self.skeleton: Skeleton = self.network.config.skeleton
         self._stays_on_device = decodes_there(self.device, self.skeleton.n_keypoints)
@@ -227,7 +238,7 @@ class Predictor:
             else:
                 arrays = {name: array.cpu().numpy() for name, array in seen.items()}
                 for n, item in enumerate(group):
-                    own = {name: np.ascontiguousarray(array[n]) for name, array in arrays.items()}
+                    own: dict[str, Any] = {name: np.ascontiguousarray(array[n]) for name, array in arrays.items()}
                     item.fields = Fields(**own, stride=self.stride, image_size=item.size)
             for item in group:
                 item.inputs = []
@@ -255,6 +266,7 @@ class Predictor:
             poses = found.scaled(*fields.image_scale)
             if self.keep_fields:
                 kept = fields.to_host() if isinstance(fields, DeviceFields) else fields
+                kept = replace(kept, disk_radius=self._disk_radius)  # without which it would be decoded otherwise
         if self.masks and item.error is None:
             with item.stage("masks"):
                 masks, scores = self._decode_masks(item, found, fields)

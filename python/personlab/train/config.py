@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from personlab._arrays import as_integer, as_number, as_size
 from personlab.data.augment import Augmentation
+from personlab.train.read_config import read_options
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class OptimizerOptions:
     head_rate: float = 1.0  # factor on it for the heads, whose offsets start far from what they become
     momentum: float = 0.9  # of sgd, and the first beta of adamw
     weight_decay: float = 1e-4  # on convolutions; not on biases and norms
-    warmup: int = 500  # steps over which the rate rises from 0
+    warmup: int = 500  # steps over which the rate rises from 0; a tenth of a run that is shorter
     schedule: Literal["constant", "cosine", "linear"] = "cosine"  # after that, down to `final_rate` at the last step
     final_rate: float = 0.01  # factor on `rate` at the last step
     clip_norm: float = 10.0  # gradients longer than this are scaled down to it
@@ -138,7 +139,7 @@ class TrainConfig:
         as_number(optimizer.head_rate, "optimizer.head_rate", 0)
         as_number(optimizer.momentum, "optimizer.momentum", 0, 0.9999)
         as_number(optimizer.weight_decay, "optimizer.weight_decay", 0)
-        as_integer(optimizer.warmup, "optimizer.warmup", 0, self.steps)
+        as_integer(optimizer.warmup, "optimizer.warmup", 0)
         as_number(optimizer.final_rate, "optimizer.final_rate", 0, 1)
         as_number(optimizer.clip_norm, "optimizer.clip_norm", 0, above=True)
         as_number(optimizer.average, "optimizer.average", 0, 1)
@@ -162,6 +163,15 @@ class TrainConfig:
     def to_json(self) -> str:
         """The configuration as `--config` reads it."""
         return json.dumps(asdict(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> TrainConfig:
+        """The configuration that `to_json` wrote; what is not named has its default.
+
+        Raises:
+            RecursionError, TypeError, ValueError: not such a text.
+        """
+        return read_options(cls, json.loads(text))
 
 
 def _check_choices(options: Any, prefix: str) -> None:

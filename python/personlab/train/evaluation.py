@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
+from personlab._arrays import as_integer
 from personlab.data.coco import People, make_annotations
 from personlab.data.pictures import CocoPictures
 from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import average_precision, has_outlines, keep_labelled, load_annotations
+from personlab.evaluate import EVERY_POSE, keep_labelled, load_annotations
 from personlab.nn.config import check_stride
-from personlab.options import DecodeOptions
 from personlab.predict import Predictor
-from personlab.predict.dataset import Results, predict_dataset
+from personlab.predict.dataset import predict_dataset, score_results
+from personlab.predict.images import LARGEST_SIDE
+from personlab.settings import Settings
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from personlab.nn import PersonLab
     from personlab.train.config import TrainConfig
 
@@ -37,12 +40,9 @@ class Evaluation:
     """
 
     def __init__(self, config: TrainConfig, model: PersonLab) -> None:
-        self._options = options = config.evaluation
+        options = config.evaluation
         self._category = config.data.category
-        self._decoding = DecodeOptions(min_score=0.0, disk_radius=config.loss.disk_radius)
-        self._scenes: list[NDArray[Any]] = []
-        if options.stride is not None:
-            check_stride(options.stride)
+        self._images: Any = options.images  # the folder, or drawn pictures by number
         if options.annotations is not None:
             assert options.images is not None
             skeleton = model.config.skeleton
@@ -55,7 +55,7 @@ class Evaluation:
             numbered_scene(options.scene_seed, number, size=config.data.scene_size, people=config.data.scene_people)
             for number in range(options.scenes)
         ]
-        self._scenes = [scene.image for scene in held_out]
+        self._images = {number: scene.image for number, scene in enumerate(held_out)}
         self._annotations = make_annotations(
             {
                 number: People(scene.keypoints, scene.masks, np.zeros(scene.image.shape[:2], bool))
@@ -64,38 +64,52 @@ class Evaluation:
         )
 
     def score(self, model: PersonLab) -> dict[str, float]:
-        """COCO's average precision of keypoints and masks, and how long it took, in the words of the log."""
+        """COCO's average precision of keypoints and masks, and how long it took, in the words of the log.
+
+        Raises:
+            ValueError: a picture that cannot be read; it is named.
+        """
         start = time.perf_counter()
-        training = model.training
-        predictor = Predictor(
-            model, stride=self._options.stride, long_edge=self._options.long_edge, options=self._decoding
-        )
-        try:
-            results = self._predict(predictor)
-        finally:
-            model.train(training)
-        found: dict[str, Any] = {"keypoint_ap": ("keypoints", results.keypoints)}
-        if predictor.has_masks and has_outlines(self._annotations):
-            found["mask_ap"] = ("segm", results.masks)
-        figures = {
-            name: average_precision(
-                self._annotations, listed, kind, sigmas=model.config.skeleton.sigmas, category=self._category
-            ).ap
-            for name, (kind, listed) in found.items()
-        }
+        predictor = Predictor(_as_saved(model), options=EVERY_POSE)
+        results = predict_dataset(predictor, self._annotations, self._images)
+        if results.problems:
+            name, error = next(iter(results.problems.items()))
+            raise ValueError(f"{name}: {error}")
+        scores = score_results(self._annotations, results, predictor, category=self._category)
+        figures = {f"{kind}_ap": precision.ap for kind, precision in scores.items()}
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 
-    def _predict(self, predictor: Predictor) -> Results:
-        if self._options.images is not None:
-            results = predict_dataset(predictor, self._annotations, self._options.images)
-            if results.problems:
-                name, error = next(iter(results.problems.items()))
-                raise ValueError(f"{name}: {error}")
-            return results
-        results = Results()
-        with predictor.stream(self._scenes) as stream:
-            for number, prediction in enumerate(stream):
-                results.keypoints += prediction.to_coco(number)
-                if prediction.masks is not None:
-                    results.masks += prediction.masks_to_coco(number)
-        return results
+
+def scored_with(config: TrainConfig, *, stride: int, domain: str) -> Settings:
+    """What a run scores its network with, for whoever uses that network later.
+
+    Args:
+        config: of the run.
+        stride: of the network in training.
+        domain: of the pictures trained on.
+
+    Raises:
+        TypeError, ValueError: a stride that no network can have.
+    """
+    known = Settings(disk_radius=config.loss.disk_radius, category=config.data.category, domain=domain)
+    if not is_scored(config):
+        return known
+    options = config.evaluation
+    return replace(
+        known,
+        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, LARGEST_SIDE),
+        stride=check_stride(stride if options.stride is None else options.stride),
+        labelled_only=options.labelled_only,
+    )
+
+
+def is_scored(config: TrainConfig) -> bool:
+    """Drawn scenes are scored on drawn scenes; photographs on those that are named, or not at all."""
+    return config.data.annotations is None or config.evaluation.annotations is not None
+
+
+def _as_saved(model: PersonLab) -> PersonLab:
+    """A copy as a reader of its file has it: in the memory layout whose convolutions round alike."""
+    twin: Any = copy.deepcopy(model)
+    saved: PersonLab = twin.to(memory_format=torch.contiguous_format)
+    return saved

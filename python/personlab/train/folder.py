@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from personlab._files import write_whole
 from personlab.train.config import TrainConfig
-from personlab.train.log import LOG
+from personlab.train.read_config import flattened
 from personlab.train.state import CHECKPOINT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-# What may change when a run goes on: where it is and what it tells. Other threads or devices round differently.
-_FREE = ("output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers")
+# What may change when a run goes on: how long it is, where it is and what it tells. Other threads or devices round
+# differently.
+_FREE = ("steps", "output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers")
+
+
+def saved_config(folder: Path) -> TrainConfig | None:
+    """The configuration of the run in a folder; None where there is none.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged.
+    """
+    path = folder / CONFIG
+    if not path.exists():
+        return None
+    try:
+        return TrainConfig.from_json(path.read_text("utf-8"))
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: expected the configuration of a run, got another or a damaged file ({error})"
+        ) from None
 
 
 def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
@@ -23,16 +42,17 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
 
     Raises:
         FileExistsError: it holds a run that is not to go on.
-        ValueError: the run to go on with had other settings.
+        OSError: its files cannot be read.
+        ValueError: the run to go on with had other settings, or its configuration is damaged.
     """
     if not (folder / CHECKPOINT).exists():
         return
     if not resume:
         raise FileExistsError(f"{folder}: holds a run; --resume goes on with it, another --output leaves it alone")
-    if not (folder / CONFIG).exists():
+    saved = saved_config(folder)
+    if saved is None:
         return
-    default, now = _flat(json.loads(TrainConfig().to_json())), _flat(json.loads(config.to_json()))
-    before = {**default, **_flat(json.loads((folder / CONFIG).read_text("utf-8")))}
+    before, now = flattened(json.loads(saved.to_json())), flattened(json.loads(config.to_json()))
     changed = [
         name
         for name in now
@@ -44,18 +64,18 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
         raise ValueError(f"{name}: expected {before[name]!r} as in the run to go on with, got {now[name]!r}{others}")
 
 
-def open_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Make the folder and save the configuration in it; what another process left half written goes."""
-    folder.mkdir(parents=True, exist_ok=True)
+def check_steps(folder: Path, config: TrainConfig, done: int) -> None:
+    """Refuse to end a run before where it is.
+
+    Raises:
+        ValueError: more steps are done than there are to be.
+    """
+    if config.steps < done:
+        raise ValueError(f"steps: expected at least the {done} that the run in {folder} has done, got {config.steps}")
+
+
+def open_folder(folder: Path, config: TrainConfig) -> None:
+    """Save the configuration in the folder; what another process left half written goes."""
     for partial in folder.glob(".*.part"):
         partial.unlink()
     write_whole(folder / CONFIG, config.to_json().encode())
-    if not resume:
-        (folder / LOG).unlink(missing_ok=True)
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return flat

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from personlab._files import write_whole
@@ -26,6 +28,10 @@ class Log:
         step: steps done.
         steps: steps in all.
         quiet: write nothing: another process does.
+
+    Raises:
+        OSError: the log cannot be read or written.
+        ValueError: it is damaged.
     """
 
     def __init__(self, folder: Path, *, step: int, steps: int, quiet: bool = False) -> None:
@@ -36,7 +42,7 @@ class Log:
         from tqdm import tqdm
 
         self._bar = tqdm(total=steps, initial=step, unit=" steps", file=sys.stderr, disable=None, dynamic_ncols=True)
-        self._entries = [entry for entry in _read(self._path) if entry["step"] <= step]
+        self._entries = [entry for entry in _read(self._path) if entry["step"] <= step] if step else []
         write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in self._entries).encode())
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -67,7 +73,7 @@ class Log:
         if self._quiet:
             return
         # JSON knows neither infinity nor NaN.
-        entry = {name: round(value, 6) if math.isfinite(value) else None for name, value in figures.items()}
+        entry = {name: value if math.isfinite(value) else None for name, value in figures.items()}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **entry}) + "\n")
         if self._writer is not None:
@@ -94,6 +100,30 @@ class Log:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The entries of a log; a line that a lost machine left half written is none."""
-    lines = path.read_text("utf-8").splitlines() if path.exists() else []
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    """The entries of a log, but for a last line that a lost machine left half written.
+
+    Raises:
+        ValueError: another line is none that a run wrote.
+    """
+    lines = path.read_bytes().splitlines() if path.exists() else []
+    try:
+        entries = [_entry(line, f"line {number}") for number, line in enumerate(lines[:-1], 1)]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    with contextlib.suppress(ValueError):
+        entries += [_entry(line, "last line") for line in lines[-1:]]
+    return entries
+
+
+def _entry(line: bytes, name: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (RecursionError, ValueError):
+        entry = None
+    if (
+        not isinstance(entry, dict)
+        or type(entry.get("step")) is not int
+        or not all(isinstance(value, (int, float, NoneType)) for value in entry.values())
+    ):
+        raise ValueError(f"{name}: expected the step and the figures that a run logs, got {line[:40]!r}")
+    return entry

@@ -20,13 +20,14 @@ from torch.nn.parallel import DistributedDataParallel
 from personlab.data.batches import StepSampler, Views, make_loader
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.info import __version__
-from personlab.train.evaluation import Evaluation
-from personlab.train.folder import check_folder, open_folder
+from personlab.train.evaluation import Evaluation, is_scored, scored_with
+from personlab.train.folder import check_folder, check_steps, open_folder
+from personlab.train.lock import FolderLock
 from personlab.train.log import Log
-from personlab.train.losses import compute_losses
+from personlab.train.losses import compute_losses, losses_of
 from personlab.train.meter import Meter
 from personlab.train.network import freeze_norms, make_network
-from personlab.train.optimize import make_average, make_optimizer, rate_factor
+from personlab.train.optimize import make_average, make_optimizer, rate_factor, with_warmup_within
 from personlab.train.pictures import draw_batch
 from personlab.train.processes import joined
 from personlab.train.state import CHECKPOINT, State
@@ -66,10 +67,13 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
 
     Args:
         config: what to train on what, and how.
-        resume: go on from the checkpoint in `config.output`; from the beginning where there is none yet.
+        resume: go on from the checkpoint in `config.output`; from the beginning where there is none yet. Other `steps`
+            than before make the run longer or shorter: from the next step on, the learning rate is that of a run of so
+            many steps.
         metadata: more to save in the weights.
 
     Raises:
+        BlockingIOError: another training runs in `config.output`.
         FileExistsError: `config.output` holds a run, and `resume` is not set.
         FloatingPointError: a loss or a gradient became infinite or NaN.
         ImportError, OSError: a package or a file is missing.
@@ -79,29 +83,43 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
     started = time.perf_counter()
     folder = Path(config.output)
     with joined(config.device) as place, contextlib.ExitStack() as stack:
+        lock = FolderLock(folder) if place.rank == 0 else None
+        if lock is not None:
+            stack.callback(lock.release)
+            if folder.is_dir():
+                lock.take()
         check_folder(folder, config, resume=resume)
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         _seed(config.seed)
         pictures = _pictures(config)
         model = _network(config, pictures, place)
-        evaluation = Evaluation(config, model) if place.rank == 0 and _is_scored(config) else None
+        evaluation = Evaluation(config, model) if place.rank == 0 and is_scored(config) else None
         state = State(
             model,
             make_average(model, config.optimizer.average),
             make_optimizer(model, config.optimizer),
             torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16"),
         )
+        if lock is not None:  # a folder that was not there before is locked before anything is written
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.take()
+            check_folder(folder, config, resume=resume)
         if resume and (folder / CHECKPOINT).exists():
             state.load(folder / CHECKPOINT)
         place.check_same(state.step, "output")
-        if place.rank == 0:
-            open_folder(folder, config, resume=resume)
+        check_steps(folder, config, state.step)
         log = Log(folder, step=state.step, steps=config.steps, quiet=place.rank > 0)
         stack.callback(log.close)
-        if not _is_scored(config):
+        if place.rank == 0:
+            open_folder(folder, config)
+        if not is_scored(config):
             log.say("weights are not scored: evaluation.annotations names no pictures")
-        figures = _Run(config, place, state, log, evaluation, metadata or {}).through(pictures)
+        warmup = with_warmup_within(config.optimizer, config.steps).warmup
+        if warmup < config.optimizer.warmup:
+            log.say(f"optimizer.warmup: {warmup} instead of {config.optimizer.warmup} in a run of {config.steps} steps")
+        run = _Run(config, place, state, log, evaluation, metadata or {}, lock)
+        figures = run.through(pictures)
     return Summary(folder / WEIGHTS, state.step, figures, time.perf_counter() - started)
 
 
@@ -116,10 +134,12 @@ class _Run:
         log: Log,
         evaluation: Evaluation | None,
         metadata: dict[str, Any],
+        lock: FolderLock | None,
     ) -> None:
         self.config, self.place, self.state, self.log = config, place, state, log
-        self.evaluation, self.metadata = evaluation, metadata
+        self.evaluation, self.metadata, self.lock = evaluation, metadata, lock
         self.folder = Path(config.output)
+        self.schedule = with_warmup_within(config.optimizer, config.steps)
         network: Any = state.model
         if place.count > 1:
             network = DistributedDataParallel(network)
@@ -133,7 +153,7 @@ class _Run:
         if not figures and state.step and self._is_due(config.evaluation.every):
             figures = self._evaluate(None)  # the run was killed before it came to that
         loader = self._loader(pictures)
-        meter = Meter(config.batch_size, self.place)
+        meter = Meter(config.batch_size, self.place, losses_of(state.model.config))
         with _graceful_stop() as received, contextlib.closing(meter.waiting(loader)) as batches:
             for batch in batches:
                 losses, gradient = self._step(batch.to(self.place.device))
@@ -175,12 +195,15 @@ class _Run:
             pictures, crop=config.data.crop, stride=state.model.config.stride, disk_radius=config.loss.disk_radius,
             augmentation=config.augmentation, seed=config.seed,
         )  # fmt: skip
-        return make_loader(views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda")
+        return make_loader(
+            views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda",
+            in_worker=None if self.lock is None else self.lock.leave,
+        )  # fmt: skip
 
     def _step(self, batch: Batch) -> tuple[Losses, Tensor]:
         """One optimiser step: the losses, and the length of the gradient before it was clipped."""
         config, state = self.config, self.state
-        factor = rate_factor(state.step, config.steps, config.optimizer)
+        factor = rate_factor(state.step, config.steps, self.schedule)
         for group, rate in zip(state.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * factor
         state.optimizer.zero_grad(set_to_none=True)
@@ -222,29 +245,26 @@ class _Run:
         if self.evaluation is not None:
             figures = self.evaluation.score(averaged)
             self.log.figures(self.state.step, figures)
+            scores = {name: value for name, value in figures.items() if name.endswith("_ap")}
+            self._write(averaged, self.folder / WEIGHTS, scores=scores)
         if self.place.rank == 0 and batch is not None:
             picture = draw_batch(averaged, batch, disk_radius=self.config.loss.disk_radius)
             self.log.picture(self.state.step, "targets, found", picture)
         self.place.wait()
         return figures
 
-    def _write(self, model: Any, path: Path) -> None:
+    def _write(self, model: Any, path: Path, **more: Any) -> None:
         from personlab.weights import save_model
 
         versions = {"personlab": __version__, "torch": torch.__version__}
         facts = {"steps": self.state.step, "train": json.loads(self.config.to_json()), "versions": versions}
-        save_model(model, path, {**facts, **self.metadata})
+        save_model(model, path, {**facts, **more, **self.metadata})
 
 
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)  # noqa: NPY002  # other packages' global state
     torch.manual_seed(seed)
-
-
-def _is_scored(config: TrainConfig) -> bool:
-    """Drawn scenes are scored on drawn scenes; photographs on those that are named, or not at all."""
-    return config.data.annotations is None or config.evaluation.annotations is not None
 
 
 def _pictures(config: TrainConfig) -> Pictures:
@@ -266,6 +286,7 @@ def _network(config: TrainConfig, pictures: Pictures, place: Place) -> PersonLab
     if model.config.refine_steps not in (0, config.loss.refine_steps):
         own = model.config.refine_steps
         raise ValueError(f"loss.refine_steps: expected {own} as in the network, got {config.loss.refine_steps}")
+    model.settings = scored_with(config, stride=stride, domain=pictures.domain)
     if config.augmentation.flip:
         _ = pictures.skeleton.directed_flip  # refuses a skeleton that has no mirror image
     if config.network.freeze_norm:

@@ -12,6 +12,7 @@ from personlab.nn.refine import refine_offsets
 
 if TYPE_CHECKING:
     from personlab.data.batches import Batch
+    from personlab.nn.config import ModelConfig
     from personlab.nn.model import Outputs, PersonLab
     from personlab.train.config import LossOptions
 
@@ -26,6 +27,13 @@ class Losses(NamedTuple):
     segmentation: Tensor
     long: Tensor
     intermediate: Tensor  # the weighted sum on the intermediate heads; 0 where there are none
+
+
+def losses_of(config: ModelConfig) -> tuple[str, ...]:
+    """The names of the losses that a network has heads for."""
+    absent = () if config.masks else ("segmentation", "long")
+    absent = (*absent, *(() if config.intermediate else ("intermediate",)))
+    return tuple(name for name in Losses._fields if name not in absent)
 
 
 def count_valid(batch: Batch) -> Tensor:

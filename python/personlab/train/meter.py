@@ -11,7 +11,7 @@ import torch
 from personlab.data.batches import read_batches
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from personlab.data.batches import Batch
     from personlab.train.losses import Losses
@@ -24,10 +24,11 @@ class Meter:
     Args:
         batch_size: pictures a step, over all processes.
         place: whose losses are averaged over processes when they are read.
+        names: of the losses that are noted.
     """
 
-    def __init__(self, batch_size: int, place: Place) -> None:
-        self._batch_size, self._place = batch_size, place
+    def __init__(self, batch_size: int, place: Place, names: Sequence[str]) -> None:
+        self._batch_size, self._place, self._losses = batch_size, place, tuple(names)
         self._restart()
 
     def _restart(self) -> None:
@@ -52,7 +53,7 @@ class Meter:
 
     def add(self, losses: Losses, gradient: torch.Tensor) -> None:
         """Note a step."""
-        named = {**losses._asdict(), "gradient": gradient}
+        named = {**{name: getattr(losses, name) for name in self._losses}, "gradient": gradient}
         values = torch.stack([value.detach().float() for value in named.values()])
         self._names, self._steps = list(named), self._steps + 1
         self._sums = values if self._sums is None else self._sums + values

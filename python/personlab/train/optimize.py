@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from personlab.nn import PersonLab
     from personlab.train.config import OptimizerOptions
 
+_WARMUP_SHARE = 10  # one in so many steps
+
 
 def make_optimizer(model: PersonLab, options: OptimizerOptions) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, or AdamW."""
@@ -25,6 +28,11 @@ def make_optimizer(model: PersonLab, options: OptimizerOptions) -> torch.optim.O
     if options.name == "sgd":
         return torch.optim.SGD(groups, momentum=options.momentum, nesterov=options.momentum > 0)
     return torch.optim.AdamW(groups, betas=(options.momentum, 0.999))
+
+
+def with_warmup_within(options: OptimizerOptions, steps: int) -> OptimizerOptions:
+    """The options with a warm-up of a tenth of the steps, rounded down, where it would be longer than the run."""
+    return options if options.warmup <= steps else replace(options, warmup=steps // _WARMUP_SHARE)
 
 
 def rate_factor(step: int, steps: int, options: OptimizerOptions) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from personlab._arrays import as_integer
 from personlab._files import write_whole
 
 if TYPE_CHECKING:
@@ -66,8 +67,10 @@ class State:
         try:
             with safe_open(path, framework="pt") as file:
                 facts = json.loads((file.metadata() or {})["state"])
+                step, averaged = as_integer(facts["step"], "step", 0), as_integer(facts["averaged"], "averaged", 0)
+                plain, scaler = facts["optimizer"], facts["scaler"]
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
-        except (KeyError, SafetensorError, ValueError) as error:
+        except (KeyError, RecursionError, SafetensorError, TypeError, ValueError) as error:
             raise ValueError(f"{path}: expected a run's checkpoint, got another or a damaged file ({error})") from None
 
         def part(prefix: str) -> dict[str, Tensor]:
@@ -76,13 +79,14 @@ class State:
         try:
             self.model.load_state_dict(part("model."))
             self.average.module.load_state_dict(part("average."))
-            self.optimizer.load_state_dict(_unflattened(part("optimizer."), facts["optimizer"]))
-        except (KeyError, RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            self.optimizer.load_state_dict(_unflattened(part("optimizer."), plain))
+            _check_optimizer(self.optimizer)
+            self.scaler.load_state_dict(scaler)
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise ValueError(f"{path}: the checkpoint of another network or optimiser ({reason})") from None
-        self.average.n_averaged.fill_(facts["averaged"])
-        self.scaler.load_state_dict(facts["scaler"])
-        self.step = facts["step"]
+        self.average.n_averaged.fill_(averaged)
+        self.step = step
 
 
 def _flattened(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -94,6 +98,20 @@ def _flattened(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]
         if isinstance(value, torch.Tensor)
     }
     return tensors, {"param_groups": state["param_groups"]}
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Whether each parameter has what the optimiser notes of it, in its own shape; torch does not look.
+
+    Raises:
+        ValueError: it has not, after a step or more.
+    """
+    for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
+        for name, value in optimizer.state[parameter].items():
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(
+                    f"{name}: expected shape {tuple(parameter.shape)} as its parameter, got {tuple(value.shape)}"
+                )
 
 
 def _unflattened(tensors: dict[str, Tensor], plain: dict[str, Any]) -> dict[str, Any]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.weights.checkpoint import Checkpoint, check_name, load_checkpoint, refuse_pickle, save_model
+from personlab.settings import Settings
+from personlab.weights.checkpoint import (
+    Checkpoint,
+    check_name,
+    load_checkpoint,
+    read_settings,
+    refuse_pickle,
+    save_model,
+)
 from personlab.weights.download import cache_folder, download, known_names, parse_name
 
 if TYPE_CHECKING:
@@ -18,12 +27,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Settings",
     "cache_folder",
     "convert",
     "download",
     "known_names",
     "load_checkpoint",
     "load_model",
+    "load_settings",
+    "load_source",
     "save_model",
 ]
 
@@ -46,8 +58,31 @@ def load_model(
         TypeError: an argument of the wrong type.
         ValueError: a pickle, a damaged file, a network that is none of ours, or two strides.
     """
-    model = _read(source, stride)
-    return (model if stride is None else model.at_stride(stride)).to(device).eval()
+    return load_source(source, stride=stride).model.to(device).eval()
+
+
+def load_source(source: str | os.PathLike[str], *, stride: int | None = None) -> Checkpoint:
+    """What `load_model` takes, with the metadata that is known of it; on the CPU.
+
+    Raises:
+        ImportError, OSError, TypeError, ValueError: as `load_model`.
+    """
+    checkpoint = _read(source, stride)
+    return checkpoint if stride is None else checkpoint._replace(model=checkpoint.model.at_stride(stride))
+
+
+def load_settings(source: str | os.PathLike[str]) -> Settings:
+    """How the network that `load_model` takes was scored, as far as is known, without loading it.
+
+    Raises:
+        OSError, ValueError: a checkpoint that cannot be read.
+    """
+    path = Path(source)
+    name = parse_name(source) if isinstance(source, str) else None
+    if name is not None and not path.exists():
+        settings = read_settings(download(name.network)) if name.is_shipped else Settings()
+        return settings if name.stride is None else replace(settings, stride=name.stride)
+    return read_settings(path) if path.suffix.lower() == ".safetensors" and path.is_file() else Settings()
 
 
 def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> ModelConfig:
@@ -70,26 +105,26 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
     return model.config
 
 
-def _read(source: Any, stride: int | None) -> PersonLab:
+def _read(source: Any, stride: int | None) -> Checkpoint:
     path = Path(source)
     name = parse_name(source) if isinstance(source, str) else None
     if name is not None and not path.exists():
         if stride is not None and name.stride not in (None, stride):
             raise ValueError(f"stride: expected {name.stride} as in the name {source}, got {stride}")
-        model = load_checkpoint(download(name.network)).model
-        return model if name.stride is None else model.at_stride(name.stride)
+        checkpoint = load_checkpoint(download(name.network))
+        return checkpoint if name.stride is None else checkpoint._replace(model=checkpoint.model.at_stride(name.stride))
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {', '.join(known_names())}")
     kind = path.suffix.lower()
     if path.is_dir() or kind == ".json":
         from personlab.weights.tfjs import read_tfjs
 
-        return read_tfjs(path)
+        return Checkpoint(read_tfjs(path), {"source": path.name})
     refuse_pickle(path)
     if kind == ".onnx":
         from personlab.weights.onnx import read_onnx
 
-        return read_onnx(path)
+        return Checkpoint(read_onnx(path), {"source": path.name})
     if kind == ".safetensors":
-        return load_checkpoint(path).model
+        return load_checkpoint(path)
     raise ValueError(f"{path}: expected .safetensors, .onnx, .json or a folder with a tfjs model, got {kind or 'none'}")

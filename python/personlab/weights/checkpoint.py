@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import torch
 
 from personlab._files import write_whole
-from personlab.nn.config import ModelConfig
-from personlab.nn.model import PersonLab
+from personlab.settings import Settings
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
+    import torch
     from numpy.typing import NDArray
+
+    from personlab.nn.config import ModelConfig
+    from personlab.nn.model import PersonLab
 
 _VERSION = 1  # of the metadata
 _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
@@ -33,9 +36,14 @@ class Checkpoint(NamedTuple):
     model: PersonLab
     metadata: dict[str, Any]
 
+    @property
+    def settings(self) -> Settings:
+        """What the network was scored with and trained on, as far as the file says."""
+        return self.model.settings
+
 
 def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a network as safetensors; the file appears whole or not at all.
+    """Write a network and its settings as safetensors; the file appears whole or not at all.
 
     Args:
         model: on any device.
@@ -51,8 +59,10 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
     from safetensors.torch import save
 
     check_name(path)
-    config = json.loads(model.config.to_json())
-    entry = json.dumps({"version": _VERSION, "config": config, "metadata": dict(metadata or {})}, sort_keys=True)
+    facts = {"version": _VERSION, "config": json.loads(model.config.to_json()), "metadata": dict(metadata or {})}
+    if settings := model.settings.to_dict():
+        facts["settings"] = settings
+    entry = json.dumps(facts, sort_keys=True)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_whole(path, save(tensors, {_KEY: entry}))
 
@@ -65,19 +75,25 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: a pickle, a damaged file, safetensors of something else, or weights that are missing, too many or
             of other shapes than the network's.
     """
-    from safetensors import SafetensorError, safe_open
+    from personlab.nn.model import PersonLab
 
-    refuse_pickle(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            config, metadata = _read_entry((file.metadata() or {}).get(_KEY))
-            model = PersonLab(config)
-            fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no dict
-    except SafetensorError as error:
-        raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    return Checkpoint(model.eval(), metadata)
+    with _opened(path, "pt") as file:
+        entry = _read_entry(file)
+        model = PersonLab(_config_of(entry))
+        model.settings = _settings_of(entry)
+        fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118  # no dict
+    metadata = entry.get("metadata", {})
+    return Checkpoint(model.eval(), metadata if isinstance(metadata, dict) else {})
+
+
+def read_settings(path: str | os.PathLike[str]) -> Settings:
+    """The settings that `save_model` wrote, without the network: needs safetensors alone.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_checkpoint`.
+    """
+    with _opened(path, "np") as file:
+        return _settings_of(_read_entry(file))
 
 
 def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
@@ -97,6 +113,8 @@ def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32
     for name, value in state.items():
         if tuple(value.shape) != tuple(expected[name].shape):
             raise ValueError(f"{name}: expected shape {tuple(expected[name].shape)}, got {tuple(value.shape)}")
+    import torch
+
     with torch.no_grad():
         for name, value in state.items():
             array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
@@ -131,12 +149,40 @@ def refuse_pickle(path: str | os.PathLike[str]) -> None:
         )
 
 
-def _read_entry(entry: str | None) -> tuple[ModelConfig, dict[str, Any]]:
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
+    """A safetensors file; what is wrong with it, and with what the block reads from it, names the path."""
+    from safetensors import SafetensorError, safe_open
+
+    refuse_pickle(path)
+    try:
+        with safe_open(path, framework=framework) as file:
+            yield file
+    except SafetensorError as error:
+        raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
+    except (RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def _read_entry(file: Any) -> dict[str, Any]:
+    entry = (file.metadata() or {}).get(_KEY)
     if entry is None:
         raise ValueError("expected the safetensors of a personlab network, got others (no config in metadata)")
     values = json.loads(entry)
     if not isinstance(values, dict) or values.get("version") != _VERSION:
         got = values.get("version") if isinstance(values, dict) else values
         raise ValueError(f"expected metadata of version {_VERSION}, got {got!r}: from a newer personlab?")
-    metadata = values.get("metadata", {})
-    return ModelConfig.from_json(json.dumps(values.get("config"))), metadata if isinstance(metadata, dict) else {}
+    return values
+
+
+def _config_of(entry: dict[str, Any]) -> ModelConfig:
+    from personlab.nn.config import ModelConfig
+
+    return ModelConfig.from_json(json.dumps(entry.get("config")))
+
+
+def _settings_of(entry: dict[str, Any]) -> Settings:
+    values = entry.get("settings", {})
+    if not isinstance(values, dict):
+        raise ValueError(f"settings: expected a JSON object, got {type(values).__name__}")  # noqa: TRY004  # of the text
+    return Settings.from_dict(values)

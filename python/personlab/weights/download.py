@@ -33,6 +33,11 @@ class Name(NamedTuple):
     network: str  # one of `known_names`
     stride: int | None  # where the name tells one
 
+    @property
+    def is_shipped(self) -> bool:
+        """Whether it comes with the package."""
+        return self.network in _SHIPPED
+
 
 def known_names() -> tuple[str, ...]:
     """Names of networks, the shipped one first; `-stride8` or `-stride16` may follow."""
@@ -75,7 +80,7 @@ def download(name: str, *, base_url: str | None = None, cache: str | os.PathLike
     parsed = parse_name(name)
     if parsed is None:
         raise ValueError(f"name: expected one of {', '.join(_NAMES)}, got {name!r}")
-    if parsed.network in _SHIPPED:
+    if parsed.is_shipped:
         return _SHIPPED[parsed.network]
     folder = Path(cache) if cache is not None else cache_folder()
     target = folder / f"{parsed.network}.safetensors"

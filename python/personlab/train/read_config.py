@@ -1,0 +1,68 @@
+"""Options from the JSON of a saved configuration, every name and type checked: a run's folder may hold anything."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Options = TypeVar("Options")
+
+
+def read_options(kind: type[Options], values: Any, prefix: str = "") -> Options:
+    """An options dataclass from what `dataclasses.asdict` made of one; what is not named has its default.
+
+    Raises:
+        TypeError, ValueError: an unknown name, or a value of the wrong type or out of range.
+    """
+    if not isinstance(values, dict):
+        raise TypeError(f"{prefix.rstrip('.') or 'configuration'}: expected a JSON object, got {type(values).__name__}")
+    hints = get_type_hints(kind)
+    read: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in hints:
+            raise ValueError(f"{prefix}{name}: expected one of {', '.join(hints)}")
+        hint = hints[name]
+        if is_dataclass(hint):
+            read[name] = read_options(hint, value, f"{prefix}{name}.")  # type: ignore[arg-type]  # a class, no instance
+            continue
+        read[name] = tuple(value) if isinstance(value, list) else value
+        if not _fits(read[name], hint):
+            raise TypeError(f"{prefix}{name}: expected {_named(hint)}, got {value!r}")
+    return kind(**read)
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values of nested objects by the names of their flags, as `data.crop`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, one) for one in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        pairs = isinstance(value, tuple) and len(value) == len(arguments)
+        return pairs and all(_fits(one, kind) for one, kind in zip(value, arguments, strict=True))
+    if isinstance(value, bool):
+        return hint is bool
+    return isinstance(value, (int, float) if hint is float else hint)
+
+
+def _named(hint: Any) -> str:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(map(_named, arguments))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple:
+        return f"[{', '.join(map(_named, arguments))}]"
+    return "null" if hint is NoneType else str(hint.__name__)
