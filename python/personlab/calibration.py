@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import ArrayLike, NDArray
 
     from personlab._arrays import FloatArray
@@ -60,20 +58,25 @@ class Calibration:
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+    def from_dict(cls, values: Any) -> Calibration:
         """What `to_dict` gave.
 
         Raises:
             TypeError, ValueError: something else.
         """
         names = ("scores", "expected_oks", "scheme")
+        if not isinstance(values, dict):
+            raise TypeError(f"calibration: expected a JSON object, got {type(values).__name__}")
         missing = [name for name in names if name not in values]
         if missing:
             raise ValueError(f"calibration: expected {', '.join(names)}, got no {missing[0]}")
-        return cls(**{name: values[name] for name in names})
+        try:
+            return cls(**{name: values[name] for name in names})
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"calibration.{error}") from None
 
 
 def scheme_of(options: DecodeOptions) -> str:
