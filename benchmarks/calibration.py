@@ -52,7 +52,8 @@ def main():
         print_bins(f"{network}, scores as decoded, both halves", both)
         for fitted, tried in (("choose", "show"), ("show", "choose")):
             calibration = fit_calibration(halves[fitted].scores, halves[fitted].oks, options=EVERY_POSE)
-            print(f"\nknots: {calibration.scores} -> {calibration.expected_oks}")
+            knots = zip(calibration.scores, calibration.expected_oks, strict=True)
+            print("\nknots: " + ", ".join(f"{score:.3f} {oks:.3f}" for score, oks in knots))
             poses = halves[tried]
             mapped = poses._replace(scores=calibration(poses.scores).astype(float))
             print_bins(f"{network}, fitted on {fitted}, tried on {tried}", mapped)

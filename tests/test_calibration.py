@@ -48,7 +48,7 @@ def test_what_is_fitted_to_poses_says_what_they_reach():
     scores = random.beta(0.4, 2, 6000)  # most poses are weak
     truth = np.sqrt(scores)
     found = fit_calibration(scores, np.clip(truth + random.normal(0, 0.1, 6000), 0, 1), options=OPTIONS)
-    assert len(found.scores) <= 8
+    assert len(found.scores) <= 12
     fresh = random.random(500) * 0.8
     assert np.abs(found(fresh) - np.sqrt(fresh)).max() < 0.06
     assert np.abs(found(fresh) - np.sqrt(fresh)).mean() < 0.02
@@ -65,6 +65,18 @@ def test_equal_scores_are_one():
     oks = np.concatenate([np.tile([0.1, 0.3], 25), np.tile([0.5, 0.7], 25)])
     found = fit_calibration(scores, oks, options=OPTIONS)
     assert found(np.array([0.1, 0.5])) == pytest.approx([0.2, 0.6], abs=1e-6)
+
+
+def test_scores_of_nothing_and_of_one():
+    scores, oks = np.repeat([0.0, 0.5, 1.0], 50), np.repeat([0.0, 0.6, 1.0], 50)
+    found = fit_calibration(scores, oks, options=OPTIONS)
+    assert found(np.array([0, 0.5, 1])) == pytest.approx([0, 0.6, 1], abs=2e-3)
+
+
+def test_few_knots_where_a_line_will_do():
+    scores = np.linspace(0.01, 0.99, 500)
+    assert len(fit_calibration(scores, 0.2 + 0.6 * scores, options=OPTIONS).scores) < 6
+    assert len(fit_calibration(scores, np.sqrt(scores), options=OPTIONS, knots=4).scores) == 4
 
 
 def test_what_cannot_be_fitted():

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from personlab._arrays import FloatArray
     from personlab.options import DecodeOptions
 
-_KNOTS = 8  # of a fitted map: steps of expected OKS of an eighth and less
-_FEWEST = 30  # poses that either end of a fitted map stands on
+_KNOTS = 12  # of a fitted map, at most
+_TOLERANCE = 0.02  # expected OKS that the knots may be off the isotonic regression
+_FEWEST = 30  # poses whose mean a fitted map starts from
 _LEAST_RISE = 0.01  # of expected OKS over all scores
+_LEAST = 1e-9  # score that knots keep from 0 and 1
 _MARGIN = 1e-3  # expected OKS that fitted values keep from 0 and 1, so that the map rises everywhere
 
 
@@ -102,7 +104,7 @@ def fit_isotonic(values: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
 
 
 def fit_calibration(scores: ArrayLike, oks: ArrayLike, *, options: DecodeOptions, knots: int = _KNOTS) -> Calibration:
-    """The map that fits poses of known quality: isotonic regression, read at equal steps of expected OKS.
+    """The map that fits poses of known quality: isotonic regression, of which the knots that matter are kept.
 
     Args:
         scores: (N,) instance scores from 0 to 1.
@@ -116,30 +118,33 @@ def fit_calibration(scores: ArrayLike, oks: ArrayLike, *, options: DecodeOptions
     score, reached = np.asarray(scores, np.float64), np.asarray(oks, np.float64)
     if len(score) < 2 * _FEWEST:
         raise ValueError(f"scores: expected at least {2 * _FEWEST} poses to calibrate with, got {len(score)}")
-    places, at = np.unique(score, return_inverse=True)
-    weights = np.bincount(at).astype(float)
-    fitted = fit_isotonic(np.bincount(at, reached) / weights, weights)
-    starts = _blocks(fitted, weights)
-    share = np.add.reduceat(weights, starts)
-    centres = np.add.reduceat(places * weights, starts) / share
-    values = np.clip(np.add.reduceat(fitted * weights, starts) / share, _MARGIN, 1 - _MARGIN)
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, len(score) // _FEWEST + 1)[1:-1]))
+    _, group = np.unique(np.searchsorted(edges, score, side="right"), return_inverse=True)
+    count = np.bincount(group).astype(float)
+    fitted = fit_isotonic(np.bincount(group, reached) / count, count)
+    _, block = np.unique(np.clip(fitted, _MARGIN, 1 - _MARGIN)[group], return_inverse=True)
+    weight = np.bincount(block)
+    centres = np.clip(np.bincount(block, score) / weight, _LEAST, 1 - _LEAST)
+    values = np.clip(np.bincount(block, reached) / weight, _MARGIN, 1 - _MARGIN)
     if values[-1] - values[0] < _LEAST_RISE:
         raise ValueError("oks: expected poses of a higher score to be better, got no such tendency")
-    steps = np.linspace(values[0], values[-1], knots)
+    chosen = _simplify(centres, values, knots)
     return Calibration(
-        scores=tuple(np.interp(steps, values, centres).round(6).tolist()),
-        expected_oks=tuple(steps.round(6).tolist()),
+        scores=tuple(centres[chosen].tolist()),
+        expected_oks=tuple(values[chosen].tolist()),
         scheme=scheme_of(options),
     )
 
 
-def _blocks(fitted: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.intp]:
-    """Where the steps of an isotonic sequence start; those at either end are joined until they stand on enough."""
-    starts = np.flatnonzero(np.diff(fitted, prepend=-np.inf) > 0)
-    before = np.cumsum(weights) - weights  # weight ahead of each place
-    inner = (before[starts] >= _FEWEST) & (weights.sum() - before[starts] >= _FEWEST)
-    kept: NDArray[np.intp] = starts[inner | (starts == 0)]
-    return kept
+def _simplify(x: NDArray[np.float64], y: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Points of a rising curve whose straight connections stay within `_TOLERANCE` of it, at most so many."""
+    chosen = [0, len(x) - 1]
+    while len(chosen) < most:
+        off = np.abs(np.interp(x, x[chosen], y[chosen]) - y)
+        if off.max() <= _TOLERANCE:
+            break
+        chosen = sorted([*chosen, int(off.argmax())])
+    return np.array(chosen)
 
 
 def _rising(values: Any, name: str) -> tuple[float, ...]:

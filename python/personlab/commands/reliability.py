@@ -105,4 +105,5 @@ def _save(config: Any, calibration: Calibration, predictor: Predictor) -> None:
         source.settings, long_edge=predictor.long_edge, stride=predictor.stride, calibration=calibration
     )
     save_model(source.model, config.calibrate, source.metadata)
-    log(f"wrote {config.calibrate}: scores {list(calibration.scores)} mean OKS {list(calibration.expected_oks)}")
+    knots = zip(calibration.scores, calibration.expected_oks, strict=True)
+    log(f"wrote {config.calibrate}: score to expected OKS " + ", ".join(f"{s:.3f} {oks:.3f}" for s, oks in knots))
