@@ -14,11 +14,10 @@ from pathlib import Path
 import numpy as np
 from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
-from personlab import COCO_PERSON, DecodeOptions
+from personlab import COCO_PERSON
 from personlab.calibration import fit_calibration
+from personlab.evaluate import EVERY_POSE
 from personlab.reliability import ScoredPoses, bin_poses, judge_poses
-
-EVERY_POSE = DecodeOptions(min_score=0.0)
 
 
 def judged_poses(network, half, arguments):

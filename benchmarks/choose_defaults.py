@@ -28,15 +28,15 @@ from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, reference, stages
 from personlab.bootstrap import find_matches
-from personlab.evaluate import average_precision, load_annotations, mask_results
+from personlab.evaluate import EVERY_POSE, average_precision, load_annotations, mask_results
 from personlab.reliability import judge_poses
 
 THRESHOLDS = {
-    "peak_threshold": (0.001, 0.003, 0.01, 0.03),
+    "peak_threshold": (0.001, 0.003, 0.01, 0.02, 0.03, 0.05),
     "vote_threshold": (0.01, 0.05, 0.1, 0.2, 0.3),
-    "min_score": (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35),
+    "nms_radius": (10.0, 12.5, 15.0, 20.0, 25.0),
+    "min_score": (0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.3),
 }
-EVERYONE = DecodeOptions(min_score=0.0)  # average precision counts low scores too
 
 
 class Picture(NamedTuple):
@@ -81,7 +81,7 @@ def table(title, *columns):
 
 def compare_decoding(pictures, annotations, title):
     table(title, "setting", "AP", "AP50", "AP75", "AR", "poses a picture", "ms a picture")
-    rows = [("defaults, every pose kept", EVERYONE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
+    rows = [("defaults, every pose kept", EVERY_POSE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
     for name, values in {
         "hough_stride": (1, 2, 4, 8),
         "refine_steps": (0, 1, 2, 3, 5, 8),
@@ -91,7 +91,7 @@ def compare_decoding(pictures, annotations, title):
         "scoring": ("expected_oks", "heatmap"),
         "min_score": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2),
     }.items():
-        rows += [(f"{name} = {value}", replace(EVERYONE, **{name: value})) for value in values]
+        rows += [(f"{name} = {value}", replace(EVERY_POSE, **{name: value})) for value in values]
     for name, options in rows:
         results, times, poses = [], [], 0
         for image_id, fields in pictures:
@@ -134,7 +134,7 @@ def between_lattice_points(hough, peaks, way, fields, g):
 def compare_peaks(pictures, annotations, title):
     table(title, "hough_stride", "on the lattice", "parabola", "two short offsets")
     for g in (1, 2, 4, 8):
-        options = replace(EVERYONE, hough_stride=g)
+        options = replace(EVERY_POSE, hough_stride=g)
         figures = []
         for way in (None, "parabola", "short offsets"):
             results = []
@@ -154,7 +154,7 @@ def compare_peaks(pictures, annotations, title):
 
 def compare_masks(pictures, annotations, title):
     table(title, "long_refine_steps", "short_refine_steps", "mask AP", "mask AP, exclusive")
-    found = [decode(fields, EVERYONE) for _, fields in pictures]
+    found = [decode(fields, EVERY_POSE) for _, fields in pictures]
     for long_steps, short_steps in ((0, 0), (0, 2), (1, 1), (2, 0), (2, 1), (2, 2), (2, 5), (5, 5)):
         figures = []
         for exclusive in (False, True):
@@ -172,11 +172,13 @@ def compare_masks(pictures, annotations, title):
 
 
 def compare_thresholds(network, images, cache, data):
-    """AP and false people, a row a setting; the settings of the first column are the defaults in all else."""
-    rows = {"defaults, every pose": EVERYONE, "defaults": DecodeOptions()}
+    """AP and false people, a row a setting, with every pose kept and as users see them."""
+    rows = {"every pose": EVERY_POSE, "default": DecodeOptions()}
     for name, values in THRESHOLDS.items():
-        base = DecodeOptions() if name == "min_score" else EVERYONE
-        rows |= {f"{name} = {value}": replace(base, **{name: value}) for value in values}
+        for value in values:
+            if name != "min_score":
+                rows[f"every pose, {name} = {value}"] = replace(EVERY_POSE, **{name: value})
+            rows[f"default, {name} = {value}"] = replace(DecodeOptions(), **{name: value})
     results = {name: [] for name in rows}
     for image_id, fields in load_fields(network, images, cache=cache, data=data):
         for name, options in rows.items():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from personlab.data.coco import People
 
-EVERY_POSE = DecodeOptions(min_score=0.0)  # average precision counts low scores, too
+EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
 
 
 @dataclass(frozen=True, kw_only=True)
