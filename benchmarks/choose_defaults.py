@@ -201,11 +201,12 @@ def main() -> None:
     parser.add_argument("--strides", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--long-edge", type=int, default=641)
     parser.add_argument("--sets", nargs="+", help="coco-mini, choose, show: thresholds alone, on these images")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), help="with --sets")
     parser.add_argument("--cache", type=Path, help="folder of their fields [fields in personlab's cache folder]")
     arguments = parser.parse_args()
     if arguments.sets:
         images = load_images(*arguments.sets, data=arguments.data)
-        for network in NETWORKS:
+        for network in arguments.networks:
             compare_thresholds(network, images, arguments.cache, arguments.data)
         return
     folder = arguments.data / "coco-mini" / "annotations"
