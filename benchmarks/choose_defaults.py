@@ -5,12 +5,16 @@ those fields under each setting in turn: decoding options, ways to refine peaks 
 Prints Markdown.
 
     python benchmarks/choose_defaults.py [--data DIR] [--strides 8 16] [--long-edge 641]
+
+With --sets, thresholds alone, on other images and by two larger networks (see real_fields.py), and with the people that
+users would see and who are not there:
+
+    python benchmarks/choose_defaults.py --sets coco-mini choose [--cache DIR]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -20,12 +24,19 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
+from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
-from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
-from personlab.evaluate import average_precision, load_annotations, mask_results
+from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, reference, stages
+from personlab.bootstrap import find_matches
+from personlab.evaluate import EVERY_POSE, average_precision, load_annotations, mask_results
+from personlab.reliability import judge_poses
 
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-EVERYONE = DecodeOptions(min_score=0.0)  # average precision counts low scores too
+THRESHOLDS = {
+    "peak_threshold": (0.001, 0.003, 0.01, 0.02, 0.03, 0.05),
+    "vote_threshold": (0.01, 0.05, 0.1, 0.2, 0.3),
+    "nms_radius": (10.0, 12.5, 15.0, 20.0, 25.0),
+    "min_score": (0.05, 0.1, 0.15, 0.2, 0.225, 0.25, 0.3),
+}
 
 
 class Picture(NamedTuple):
@@ -64,19 +75,13 @@ def run_network(data: Path, stride: int, long_edge: int) -> list[Picture]:
     return pictures
 
 
-def decode(fields: Fields, options: DecodeOptions) -> Poses:
-    return decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
-    )
-
-
 def table(title, *columns):
     print(f"\n{title}\n\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
 
 
 def compare_decoding(pictures, annotations, title):
     table(title, "setting", "AP", "AP50", "AP75", "AR", "poses a picture", "ms a picture")
-    rows = [("defaults, every pose kept", EVERYONE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
+    rows = [("defaults, every pose kept", EVERY_POSE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
     for name, values in {
         "hough_stride": (1, 2, 4, 8),
         "refine_steps": (0, 1, 2, 3, 5, 8),
@@ -86,7 +91,7 @@ def compare_decoding(pictures, annotations, title):
         "scoring": ("expected_oks", "heatmap"),
         "min_score": (0.0, 0.02, 0.05, 0.1, 0.15, 0.2),
     }.items():
-        rows += [(f"{name} = {value}", replace(EVERYONE, **{name: value})) for value in values]
+        rows += [(f"{name} = {value}", replace(EVERY_POSE, **{name: value})) for value in values]
     for name, options in rows:
         results, times, poses = [], [], 0
         for image_id, fields in pictures:
@@ -129,7 +134,7 @@ def between_lattice_points(hough, peaks, way, fields, g):
 def compare_peaks(pictures, annotations, title):
     table(title, "hough_stride", "on the lattice", "parabola", "two short offsets")
     for g in (1, 2, 4, 8):
-        options = replace(EVERYONE, hough_stride=g)
+        options = replace(EVERY_POSE, hough_stride=g)
         figures = []
         for way in (None, "parabola", "short offsets"):
             results = []
@@ -149,7 +154,7 @@ def compare_peaks(pictures, annotations, title):
 
 def compare_masks(pictures, annotations, title):
     table(title, "long_refine_steps", "short_refine_steps", "mask AP", "mask AP, exclusive")
-    found = [decode(fields, EVERYONE) for _, fields in pictures]
+    found = [decode(fields, EVERY_POSE) for _, fields in pictures]
     for long_steps, short_steps in ((0, 0), (0, 2), (1, 1), (2, 0), (2, 1), (2, 2), (2, 5), (5, 5)):
         figures = []
         for exclusive in (False, True):
@@ -166,12 +171,44 @@ def compare_masks(pictures, annotations, title):
         print(f"| {long_steps} | {short_steps} | " + " | ".join(f"{ap:.3f}" for ap in figures) + " |", flush=True)
 
 
+def compare_thresholds(network, images, cache, data):
+    """AP and false people, a row a setting, with every pose kept and as users see them."""
+    rows = {"every pose": EVERY_POSE, "default": DecodeOptions()}
+    for name, values in THRESHOLDS.items():
+        for value in values:
+            if name != "min_score":
+                rows[f"every pose, {name} = {value}"] = replace(EVERY_POSE, **{name: value})
+            rows[f"default, {name} = {value}"] = replace(DecodeOptions(), **{name: value})
+    results = {name: [] for name in rows}
+    for image_id, fields in load_fields(network, images, cache=cache, data=data):
+        for name, options in rows.items():
+            results[name] += decode(fields, options).scaled(*fields.image_scale).to_coco(image_id)
+    columns = ("setting", "AP", "AP50", "AP75", "poses", "nobody there", "the same, OKS < 0.3", "doubles")
+    table(f"**{network}, {len(images.paths)} images: thresholds, and poses an image**", *columns)
+    sigmas = COCO_PERSON.sigmas
+    for name, found in results.items():
+        _, oks, nearest = judge_poses(images.annotations, found, sigmas=sigmas)
+        doubles = (oks < 0.5) & (nearest >= 0.5)  # of somebody for whom a better pose stands
+        p = find_matches(images.annotations, found, "keypoints", sigmas=sigmas).average_precision()
+        numbers = (len(found), (nearest < 0.5).sum(), (nearest < 0.3).sum(), doubles.sum())
+        counts = [f"{n / len(images.paths):.2f}" for n in numbers]
+        print(f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {' | '.join(counts)} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--strides", type=int, nargs="+", default=[8, 16])
     parser.add_argument("--long-edge", type=int, default=641)
+    parser.add_argument("--sets", nargs="+", help="coco-mini, choose, show: thresholds alone, on these images")
+    parser.add_argument("--networks", nargs="+", default=list(NETWORKS), choices=list(NETWORKS), help="with --sets")
+    parser.add_argument("--cache", type=Path, help="folder of their fields [fields in personlab's cache folder]")
     arguments = parser.parse_args()
+    if arguments.sets:
+        images = load_images(*arguments.sets, data=arguments.data)
+        for network in arguments.networks:
+            compare_thresholds(network, images, arguments.cache, arguments.data)
+        return
     folder = arguments.data / "coco-mini" / "annotations"
     keypoints = load_annotations(str(folder / "person_keypoints.json"))
     instances = load_annotations(str(folder / "instances.json"))

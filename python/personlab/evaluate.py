@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
 
     from personlab.data.coco import People
 
-EVERY_POSE = DecodeOptions(min_score=0.0)  # average precision counts low scores, too
+EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +124,33 @@ def mask_results(
     return results
 
 
+def coco_evaluation(
+    annotations: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: Literal["keypoints", "segm"],
+    *,
+    sigmas: Sequence[float] | None = None,
+    category: str = "person",
+) -> COCOeval:
+    """COCO's evaluation of results for persons, not run yet; arguments as `average_precision` takes them."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    number = person_category(annotations, category)["id"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        if results:
+            found = annotations.loadRes([{**r, "category_id": number} for r in results])
+        else:  # which loadRes takes for an error
+            found = COCO()
+            found.dataset = {**annotations.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(annotations, found, kind)
+    evaluation.params.catIds = [number]
+    if kind == "keypoints" and sigmas is not None:
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
+    return evaluation
+
+
 def average_precision(
     annotations: COCO,
     results: Sequence[dict[str, Any]],
@@ -141,16 +169,10 @@ def average_precision(
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
         category: name of the category, as `person_category` takes it.
     """
-    from pycocotools.cocoeval import COCOeval
-
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
-    number = person_category(annotations, category)["id"]
+    evaluation = coco_evaluation(annotations, results, kind, sigmas=sigmas, category=category)
     with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(annotations, annotations.loadRes([{**r, "category_id": number} for r in results]), kind)
-        evaluation.params.catIds = [number]
-        if kind == "keypoints" and sigmas is not None:
-            evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -57,14 +57,14 @@ class DecodeOptions(_Picklable):
     hough_stride: int = 2  # input pixels between neighbouring lattice points of the Hough map; 1 is the paper
     disk_radius: float = 32.0  # R, input pixels: radius of a keypoint's disc in the heatmap
     vote_threshold: float = 0.1  # probability under which a lattice point casts no vote
-    peak_threshold: float = 0.01  # Hough score under which a local maximum is no seed
-    nms_radius: float = 10.0  # input pixels: two keypoints of one type this near are one
+    peak_threshold: float = 0.02  # Hough score under which a local maximum is no seed
+    nms_radius: float = 15.0  # input pixels: two keypoints of one type this near are one
     refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
     scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
     ranking: Ranking = "seed"  # order of soft NMS: that of the seeds, or by mean keypoint score (the paper)
     instance_score: InstanceScore = "rms"  # of the free keypoint scores: root mean square, or mean (the paper)
     sharpen: float = 4.0  # sigma of the final mean shift of each keypoint, input pixels; 0 turns it off (the paper)
-    min_score: float = 0.2  # instance score under which a pose is dropped
+    min_score: float = 0.2  # instance score, not calibrated, under which a pose is dropped
     max_poses: int = 100  # poses kept, best first
     threads: int = 1  # threads that share the work of one call, the caller's among them
     decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from personlab._arrays import as_integer, as_number, check_type
+from personlab.calibration import Calibration
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
@@ -44,6 +45,9 @@ class Settings:
     domain: str | None = None
     """what the network was trained on: "drawn scenes" (`DRAWN`) or "photographs" (`PHOTOGRAPHS`)"""
 
+    calibration: Calibration | None = None
+    """what instance scores are worth; `Predictor` gives expected OKS in their place"""
+
     def __post_init__(self) -> None:
         freeze = object.__setattr__
         if self.long_edge is not None:
@@ -52,7 +56,9 @@ class Settings:
             freeze(self, "stride", as_integer(self.stride, "stride", 1, 4096))
         if self.disk_radius is not None:
             freeze(self, "disk_radius", as_number(self.disk_radius, "disk_radius", 1e-3, 4096))
-        for name, kind in (("category", str), ("labelled_only", bool), ("domain", str)):
+        for name, kind in (
+            ("category", str), ("labelled_only", bool), ("domain", str), ("calibration", Calibration),
+        ):  # fmt: skip
             if getattr(self, name) is not None:
                 check_type(getattr(self, name), name, kind)
 
@@ -69,7 +75,10 @@ class Settings:
         """
         known = {field.name for field in fields(cls)}
         try:
-            return cls(**{name: value for name, value in values.items() if name in known})
+            given = {name: value for name, value in values.items() if name in known}
+            if given.get("calibration") is not None:
+                given["calibration"] = Calibration.from_dict(given["calibration"])
+            return cls(**given)
         except (TypeError, ValueError) as error:
             raise type(error)(f"settings.{error}") from None
 
@@ -88,7 +97,8 @@ class Settings:
         """What scoring depends on, in the words of the commands; empty where nothing is known."""
         words = [f"{name.replace('_', ' ')} {value:g}" for name, value in self._numbers() if value is not None]
         words += [f"category {self.category}"] if self.category is not None else []
-        return ", ".join(words + ["labelled pictures only"] * bool(self.labelled_only))
+        words += ["labelled pictures only"] * bool(self.labelled_only)
+        return ", ".join(words + ["calibrated scores"] * (self.calibration is not None))
 
     def _numbers(self) -> list[tuple[str, float | None]]:
         return [("long_edge", self.long_edge), ("stride", self.stride), ("disk_radius", self.disk_radius)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab._files import write_whole
-from personlab.commands import network
+from personlab.commands import network, reliability
 from personlab.commands.common import UsageError, log, write_table
 from personlab.evaluate import EVERY_POSE
 from personlab.options import DecodeOptions
@@ -63,6 +63,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write the results for COCO's server: keypoints to this file, masks to another beside it that ends in "
         ".masks.json; those of the last setting",
     )  # fmt: skip
+    reliability.add_arguments(parser)
     network.add_network(parser)
     network.add_decoding(parser, EVERY_POSE)
 
@@ -81,6 +82,7 @@ def run(config: Any) -> None:
     if config.ceiling and (config.compare or config.scales or config.flip):
         raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
     _check_json(config)
+    reliability.check(config)
     _fill_in_settings(config)
     annotations = _load(config.annotations, labelled_only=config.labelled_only)
     if config.ceiling:
@@ -91,10 +93,12 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
-    weights = config.weights
+    weights, more = config.weights, {"calibrated": not config.calibrate}
     for scales, flip in _settings(config):
         name = network.described(scales, flip)
-        predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
+        predictor = network.make_predictor(
+            config, options, mask_options, weights=weights, scales=scales, flip=flip, **more
+        )
         weights = predictor.network  # read once
         _check_skeleton(config, annotations, predictor)
         if not results:
@@ -106,6 +110,7 @@ def run(config: Any) -> None:
     _write_side_by_side(scored)
     last = results[next(reversed(results))]
     _write_results(config, annotations, last.keypoints, last.masks)
+    reliability.run(config, annotations, last, predictor)
     if last.problems:
         raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} pictures could not be done; see above")
 

@@ -61,6 +61,9 @@ class Predictor:
             the network, where known.
         mask_options: how masks are.
         disk_radius: R, input pixels, whatever the options and the network say.
+        calibrated: whether the scores of poses are the OKS to expect, where the network has a calibration
+            (`personlab evaluate --calibrate`) that suits the options. `min_score` is compared with scores as decoded,
+            and mask scores are made of these.
         max_pixels: pixels of the largest network input; a larger one is made smaller, with a warning. Masks of one
             picture that would take more than 128 bytes for each of these pixels are made smaller, likewise.
         bgr: arrays are blue, green, red, as OpenCV reads them.
@@ -89,6 +92,7 @@ class Predictor:
         options: DecodeOptions = DecodeOptions(),  # noqa: B008  # frozen
         mask_options: MaskOptions = MaskOptions(),  # noqa: B008  # frozen
         disk_radius: float | None = None,
+        calibrated: bool = True,
         max_pixels: int = 4096 * 4096,
         bgr: bool = False,
         keep_fields: bool = False,
@@ -112,6 +116,9 @@ class Predictor:
         self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, LARGEST_SIDE)
         self.options = self.settings.decoding(options, disk_radius=disk_radius)
         self._disk_radius = self.settings.disk_radius if disk_radius is None else self.options.disk_radius
+        self.calibration = self.settings.calibration if calibrated else None
+        if self.calibration is not None and not self.calibration.suits(self.options):
+            self.calibration = None
         self.mask_options = mask_options
         self.stride: int = self.network.config.stride
         self.skeleton: Skeleton = self.network.config.skeleton
@@ -264,6 +271,8 @@ class Predictor:
             )  # fmt: skip
             assert isinstance(found, Poses)
             poses = found.scaled(*fields.image_scale)
+            if self.calibration is not None:
+                poses = replace(poses, scores=self.calibration(poses.scores))
             if self.keep_fields:
                 kept = fields.to_host() if isinstance(fields, DeviceFields) else fields
                 kept = replace(kept, disk_radius=self._disk_radius)  # without which it would be decoded otherwise

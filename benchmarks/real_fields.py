@@ -1,0 +1,118 @@
+"""Fields of published networks for the annotated images of the shared data, made once and kept outside the tree.
+
+coco-mini is taken whole. The images of coco-people fall into two halves by a hash of the file name: settings are chosen
+on one, "choose", and shown on the other, "show". Of these, only images with labelled keypoints count: crowds are not
+marked in the others, and by COCO's rules every person decoded there would be wrong.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from pycocotools.coco import COCO
+
+from personlab import Fields, Predictor, decode_poses
+from personlab._files import write_whole
+from personlab.evaluate import keep_labelled, load_annotations
+from personlab.weights import cache_folder
+
+DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
+NETWORKS = {
+    "PoseNet 0.75": "posenet-mobilenet-075/model-stride16.json",
+    "BodyPix 0.75": "bodypix-mobilenet-075/model-stride16.json",
+}
+SETS = {"coco-mini": None, "choose": 0, "show": 1}  # and the half of coco-people that each is
+LONG_EDGE = 641
+
+
+class ImageSet(NamedTuple):
+    """Annotated images of one or several sets."""
+
+    paths: dict  # of the images, by id
+    sets: dict  # the name of the set that an image is of, by id
+    annotations: object  # COCO
+
+    def with_outlines(self):
+        """The annotations of images of which everyone's mask is known."""
+        return select(self.annotations, lambda _, people: all(person.get("segmentation") for person in people))
+
+
+def half_of(file_name):
+    """0 or 1, for ever the same."""
+    return hashlib.sha256(file_name.encode()).digest()[0] % 2
+
+
+def select(annotations, wanted):
+    """The images of an index for which `wanted(image, its annotations)` holds, as another index."""
+    chosen = {n: i for n, i in annotations.imgs.items() if wanted(i, annotations.imgToAnns[n])}
+    listed = [a for a in annotations.dataset["annotations"] if a["image_id"] in chosen]
+    return index_of({**annotations.dataset, "images": list(chosen.values()), "annotations": listed})
+
+
+def index_of(dataset):
+    index = COCO()
+    index.dataset = dataset
+    with contextlib.redirect_stdout(io.StringIO()):
+        index.createIndex()
+    return index
+
+
+def load_images(*names, data=DATA):
+    """The images of sets by their names, together."""
+    paths, sets, people, categories = {}, {}, [], []
+    images = []
+    for name in names:
+        half = SETS[name]
+        folder = data / ("coco-mini" if half is None else "coco-people")
+        annotations = load_annotations(str(folder / "annotations" / "person_keypoints.json"))
+        if half is not None:
+            annotations = select(keep_labelled(annotations), lambda image, _, h=half: half_of(image["file_name"]) == h)
+        categories = annotations.dataset["categories"]
+        people += annotations.dataset["annotations"]
+        for number, image in annotations.imgs.items():
+            images.append(image)
+            paths[number], sets[number] = folder / "images" / image["file_name"], name
+    renumbered = [{**person, "id": n} for n, person in enumerate(people, 1)]
+    dataset = {"images": images, "annotations": renumbered, "categories": categories}
+    return ImageSet(paths, sets, index_of(dataset))
+
+
+def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
+    """(image id, `Fields`) of each image; what the cache lacks is made and put there, an image at a time.
+
+    Float16: on coco-mini keypoint AP with float32 is the same to 0.0005.
+    """
+    folder = Path(cache or cache_folder() / "fields") / f"{network.replace(' ', '-').lower()}-{long_edge}"
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor = None
+    for image_id, image in sorted(images.paths.items()):
+        path = folder / f"{image.stem}.npz"
+        if not path.exists():
+            if predictor is None:
+                torch.set_num_threads(1)
+                predictor = Predictor(data / "weights" / NETWORKS[network], long_edge=long_edge, keep_fields=True)
+            save(path, predictor(image).fields)
+        yield image_id, Fields.load(path)
+
+
+def decode(fields, options):
+    """The poses of one image, in pixels of the network's input."""
+    return decode_poses(
+        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
+    )
+
+
+def save(path, fields):
+    """Write fields as float16, uncompressed, whole or not at all; `Fields.load` reads them."""
+    names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+    arrays = {n: getattr(fields, n).astype(np.float16) for n in names if getattr(fields, n) is not None}
+    content = io.BytesIO()
+    np.savez(content, **arrays, stride=np.int32(fields.stride), image_size=np.array(fields.image_size, np.int32))
+    write_whole(path, content.getvalue())

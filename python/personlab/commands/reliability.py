@@ -1,0 +1,109 @@
+"""`personlab evaluate --calibrate` and `--reliability`: what instance scores are worth, and networks that say so."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from personlab.commands.common import UsageError, log, write_table
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+    from pycocotools.coco import COCO
+
+    from personlab.calibration import Calibration
+    from personlab.predict import Predictor
+    from personlab.predict.dataset import Results
+    from personlab.reliability import ScoredPoses
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Flags for reliability and calibration."""
+    group = parser.add_argument_group("reliability of scores")
+    group.add_argument(
+        "--reliability", type=str, metavar="PNG",
+        help="print what poses of each score reach, mean OKS over mean score, and draw it; of the last setting",
+    )  # fmt: skip
+    group.add_argument(
+        "--calibrate", type=str, metavar="OUT",
+        help="fit a monotone map from instance scores to expected OKS, and write the network with it to OUT "
+        "(.safetensors; the file of --weights may be it): predictions of that network give expected OKS for scores",
+    )  # fmt: skip
+
+
+def check(config: Any) -> None:
+    """What cannot be done is known before a network runs.
+
+    Raises:
+        FileNotFoundError: a folder to write to does not exist.
+        UsageError: flags at odds with each other.
+        ValueError: a file name with the wrong ending.
+    """
+    for name in ("reliability", "calibrate"):
+        path = getattr(config, name)
+        if path and config.ceiling:
+            raise UsageError(f"--{name}: has no effect with --ceiling")
+        if path and not Path(path).resolve().parent.is_dir():
+            raise FileNotFoundError(f"{path}: no such folder {Path(path).resolve().parent}")
+    if config.calibrate:
+        from personlab.weights.checkpoint import check_name
+
+        check_name(config.calibrate)
+
+
+def run(config: Any, annotations: COCO, results: Results, predictor: Predictor) -> None:
+    """Judge the poses that a network gave, print and draw their reliability, and write the network calibrated.
+
+    Args:
+        config: of `personlab evaluate`.
+        annotations: what the results are compared with.
+        results: of the predictor, not calibrated where --calibrate is asked for.
+        predictor: the network.
+
+    Raises:
+        OSError: a file cannot be written.
+        ValueError: too few poses, or scores that say nothing of their quality.
+    """
+    from personlab.calibration import fit_calibration
+    from personlab.reliability import judge_poses
+
+    if not (config.reliability or config.calibrate):
+        return
+    poses = judge_poses(annotations, results.keypoints, sigmas=predictor.skeleton.sigmas, category=config.category)
+    sets = {"calibrated" if predictor.calibration is not None else "as decoded": poses}
+    if config.calibrate:
+        calibration = fit_calibration(poses.scores, poses.oks, options=predictor.options)
+        sets["calibrated, same pictures"] = poses._replace(scores=calibration(poses.scores).astype(float))
+    if config.reliability:
+        _show(config.reliability, sets)
+    if config.calibrate:
+        _save(config, calibration, predictor)
+
+
+def _show(path: str, sets: dict[str, ScoredPoses]) -> None:
+    from personlab.reliability import bin_poses
+    from personlab.visualize import write_image
+    from personlab.visualize.reliability import draw_reliability
+
+    curves = {name: bin_poses(poses) for name, poses in sets.items()}
+    header = ["score", *(f"{name}: {column}" for name in curves for column in ("poses", "mean score", "mean OKS"))]
+    rows = []
+    for bins in zip(*curves.values(), strict=True):
+        cells = [[f"{b.poses}", f"{b.score:.3f}", f"{b.oks:.3f}"] if b.poses else ["0", "-", "-"] for b in bins]
+        rows.append([f"{bins[0].low:.1f} .. {bins[0].high:.1f}", *(cell for three in cells for cell in three)])
+    write_table(header, rows)
+    write_image(path, draw_reliability(curves))
+    log(f"wrote {path}")
+
+
+def _save(config: Any, calibration: Calibration, predictor: Predictor) -> None:
+    from personlab.weights import load_source, save_model
+
+    source = load_source(config.weights, stride=predictor.stride)
+    source.model.settings = replace(
+        source.settings, long_edge=predictor.long_edge, stride=predictor.stride, calibration=calibration
+    )
+    save_model(source.model, config.calibrate, source.metadata)
+    knots = zip(calibration.scores, calibration.expected_oks, strict=True)
+    log(f"wrote {config.calibrate}: score to expected OKS " + ", ".join(f"{s:.3f} {oks:.3f}" for s, oks in knots))
