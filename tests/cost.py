@@ -1,4 +1,4 @@
-"""What reading a file costs, measured in a process of its own: seconds of work, and memory beyond that in use before."""
+"""What reading a file costs, measured in a process of its own: seconds of work, and memory beyond that used before."""
 
 import json
 import resource
