@@ -91,7 +91,7 @@ def test_commands_that_need_nothing_else_run(alone, fields, tmp_path):
         ["predict", "a.jpg"],
         ["decode", "f.npz", "--output", "a.png"],
         ["scenes", "--output", "x"],
-        ["convert", "a", "b.safetensors"],
+        ["convert", "drawn-mobilenet-050", "b.safetensors"],
     ],
 )
 def test_other_commands_say_in_one_line_what_they_need(alone, fields, argv):

@@ -245,6 +245,7 @@ def test_frames_that_an_edit_list_leaves_out_are_not_missing(tmp_path, monkeypat
         video = opened(path)
         list(video)
         assert video.missing == missing
+        assert video.end is None
 
 
 @pytest.mark.parametrize(

@@ -93,12 +93,13 @@ class Video:
     def end(self) -> float | None:
         """Seconds from the first frame to the moment when the last one vanishes, where the file tells, once it is over.
 
-        A damaged file is not believed.
+        Neither a damaged file is believed, nor an MP4 file whose edit list leaves frames out.
         """
         duration = self.duration
-        if duration is None or not self.times or self.missing or duration - self.times[-1] > _LONGEST:
+        if self.count is None or duration is None or not self.times or duration - self.times[-1] > _LONGEST:
             return None
-        return duration
+        edited = len(self.times) < self.count and is_mp4(self._source.name)
+        return None if edited or self.missing else duration
 
     @property
     def missing(self) -> int:
