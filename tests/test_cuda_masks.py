@@ -110,7 +110,9 @@ def test_any_number_of_keypoints(gpu, keypoints):
     assert not masks.all()
 
 
-@pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf), (1e38,), (-1e38,)], ids=str)
+@pytest.mark.parametrize(
+    "values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf), (1e38,), (-1e38,), (3.4e38,)], ids=str
+)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 def test_offsets_that_are_not_finite_count_as_none(gpu, grid, values):
     rng = np.random.default_rng(15)
