@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from pycocotools.coco import COCO
 
+    from personlab.data.annotations import Annotations
     from personlab.predict import Predictor
     from personlab.predict.dataset import Results
 
@@ -45,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--category", type=str, default="person", metavar="NAME",
-        help="of the people; where there is none of that name, the first with keypoints",
+        help="of the people, or its number; where there is none of that name, the one with keypoints and annotations",
     )  # fmt: skip
     parser.add_argument(
         "--labelled-only", action="store_true",
@@ -71,6 +72,8 @@ def run(config: Any) -> None:
         UsageError: neither --weights nor --ceiling, or both, or no --images for a network.
         ValueError: pictures that could not be read; all else is scored.
     """
+    from personlab.evaluate import index_for_scoring
+
     if bool(config.weights) == bool(config.ceiling):
         raise UsageError("expected either --weights or --ceiling")
     if config.weights and not config.images:
@@ -78,12 +81,14 @@ def run(config: Any) -> None:
     if config.ceiling and (config.compare or config.scales or config.flip):
         raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
     _check_json(config)
-    annotations = _load(config.annotations, labelled_only=config.labelled_only)
+    read = _read(config.annotations, config.category)
+    annotations = index_for_scoring(read, config.labelled_only)
     if config.ceiling:
-        _run_ceiling(config, annotations)
+        _run_ceiling(config, read, annotations)
         return
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
+    read.names()  # are complete
     options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
@@ -92,7 +97,7 @@ def run(config: Any) -> None:
         name = network.described(scales, flip)
         predictor = network.make_predictor(config, options, mask_options, weights=weights, scales=scales, flip=flip)
         weights = predictor.network  # read once
-        _check_skeleton(config, annotations, predictor)
+        annotations = index_for_scoring(read.of_skeleton(predictor.skeleton), config.labelled_only)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
@@ -111,27 +116,13 @@ def _check_json(config: Any) -> None:
         raise FileNotFoundError(f"{config.json}: no such folder {Path(config.json).resolve().parent}")
 
 
-def _load(path: str, *, labelled_only: bool) -> COCO:
-    from personlab.evaluate import keep_labelled, load_annotations
+def _read(path: str, category: str) -> Annotations:
+    from personlab.data.annotations import read_annotations
 
-    try:
-        annotations = load_annotations(path)
-        if labelled_only:
-            annotations = keep_labelled(annotations)
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: expected annotations in COCO's format, got something else") from None
-    if not annotations.imgs or not annotations.anns:
-        raise ValueError(f"{path}: expected annotated pictures, got {len(annotations.imgs)} without annotations")
+    annotations = read_annotations(path, category)
+    for note in annotations.notes:
+        log(f"warning: {note}")
     return annotations
-
-
-def _check_skeleton(config: Any, annotations: COCO, predictor: Predictor) -> None:
-    from personlab.evaluate import person_category
-
-    names = person_category(annotations, config.category).get("keypoints", predictor.skeleton.names)
-    if len(names) != predictor.skeleton.n_keypoints:
-        count = predictor.skeleton.n_keypoints
-        raise ValueError(f"{config.annotations}: expected the network's {count} keypoints, got {len(names)}")
 
 
 def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
@@ -155,11 +146,11 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
 
 def _figures(config: Any, annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
     """One column: what the table has to say of one setting."""
-    from personlab.evaluate import average_precision, has_outlines
+    from personlab.evaluate import average_precision, has_labels, has_outlines
 
     more: dict[str, Any] = {"sigmas": predictor.skeleton.sigmas, "category": config.category}
     figures: dict[str, str] = {}
-    if any("num_keypoints" in annotation for annotation in annotations.anns.values()):
+    if has_labels(annotations):
         figures |= _precision("keypoint", average_precision(annotations, results.keypoints, "keypoints", **more))
     if predictor.masks and has_outlines(annotations):
         figures |= _precision("mask", average_precision(annotations, results.masks, "segm", **more))
@@ -174,20 +165,19 @@ def _precision(kind: str, precision: Any) -> dict[str, str]:
     return {f"{kind} {label}": f"{getattr(precision, name):.3f}" for name, label in labels.items()}
 
 
-def _run_ceiling(config: Any, annotations: COCO) -> None:
-    from personlab.data.coco import load_people
-    from personlab.data.pictures import skeleton_of
-    from personlab.evaluate import average_precision, evaluate_ceiling, person_category
+def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
+    from personlab.data.coverage import count_coverage
+    from personlab.data.index import make_index
+    from personlab.evaluate import average_precision, evaluate_ceiling, has_labels, has_outlines
 
     exact = dataclasses.replace(_EVERY_POSE, hough_stride=1)
     options, mask_options = network.decode_options(config, exact, _POSENET)
-    category = person_category(annotations, config.category)
-    skeleton = skeleton_of(category)
+    skeleton = read.skeleton()
     more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": config.category}
-    pictures = {
-        number: load_people(annotations, number, skeleton=skeleton, category_id=category["id"])
-        for number in sorted(annotations.imgs)
-    }
+    index = make_index(read, n_keypoints=skeleton.n_keypoints, labelled_only=config.labelled_only)
+    for line in count_coverage(index).lines():
+        log(line)
+    pictures = {number: index.people(place, config.annotations) for place, number in enumerate(index.image_ids)}
     scored: dict[str, dict[str, str]] = {}
     keypoints: list[dict[str, Any]] = []
     masks: list[dict[str, Any]] = []
@@ -197,11 +187,12 @@ def _run_ceiling(config: Any, annotations: COCO) -> None:
             pictures, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options
         )
         wall = time.perf_counter() - start
-        scored[f"ceiling, stride {stride}"] = {
-            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints", **more)),
-            **_precision("mask", average_precision(annotations, masks, "segm", **more)),
-            "pictures a second": f"{len(pictures) / wall:.2f}",
-        }
+        figures: dict[str, str] = {}
+        if has_labels(annotations):
+            figures |= _precision("keypoint", average_precision(annotations, keypoints, "keypoints", **more))
+        if has_outlines(annotations):
+            figures |= _precision("mask", average_precision(annotations, masks, "segm", **more))
+        scored[f"ceiling, stride {stride}"] = {**figures, "pictures a second": f"{len(pictures) / wall:.2f}"}
     _write_side_by_side(scored)
     _write_results(config, annotations, keypoints, masks)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pycocotools.coco import COCO
 
@@ -43,13 +43,17 @@ def predict_dataset(
         annotations: what `personlab.evaluate.load_annotations` gave.
         images: the folder that the file names in the annotations are in.
         progress: called after each picture.
+
+    Raises:
+        ValueError: an image without file name, or with one that leads out of the folder.
     """
-    listed = [(number, str(annotations.imgs[number]["file_name"])) for number in sorted(annotations.imgs)]
+    listed = [(number, _name(annotations.imgs[number], number)) for number in sorted(annotations.imgs)]
     results = Results()
     with predictor.stream([Path(images) / name for _, name in listed]) as stream:
         for number, name in listed:
             try:
                 prediction = next(stream)
+                _check_size(prediction.image_size, annotations.imgs[number])
             except (OSError, RuntimeError, TypeError, ValueError) as error:
                 results.problems[name] = error
             else:
@@ -60,3 +64,19 @@ def predict_dataset(
                     results.times[stage] = results.times.get(stage, 0.0) + value
             progress()
     return results
+
+
+def _name(image: Mapping[str, Any], number: int) -> str:
+    from personlab.data.annotations import read_name
+
+    name = read_name(image.get("file_name"), f"image {number}")
+    if name is None:
+        raise ValueError(f"image {number}: file_name: expected the name of a file, got none")
+    return name
+
+
+def _check_size(size: tuple[int, int], image: Mapping[str, Any]) -> None:
+    """Refuse an image (w, h) that is not as large as its annotations say."""
+    annotated = image["height"], image["width"]
+    if size[::-1] != annotated:
+        raise ValueError(f"expected (H, W) = {annotated} as annotated, got {size[::-1]}")

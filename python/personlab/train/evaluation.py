@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
-from personlab.data.pictures import CocoPictures
+from personlab.data.pictures import check_files
 from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import average_precision, has_outlines, keep_labelled, load_annotations
+from personlab.evaluate import average_precision, has_labels, has_outlines, index_for_scoring
 from personlab.nn.config import check_stride
 from personlab.options import DecodeOptions
 from personlab.predict import Predictor
@@ -41,15 +43,15 @@ class Evaluation:
         self._category = config.data.category
         self._decoding = DecodeOptions(min_score=0.0, disk_radius=config.loss.disk_radius)
         self._scenes: list[NDArray[Any]] = []
+        self.notes: tuple[str, ...] = ()  # what was left out, a line each
         if options.stride is not None:
             check_stride(options.stride)
         if options.annotations is not None:
             assert options.images is not None
-            skeleton = model.config.skeleton
             # Whatever is wrong with them is to be told before the first step.
-            CocoPictures(options.annotations, options.images, skeleton=skeleton, category=self._category)
-            annotations = load_annotations(options.annotations)
-            self._annotations = keep_labelled(annotations) if options.labelled_only else annotations
+            read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
+            check_files(Path(options.images), read.names())
+            self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
             return
         held_out = [
             numbered_scene(options.scene_seed, number, size=config.data.scene_size, people=config.data.scene_people)
@@ -74,7 +76,9 @@ class Evaluation:
             results = self._predict(predictor)
         finally:
             model.train(training)
-        found: dict[str, Any] = {"keypoint_ap": ("keypoints", results.keypoints)}
+        found: dict[str, Any] = {}
+        if has_labels(self._annotations):
+            found["keypoint_ap"] = ("keypoints", results.keypoints)
         if predictor.has_masks and has_outlines(self._annotations):
             found["mask_ap"] = ("segm", results.masks)
         figures = {

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from personlab.data.batches import StepSampler, Views, make_loader
 from personlab.data.pictures import CocoPictures, DrawnPictures
+from personlab.data.sides import unpaired_sides
 from personlab.info import __version__
 from personlab.train.evaluation import Evaluation
 from personlab.train.folder import check_folder, open_folder
@@ -99,6 +100,8 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
             open_folder(folder, config, resume=resume)
         log = Log(folder, step=state.step, steps=config.steps, quiet=place.rank > 0)
         stack.callback(log.close)
+        for line in _remarks(config, pictures, evaluation):
+            log.say(line)
         if not _is_scored(config):
             log.say("weights are not scored: evaluation.annotations names no pictures")
         figures = _Run(config, place, state, log, evaluation, metadata or {}).through(pictures)
@@ -256,6 +259,23 @@ def _pictures(config: TrainConfig) -> Pictures:
         data.annotations, data.images, instances=data.instances, category=data.category,
         labelled_only=data.labelled_only,
     )  # fmt: skip
+
+
+def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | None) -> list[str]:
+    """What to know of the data before training: what each loss sees, what was left out, and what flips wrong."""
+    lines: list[str] = []
+    if isinstance(pictures, CocoPictures):
+        lines += [*pictures.notes, *pictures.coverage.lines()]
+    if evaluation is not None:
+        lines += evaluation.notes
+    skeleton = pictures.skeleton
+    alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
+    if alone:
+        lines.append(
+            f"warning: {', '.join(alone)}: named left or right, but no keypoint is the other side: mirror images "
+            "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
+        )
+    return lines
 
 
 def _network(config: TrainConfig, pictures: Pictures, place: Place) -> PersonLab:
