@@ -19,7 +19,6 @@ from personlab.data.coco_file import (
     MAX_COORDINATE,
     are_within,
     as_integer_or_none,
-    not_coco,
     read_entries,
     read_integer,
     read_json,
@@ -43,6 +42,7 @@ MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
 MAX_PIXELS = 2**28  # of an image
 _MAX_AREA = 1e10  # pixels: beyond, COCO's evaluation leaves people out
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_LOWEST_BOX = (-MAX_COORDINATE, -MAX_COORDINATE, 0, 0)
 _SHOWN = 5  # entries named in a note
 _OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)  # names that lead out of a folder
 
@@ -355,14 +355,14 @@ def _read_keypoints(values: Any, n_keypoints: int, label: str) -> NDArray[np.flo
 def _read_box(values: Any, label: str) -> Box:
     if values is None or values == []:
         return _NO_BOX
-    numbers = read_numbers(values, label, "4 numbers x, y, w, h as bbox")
+    numbers = read_numbers(values, label, "4 numbers x, y, w, h as bbox").tolist()
     if len(numbers) != 4:
         raise ValueError(f"{label}: expected 4 numbers x, y, w, h as bbox, got {len(numbers)}")
-    if not (are_within(numbers, -MAX_COORDINATE, MAX_COORDINATE) and are_within(numbers[2:], 0, MAX_COORDINATE)):
+    x, y, w, h = numbers
+    if not all(lowest <= value <= MAX_COORDINATE for lowest, value in zip(_LOWEST_BOX, numbers, strict=True)):
         raise ValueError(
-            f"{label}: expected a bbox of at most {MAX_COORDINATE} pixels, w and h not negative, got {numbers.tolist()}"
+            f"{label}: expected a bbox of at most {MAX_COORDINATE} pixels, w and h not negative, got {numbers}"
         )
-    x, y, w, h = numbers.tolist()
     return x, y, w, h
 
 

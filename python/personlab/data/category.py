@@ -157,7 +157,7 @@ def _pairs(category: Category, field: str, names: Sequence[str]) -> list[tuple[i
     pairs = category.get(field) or []
     expected = f"{_label(category)}: {field}: expected pairs of two keypoints, numbers from 1 to {len(names)} or names"
     if not isinstance(pairs, (list, tuple)):
-        raise ValueError(f"{expected}, got {shown(pairs)}")
+        raise ValueError(f"{expected}, got {shown(pairs)}")  # noqa: TRY004  # of the file
     place: dict[str | int, int] = {name: k for k, name in enumerate(names)}
     place |= {k + 1: k for k in range(len(names))}
     result = []

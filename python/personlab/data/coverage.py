@@ -21,11 +21,12 @@ class Coverage(NamedTuple):
     def lines(self) -> list[str]:
         """What each loss sees, in words."""
         bare = self.people - self.labelled - self.outlined + self.both
-        lines = [
+        seen = (
             f"{self.people:,} people and {self.crowds:,} crowds in {self.images:,} images; keypoint losses see "
             f"{self.labelled:,} people (labelled keypoints), segmentation {self.outlined:,} (outlines), long offsets "
             f"{self.both:,} (both)"
-        ]
+        )
+        lines = [seen]
         if self.outlined > self.both:
             lines.append(
                 f"{self.outlined - self.both:,} of {self.people:,} people have an outline and no labelled keypoints: "

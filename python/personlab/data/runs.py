@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Size = tuple[int, int]
 
 _POINTS = 3  # fewest of a polygon
-_MAX_LENGTH = 2**16  # pixels that polygons may be long beyond the number of the image's
+_MAX_LENGTH = 2**16  # pixels that an outline may be longer than the number of the image's pixels
 _DIGITS = 8  # most of one run length: 5 bits each
 _NONE = np.array([-1])  # in place of run lengths that cannot be read
 
@@ -41,7 +41,7 @@ def encode_outline(outline: Any, size: tuple[int, int], label: str) -> bytes:
     elif isinstance(outline, list):
         runs = _from_polygons(outline, size, label)
     else:
-        raise ValueError(f"{label}: expected an outline in segmentation, polygons or run lengths, got {shown(outline)}")
+        raise ValueError(f"{label}: expected an outline in segmentation, polygons or run lengths, got {shown(outline)}")  # noqa: TRY004
     return runs if runs and count_pixels(runs, size) else b""
 
 
@@ -71,28 +71,34 @@ def _from_polygons(outline: list[Any], size: Size, label: str) -> bytes:
     from pycocotools import mask as coco_mask
 
     side = max(size)
-    polygons, length = [], 0.0
+    polygons = []
     for polygon in outline if isinstance(outline[0], list) else [outline]:
         values = read_numbers(polygon, label, "an outline of numbers in segmentation")
-        if not np.isfinite(values).all():
-            raise ValueError(f"{label}: expected an outline of finite numbers in segmentation, got NaN or infinity")
         if not are_within(values, -side, 2 * side):
-            raise ValueError(
-                f"{label}: expected an outline at most {side} pixels outside the image of (H, W) = {size} in "
-                f"segmentation, got {values[np.abs(values).argmax()]:g}"
-            )
+            expected = f"{label}: expected an outline of finite numbers in segmentation"
+            if not np.isfinite(values).all():
+                raise ValueError(f"{expected}, got NaN or infinity")
+            far = values[np.abs(values).argmax()]
+            raise ValueError(f"{expected}, at most {side} pixels outside the image of (H, W) = {size}, got {far:g}")
         if len(values) % 2:
             raise ValueError(f"{label}: expected an outline of pairs x, y in segmentation, got {len(values)} numbers")
         if len(values) >= 2 * _POINTS:  # two points make no polygon, and pycocotools would take them for a box
             polygons.append(values)
-            points = values.reshape(-1, 2)
-            length += float(np.abs(points - np.roll(points, 1, axis=0)).max(axis=1).sum())
-    if length > size[0] * size[1] + _MAX_LENGTH:
-        raise ValueError(
-            f"{label}: expected an outline of at most {size[0] * size[1] + _MAX_LENGTH} pixels in segmentation, got "
-            f"{length:.0f}"
-        )
+    _check_length(polygons, size, label)
     return bytes(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))["counts"]) if polygons else b""
+
+
+def _check_length(polygons: list[NDArray[np.float64]], size: Size, label: str) -> None:
+    """Refuse polygons that are longer than an image has room for: each pixel along them takes time and memory."""
+    limit = size[0] * size[1] + _MAX_LENGTH
+    if sum(map(len, polygons)) * 3 * max(size) <= 2 * limit:  # however far apart the points are
+        return
+    sides = [np.diff(values.reshape(-1, 2), axis=0, append=values[None, :2]) for values in polygons]
+    length = sum(float(np.abs(side).max(axis=1).sum()) for side in sides)
+    if length > limit:
+        raise ValueError(
+            f"{label}: expected an outline of at most {limit} pixels in segmentation, got one {length:.0f} long"
+        )
 
 
 def _from_lengths(outline: Mapping[str, Any], size: Size, label: str) -> bytes:
