@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--posenet", action="store_true",
         help="decode as Google's PoseNet does: keypoint scores are probabilities, hough_stride, disk_radius, "
         "vote_threshold, peak_threshold and scoring have no effect, and other defaults are "
-        + ", ".join(f"{name} {posenet[name]:g}" for name in changed),
+        + ", ".join(f"{name} {posenet[name]}".removesuffix(".0") for name in changed),
     )  # fmt: skip
     add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
