@@ -38,10 +38,11 @@ def choose_category(categories: Sequence[Category], counts: Mapping[int, int], n
     used = [entry for entry in candidates if counts.get(entry["id"])]
     with_keypoints = [entry for entry in candidates if entry.get("keypoints")]
     fitting = both or used or with_keypoints or candidates
-    listed = ", ".join(f"{entry['name']!r} (number {entry['id']})" for entry in fitting or categories)
     if not fitting:
-        raise ValueError(f"expected a category {name!r}, or one with keypoints, got {listed or 'none'}")
+        listed = ", ".join(entry["name"] for entry in categories) or "none"
+        raise ValueError(f"expected a category {name!r}, got {listed}, without keypoints")
     if len(fitting) > 1:
+        listed = ", ".join(f"{entry['name']!r} (number {entry['id']})" for entry in fitting)
         raise ValueError(f"expected one category {name!r}, got {listed}: {_FLAGS}")
     return fitting[0]
 
