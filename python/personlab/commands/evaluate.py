@@ -101,6 +101,8 @@ def run(config: Any) -> None:
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
+        if len(results[name].problems) == len(annotations.imgs):
+            raise ValueError(f"none of {len(annotations.imgs)} pictures could be done; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored)
     last = results[next(reversed(results))]

@@ -84,7 +84,7 @@ class Annotations(NamedTuple):
         """
         try:
             skeleton = skeleton_of(self.category)
-            check_joined(skeleton)
+            check_joined(self.category, skeleton)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
         return skeleton
@@ -384,7 +384,6 @@ def _read_area(value: Any, label: str) -> float:
     """The area as it stands; 0 where there is none."""
     if value is None:
         return 0.0
-    (area,) = read_numbers([value], label, "a number as area").tolist()
-    if not 0 <= area <= _MAX_AREA:
-        raise ValueError(f"{label}: area: expected from 0 to {_MAX_AREA:g} pixels, got {shown(value)}")
-    return float(area)
+    if type(value) not in (int, float) or not 0 <= value <= _MAX_AREA:
+        raise ValueError(f"{label}: area: expected a number of pixels from 0 to {_MAX_AREA:g}, got {shown(value)}")
+    return float(value)

@@ -121,8 +121,8 @@ def skeleton_of(category: Category, *, sigmas: Sequence[float] | None = None) ->
         raise ValueError(f"{label}: {error}") from None
 
 
-def check_joined(skeleton: Skeleton) -> None:
-    """Refuse a skeleton whose edges leave its keypoints in pieces: each would be found as a person of its own.
+def check_joined(category: Category, skeleton: Skeleton) -> None:
+    """Refuse a category's skeleton whose edges leave keypoints in pieces: each would be found as a person of its own.
 
     Raises:
         ValueError: in pieces; they are named.
@@ -134,8 +134,9 @@ def check_joined(skeleton: Skeleton) -> None:
     if len(pieces) > 1:
         listed = " | ".join(", ".join(names) for names in pieces[:5]) + " | ..." * (len(pieces) > 5)
         raise ValueError(
-            f"skeleton: expected edges, pairs of numbers from 1, that join all {skeleton.n_keypoints} keypoints, got "
-            f"{skeleton.n_edges} that leave {len(pieces)} pieces, each found as a person of its own: {listed}"
+            f"{_label(category)}: skeleton: expected edges, pairs of numbers from 1, that join all "
+            f"{skeleton.n_keypoints} keypoints, got {skeleton.n_edges} that leave {len(pieces)} pieces, each of which "
+            f"would be found as a person of its own: {listed}"
         )
 
 

@@ -44,7 +44,7 @@ def read_json(path: PathLike) -> dict[str, Any]:
     except RecursionError:
         raise not_coco(path, "JSON nested too deep") from None
     except ValueError as error:  # no JSON, no Unicode, or an integer of thousands of digits
-        raise not_coco(path, str(error).partition(";")[0]) from None
+        raise not_coco(path, f"no JSON: {str(error).partition(';')[0]}") from None
     if not isinstance(content, dict):
         raise not_coco(path, shown(content))
     return content
