@@ -1,7 +1,8 @@
-"""Damaged annotation files, made from a seed: set up training with each and score its ceiling; `python FILE COUNT`.
+"""Damaged annotation files, made from a seed: training is set up, and the ceiling scored, with each.
 
-A case passes when both either work or end in an error of one line that begins with the file or folder it is about, in
-under a second. The number of a case is all that it takes to make it again: `--first NUMBER 1`.
+`python tests/fuzz_annotations.py COUNT` runs the first COUNT cases. A case passes when both either work or end in an
+error of one line that begins with the file or folder it is about, in under a second. Its number is all that it takes to
+make it again: `--first NUMBER 1`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,12 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from personlab import Skeleton
 
 LIMIT = 1.0  # seconds a case may take
 _HANGS = 30  # seconds after which the process ends with a traceback
@@ -29,7 +34,23 @@ _NUMBERS = (
     0, -1, 1, 2, 3, 0.5, -0.0, 1e9, -1e9, 1e300, 1e400, -math.inf, math.nan, 2**31, 2**32, 2**53 + 1, 2**63, -(2**63),
     10**400, 32_767, 65_536, 1e-300, 80, 112, 113, 500,
 )  # fmt: skip
-_TEXTS = ("", "0", "1", "person", "nose", "../a.png", "/etc/passwd", "..", ".", "a\0b", "\ud800", "é" * 300, "a\nb", "NaN")
+_TEXTS = (
+    "",
+    "0",
+    "1",
+    "person",
+    "nose",
+    "../a.png",
+    "/etc/passwd",
+    "..",
+    ".",
+    "a\0b",
+    "\ud800",
+    "é" * 300,
+    "a\nb",
+    "NaN",
+)
+_ACTIONS = ("delete", "repeat", "cut", "counts", "nest", "scale", "scale", "scale", "odd", "odd", "odd")
 _COUNTS = ("PPPP", "0", "52", "zzzz~~~~zz0", "Q" * 500, "o" * 40 + "0", "00000000", "@@@@", "é", "5", "1N2M")
 
 
@@ -75,7 +96,9 @@ def mutate(rng: np.random.Generator, content: dict) -> bytes:
     for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
         _change_value(rng, content)
     text = json.dumps(content, ensure_ascii=bool(rng.random() < 0.9))
-    data = text.encode(str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "utf-32"], p=[0.9, 0.04, 0.03, 0.03])), "replace")
+    data = text.encode(
+        str(rng.choice(["utf-8", "utf-8-sig", "utf-16", "utf-32"], p=[0.9, 0.04, 0.03, 0.03])), "replace"
+    )
     return _change_bytes(rng, data) if rng.random() < 0.15 else data
 
 
@@ -89,26 +112,27 @@ def _change_value(rng: np.random.Generator, content: object) -> None:
         content = content[key]
     if parent is None:
         return
-    action = rng.integers(12)
-    if action == 0:
+    action = str(rng.choice(_ACTIONS))
+    if action == "delete":
         del parent[key]
-    elif action == 1 and isinstance(parent, list):
+    elif action == "repeat" and isinstance(parent, list):
         parent.insert(int(rng.integers(len(parent) + 1)), copy.deepcopy(content))
-    elif action == 2 and isinstance(content, list):
-        parent[key] = content[: int(rng.integers(len(content) + 1))]
-    elif action == 3:
-        parent[key] = [content]
-    elif action == 4 and key == "counts":
-        parent[key] = str(rng.choice(_COUNTS))
-    elif action in (5, 10, 11) and isinstance(content, (int, float)) and abs(content) < 1e300:
-        parent[key] = content * float(rng.choice([-1, 0, 0.5, 0.999, 1.001, 1.1, 2, 10, 1e3, 1e6]))
-    elif action == 6:
-        deep: object = content
-        for _ in range(int(rng.choice([3, 100, 900]))):
-            deep = [deep]
-        parent[key] = deep
     else:
-        parent[key] = _odd_value(rng)
+        parent[key] = _changed(rng, action, key, content)
+
+
+def _changed(rng: np.random.Generator, action: str, key: object, content: object) -> object:
+    if action == "cut" and isinstance(content, list):
+        return content[: int(rng.integers(len(content) + 1))]
+    if action == "counts" and key == "counts":
+        return str(rng.choice(_COUNTS))
+    if action == "scale" and isinstance(content, (int, float)) and abs(content) < 1e300:
+        return content * float(rng.choice([-1, 0, 0.5, 0.999, 1.001, 1.1, 2, 10, 1e3, 1e6]))
+    if action == "nest":
+        for _ in range(int(rng.choice([1, 1, 3, 100, 900]))):
+            content = [content]
+        return content
+    return _odd_value(rng)
 
 
 def _odd_value(rng: np.random.Generator) -> object:
@@ -139,7 +163,9 @@ def _change_bytes(rng: np.random.Generator, data: bytes) -> bytes:
     elif action == 3:
         del changed[start:]
     else:
-        changed[start:start] = [b"[" * 100_000, b"9" * 5000, b"NaN", b"-Infinity", b"\xff\xfe", b"1e400", b'"'][rng.integers(7)]
+        changed[start:start] = [b"[" * 100_000, b"9" * 5000, b"NaN", b"-Infinity", b"\xff\xfe", b"1e400", b'"'][
+            rng.integers(7)
+        ]
     return bytes(changed)
 
 
@@ -153,24 +179,26 @@ def set_up_training(path: Path, images: Path, rng: np.random.Generator) -> str:
     given = COCO_PERSON if rng.random() < 0.2 else None
     instances = path if rng.random() < 0.1 else None
     try:
-        pictures = CocoPictures(path, images, skeleton=given, instances=instances, labelled_only=bool(rng.random() < 0.1))
-        views = Views(
-            pictures, crop=(65, 81), stride=16, disk_radius=32.0, seed=0,
-            augmentation=Augmentation(long_edge=129, scale=(0.5, 1.5), rotation=20, flip=0.5, centre="person"),
-        )  # fmt: skip
+        pictures = CocoPictures(
+            path, images, skeleton=given, instances=instances, labelled_only=bool(rng.random() < 0.1)
+        )
+        augmentation = Augmentation(
+            long_edge=129, scale=(0.5, 1.5), rotation=20, flip=0.5 * has_mirror(pictures.skeleton), centre="person"
+        )
+        views = Views(pictures, crop=(65, 81), stride=16, disk_radius=32.0, seed=0, augmentation=augmentation)
         pictures.coverage.lines()
-        if len(set(pictures.skeleton.flip)) and _has_mirror(pictures.skeleton):
-            for number in range(min(len(pictures), 3)):
-                views[number]
+        for number in range(min(len(pictures), 3)):
+            views[number]
     except (OSError, ValueError) as error:
         return str(error)
     return "done"
 
 
-def _has_mirror(skeleton: object) -> bool:
+def has_mirror(skeleton: Skeleton) -> bool:
+    """Whether training may flip images."""
     try:
-        return bool(skeleton.directed_flip) or True
-    except ValueError:  # training refuses this skeleton
+        return len(skeleton.directed_flip) >= 0
+    except ValueError:
         return False
 
 
@@ -240,8 +268,8 @@ def _main() -> int:
         run_case(-1 % 2**31, base, folder)  # imports take their time
         numbers = range(asked.first, asked.first + asked.count)
         ends, failures, slowest = run_cases(numbers, base, folder, asked.seed)
-    print(*failures, sep="\n")
-    print(f"{asked.count} cases: {dict(ends)}, {len(failures)} failures, slowest {slowest:.2f} s")
+    sys.stdout.writelines(f"{failure}\n" for failure in failures)
+    sys.stdout.write(f"{asked.count} cases: {dict(ends)}, {len(failures)} failures, slowest {slowest:.2f} s\n")
     return 1 if failures else 0
 
 

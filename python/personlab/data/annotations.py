@@ -19,6 +19,7 @@ from personlab.data.coco_file import (
     MAX_COORDINATE,
     are_within,
     as_integer_or_none,
+    not_coco,
     read_entries,
     read_integer,
     read_json,
@@ -75,6 +76,7 @@ class Annotations(NamedTuple):
     people: list[Person]
     n_keypoints: int  # K; 0 where there are none
     notes: tuple[str, ...] = ()  # what was left out, a line each
+    info: Any = None  # what the file says of itself
 
     def skeleton(self) -> Skeleton:
         """What the category's own keypoints make, joined by its edges.
@@ -152,8 +154,13 @@ class Content:
     """
 
     def __init__(self, path: PathLike) -> None:
-        content = read_json(path)
-        self.path = path
+        try:
+            self._read(path, read_json(path))
+        except RecursionError:
+            raise not_coco(path, "JSON nested too deep") from None
+
+    def _read(self, path: PathLike, content: Mapping[str, Any]) -> None:
+        self.path, self._info = path, content.get("info")
         self.images = _read_images(read_entries(content, "images", path), path)
         self.categories = _read_categories(read_entries(content, "categories", path), path)
         entries = read_entries(content, "annotations", path)

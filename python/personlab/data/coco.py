@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from personlab.data.category import keypoint_names
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
@@ -148,7 +149,15 @@ def index_annotations(parts: Sequence[Annotations]) -> COCO:
         }
         for number, (part, person) in zip(ids, everyone, strict=True)
     ]
-    return index_dataset({"images": images, "annotations": listed, "categories": [dict(p.category) for p in parts]})
+    return index_dataset(
+        {"images": images, "annotations": listed, "categories": [_category(p.category) for p in parts]}
+    )
+
+
+def _category(category: Mapping[str, Any]) -> dict[str, Any]:
+    """What evaluation reads of a category."""
+    names = keypoint_names(category)
+    return {"id": category["id"], "name": category["name"]} | ({"keypoints": list(names)} if names else {})
 
 
 def _outline(runs: bytes, size: tuple[int, int]) -> dict[str, Any]:

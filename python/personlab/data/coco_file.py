@@ -29,6 +29,7 @@ def read_json(path: PathLike) -> dict[str, Any]:
 
     Raises:
         OSError: no file that can be read.
+        RecursionError: JSON nested deeper than Python goes.
         ValueError: a larger file, or no JSON object.
     """
     data = bytearray()
@@ -41,8 +42,6 @@ def read_json(path: PathLike) -> dict[str, Any]:
         raise ValueError(f"{path}: expected a file of at most {MAX_BYTES} bytes, got {size} or more")
     try:
         content = json.loads(data)
-    except RecursionError:
-        raise not_coco(path, "JSON nested too deep") from None
     except ValueError as error:  # no JSON, no Unicode, or an integer of thousands of digits
         raise not_coco(path, f"no JSON: {str(error).partition(';')[0]}") from None
     if not isinstance(content, dict):
