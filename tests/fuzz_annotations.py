@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import copy
 import faulthandler
+import functools
 import io
 import json
 import math
@@ -204,15 +205,25 @@ def has_mirror(skeleton: Skeleton) -> bool:
 
 def score_ceiling(path: Path) -> str:
     """What `personlab evaluate --ceiling` does with the file; "done", or why not."""
-    from personlab.cli import main
+    from personlab.commands import evaluate
 
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = main(["evaluate", "--ceiling", "--annotations", str(path)])
-    last = err.getvalue().splitlines()[-1] if err.getvalue() else ""
-    if code == 0:
-        return "done" if "AP" in out.getvalue() else "no figures"
-    return last.removeprefix("personlab: error: ") if code == 1 else f"exit code {code}: {last}"
+    config = copy.copy(_ceiling_config())
+    config.annotations = str(path)
+    out = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+            evaluate.run(config)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return "done" if "AP" in out.getvalue() else "no figures"
+
+
+@functools.cache
+def _ceiling_config() -> object:
+    """Parsed once: that takes longer than most files."""
+    from personlab.cli import _parse
+
+    return _parse(["evaluate", "--ceiling", "--annotations", "damaged.json"])
 
 
 def run_case(number: int, base: tuple[dict, Path], folder: Path, seed: int = 0) -> tuple[list[str], list[str], float]:
