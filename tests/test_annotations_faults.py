@@ -32,7 +32,7 @@ FILES = {
     "coco_inf_polygon": "annotation 441444: expected an outline of finite numbers",
     "coco_keypoints_huge_int": "annotation 441444: expected 51 numbers for the 17 keypoints, got one of hundreds of di",
     "coco_nan_polygon": "annotation 441444: expected an outline of finite numbers",
-    "coco_rle_short": "annotation 441444: expected the masks to be run lengths of 399 x 640 pixels",
+    "coco_rle_short": "annotation 441444: expected run lengths of 399 x 640 pixels in segmentation, got others",
     "coco_traversal": "image 493652: file_name: expected a name inside the folder of images",
 }
 

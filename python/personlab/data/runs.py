@@ -129,7 +129,7 @@ def _compressed(lengths: NDArray[np.int64], size: Size) -> bytes:
 def _checked(lengths: NDArray[np.int64], size: Size, label: str) -> NDArray[np.int64]:
     pixels = size[0] * size[1]
     if not are_within(lengths, 0, pixels) or lengths.sum() != pixels:
-        raise ValueError(f"{label}: expected the masks to be run lengths of {size[0]} x {size[1]} pixels, got others")
+        raise ValueError(f"{label}: expected run lengths of {size[0]} x {size[1]} pixels in segmentation, got others")
     return lengths
 
 
