@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from annotation_files import SIZE, good, write, write_changed
 
-for module in ("cv2", "pycocotools", "torch"):
-    pytest.importorskip(module)
+pytest.importorskip("cv2")
+pytest.importorskip("pycocotools")
+pytest.importorskip("torch")
 
 from personlab import COCO_PERSON, encode_targets
 from personlab.data.annotations import read_annotations
