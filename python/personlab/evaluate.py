@@ -154,7 +154,7 @@ def average_precision(
 ) -> Precision:
     """COCO's average precision of results for persons over all pictures of an annotation file.
 
-    For masks, whoever has no outline is a region to be ignored, as large as their box grown by a tenth on each side.
+    For masks, people without outline are regions to be ignored, as large as their boxes grown by a tenth on each side.
 
     Args:
         annotations: what `load_annotations` gave.
@@ -185,7 +185,7 @@ def average_precision(
 
 
 def _with_regions(annotations: COCO) -> COCO:
-    """The annotations in which whoever has no outline is a region to be ignored, as COCO's crowds are."""
+    """The annotations in which people without outline are regions to be ignored, as COCO's crowds are."""
     from personlab.data.coco import grown_box, index_dataset
 
     entries = annotations.dataset["annotations"]
@@ -282,7 +282,7 @@ def evaluate_ceiling(
             mask_options=mask_options or MaskOptions(),
         )
         keypoints += poses.to_coco(image_id)
-        if people.unoutlined is not None:  # whose outline is not known has no mask to be scored
+        if people.unoutlined is not None:  # people without outline have no mask to be scored
             known = masks.any(axis=(1, 2))
             poses, masks = poses[known], masks[known]
         segmentations += mask_results(poses, masks, image_id)

@@ -121,7 +121,7 @@ class Annotations(NamedTuple):
         if order is None or order == list(range(self.n_keypoints)):
             return self
         people = [p if p.keypoints is None else p._replace(keypoints=p.keypoints[order]) for p in self.people]
-        category = {**self.category, "keypoints": list(skeleton.names), "skeleton": []}
+        category = {name: self.category[name] for name in ("id", "name")} | {"keypoints": list(skeleton.names)}
         return self._replace(category=category, people=people)
 
 

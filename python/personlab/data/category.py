@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from personlab.data.coco_file import as_integer_or_none, read_numbers, shown
+from personlab.data.coco_file import as_integer_or_none, one_line, read_numbers, shown
 from personlab.data.sides import find_flip, words_of
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -39,7 +39,7 @@ def choose_category(categories: Sequence[Category], counts: Mapping[int, int], n
     with_keypoints = [entry for entry in candidates if entry.get("keypoints")]
     fitting = both or used or with_keypoints or candidates
     if not fitting:
-        listed = ", ".join(entry["name"] for entry in categories) or "none"
+        listed = ", ".join(one_line(entry["name"]) for entry in categories) or "none"
         raise ValueError(f"expected a category {name!r}, got {listed}, without keypoints")
     if len(fitting) > 1:
         listed = ", ".join(f"{entry['name']!r} (number {entry['id']})" for entry in fitting)
@@ -132,7 +132,7 @@ def check_joined(category: Category, skeleton: Skeleton) -> None:
         piece = [piece[a] if p == piece[b] else p for p in piece]
     pieces = [[name for name, p in zip(skeleton.names, piece, strict=True) if p == q] for q in dict.fromkeys(piece)]
     if len(pieces) > 1:
-        listed = " | ".join(", ".join(names) for names in pieces[:5]) + " | ..." * (len(pieces) > 5)
+        listed = " | ".join(", ".join(map(one_line, names)) for names in pieces[:5]) + " | ..." * (len(pieces) > 5)
         raise ValueError(
             f"{_label(category)}: skeleton: expected edges, pairs of numbers from 1, that join all "
             f"{skeleton.n_keypoints} keypoints, got {skeleton.n_edges} that leave {len(pieces)} pieces, each of which "

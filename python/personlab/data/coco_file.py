@@ -79,6 +79,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
+def one_line(text: str) -> str:
+    """A name in an error: as it is, unless it holds line breaks or the like."""
+    return text if text.isprintable() else json.dumps(text)
+
+
 def as_integer_or_none(value: Any) -> int | None:
     """A whole number of 64 bits, however it is written; None for anything else."""
     if type(value) is float and value.is_integer():

@@ -64,20 +64,20 @@ def make_index(annotations: Annotations, *, n_keypoints: int, labelled_only: boo
         n_keypoints: K.
         labelled_only: leave out images in which nobody has a labelled keypoint.
     """
-    found: dict[int, list[Person]] = {number: [] for number in annotations.images}
+    listed: dict[int, list[Person]] = {number: [] for number in annotations.images}
     for person in annotations.people:
-        found[person.image_id].append(person)
+        listed[person.image_id].append(person)
     if labelled_only:
-        found = {n: people for n, people in found.items() if any(_is_labelled(person) for person in people)}
-    rows = [person for people in found.values() for person in people]
-    images = [annotations.images[number] for number in found]
+        listed = {number: people for number, people in listed.items() if any(map(_is_labelled, people))}
+    rows = [person for people in listed.values() for person in people]
+    images = [annotations.images[number] for number in listed]
     nothing = np.zeros((n_keypoints, 3))
     keypoints = [nothing if row.keypoints is None else row.keypoints for row in rows]
     return Index(
-        image_ids=list(found),
+        image_ids=list(listed),
         names=np.array([image.name or "" for image in images], np.str_),
         sizes=np.array([image.size for image in images], np.int32).reshape(-1, 2),
-        first=np.cumsum([0, *map(len, found.values())], dtype=np.int64),
+        first=np.cumsum([0, *map(len, listed.values())], dtype=np.int64),
         keypoints=np.array(keypoints, np.float32).reshape(-1, n_keypoints, 3),
         crowd=np.array([row.crowd for row in rows], bool),
         boxes=np.array([row.box for row in rows], np.float32).reshape(-1, 4),

@@ -11,6 +11,7 @@ import numpy as np
 from personlab.data.annotations import join, read_annotations
 from personlab.data.category import skeleton_of
 from personlab.data.coco import People
+from personlab.data.coco_file import one_line
 from personlab.data.coverage import count_coverage
 from personlab.data.index import make_index
 from personlab.data.synthetic import numbered_scene
@@ -99,18 +100,18 @@ class CocoPictures:
     ) -> None:
         self.folder = Path(images)
         count = None if skeleton is None else skeleton.n_keypoints
-        found = read_annotations(annotations, category, n_keypoints=count)
+        read = read_annotations(annotations, category, n_keypoints=count)
         if instances is not None:
-            found = join(found, read_annotations(instances, found.category["name"], n_keypoints=0))
+            read = join(read, read_annotations(instances, read.category["name"], n_keypoints=0))
         if skeleton is not None:
             with contextlib.suppress(ValueError):  # names of its own: the caller knows what they are
-                found = found.of_skeleton(skeleton)
-        self.skeleton = skeleton or found.skeleton()
-        found.names()  # are complete
-        self._index = make_index(found, n_keypoints=self.skeleton.n_keypoints, labelled_only=labelled_only)
+                read = read.of_skeleton(skeleton)
+        self.skeleton = skeleton or read.skeleton()
+        read.names()  # are complete
+        self._index = make_index(read, n_keypoints=self.skeleton.n_keypoints, labelled_only=labelled_only)
         self.image_ids = self._index.image_ids
         self.coverage = count_coverage(self._index)
-        self.notes = found.notes
+        self.notes = read.notes
         self.has_masks = self.coverage.outlined > 0
         if not self.image_ids:
             raise ValueError(f"{annotations}: expected pictures{' with keypoints' * labelled_only}, got none")
@@ -151,9 +152,9 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
     for name in names:
         path = folder / name
         if not path.is_file():
-            bad.append(f"{name} (missing)")
+            bad.append(f"{one_line(name)} (missing)")
         elif not cv2.haveImageReader(str(path)):
-            bad.append(f"{name} (no picture)")
+            bad.append(f"{one_line(name)} (no picture)")
     if bad:
         more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
         raise ValueError(
