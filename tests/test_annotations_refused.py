@@ -176,3 +176,14 @@ def test_a_file_has_a_limit_of_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(coco_file, "MAX_BYTES", size - 1)
     with pytest.raises(ValueError, match=f"expected a file of at most {size - 1} bytes, got {size} or more"):
         read_annotations(path)
+
+
+def test_names_with_line_breaks_stay_on_one_line(tmp_path):
+    path, images = write_changed(tmp_path, 0, "images", file_name="a\nb.png")
+    with pytest.raises(ValueError, match=re.escape(f'{images}: 1 of 1 pictures cannot be read: "a\\nb.png" (missing)')):
+        CocoPictures(path, images)
+    content = good()
+    content["categories"][0].update(keypoints=["no\nse", "left\thand", "right_hand"], skeleton=[])
+    path, images = write(tmp_path, content)
+    with pytest.raises(ValueError, match=re.escape(r': "no\nse" | "left\thand" | right_hand')):
+        CocoPictures(path, images)

@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.data.batches import StepSampler, Views, make_loader
+from personlab.data.coco_file import one_line
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.data.sides import unpaired_sides
 from personlab.info import __version__
@@ -272,7 +273,7 @@ def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | N
     alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
     if alone:
         lines.append(
-            f"warning: {', '.join(alone)}: named left or right, but no keypoint is the other side: mirror images "
+            f"warning: {', '.join(map(one_line, alone))}: named left or right, but no keypoint is the other side: mirror images "
             "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
         )
     return lines
