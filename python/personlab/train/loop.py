@@ -272,8 +272,9 @@ def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | N
     skeleton = pictures.skeleton
     alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
     if alone:
+        names = ", ".join(map(one_line, alone))
         lines.append(
-            f"warning: {', '.join(map(one_line, alone))}: named left or right, but no keypoint is the other side: mirror images "
+            f"warning: {names}: named left or right, but no keypoint is the other side: mirror images "
             "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
         )
     return lines
