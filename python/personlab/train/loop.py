@@ -264,11 +264,9 @@ def _pictures(config: TrainConfig) -> Pictures:
 
 def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | None) -> list[str]:
     """What to know of the data before training: what each loss sees, what was left out, and what flips wrong."""
-    lines: list[str] = []
+    lines = [] if evaluation is None else [f"warning: {note}" for note in evaluation.notes]
     if isinstance(pictures, CocoPictures):
-        lines += [*pictures.notes, *pictures.coverage.lines()]
-    if evaluation is not None:
-        lines += evaluation.notes
+        lines = [*(f"warning: {note}" for note in pictures.notes), *lines, *pictures.coverage.lines()]
     skeleton = pictures.skeleton
     alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
     if alone:
