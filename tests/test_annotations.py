@@ -40,6 +40,7 @@ def test_a_file_without_fault_is_read_as_it_stands(tmp_path):
         for name in ("image_id", "category_id", "iscrowd", "keypoints", "num_keypoints", "bbox", "area"):
             assert entries[entry["id"]][name] == entry[name], name
     assert read_annotations(path).notes == ()
+    assert read_annotations(write(tmp_path, {**good(), "info": {"year": 2017}})[0]).info == {"year": 2017}
 
 
 @pytest.mark.parametrize(
