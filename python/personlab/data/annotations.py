@@ -43,7 +43,6 @@ MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
 MAX_PIXELS = 2**28  # of an image
 _MAX_AREA = 1e10  # pixels: beyond, COCO's evaluation leaves people out
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
-_LOWEST_BOX = (-MAX_COORDINATE, -MAX_COORDINATE, 0, 0)
 _SHOWN = 5  # entries named in a note
 _OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)  # names that lead out of a folder
 
@@ -191,11 +190,12 @@ class Content:
             n_keypoints = self._count_keypoints(category, [entry for _, entry in entries])
         people, unlisted, nowhere = [], [], []
         for label, entry in entries:
-            image = self.images.get(read_integer(entry, "image_id", label))
+            image_id = read_integer(entry, "image_id", label)
+            image = self.images.get(image_id)
             if image is None:
                 unlisted.append(label)
                 continue
-            person = _read_person(entry, image.size, n_keypoints, label)
+            person = _read_person(entry, image_id, image.size, n_keypoints, label)
             if person.runs or person.keypoints is not None or person.box[2] * person.box[3] > 0:
                 people.append(person)
             else:
@@ -317,7 +317,9 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _read_person(entry: Mapping[str, Any], size: tuple[int, int], n_keypoints: int, label: str) -> Person:
+def _read_person(
+    entry: Mapping[str, Any], image_id: int, size: tuple[int, int], n_keypoints: int, label: str
+) -> Person:
     crowd = entry.get("iscrowd") or 0
     if crowd not in (0, 1) or isinstance(crowd, (list, dict, str)):
         raise ValueError(f"{label}: iscrowd: expected 0 or 1, got {shown(crowd)}")
@@ -328,7 +330,7 @@ def _read_person(entry: Mapping[str, Any], size: tuple[int, int], n_keypoints: i
         box = _derive_box(runs, size, keypoints)
     return Person(
         id=as_integer_or_none(entry.get("id")),
-        image_id=read_integer(entry, "image_id", label),
+        image_id=image_id,
         crowd=bool(crowd),
         keypoints=keypoints,
         runs=runs,
@@ -367,10 +369,9 @@ def _read_box(values: Any, label: str) -> Box:
     if len(numbers) != 4:
         raise ValueError(f"{label}: expected 4 numbers x, y, w, h as bbox, got {len(numbers)}")
     x, y, w, h = numbers
-    if not all(lowest <= value <= MAX_COORDINATE for lowest, value in zip(_LOWEST_BOX, numbers, strict=True)):
-        raise ValueError(
-            f"{label}: expected a bbox of at most {MAX_COORDINATE} pixels, w and h not negative, got {numbers}"
-        )
+    low, high = -MAX_COORDINATE, MAX_COORDINATE
+    if not (low <= x <= high and low <= y <= high and 0 <= w <= high and 0 <= h <= high):
+        raise ValueError(f"{label}: expected a bbox of at most {high} pixels, w and h not negative, got {numbers}")
     return x, y, w, h
 
 

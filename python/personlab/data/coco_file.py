@@ -88,7 +88,9 @@ def as_integer_or_none(value: Any) -> int | None:
     """A whole number of 64 bits, however it is written; None for anything else."""
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER else None
+    if type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER:
+        return value
+    return None
 
 
 def read_integer(entry: Mapping[str, Any], name: str, label: str, *, high: int | None = None) -> int:

@@ -42,7 +42,7 @@ def encode_outline(outline: Any, size: tuple[int, int], label: str) -> bytes:
         runs = _from_polygons(outline, size, label)
     else:
         raise ValueError(f"{label}: expected an outline in segmentation, polygons or run lengths, got {shown(outline)}")  # noqa: TRY004
-    return runs if runs and count_pixels(runs, size) else b""
+    return runs if len(runs) > _DIGITS or (runs and count_pixels(runs, size)) else b""  # more than one run covers some
 
 
 def count_pixels(runs: bytes, size: tuple[int, int]) -> int:
