@@ -100,9 +100,9 @@ def test_crowds_and_hidden_masks_go_through_the_map_too():
 def test_nothing_given_is_changed():
     scene = make_scene(1, size=SIZE, people=2)
     example = Example(scene.image, People(scene.keypoints, scene.masks, np.zeros(SIZE, bool)))
-    before = [array.copy() for array in (example.image, *example.people)]
+    before = [array.copy() for array in (example.image, *example.people[:3])]
     view_of(example, skeleton=COCO_PERSON, scale=(0.5, 1.5), rotation=30.0, flip=1.0, colour=0.5)
-    for array, copy in zip((example.image, *example.people), before, strict=True):
+    for array, copy in zip((example.image, *example.people[:3]), before, strict=True):
         np.testing.assert_array_equal(array, copy)
 
 
@@ -199,7 +199,7 @@ def test_nobody_is_an_answer():
         Example(np.zeros((*SIZE, 3), np.uint8), people), skeleton=COCO_PERSON, centre="person", flip=1.0, rotation=9.0
     )
     assert seen.image.shape == (*CROP, 3)
-    assert [array.shape for array in seen.people] == [(0, 17, 3), (0, *CROP), CROP]
+    assert [array.shape for array in seen.people[:3]] == [(0, 17, 3), (0, *CROP), CROP]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1)])

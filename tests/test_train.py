@@ -13,6 +13,7 @@ import torch
 from tiny_runs import STEPS, same, tensors, tiny
 
 from personlab import Predictor, load_model, visualize
+from personlab.data.augment import Augmentation
 from personlab.data.coco import People, make_dataset
 from personlab.data.synthetic import make_scene
 from personlab.nn import ModelConfig, PersonLab
@@ -299,8 +300,28 @@ def write_scenes(folder):
 def test_training_on_annotations_of_another_category(tmp_path):
     write_scenes(tmp_path)
     files = {"annotations": str(tmp_path / "a.json"), "images": str(tmp_path / "images")}
-    with pytest.raises(ValueError, match=r"expected a category 'person', got dancer"):
-        train(tiny(tmp_path / "run", data=DataOptions(**files, crop=(65, 81), workers=0)))
-    data = DataOptions(**files, category="dancer", crop=(65, 81), workers=0)
+    data = DataOptions(**files, crop=(65, 81), workers=0)  # the only category with keypoints, whatever its name
     summary = train(tiny(tmp_path / "other", data=data, evaluation=EvaluationOptions(**files, long_edge=129)))
     assert summary.figures["keypoint_ap"] >= 0
+    content = json.loads((tmp_path / "a.json").read_text())
+    content["categories"].append({**content["categories"][0], "id": 4, "name": "clown"})
+    content["annotations"].append({**content["annotations"][0], "id": 100, "category_id": 4})
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"expected one category 'person', got 'dancer' .*, 'clown' .*--data.category"):
+        train(tiny(tmp_path / "run", data=data))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_side_without_its_other_is_told_where_images_are_flipped(tmp_path, capfd):
+    write_scenes(tmp_path)
+    content = json.loads((tmp_path / "a.json").read_text())
+    names = [name.replace("right_ear", "other_ear") for name in content["categories"][0]["keypoints"]]
+    content["categories"][0]["keypoints"] = names
+    content["categories"][0]["skeleton"] = [[1, k] for k in range(2, 18)]
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    data = DataOptions(annotations=str(tmp_path / "a.json"), images=str(tmp_path / "images"), crop=(65, 81), workers=0)
+    for name, flip, told in (("flipped", 0.5, 1), ("plain", 0.0, 0)):
+        train(tiny(tmp_path / name, steps=2, data=data, augmentation=Augmentation(flip=flip)))
+        lines = [line for line in capfd.readouterr().err.splitlines() if "warning: left_ear" in line]
+        assert len(lines) == told
+        assert all("flip_pairs" in line for line in lines)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
+    from personlab.data.annotations import Annotations
     from personlab.data.coco import People
 
 EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
@@ -38,62 +41,91 @@ class Precision:
     recall: float  # mean over the same thresholds
 
 
-def load_annotations(path: str) -> COCO:
-    """COCO's index of an annotation file, without its chatter on stdout.
+def load_annotations(path: str, *, category: str | None = None) -> COCO:
+    """COCO's index of an annotation file that was read by `personlab.data.annotations`, checked and completed.
 
-    Where an annotation does not say so, it is no crowd, its box is its area, and its labelled keypoints are counted.
+    Args:
+        path: the file.
+        category: name or number of the one category to read, as `person_category` takes it; all where left out.
 
     Raises:
-        FileNotFoundError: no such file.
+        OSError: no file that can be read.
+        ValueError: not COCO's format; file, annotation and field are named.
     """
-    from pycocotools.coco import COCO
+    from personlab.data.annotations import Content, read_annotations
+    from personlab.data.coco import index_annotations
 
-    with contextlib.redirect_stdout(io.StringIO()):
-        index = COCO(path)
-    for annotation in index.anns.values():  # what pycocotools cannot do without, and files other than COCO's may lack
-        annotation.setdefault("iscrowd", 0)
-        if annotation.get("keypoints"):
-            annotation.setdefault("num_keypoints", sum(v > 0 for v in annotation["keypoints"][2::3]))
-        if "area" not in annotation:
-            annotation["area"] = float(np.prod(annotation["bbox"][2:]))
+    if category is not None:
+        parts = [read_annotations(path, category)]
+    else:
+        content = Content(path)
+        parts = [content.of(one) for one in content.categories]
+    for note in dict.fromkeys(note for part in parts for note in part.notes):
+        warnings.warn(note, RuntimeWarning, stacklevel=2)
+    return index_annotations(parts)
+
+
+def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
+    """COCO's index of checked annotations, if there is anything to score.
+
+    Args:
+        annotations: of people.
+        labelled_only: as `keep_labelled`.
+
+    Raises:
+        ValueError: nobody has labelled keypoints or an outline.
+    """
+    from personlab.data.coco import index_annotations
+
+    index = index_annotations([annotations])
+    if labelled_only:
+        index = keep_labelled(index)
+    if not has_labels(index) and not has_outlines(index):
+        raise ValueError(
+            f"{annotations.path}: expected annotated pictures, got {len(index.imgs)} without labelled keypoints or "
+            "outlines"
+        )
     return index
 
 
 def has_outlines(annotations: COCO) -> bool:
     """Whether anybody has a mask to compare with."""
-    return any(annotation.get("segmentation") for annotation in annotations.anns.values())
+    return any(a.get("segmentation") and not a.get("iscrowd") for a in annotations.anns.values())
+
+
+def has_labels(annotations: COCO) -> bool:
+    """Whether anybody has a labelled keypoint to compare with."""
+    return any(a.get("num_keypoints") and not a.get("iscrowd") for a in annotations.anns.values())
 
 
 def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
-    """The category of people: the one of that name, else the first with keypoints.
+    """The category of people, by the rule of `personlab.data.category.choose_category`.
 
     Raises:
-        ValueError: neither is there.
+        ValueError: none fits, or several do.
     """
-    categories: list[dict[str, Any]] = list(annotations.cats.values())
-    for category in categories:
-        if category.get("name") == name:
-            return category
-    for category in categories:
-        if category.get("keypoints"):
-            return category
-    raise ValueError(f"expected annotations with a category {name}, or one with keypoints, got neither")
+    from personlab.data.category import choose_category
+
+    counts = Counter(annotation["category_id"] for annotation in annotations.anns.values())
+    return dict(choose_category(list(annotations.cats.values()), counts, name))
 
 
 def keep_labelled(annotations: COCO) -> COCO:
     """The pictures in which somebody has a labelled keypoint; those without would count every person found as wrong."""
-    from pycocotools.coco import COCO
+    from personlab.data.coco import index_dataset
 
-    labelled = {a["image_id"] for a in annotations.anns.values() if any(a.get("keypoints", [])[2::3])}
-    kept = COCO()
-    kept.dataset = {
-        **annotations.dataset,
-        "images": [image for image in annotations.dataset["images"] if image["id"] in labelled],
-        "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
+    labelled = {
+        a["image_id"]
+        for a in annotations.anns.values()
+        if not a.get("iscrowd") and any(v > 0 for v in (a.get("keypoints") or ())[2::3])
     }
-    with contextlib.redirect_stdout(io.StringIO()):
-        kept.createIndex()
-    return kept
+    return index_dataset(
+        {
+            **annotations.dataset,
+            "images": [image for image in annotations.dataset["images"] if image["id"] in labelled],
+            "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
+        }
+    )
 
 
 def mask_results(
@@ -137,6 +169,8 @@ def coco_evaluation(
     from pycocotools.cocoeval import COCOeval
 
     number = person_category(annotations, category)["id"]
+    if kind == "segm":
+        annotations = _with_regions(annotations)
     with contextlib.redirect_stdout(io.StringIO()):
         if results:
             found = annotations.loadRes([{**r, "category_id": number} for r in results])
@@ -161,6 +195,8 @@ def average_precision(
 ) -> Precision:
     """COCO's average precision of results for persons over all pictures of an annotation file.
 
+    For masks, people without outline are regions to be ignored, as large as their boxes grown by a tenth on each side.
+
     Args:
         annotations: what `load_annotations` gave.
         results: COCO result dicts, from `Poses.to_coco` for keypoints or `mask_results` for segmentation; counted as
@@ -179,6 +215,27 @@ def average_precision(
     stats = evaluation.stats
     recall = stats[5] if kind == "keypoints" else stats[8]
     return Precision(ap=float(stats[0]), ap50=float(stats[1]), ap75=float(stats[2]), recall=float(recall))
+
+
+def _with_regions(annotations: COCO) -> COCO:
+    """The annotations in which people without outline are regions to be ignored, as COCO's crowds are."""
+    from personlab.data.coco import grown_box, index_dataset
+
+    entries = annotations.dataset["annotations"]
+    if all(entry.get("segmentation") for entry in entries):
+        return annotations
+    listed = []
+    for entry in entries:
+        if entry.get("segmentation"):
+            listed.append(entry)
+            continue
+        image = annotations.imgs[entry["image_id"]]
+        rows, columns = grown_box(entry.get("bbox") or [0] * 4, (image["height"], image["width"]))
+        left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
+        if left < right and top < bottom:
+            region = [[left, top, right, top, right, bottom, left, bottom]]
+            listed.append({**entry, "segmentation": region, "iscrowd": 1})
+    return index_dataset({**annotations.dataset, "annotations": listed})
 
 
 def decode_ceiling(
@@ -259,5 +316,8 @@ def evaluate_ceiling(
             mask_options=mask_options or MaskOptions(),
         )
         keypoints += poses.to_coco(image_id)
+        if people.unoutlined is not None:  # people without outline have no mask to be scored
+            known = masks.any(axis=(1, 2))
+            poses, masks, scores = poses[known], masks[known], scores[known]
         segmentations += mask_results(poses, masks, image_id, scores=scores)
     return keypoints, segmentations

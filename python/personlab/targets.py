@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +53,20 @@ class Targets:
     segmentation_valid: BoolArray  # (1, h, w) no crowd, and masks given
     long_valid: BoolArray  # (K, h, w) on exactly one person's mask, keypoint labelled
     stride: int  # input pixels from cell to cell
+
+    def without_masks(self, region: Any) -> Targets:
+        """The targets where neither segmentation nor long-range offsets count in a region whose masks are unknown.
+
+        Args:
+            region: (H, W) bool pixels of the network input: NumPy, or torch where the targets are torch's.
+
+        Raises:
+            ValueError: a region of another shape.
+        """
+        h, w = self.segmentation.shape[-2:]
+        check_shape(region, "region", ((h - 1) * self.stride + 1, (w - 1) * self.stride + 1), "(H, W)")
+        known = ~region[:: self.stride, :: self.stride]
+        return replace(self, segmentation_valid=self.segmentation_valid & known, long_valid=self.long_valid & known)
 
     def to_fields(self, *, logit: float = 10.0) -> Fields:
         """The fields of a network that says exactly this, sure of itself by `logit`."""

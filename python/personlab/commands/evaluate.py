@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from pycocotools.coco import COCO
 
+    from personlab.data.annotations import Annotations
     from personlab.predict import Predictor
     from personlab.predict.dataset import Results
+    from personlab.skeleton import Skeleton
 
 SUMMARY = "score a network on annotated pictures (COCO's average precision)"
 USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
@@ -47,7 +49,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--category", type=str, metavar="NAME",
-        help="of the people; where there is none of that name, the first with keypoints [the network's, else person]",
+        help="of the people, or its number; where there is none of that name, the one with keypoints and annotations "
+        "[the network's, else person]",
     )  # fmt: skip
     parser.add_argument(
         "--labelled-only", action=ActionYesNo(no_prefix="no-"), default=None,
@@ -75,6 +78,8 @@ def run(config: Any) -> None:
         UsageError: neither --weights nor --ceiling, or both, or no --images for a network.
         ValueError: pictures that could not be read; all else is scored.
     """
+    from personlab.evaluate import index_for_scoring
+
     if bool(config.weights) == bool(config.ceiling):
         raise UsageError("expected either --weights or --ceiling")
     if config.weights and not config.images:
@@ -84,12 +89,14 @@ def run(config: Any) -> None:
     _check_json(config)
     reliability.check(config)
     _fill_in_settings(config)
-    annotations = _load(config.annotations, labelled_only=config.labelled_only)
+    read = _read(config.annotations, config.category)
+    annotations = index_for_scoring(read, config.labelled_only)
     if config.ceiling:
-        _run_ceiling(config, annotations)
+        _run_ceiling(config, read, annotations)
         return
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
+    read.names()  # are complete
     options, mask_options = network.decode_options(config, EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
@@ -100,16 +107,18 @@ def run(config: Any) -> None:
             config, options, mask_options, weights=weights, scales=scales, flip=flip, **more
         )
         weights = predictor.network  # read once
-        _check_skeleton(config, annotations, predictor)
         if not results:
+            annotations = index_for_scoring(read.of_skeleton(predictor.skeleton), config.labelled_only)
             _tell_settings(config, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
+        if len(results[name].problems) == len(annotations.imgs):
+            raise ValueError(f"none of {len(annotations.imgs)} pictures could be done; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored)
     last = results[next(reversed(results))]
-    _write_results(config, annotations, last.keypoints, last.masks)
+    _write_results(config, annotations, last)
     reliability.run(config, annotations, last, predictor)
     if last.problems:
         raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} pictures could not be done; see above")
@@ -144,27 +153,13 @@ def _check_json(config: Any) -> None:
         raise FileNotFoundError(f"{config.json}: no such folder {Path(config.json).resolve().parent}")
 
 
-def _load(path: str, *, labelled_only: bool) -> COCO:
-    from personlab.evaluate import keep_labelled, load_annotations
+def _read(path: str, category: str) -> Annotations:
+    from personlab.data.annotations import read_annotations
 
-    try:
-        annotations = load_annotations(path)
-        if labelled_only:
-            annotations = keep_labelled(annotations)
-    except (AssertionError, AttributeError, KeyError, TypeError, ValueError):
-        raise ValueError(f"{path}: expected annotations in COCO's format, got something else") from None
-    if not annotations.imgs or not annotations.anns:
-        raise ValueError(f"{path}: expected annotated pictures, got {len(annotations.imgs)} without annotations")
+    annotations = read_annotations(path, category)
+    for note in annotations.notes:
+        log(f"warning: {note}")
     return annotations
-
-
-def _check_skeleton(config: Any, annotations: COCO, predictor: Predictor) -> None:
-    from personlab.evaluate import person_category
-
-    names = person_category(annotations, config.category).get("keypoints", predictor.skeleton.names)
-    if len(names) != predictor.skeleton.n_keypoints:
-        count = predictor.skeleton.n_keypoints
-        raise ValueError(f"{config.annotations}: expected the network's {count} keypoints, got {len(names)}")
 
 
 def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
@@ -188,52 +183,52 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
 
 def _figures(config: Any, annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
     """One column: what the table has to say of one setting."""
-    from personlab.predict.dataset import score_results
-
-    figures: dict[str, str] = {}
-    for kind, precision in score_results(annotations, results, predictor, category=config.category).items():
-        figures |= _precision(kind, precision)
+    figures = _precision(config, annotations, results, predictor.skeleton, masks=predictor.masks)
     count = max(len(annotations.imgs) - len(results.problems), 1)
     figures |= {f"{stage}, ms a picture": value for stage, value, _ in network.time_rows(results.times, count)}
     figures["pictures a second"] = f"{count / wall:.2f}"
     return figures
 
 
-def _precision(kind: str, precision: Any) -> dict[str, str]:
+def _precision(
+    config: Any, annotations: COCO, results: Results, skeleton: Skeleton, *, masks: bool = True
+) -> dict[str, str]:
+    from personlab.predict.dataset import score_results
+
     labels = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "AR"}
-    return {f"{kind} {label}": f"{getattr(precision, name):.3f}" for name, label in labels.items()}
+    scores = score_results(annotations, results, skeleton, category=config.category, masks=masks)
+    return {
+        f"{kind} {label}": f"{getattr(precision, name):.3f}"
+        for kind, precision in scores.items()
+        for name, label in labels.items()
+    }
 
 
-def _run_ceiling(config: Any, annotations: COCO) -> None:
-    from personlab.data.coco import load_people
-    from personlab.data.pictures import skeleton_of
-    from personlab.evaluate import average_precision, evaluate_ceiling, person_category
+def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
+    from personlab.data.coverage import count_coverage
+    from personlab.data.index import make_index
+    from personlab.evaluate import evaluate_ceiling
+    from personlab.predict.dataset import Results
 
     exact = dataclasses.replace(EVERY_POSE, hough_stride=1)
     options, mask_options = network.decode_options(config, exact, _POSENET)
-    category = person_category(annotations, config.category)
-    skeleton = skeleton_of(category)
-    more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": config.category}
-    pictures = {
-        number: load_people(annotations, number, skeleton=skeleton, category_id=category["id"])
-        for number in sorted(annotations.imgs)
-    }
+    skeleton = read.skeleton()
+    index = make_index(read, n_keypoints=skeleton.n_keypoints, labelled_only=config.labelled_only)
+    for line in count_coverage(index).lines():
+        log(line)
+    pictures = {number: index.people(place, config.annotations) for place, number in enumerate(index.image_ids)}
     scored: dict[str, dict[str, str]] = {}
-    keypoints: list[dict[str, Any]] = []
-    masks: list[dict[str, Any]] = []
+    results = Results()
     for stride in [config.stride] if config.stride else _CEILING_STRIDES:
         start = time.perf_counter()
-        keypoints, masks = evaluate_ceiling(
-            pictures, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options
+        results = Results(
+            *evaluate_ceiling(pictures, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options)
         )
         wall = time.perf_counter() - start
-        scored[f"ceiling, stride {stride}"] = {
-            **_precision("keypoint", average_precision(annotations, keypoints, "keypoints", **more)),
-            **_precision("mask", average_precision(annotations, masks, "segm", **more)),
-            "pictures a second": f"{len(pictures) / wall:.2f}",
-        }
+        figures = _precision(config, annotations, results, skeleton)
+        scored[f"ceiling, stride {stride}"] = {**figures, "pictures a second": f"{len(pictures) / wall:.2f}"}
     _write_side_by_side(scored)
-    _write_results(config, annotations, keypoints, masks)
+    _write_results(config, annotations, results)
 
 
 def _write_side_by_side(scored: dict[str, dict[str, str]]) -> None:
@@ -241,18 +236,16 @@ def _write_side_by_side(scored: dict[str, dict[str, str]]) -> None:
     write_table(["", *scored], [[label, *(figures.get(label, "") for figures in scored.values())] for label in labels])
 
 
-def _write_results(
-    config: Any, annotations: COCO, keypoints: list[dict[str, Any]], masks: list[dict[str, Any]]
-) -> None:
+def _write_results(config: Any, annotations: COCO, results: Results) -> None:
     from personlab.evaluate import person_category
 
     if not config.json:
         return
     number = person_category(annotations, config.category)["id"]
-    written = [(Path(config.json), keypoints)]
-    if masks:
-        written.append((Path(config.json).with_suffix(".masks.json"), masks))
-    for path, results in written:
-        content = json.dumps([{**result, "category_id": number} for result in results])
+    written = [(Path(config.json), results.keypoints)]
+    if results.masks:
+        written.append((Path(config.json).with_suffix(".masks.json"), results.masks))
+    for path, listed in written:
+        content = json.dumps([{**result, "category_id": number} for result in listed])
         write_whole(path, content.encode() + b"\n")
         log(f"wrote {path}")

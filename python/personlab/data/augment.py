@@ -123,8 +123,12 @@ def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
         _warp_mask(whole, matrix, mask)
     crowd = np.zeros(crop, bool)
     _warp_mask(people.crowd, matrix, crowd)
+    unoutlined = None
+    if people.unoutlined is not None:
+        unoutlined = np.zeros(crop, bool)
+        _warp_mask(people.unoutlined, matrix, unoutlined)
     seen = (keypoints[..., 2] > 0).any(axis=1) | masks.any(axis=(1, 2))
-    return type(example)(_warp(image, matrix, crop), People(keypoints[seen], masks[seen], crowd))
+    return type(example)(_warp(image, matrix, crop), People(keypoints[seen], masks[seen], crowd, unoutlined))
 
 
 def jitter_colour(rng: np.random.Generator, image: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:

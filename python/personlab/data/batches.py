@@ -97,7 +97,7 @@ class Views(Dataset[tuple[Any, "Targets"]]):
         skeleton = self.pictures.skeleton
         image, people = take_view(example, view, self.crop, skeleton)
         image = jitter_colour(rng, image, self.augmentation.colour)
-        return image, encode_targets(
+        targets = encode_targets(
             people.keypoints,
             people.masks if self.pictures.has_masks else None,
             size=self.crop,
@@ -106,6 +106,7 @@ class Views(Dataset[tuple[Any, "Targets"]]):
             disk_radius=self.disk_radius,
             crowd=people.crowd if people.crowd.any() else None,
         )
+        return image, targets if people.unoutlined is None else targets.without_masks(people.unoutlined)
 
     def _picture(self, number: int) -> int:
         count = len(self.pictures)

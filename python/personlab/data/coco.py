@@ -4,64 +4,172 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from personlab.data.category import keypoint_names
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from pycocotools.coco import COCO
+
+    from personlab.data.annotations import Annotations
 
 _PERSON = 1  # COCO's category number
 
 
 class People(NamedTuple):
-    """The annotated people of one picture of H x W pixels, what `encode_targets` takes."""
+    """The annotated people of one image of H x W pixels, what `encode_targets` takes."""
 
-    keypoints: NDArray[np.float32]  # (P, K, 3) x, y in pixels of the picture, v > 0 where labelled
+    keypoints: NDArray[np.float32]  # (P, K, 3) x, y in pixels of the image, v > 0 where labelled
     masks: NDArray[np.bool_]  # (P, H, W)
-    crowd: NDArray[np.bool_]  # (H, W) regions in which people were not told apart
+    crowd: NDArray[np.bool_]  # (H, W) regions in which nothing is known: no loss is taken there
+    unoutlined: NDArray[np.bool_] | None = None  # (H, W) where people without outline may be; None: nowhere
+
+
+def gather_people(
+    keypoints: NDArray[np.float32],
+    masks: NDArray[np.bool_],
+    boxes: NDArray[np.float32],
+    *,
+    outlined: NDArray[np.bool_],
+    crowd: NDArray[np.bool_],
+) -> People:
+    """The n annotations of one image, sorted into people and regions.
+
+    A crowd is a region. So is the box, grown by a tenth of its width and height on each side, of a crowd without
+    outline, and of a person with neither outline nor labelled keypoints: nothing is known there, and no loss is taken.
+    That of a person with labelled keypoints and no outline is a region of `unoutlined`: their pixels are unknown.
+
+    Args:
+        keypoints: (n, K, 3).
+        masks: (n, H, W).
+        boxes: (n, 4) x, y, w, h pixels.
+        outlined: (n,) whether the mask is known.
+        crowd: (n,) whether it is a crowd.
+    """
+    labelled = (keypoints[..., 2] > 0).any(axis=1)
+    people = ~crowd & (outlined | labelled)
+    region = np.logical_or.reduce(masks[crowd])
+    for box in boxes[~people & ~outlined]:
+        region[grown_box(box, region.shape)] = True
+    unoutlined = None
+    if (people & ~outlined).any():
+        unoutlined = np.zeros_like(region)
+        for box in boxes[people & ~outlined]:
+            unoutlined[grown_box(box, region.shape)] = True
+    return People(keypoints[people], masks[people], region, unoutlined)
+
+
+def grown_box(box: Iterable[float], size: tuple[int, ...]) -> tuple[slice, slice]:
+    """Rows and columns of an image (H, W) that a box x, y, w, h touches, once grown by a tenth of w and h on each side.
+
+    People reach beyond boxes, whether they were drawn by hand or around keypoints.
+    """
+    x, y, w, h = map(float, box)
+    sides = []
+    for start, length, end in ((y, h, size[0]), (x, w, size[1])):
+        low, high = math.floor(start - length / 10), math.ceil(start + length + length / 10)
+        sides.append(slice(min(max(low, 0), end), min(max(high, 0), end)) if w * h > 0 else slice(0, 0))
+    return sides[0], sides[1]
 
 
 def load_people(
     annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_PERSON, category_id: int = _PERSON
 ) -> People:
-    """Everyone annotated in one picture; a person without keypoint labels has v = 0 throughout.
+    """Everyone annotated in one image, as `gather_people` sorts them; a person without keypoint labels has v = 0.
 
     Raises:
-        KeyError: no such picture.
+        KeyError: no such image.
     """
     image = annotations.imgs[image_id]
     size = (image["height"], image["width"])
-    keypoints, masks, crowd = [], [], np.zeros(size, bool)
-    for number in annotations.getAnnIds(imgIds=[image_id], catIds=[category_id]):
-        annotation = annotations.anns[number]
-        mask = annotations.annToMask(annotation).astype(bool)
-        if annotation.get("iscrowd"):
-            crowd |= mask
-            continue
-        masks.append(mask)
-        keypoints.append(annotation.get("keypoints") or [0] * 3 * skeleton.n_keypoints)
-    return People(
-        np.array(keypoints, np.float32).reshape(-1, skeleton.n_keypoints, 3),
-        np.array(masks, bool).reshape(-1, *size),
-        crowd,
+    entries = annotations.loadAnns(annotations.getAnnIds(imgIds=[image_id], catIds=[category_id]))
+    nothing = [0] * 3 * skeleton.n_keypoints
+    keypoints = np.array([entry.get("keypoints") or nothing for entry in entries], np.float32)
+    masks = np.zeros((len(entries), *size), bool)
+    outlined = np.array([bool(entry.get("segmentation")) for entry in entries], bool)
+    for mask, entry, known in zip(masks, entries, outlined, strict=True):
+        if known:
+            mask[:] = annotations.annToMask(entry)
+    return gather_people(
+        keypoints.reshape(-1, skeleton.n_keypoints, 3),
+        masks,
+        np.array([entry.get("bbox") or [0] * 4 for entry in entries], np.float32).reshape(-1, 4),
+        outlined=outlined,
+        crowd=np.array([bool(entry.get("iscrowd")) for entry in entries], bool),
     )
 
 
 def make_annotations(pictures: Mapping[int, People], *, skeleton: Skeleton = COCO_PERSON) -> COCO:
     """COCO's index of people that never were in a file, by image id; what evaluation compares with."""
+    return index_dataset(make_dataset(pictures.items(), skeleton=skeleton))
+
+
+def index_dataset(dataset: dict[str, Any]) -> COCO:
+    """COCO's index of a data set in memory, without its chatter on stdout."""
     from pycocotools.coco import COCO
 
     index = COCO()
-    index.dataset = make_dataset(pictures.items(), skeleton=skeleton)
+    index.dataset = dataset
     with contextlib.redirect_stdout(io.StringIO()):
         index.createIndex()
     return index
+
+
+def index_annotations(parts: Sequence[Annotations]) -> COCO:
+    """COCO's index of checked annotations of one or more categories of a file: what evaluation compares with.
+
+    Annotations keep their ids where these are positive and come once, and are counted from 1 otherwise.
+    """
+    everyone = [(part, person) for part in parts for person in part.people]
+    ids = [person.id or 0 for _, person in everyone]
+    if min(ids, default=1) < 1 or len(set(ids)) < len(ids):
+        ids = list(range(1, len(ids) + 1))
+    images = [
+        {"id": number, "height": image.size[0], "width": image.size[1]}
+        | ({} if image.name is None else {"file_name": image.name})
+        for number, image in parts[0].images.items()
+    ]
+    listed = [
+        {
+            "id": number,
+            "image_id": person.image_id,
+            "category_id": part.category["id"],
+            "iscrowd": int(person.crowd),
+            "bbox": list(person.box),
+            "area": person.area,
+            **_outline(person.runs, part.images[person.image_id].size),
+            **_keypoints(person.keypoints, part.n_keypoints),
+        }
+        for number, (part, person) in zip(ids, everyone, strict=True)
+    ]
+    return index_dataset(
+        {"images": images, "annotations": listed, "categories": [_category(p.category) for p in parts]}
+    )
+
+
+def _category(category: Mapping[str, Any]) -> dict[str, Any]:
+    """What evaluation reads of a category."""
+    names = keypoint_names(category)
+    return {"id": category["id"], "name": category["name"]} | ({"keypoints": list(names)} if names else {})
+
+
+def _outline(runs: bytes, size: tuple[int, int]) -> dict[str, Any]:
+    return {"segmentation": {"size": list(size), "counts": runs.decode("ascii")}} if runs else {}
+
+
+def _keypoints(keypoints: NDArray[np.float64] | None, n_keypoints: int) -> dict[str, Any]:
+    if n_keypoints == 0:
+        return {}
+    if keypoints is None:
+        return {"keypoints": [0] * 3 * n_keypoints, "num_keypoints": 0}
+    return {"keypoints": keypoints.ravel().tolist(), "num_keypoints": int((keypoints[:, 2] > 0).sum())}
 
 
 def make_dataset(

@@ -1,161 +1,90 @@
-"""COCO's annotation files as a few arrays, so that 118,000 pictures cost megabytes, and forked workers share them."""
+"""Checked annotations as a few arrays, so that 118,000 images cost megabytes, and forked workers share them."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from personlab.data.runs import encode_outline
+from personlab.data.coco import People, gather_people
+from personlab.data.runs import decode_runs
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
-    PathLike = str | os.PathLike[str]
+    from personlab.data.annotations import Annotations, Person
 
 
 class Index(NamedTuple):
-    """M pictures and the P people in them, those of picture i from `first[i]` up to `first[i + 1]`."""
+    """M images and the P people in them, those of image i from `first[i]` up to `first[i + 1]`."""
 
     image_ids: list[int]
-    names: NDArray[np.str_]  # (M,) of the files
+    names: NDArray[np.str_]  # (M,) of the files; empty where the annotations name none
     sizes: NDArray[np.int32]  # (M, 2) H, W pixels
     first: NDArray[np.int64]  # (M + 1,)
     keypoints: NDArray[np.float32]  # (P, K, 3) x, y, v; 0 throughout where nothing is labelled
-    crowd: NDArray[np.bool_]  # (P,) a region in which nothing is known, no person
+    crowd: NDArray[np.bool_]  # (P,) a region in which people were not told apart, no person
+    boxes: NDArray[np.float32]  # (P, 4) x, y, w, h pixels
     ends: NDArray[np.int64]  # (P + 1,) the mask of person j is runs[ends[j] : ends[j + 1]]
     runs: bytes  # COCO's compressed run lengths of all masks, one after the other; nothing where there is no mask
-    has_masks: bool  # some person has one
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(P,) whether some keypoint is labelled."""
+        return np.asarray((self.keypoints[..., 2] > 0).any(axis=1))
+
+    @property
+    def outlined(self) -> NDArray[np.bool_]:
+        """(P,) whether there is an outline that covers a pixel."""
+        return np.diff(self.ends) > 0
+
+    def people(self, number: int, label: str) -> People:
+        """Everyone in image `number`; `label` names it in errors.
+
+        Raises:
+            ValueError: an outline that cannot be read.
+        """
+        height, width = self.sizes[number].tolist()
+        one = slice(self.first[number], self.first[number + 1])
+        masks = np.zeros((one.stop - one.start, height, width), bool)
+        ends = self.ends[one.start : one.stop + 1].tolist()
+        for mask, (start, stop) in zip(masks, pairwise(ends), strict=True):
+            if start < stop:
+                mask[:] = decode_runs(self.runs[start:stop], (height, width), label)
+        outlined = np.diff(ends) > 0
+        return gather_people(self.keypoints[one], masks, self.boxes[one], outlined=outlined, crowd=self.crowd[one])
 
 
-class Annotations(NamedTuple):
-    """What a file in COCO's format says of one category, as it stands in the file."""
-
-    path: PathLike
-    category: Mapping[str, Any]
-    images: list[dict[str, Any]]
-    people: list[dict[str, Any]]
-    info: Any = None  # who made the file, where it says
-
-
-def read_annotations(path: PathLike, category: str) -> Annotations:
-    """The pictures of a file, and the annotations of the category of that name.
-
-    Raises:
-        OSError: no file that can be read.
-        ValueError: not COCO's format, or no such category.
-    """
-    try:
-        content = json.loads(Path(path).read_bytes())
-        entries = {str(entry["name"]): entry for entry in content["categories"]}
-        if category not in entries:
-            raise ValueError(f"{path}: expected a category {category!r}, got {', '.join(entries) or 'none'}")
-        number = entries[category]["id"]
-        people = [person for person in content["annotations"] if person["category_id"] == number]
-        return Annotations(path, entries[category], content["images"], people, content.get("info"))
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _not_coco(path, error) from None
-
-
-def join(annotations: Annotations, others: Annotations) -> Annotations:
-    """The annotations with the outlines of `others` where they have none, and the people whom only `others` name.
-
-    Raises:
-        ValueError: not COCO's format, or the ids are not the same ones.
-    """
-    known = {person["id"]: person for person in annotations.people}
-    people = dict(known)
-    try:
-        for other in others.people:
-            person = known.get(other["id"], {**other, "keypoints": []})
-            if person["image_id"] != other["image_id"]:
-                raise ValueError(
-                    f"{others.path}: annotation {other['id']}: expected it in picture {person['image_id']}, as in "
-                    f"{annotations.path}, got {other['image_id']}"
-                )
-            outline = person.get("segmentation") or other.get("segmentation")
-            people[other["id"]] = {**person, "segmentation": outline}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _not_coco(others.path, error) from None
-    if known and others.people and len(people) == len(known) + len(others.people):
-        raise ValueError(f"{others.path}: expected the annotation ids of {annotations.path}, got not one of them")
-    return annotations._replace(people=list(people.values()))
-
-
-def make_index(annotations: Annotations, *, n_keypoints: int, labelled_only: bool) -> Index:
-    """The pictures in the order of their ids, and who is in each.
-
-    Where a crowd, or a person without keypoint labels, has no outline, its box is a region in which nothing is known.
+def make_index(annotations: Annotations, *, n_keypoints: int, labelled_only: bool = False) -> Index:
+    """The images in the order of their ids, and who is in each.
 
     Args:
         annotations: what was read.
         n_keypoints: K.
-        labelled_only: leave out pictures in which nobody has a labelled keypoint.
-
-    Raises:
-        ValueError: not COCO's format, or keypoints of another number; the annotation is named.
+        labelled_only: leave out images in which nobody has a labelled keypoint.
     """
-    try:
-        images = {image["id"]: image for image in annotations.images}
-        found: dict[int, list[dict[str, Any]]] = {number: [] for number in sorted(images)}
-        for person in annotations.people:
-            if person["image_id"] in found:
-                found[person["image_id"]].append(person)
-        if labelled_only:
-            found = {number: people for number, people in found.items() if any(map(_is_labelled, people))}
-        names = np.array([str(images[number]["file_name"]) for number in found], np.str_)
-        sizes = [(int(images[number]["height"]), int(images[number]["width"])) for number in found]
-        rows = [
-            _person(person, size, n_keypoints, f"{annotations.path}: annotation {person['id']}")
-            for people, size in zip(found.values(), sizes, strict=True)
-            for person in people
-        ]
-    except (AttributeError, KeyError, TypeError) as error:
-        raise _not_coco(annotations.path, error) from None
+    listed: dict[int, list[Person]] = {number: [] for number in annotations.images}
+    for person in annotations.people:
+        listed[person.image_id].append(person)
+    if labelled_only:
+        listed = {number: people for number, people in listed.items() if any(map(_is_labelled, people))}
+    rows = [person for people in listed.values() for person in people]
+    images = [annotations.images[number] for number in listed]
+    nothing = np.zeros((n_keypoints, 3))
+    keypoints = [nothing if row.keypoints is None else row.keypoints for row in rows]
     return Index(
-        image_ids=list(found),
-        names=names,
-        sizes=np.array(sizes, np.int32).reshape(-1, 2),
-        first=np.cumsum([0, *map(len, found.values())], dtype=np.int64),
-        keypoints=np.array([row.keypoints for row in rows], np.float32).reshape(-1, n_keypoints, 3),
+        image_ids=list(listed),
+        names=np.array([image.name or "" for image in images], np.str_),
+        sizes=np.array([image.size for image in images], np.int32).reshape(-1, 2),
+        first=np.cumsum([0, *map(len, listed.values())], dtype=np.int64),
+        keypoints=np.array(keypoints, np.float32).reshape(-1, n_keypoints, 3),
         crowd=np.array([row.crowd for row in rows], bool),
+        boxes=np.array([row.box for row in rows], np.float32).reshape(-1, 4),
         ends=np.cumsum([0, *(len(row.runs) for row in rows)], dtype=np.int64),
         runs=b"".join(row.runs for row in rows),
-        has_masks=any(row.runs and not row.crowd for row in rows),
     )
 
 
-class _Person(NamedTuple):
-    keypoints: NDArray[np.float32]  # (3K,)
-    runs: bytes
-    crowd: bool
-
-
-def _not_coco(path: PathLike, error: Exception) -> ValueError:
-    return ValueError(f"{path}: expected annotations in COCO's format, got {type(error).__name__}: {error}")
-
-
-def _is_labelled(person: Mapping[str, Any]) -> bool:
-    return not person.get("iscrowd") and any(v > 0 for v in (person.get("keypoints") or ())[2::3])
-
-
-def _person(person: Mapping[str, Any], size: tuple[int, int], n_keypoints: int, label: str) -> _Person:
-    keypoints = np.array(person.get("keypoints") or [0] * 3 * n_keypoints, np.float32)
-    if len(keypoints) != 3 * n_keypoints:
-        raise ValueError(
-            f"{label}: expected {3 * n_keypoints} numbers for the {n_keypoints} keypoints, got {len(keypoints)}"
-        )
-    if not np.isfinite(keypoints).all():
-        raise ValueError(f"{label}: expected finite keypoints, got NaN or infinity")
-    runs = encode_outline(person.get("segmentation"), size, label)
-    if runs or _is_labelled(person):
-        return _Person(keypoints, runs, bool(person.get("iscrowd")))
-    left, top, width, height = person.get("bbox") or (0, 0, 0, 0)
-    right, bottom = left + width, top + height
-    box = [[left, top, right, top, right, bottom, left, bottom]]
-    return _Person(keypoints, encode_outline(box, size, label), crowd=True)
+def _is_labelled(person: Person) -> bool:
+    return not person.crowd and person.keypoints is not None

@@ -6,57 +6,139 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.data.coco_file import are_within, as_integer_or_none, read_numbers, shown
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
+    Size = tuple[int, int]
+
 _POINTS = 3  # fewest of a polygon
+_MAX_LENGTH = 2**16  # pixels that an outline may be longer than the number of the image's pixels
+_DIGITS = 8  # most of one run length: 5 bits each
+_NONE = np.array([-1])  # in place of run lengths that cannot be read
 
 
 def encode_outline(outline: Any, size: tuple[int, int], label: str) -> bytes:
-    """The compressed run lengths of what an annotation's `segmentation` holds; nothing where that is empty.
+    """The compressed run lengths of what an annotation's `segmentation` holds; nothing where that covers no pixel.
+
+    Polygons reach at most the image's longer side beyond it, so that neither time nor memory depend on a number alone.
 
     Args:
-        outline: polygons [x, y, x, y ...], or run lengths, compressed or not.
-        size: (H, W) of the picture, pixels.
+        outline: polygons [x, y, x, y ...], or one of them, or run lengths, compressed or not.
+        size: (H, W) of the image, pixels.
         label: of the annotation, for errors.
 
     Raises:
-        ValueError: nothing of that, or run lengths of another size.
+        ValueError: nothing of that, run lengths of another size, or numbers that are none or far outside.
     """
-    from pycocotools import mask as coco_mask
-
-    if isinstance(outline, list):  # two points make no polygon, and pycocotools would take them for a box
-        outline = [polygon for polygon in outline if len(polygon) >= 2 * _POINTS]
-    if not outline:
+    if outline is None or outline in ([], {}):
         return b""
     if isinstance(outline, dict):
-        counts, own = outline["counts"], tuple(outline["size"])
-        if own != size or (isinstance(counts, list) and sum(counts) != size[0] * size[1]):
-            raise ValueError(f"{label}: expected run lengths of {size[0]} x {size[1]} pixels, got others")
-        if not isinstance(counts, list):
-            return counts.encode() if isinstance(counts, str) else bytes(counts)
-    try:
-        drawn = coco_mask.frPyObjects(outline, *size)
-        return bytes((coco_mask.merge(drawn) if isinstance(drawn, list) else drawn)["counts"])
-    except Exception as error:  # noqa: BLE001 - pycocotools raises nothing narrower
-        raise ValueError(f"{label}: expected an outline in COCO's format: {error}") from None
+        runs = _from_lengths(outline, size, label)
+    elif isinstance(outline, list):
+        runs = _from_polygons(outline, size, label)
+    else:
+        raise ValueError(f"{label}: expected an outline in segmentation, polygons or run lengths, got {shown(outline)}")  # noqa: TRY004
+    return runs if len(runs) > _DIGITS or (runs and count_pixels(runs, size)) else b""  # more than one run covers some
+
+
+def count_pixels(runs: bytes, size: tuple[int, int]) -> int:
+    """How many pixels of an image (H, W) compressed run lengths cover."""
+    from pycocotools import mask as coco_mask
+
+    return int(coco_mask.area({"size": size, "counts": runs}))
 
 
 def decode_runs(runs: bytes, size: tuple[int, int], label: str) -> NDArray[np.bool_]:
-    """The mask (H, W) = `size` of compressed run lengths; `label` is the picture, for errors.
+    """The mask (H, W) = `size` of compressed run lengths; `label` is what they are of, for errors.
 
     Raises:
         ValueError: these are none, or of another size.
     """
     import cv2
 
-    lengths, pixels = _lengths(runs), size[0] * size[1]
-    if ((lengths < 0) | (lengths > pixels)).any() or lengths.sum() != pixels:
-        raise ValueError(f"{label}: expected the masks to be run lengths of {size[0]} x {size[1]} pixels, got others")
+    lengths = _checked(_lengths(runs), size, label)
     values = np.zeros(len(lengths), np.uint8)
     values[1::2] = 1
     columns = np.repeat(values, lengths).reshape(size[::-1])  # COCO runs down the columns
     return np.asarray(cv2.transpose(columns)).view(bool)
+
+
+def _from_polygons(outline: list[Any], size: Size, label: str) -> bytes:
+    from pycocotools import mask as coco_mask
+
+    side = max(size)
+    polygons = []
+    for polygon in outline if isinstance(outline[0], list) else [outline]:
+        values = read_numbers(polygon, label, "an outline of numbers in segmentation")
+        if not are_within(values, -side, 2 * side):
+            expected = f"{label}: expected an outline of finite numbers in segmentation"
+            if not np.isfinite(values).all():
+                raise ValueError(f"{expected}, got NaN or infinity")
+            far = values[np.abs(values).argmax()]
+            raise ValueError(f"{expected}, at most {side} pixels outside the image of (H, W) = {size}, got {far:g}")
+        if len(values) % 2:
+            raise ValueError(f"{label}: expected an outline of pairs x, y in segmentation, got {len(values)} numbers")
+        if len(values) >= 2 * _POINTS:  # two points make no polygon, and pycocotools would take them for a box
+            polygons.append(values)
+    _check_length(polygons, size, label)
+    return bytes(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))["counts"]) if polygons else b""
+
+
+def _check_length(polygons: list[NDArray[np.float64]], size: Size, label: str) -> None:
+    """Refuse polygons that are longer than an image has room for: each pixel along them takes time and memory."""
+    limit = size[0] * size[1] + _MAX_LENGTH
+    if sum(map(len, polygons)) * 3 * max(size) <= 2 * limit:  # however far apart the points are
+        return
+    sides = [np.diff(values.reshape(-1, 2), axis=0, append=values[None, :2]) for values in polygons]
+    length = sum(float(np.abs(side).max(axis=1).sum()) for side in sides)
+    if length > limit:
+        raise ValueError(
+            f"{label}: expected an outline of at most {limit} pixels in segmentation, got one {length:.0f} long"
+        )
+
+
+def _from_lengths(outline: Mapping[str, Any], size: Size, label: str) -> bytes:
+    counts, own = outline.get("counts"), outline.get("size")
+    if not isinstance(own, list) or [as_integer_or_none(side) for side in own] != list(size):
+        got = " x ".join(map(shown, own)) if isinstance(own, list) else shown(own)
+        raise ValueError(f"{label}: expected run lengths of {size[0]} x {size[1]} pixels in segmentation, got {got}")
+    if isinstance(counts, str):
+        runs = counts.encode("utf-8", "replace")
+        if not runs:
+            return b""
+        lengths = _checked(_lengths(runs), size, label)
+        if lengths[1:].all():
+            return runs
+    else:
+        numbers = read_numbers(counts, label, "run lengths as counts in segmentation")
+        is_whole = are_within(numbers, 0, size[0] * size[1]) and bool((numbers == np.rint(numbers)).all())
+        lengths = _checked(numbers.astype(np.int64) if is_whole else _NONE, size, label)
+    return _compressed(_without_gaps(lengths), size)
+
+
+def _compressed(lengths: NDArray[np.int64], size: Size) -> bytes:
+    from pycocotools import mask as coco_mask
+
+    return bytes(coco_mask.frPyObjects({"size": list(size), "counts": lengths.tolist()}, *size)["counts"])
+
+
+def _checked(lengths: NDArray[np.int64], size: Size, label: str) -> NDArray[np.int64]:
+    pixels = size[0] * size[1]
+    if not are_within(lengths, 0, pixels) or lengths.sum() != pixels:
+        raise ValueError(f"{label}: expected run lengths of {size[0]} x {size[1]} pixels in segmentation, got others")
+    return lengths
+
+
+def _without_gaps(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The same mask without runs of length 0, but for the first: pycocotools may stop at others."""
+    positive = lengths > 0
+    ends, inside = np.cumsum(lengths)[positive], (np.arange(len(lengths)) % 2 == 1)[positive]
+    kept = np.diff(ends[np.append(inside[1:] != inside[:-1], True)], prepend=0)
+    return np.append(0, kept) if inside[0] else kept
 
 
 def _lengths(runs: bytes) -> NDArray[np.int64]:
@@ -66,9 +148,11 @@ def _lengths(runs: bytes) -> NDArray[np.int64]:
     """
     digits = np.frombuffer(runs, np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(digits < 32)
-    if len(last) == 0 or last[-1] != len(digits) - 1:
-        return np.array([-1])
+    if len(last) == 0 or last[-1] != len(digits) - 1 or not are_within(digits, 0, 63):
+        return _NONE
     first = np.concatenate([[0], last[:-1] + 1])
+    if (last - first).max() >= _DIGITS:
+        return _NONE
     bits = 5 * (np.arange(len(digits)) - np.repeat(first, last - first + 1))
     lengths = np.add.reduceat((digits & 31) << bits, first)
     lengths -= ((digits[last] & 16) << 1) << bits[last]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.evaluate import average_precision, has_outlines
+from personlab.evaluate import average_precision, has_labels, has_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from personlab.evaluate import Precision
     from personlab.predict.predictor import Predictor
+    from personlab.skeleton import Skeleton
 
 
 @dataclass
@@ -46,10 +47,13 @@ def predict_dataset(
         annotations: what `personlab.evaluate.load_annotations` gave.
         images: the folder that the file names in the annotations are in, or images by their id.
         progress: called after each picture.
+
+    Raises:
+        ValueError: an image without file name, or with one that leads out of the folder.
     """
     numbers = sorted(annotations.imgs)
     if isinstance(images, (str, os.PathLike)):
-        names = [str(annotations.imgs[number]["file_name"]) for number in numbers]
+        names = [_name(annotations.imgs[number], number) for number in numbers]
         pictures: list[Any] = [Path(images) / name for name in names]
     else:
         names, pictures = [f"image {number}" for number in numbers], [images[number] for number in numbers]
@@ -58,6 +62,7 @@ def predict_dataset(
         for number, name in zip(numbers, names, strict=True):
             try:
                 prediction = next(stream)
+                _check_size(prediction.image_size, annotations.imgs[number])
             except (OSError, RuntimeError, TypeError, ValueError) as error:
                 results.problems[name] = error
             else:
@@ -71,20 +76,37 @@ def predict_dataset(
 
 
 def score_results(
-    annotations: COCO, results: Results, predictor: Predictor, *, category: str = "person"
+    annotations: COCO, results: Results, skeleton: Skeleton, *, category: str = "person", masks: bool = True
 ) -> dict[str, Precision]:
-    """COCO's average precision of what `predict_dataset` gave: of "keypoint" and "mask", where there is any to compare.
+    """COCO's average precision of "keypoint" and "mask", each where there is any to compare with.
 
     Args:
         annotations: as above.
         results: of all their images.
-        predictor: whose results they are.
-        category: name of the category, as `personlab.evaluate.person_category` takes it.
+        skeleton: what their keypoints are.
+        category: name or number of the category, as `personlab.evaluate.person_category` takes it.
+        masks: whether masks were looked for.
     """
-    more: dict[str, Any] = {"sigmas": predictor.skeleton.sigmas, "category": category}
+    more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": category}
     scores: dict[str, Precision] = {}
-    if any("num_keypoints" in annotation for annotation in annotations.anns.values()):
+    if has_labels(annotations):
         scores["keypoint"] = average_precision(annotations, results.keypoints, "keypoints", **more)
-    if predictor.masks and has_outlines(annotations):
+    if masks and has_outlines(annotations):
         scores["mask"] = average_precision(annotations, results.masks, "segm", **more)
     return scores
+
+
+def _name(image: Mapping[str, Any], number: int) -> str:
+    from personlab.data.annotations import read_name
+
+    name = read_name(image.get("file_name"), f"image {number}")
+    if name is None:
+        raise ValueError(f"image {number}: file_name: expected the name of a file, got none")
+    return name
+
+
+def _check_size(size: tuple[int, int], image: Mapping[str, Any]) -> None:
+    """Refuse an image (w, h) that is not as large as its annotations say."""
+    annotated = image["height"], image["width"]
+    if size[::-1] != annotated:
+        raise ValueError(f"expected (H, W) = {annotated} as annotated, got {size[::-1]}")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from personlab._arrays import as_integer
+from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
-from personlab.data.pictures import CocoPictures
+from personlab.data.pictures import check_files
 from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import EVERY_POSE, keep_labelled, load_annotations
+from personlab.evaluate import EVERY_POSE, index_for_scoring
 from personlab.nn.config import check_stride
 from personlab.predict import Predictor
 from personlab.predict.dataset import predict_dataset, score_results
@@ -43,13 +45,13 @@ class Evaluation:
         options = config.evaluation
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
+        self.notes: tuple[str, ...] = ()  # what was left out, a line each
         if options.annotations is not None:
             assert options.images is not None
-            skeleton = model.config.skeleton
             # Whatever is wrong with them is to be told before the first step.
-            CocoPictures(options.annotations, options.images, skeleton=skeleton, category=self._category)
-            annotations = load_annotations(options.annotations)
-            self._annotations = keep_labelled(annotations) if options.labelled_only else annotations
+            read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
+            check_files(Path(options.images), read.names())
+            self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
             return
         held_out = [
             numbered_scene(options.scene_seed, number, size=config.data.scene_size, people=config.data.scene_people)
@@ -75,7 +77,9 @@ class Evaluation:
         if results.problems:
             name, error = next(iter(results.problems.items()))
             raise ValueError(f"{name}: {error}")
-        scores = score_results(self._annotations, results, predictor, category=self._category)
+        scores = score_results(
+            self._annotations, results, predictor.skeleton, category=self._category, masks=predictor.masks
+        )
         figures = {f"{kind}_ap": precision.ap for kind, precision in scores.items()}
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 

@@ -18,7 +18,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.data.batches import StepSampler, Views, make_loader
+from personlab.data.coco_file import one_line
 from personlab.data.pictures import CocoPictures, DrawnPictures
+from personlab.data.sides import unpaired_sides
 from personlab.info import __version__
 from personlab.train.evaluation import Evaluation, is_scored, scored_with
 from personlab.train.folder import check_folder, check_steps, open_folder
@@ -113,6 +115,8 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
         stack.callback(log.close)
         if place.rank == 0:
             open_folder(folder, config)
+        for line in _remarks(config, pictures, evaluation):
+            log.say(line)
         if not is_scored(config):
             log.say("weights are not scored: evaluation.annotations names no pictures")
         warmup = with_warmup_within(config.optimizer, config.steps).warmup
@@ -276,6 +280,22 @@ def _pictures(config: TrainConfig) -> Pictures:
         data.annotations, data.images, instances=data.instances, category=data.category,
         labelled_only=data.labelled_only,
     )  # fmt: skip
+
+
+def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | None) -> list[str]:
+    """What to know of the data before training: what each loss sees, what was left out, and what flips wrong."""
+    lines = [] if evaluation is None else [f"warning: {note}" for note in evaluation.notes]
+    if isinstance(pictures, CocoPictures):
+        lines = [*(f"warning: {note}" for note in pictures.notes), *lines, *pictures.coverage.lines()]
+    skeleton = pictures.skeleton
+    alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
+    if alone:
+        names = ", ".join(map(one_line, alone))
+        lines.append(
+            f"warning: {names}: named left or right, but no keypoint is the other side: mirror images "
+            "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
+        )
+    return lines
 
 
 def _network(config: TrainConfig, pictures: Pictures, place: Place) -> PersonLab:

@@ -1,0 +1,128 @@
+"""Reading an annotation file: JSON within limits, and its fields checked one by one; errors name file and field."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    PathLike = str | os.PathLike[str]
+
+MAX_BYTES = 2**31  # of a file
+MAX_COORDINATE = 2**20  # pixels, either way: up to there float32 tells eighths of a pixel apart
+_MAX_INTEGER = 2**63 - 1
+_MAX_SHOWN = 40  # characters of a value in an error
+_CHUNK = 2**24  # bytes
+_NUMBERS = frozenset((int, float))  # JSON's true and false are no numbers
+
+
+def read_json(path: PathLike) -> dict[str, Any]:
+    """The JSON object in a file of at most `MAX_BYTES`: UTF-8, UTF-16 or UTF-32, with or without byte order mark.
+
+    Raises:
+        OSError: no file that can be read.
+        RecursionError: JSON nested deeper than Python goes.
+        ValueError: a larger file, or no JSON object.
+    """
+    data = bytearray()
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # 0 where it is a pipe
+        while size <= MAX_BYTES and (chunk := file.read(_CHUNK)):
+            data += chunk
+            size = max(size, len(data))
+    if size > MAX_BYTES:
+        raise ValueError(f"{path}: expected a file of at most {MAX_BYTES} bytes, got {size} or more")
+    try:
+        content = json.loads(data)
+    except ValueError as error:  # no JSON, no Unicode, or an integer of thousands of digits
+        raise not_coco(path, f"no JSON: {str(error).partition(';')[0]}") from None
+    if not isinstance(content, dict):
+        raise not_coco(path, shown(content))
+    return content
+
+
+def not_coco(path: PathLike, got: str) -> ValueError:
+    """What is raised where a file as a whole is something else."""
+    return ValueError(f"{path}: expected annotations in COCO's format, got {got}")
+
+
+def read_entries(content: Mapping[str, Any], name: str, path: PathLike) -> list[dict[str, Any]]:
+    """The list of objects of that name.
+
+    Raises:
+        ValueError: no such list, or one of something else.
+    """
+    entries = content.get(name)
+    if not isinstance(entries, list):
+        raise not_coco(path, f"{shown(entries)} as {name}")
+    for place, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise not_coco(path, f"{shown(entry)} as {name}[{place}]")
+    return entries
+
+
+def shown(value: Any) -> str:
+    """A value in the words of an error, short however large it is."""
+    if value is None:
+        return "none"
+    if isinstance(value, (dict, list)):
+        return f"an object of {len(value)}" if isinstance(value, dict) else f"a list of {len(value)}"
+    text = json.dumps(value)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+
+
+def one_line(text: str) -> str:
+    """A name in an error: as it is, unless it holds line breaks or the like."""
+    return text if text.isprintable() else json.dumps(text)
+
+
+def as_integer_or_none(value: Any) -> int | None:
+    """A whole number of 64 bits, however it is written; None for anything else."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER:
+        return value
+    return None
+
+
+def read_integer(entry: Mapping[str, Any], name: str, label: str, *, high: int | None = None) -> int:
+    """A whole number, from 1 to `high` where that is given.
+
+    Raises:
+        ValueError: something else.
+    """
+    value = as_integer_or_none(entry.get(name))
+    if value is None or (high is not None and not 1 <= value <= high):
+        expected = "an integer" if high is None else f"an integer from 1 to {high}"
+        raise ValueError(f"{label}: {name}: expected {expected}, got {shown(entry.get(name))}")
+    return value
+
+
+def read_numbers(values: Any, label: str, expected: str) -> NDArray[np.float64]:
+    """A list of numbers; some may be NaN or infinite.
+
+    Raises:
+        ValueError: something else.
+    """
+    if type(values) is not list:
+        raise ValueError(f"{label}: expected {expected}, got {shown(values)}")
+    if not _NUMBERS.issuperset(map(type, values)):
+        odd = next(value for value in values if type(value) not in _NUMBERS)
+        raise ValueError(f"{label}: expected {expected}, got {shown(odd)} among them")
+    try:
+        return np.array(values, np.float64)
+    except OverflowError:
+        raise ValueError(f"{label}: expected {expected}, got one of hundreds of digits") from None
+
+
+def are_within(values: NDArray[Any], low: float, high: float) -> bool:
+    """Whether all values lie there; NaN lies nowhere."""
+    return values.size == 0 or bool(values.min() >= low and values.max() <= high)
