@@ -143,6 +143,27 @@ def test_people_far_apart_do_not_interact(seed, g, scoring, scheme):
 
 
 @few
+@given(
+    seed=seeds, g=hough_strides, scoring=scorings, ranking=st.sampled_from(["seed", "mean"]),
+    instance_score=st.sampled_from(["rms", "mean"]), min_score=st.floats(0, 0.5), max_poses=st.integers(0, 12),
+    radius=st.sampled_from([0.0, 3.0, 12.0, 1e6]), threads=st.sampled_from([1, 3]),
+)  # fmt: skip
+def test_what_is_not_scored_changes_no_byte(
+    seed, g, scoring, ranking, instance_score, min_score, max_poses, radius, threads
+):
+    fields, single = patch(seed, 9, 13), float(np.float32(min_score))
+    how = {"hough_stride": g, "scoring": scoring, "ranking": ranking, "instance_score": instance_score}
+    how |= {"disk_radius": 16.0, "peak_threshold": 1e-4, "nms_radius": radius, "sharpen": 4.0}
+    every = core_poses(fields, decode_options(**how, min_score=0.0, max_poses=10**6), PEOPLE)
+    # Scores are rounded to float32 after they are compared: one that is as near as that may fall on either side.
+    if (np.abs(every.scores - single) < 1e-7).any():
+        return
+    kept = every[every.scores >= single][:max_poses]
+    options = decode_options(**how, min_score=min_score, max_poses=max_poses, threads=threads)
+    assert_same_bytes(core_poses(fields, options, PEOPLE), kept)
+
+
+@few
 @given(seed=seeds, count=st.integers(0, 4), threads=st.integers(1, 6), g=hough_strides)
 def test_a_batch_is_its_pictures(seed, count, threads, g):
     pictures = [patch(seed ^ n) for n in range(count)]

@@ -69,11 +69,8 @@ StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const 
       group_poses(scratch.peaks, heatmaps, short_offsets, mid_offsets, skeleton, options, scratch.poses, scratch.grow);
     });
     time(times.score, [&] {
-      if (options.expected_oks)
-        expected_oks(scratch.poses, scratch.hough, skeleton, options, scratch.keypoint_scores);
-      else
-        scratch.keypoint_scores = scratch.poses.probabilities;
-      rank_poses(scratch.poses, scratch.keypoint_scores, options, scratch.ranking);
+      score_poses(scratch.poses, scratch.hough, skeleton, options, true, scratch.score, scratch.ranking);
+      sharpen_keypoints(scratch.hough, options, scratch.ranking.index, scratch.poses);
     });
   }
   for (const HoughPlane& plane : scratch.hough)

@@ -17,6 +17,7 @@
 #include "arguments.hpp"
 #include "bench.hpp"
 #include "disc.hpp"
+#include "interrupt.hpp"
 #include "kernels.hpp"
 #include "parallel.hpp"
 #include "stages.hpp"
@@ -85,24 +86,60 @@ void copy_found(const DecodeScratch& from, std::vector<float>& found) {
   std::copy(ranking.scores.begin(), ranking.scores.end(), to);
 }
 
-py::list decode(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& options) {
-  const auto pictures = static_cast<int>(fields.pictures);
-  std::vector<std::vector<float>> found(static_cast<std::size_t>(pictures));
+// Has signals handled that have come. A handler's exception, as Ctrl-C raises, is Python's error from then on.
+Interrupt::Answer ask_python() {
+  const py::gil_scoped_acquire acquire;
+  if (PyErr_CheckSignals() != 0) return Interrupt::Answer::kEnd;
+  try {
+    const py::object main = py::module_::import("threading").attr("main_thread")();
+    const bool handles = main.attr("ident").cast<unsigned long>() == PyThread_get_thread_ident();
+    return handles ? Interrupt::Answer::kGoOn : Interrupt::Answer::kNeverAsk;
+  } catch (py::error_already_set& error) {  // of a handler: these lines of Python let it in, too
+    error.restore();
+    return Interrupt::Answer::kEnd;
+  }
+}
+
+// Does work without Python until it is done, or until the handler of a signal raises an exception, which is thrown then.
+template <typename Work>
+void without_python(const Work& work) {
+  Interrupt interrupt(&ask_python);
   {
     const py::gil_scoped_release release;
+    try {
+      work(&interrupt);
+    } catch (const Interrupted&) {
+    }
+  }
+  if (interrupt.ended()) throw py::error_already_set();
+}
+
+// The same for stages with options.
+template <typename Work>
+void without_python(DecodeOptions options, const Work& work) {
+  without_python([&](Interrupt* interrupt) {
+    options.interrupt = interrupt;
+    work(options);
+  });
+}
+
+py::list decode(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& given) {
+  const auto pictures = static_cast<int>(fields.pictures);
+  std::vector<std::vector<float>> found(static_cast<std::size_t>(pictures));
+  without_python(given, [&](const DecodeOptions& options) {
     std::vector<DecodeScratch>& own = scratch().pictures;
     const int workers = std::max(1, std::min(pictures, options.threads));
     if (own.size() < static_cast<std::size_t>(workers)) own.resize(static_cast<std::size_t>(workers));
     DecodeOptions each = options;
     if (workers > 1) each.threads = 1;
-    parallel_for(pictures, workers, [&](int n, int worker) {
+    parallel_for(pictures, workers, options.interrupt, [&](int n, int worker) {
       DecodeScratch& mine = own[static_cast<std::size_t>(worker)];
       const auto decode_one = options.posenet ? decode_posenet : decode_personlab;
       decode_one(PoseFields::of_picture(fields.heatmaps, n), PoseFields::of_picture(fields.short_offsets, n),
                  PoseFields::of_picture(fields.mid_offsets, n), skeleton, each, mine);
       copy_found(mine, found[static_cast<std::size_t>(n)]);
     });
-  }
+  });
   py::list result(fields.pictures);
   for (int n = 0; n < pictures; ++n)
     result[static_cast<std::size_t>(n)] = arrays_of(found[static_cast<std::size_t>(n)], skeleton.n_keypoints);
@@ -151,11 +188,10 @@ py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const 
                      const Skeleton& skeleton, const DecodeOptions& options, int rounds) {
   const int k = skeleton.n_keypoints;
   StageTimes times;
-  {
-    const py::gil_scoped_release release;
+  without_python(options, [&](const DecodeOptions& how) {
     times = time_stages(view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
-                        view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, options, rounds);
-  }
+                        view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, how, rounds);
+  });
   return py::dict("scan"_a = times.scan, "vote"_a = times.vote, "peaks"_a = times.peaks, "group"_a = times.group,
                   "score"_a = times.score, "add"_a = times.add, "votes"_a = times.votes,
                   "high_tiles"_a = times.high_tiles, "poses"_a = times.poses, "scored"_a = times.scored);
@@ -198,10 +234,11 @@ Floats hough_vote_dense(const Floats& heatmaps, const Floats& short_offsets, int
   const int columns = empty ? 0 : field.last_x() / options.hough_stride + 1;
   Floats dense({k, rows, columns});
   float* out = dense.mutable_data();
-  const py::gil_scoped_release release;
   std::vector<HoughPlane> hough;
   HoughScratch own;
-  hough_vote(field, view(short_offsets, 2 * k, stride), options, hough, own);
+  const Field offsets = view(short_offsets, 2 * k, stride);
+  without_python(options, [&](const DecodeOptions& how) { hough_vote(field, offsets, how, hough, own); });
+  const py::gil_scoped_release release;
   for (const HoughPlane& plane : hough)
     for (int row = 0; row < rows; ++row)
       for (int column = 0; column < columns; ++column) *out++ = plane.at(row, column);
@@ -210,10 +247,9 @@ Floats hough_vote_dense(const Floats& heatmaps, const Floats& short_offsets, int
 
 py::tuple find_peaks_dense(const Floats& dense, const DecodeOptions& options) {
   std::vector<Peak> peaks;
-  {
-    const py::gil_scoped_release release;
-    find_peaks(planes_of(dense, std::numeric_limits<float>::max()), options, peaks);
-  }
+  without_python(options, [&](const DecodeOptions& how) {
+    find_peaks(planes_of(dense, std::numeric_limits<float>::max()), how, peaks);
+  });
   const auto n = static_cast<py::ssize_t>(peaks.size());
   py::array_t<std::int32_t> keypoints(n);
   Floats positions({n, py::ssize_t{2}}), scores(n);
@@ -236,13 +272,12 @@ py::tuple group_poses_dense(const py::array_t<std::int32_t, py::array::c_style>&
   for (py::ssize_t i = 0; i < scores.size(); ++i)
     peaks.push_back({scores.at(i), peak_keypoints.at(i), positions.at(i, 0), positions.at(i, 1)});
   PoseList poses;
-  {
-    const py::gil_scoped_release release;
+  without_python(options, [&](const DecodeOptions& how) {
     GrowScratch own;
     std::sort(peaks.begin(), peaks.end(), precedes<Peak>);
     group_poses(peaks, view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
-                view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, options, poses, own);
-  }
+                view(mid_offsets, 4 * skeleton.n_edges(), stride), skeleton, how, poses, own);
+  });
   const std::vector<float> keypoints(poses.keypoints.begin(), poses.keypoints.end());
   return py::make_tuple(array_of(keypoints, {poses.count, k, 2}), array_of(poses.probabilities, {poses.count, k}));
 }
@@ -256,12 +291,14 @@ py::tuple score_poses_dense(const Floats& keypoints, const Floats& probabilities
   poses.keypoints.assign(keypoints.data(), keypoints.data() + keypoints.size());
   poses.probabilities.assign(probabilities.data(), probabilities.data() + probabilities.size());
   Ranking ranking;
-  {
-    const py::gil_scoped_release release;
-    std::vector<float> scores = poses.probabilities;
-    if (options.expected_oks) expected_oks(poses, planes_of(hough, kLargestScore), skeleton, options, scores);
-    rank_poses(poses, scores, options, ranking);
-  }
+  without_python(options, [&](const DecodeOptions& how) {
+    const auto negative = [](const Floats& array) {
+      return std::any_of(array.data(), array.data() + array.size(), [](float value) { return value < 0.0F; });
+    };
+    const bool bounded = !negative(hough) && !negative(probabilities);
+    ScoreScratch own;
+    score_poses(poses, planes_of(hough, kLargestScore), skeleton, how, bounded, own, ranking);
+  });
   const auto q = static_cast<py::ssize_t>(ranking.index.size());
   return py::make_tuple(array_of(ranking.index, {q}), array_of(ranking.keypoint_scores, {q, k}),
                         array_of(ranking.scores, {q}));
@@ -272,12 +309,11 @@ Floats sharpen_keypoints_dense(const Floats& keypoints, const Floats& hough, con
   PoseList poses;
   poses.clear(static_cast<int>(k));
   poses.keypoints.assign(keypoints.data(), keypoints.data() + keypoints.size());
-  {
-    const py::gil_scoped_release release;
+  without_python(options, [&](const DecodeOptions& how) {
     std::vector<int> all(static_cast<std::size_t>(p));
     std::iota(all.begin(), all.end(), 0);
-    sharpen_keypoints(planes_of(hough, kLargestScore), options, all, poses);
-  }
+    sharpen_keypoints(planes_of(hough, kLargestScore), how, all, poses);
+  });
   return array_of(std::vector<float>(poses.keypoints.begin(), poses.keypoints.end()), {p, k, 2});
 }
 

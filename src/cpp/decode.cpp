@@ -3,6 +3,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "interrupt.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 #include "vote_unit.hpp"
@@ -73,11 +74,7 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
   hough_vote(heatmaps, short_offsets, options, scratch.hough, scratch.hough_scratch);
   find_peaks(scratch.hough, options, scratch.peaks);
   group_poses(scratch.peaks, heatmaps, short_offsets, mid_offsets, skeleton, options, scratch.poses, scratch.grow);
-  if (options.expected_oks)
-    expected_oks(scratch.poses, scratch.hough, skeleton, options, scratch.keypoint_scores);
-  else
-    scratch.keypoint_scores = scratch.poses.probabilities;
-  rank_poses(scratch.poses, scratch.keypoint_scores, options, scratch.ranking);
+  score_poses(scratch.poses, scratch.hough, skeleton, options, true, scratch.score, scratch.ranking);
   sharpen_keypoints(scratch.hough, options, scratch.ranking.index, scratch.poses);
 }
 
@@ -88,16 +85,18 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   with_elements(heatmaps, [&](auto of) { find_posenet_seeds<decltype(of)>(heatmaps, lowest, scratch); });
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
+  scratch.grow.grid.reset(skeleton.n_keypoints, options.nms_radius);
   const int count = skeleton.n_keypoints;
   const auto stride = static_cast<float>(heatmaps.stride);
   std::size_t sorted = 0;
   for (std::size_t i = 0; i < scratch.order.size() && poses.count < options.max_poses; ++i) {
+    poll(options.interrupt);
     if (i == sorted) sorted = sort_more(scratch.order, sorted);
     const Peak& seed = scratch.peaks[static_cast<std::uint32_t>(scratch.order[i])];
     const Offset<float> offset = offset_at(short_offsets, seed);
     const float x = clamp(seed.x * stride + offset.dx, 0.0F, static_cast<float>(heatmaps.last_x()));
     const float y = clamp(seed.y * stride + offset.dy, 0.0F, static_cast<float>(heatmaps.last_y()));
-    if (is_taken(poses, seed.keypoint, static_cast<double>(x), static_cast<double>(y), options.nms_radius)) continue;
+    if (scratch.grow.grid.has_near(seed.keypoint, static_cast<double>(x), static_cast<double>(y))) continue;
     grow_pose(seed.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
               scratch.grow);
     const float* p = poses.probability(poses.count - 1);
@@ -105,12 +104,14 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
       --poses.count;
       poses.keypoints.resize(poses.keypoints.size() - 2 * static_cast<std::size_t>(count));
       poses.probabilities.resize(poses.probabilities.size() - static_cast<std::size_t>(count));
+    } else {
+      admit(poses, poses.count - 1, scratch.grow.grid, nullptr);
     }
   }
-  scratch.keypoint_scores = poses.probabilities;
-  DecodeOptions ranking = options;
-  ranking.rank_by_mean = ranking.mean_instance_score = true;
-  rank_poses(poses, scratch.keypoint_scores, ranking, scratch.ranking);
+  DecodeOptions by_mean = options;
+  by_mean.expected_oks = false;
+  by_mean.rank_by_mean = by_mean.mean_instance_score = true;
+  score_poses(poses, scratch.hough, skeleton, by_mean, true, scratch.score, scratch.ranking);
 }
 
 }  // namespace personlab

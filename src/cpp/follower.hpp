@@ -1,6 +1,7 @@
 // How points follow offset fields on the CPU: x and y side by side in one register, where that can be.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 
 #include "float4.hpp"
@@ -42,7 +43,36 @@ class WideFollower : public Follower<Real> {
                &point.x);
     return true;
   }
+#if defined(__SSE2__)
+  // In double: what `moved` computes, in the same order.
+  bool step_wide(const Field& offsets, int channel, const Point<double>& at, Point<double>& point) const {
+    const __m128d from = _mm_loadu_pd(&at.x);
+    const __m128d c = inverse_ > 0.0 ? _mm_mul_pd(from, _mm_set1_pd(inverse_)) : _mm_div_pd(from, _mm_set1_pd(stride_));
+    const __m128i whole = _mm_cvttpd_epi32(c);
+    const int j = std::min(_mm_cvtsi128_si32(whole), last_column_);
+    const int i = std::min(_mm_cvtsi128_si32(_mm_shuffle_epi32(whole, 1)), last_row_);
+    const T* dx = offsets.plane<T>(2 * channel) + i * width_ + j;
+    const T* dy = dx + offsets.cells();
+    const __m128d t = _mm_sub_pd(c, _mm_set_pd(static_cast<double>(i), static_cast<double>(j)));
+    const __m128d s = _mm_sub_pd(_mm_set1_pd(1.0), t);
+    const __m128d tx = _mm_unpacklo_pd(t, t), ty = _mm_unpackhi_pd(t, t);
+    const __m128d sx = _mm_unpacklo_pd(s, s), sy = _mm_unpackhi_pd(s, s);
+    const auto row = [&](const T* dx_row, const T* dy_row) {  // dx and dy of the left cell, then of the right one
+      const __m128 cells = reinterpret_cast<__m128>(load_pairs(dx_row, dy_row));
+      const __m128 pairs = _mm_shuffle_ps(cells, cells, _MM_SHUFFLE(3, 1, 2, 0));
+      const __m128d left = _mm_cvtps_pd(pairs), right = _mm_cvtps_pd(_mm_movehl_ps(pairs, pairs));
+      return _mm_add_pd(_mm_mul_pd(sx, left), _mm_mul_pd(tx, right));
+    };
+    const __m128d offset =
+        _mm_add_pd(_mm_mul_pd(sy, row(dx, dy)), _mm_mul_pd(ty, row(dx + width_, dy + width_)));
+    if (_mm_movemask_pd(_mm_cmpeq_pd(_mm_sub_pd(offset, offset), _mm_setzero_pd())) != 3) return false;
+    const __m128d moved = _mm_add_pd(_mm_loadu_pd(&point.x), offset), last = _mm_set_pd(last_y_, last_x_);
+    _mm_storeu_pd(&point.x, _mm_min_pd(last, _mm_max_pd(_mm_setzero_pd(), moved)));
+    return true;
+  }
+#else
   bool step_wide(const Field&, int, const Point<double>&, Point<double>&) const { return false; }
+#endif
 
   using Follower<Real>::width_;
   using Follower<Real>::last_column_;

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "follower.hpp"
+#include "interrupt.hpp"
 #include "sampling.hpp"
 #include "stages.hpp"
 
@@ -162,24 +163,27 @@ template void grow_pose<float>(int, float, float, const Field&, const Field&, co
 template void grow_pose<double>(int, double, double, const Field&, const Field&, const Field&, const Skeleton&, int,
                                 PoseList&, GrowScratch&);
 
-bool is_taken(const PoseList& poses, int keypoint, double x, double y, double radius) {
-  const double* at = poses.keypoints.data() + static_cast<std::ptrdiff_t>(2) * keypoint;
-  for (int j = 0; j < poses.count; ++j, at += static_cast<std::ptrdiff_t>(2) * poses.n_keypoints) {
-    const double dx = at[0] - x, dy = at[1] - y;
-    if (dx * dx + dy * dy <= radius * radius) return true;
+void admit(const PoseList& poses, int j, KeypointGrid& grid, std::uint8_t* free) {
+  const double* at = poses.pose(j);
+  for (int k = 0; k < poses.n_keypoints; ++k, at += 2) {
+    if (free != nullptr) free[k] = grid.has_near(k, at[0], at[1]) ? 0 : 1;
+    grid.add(k, at[0], at[1]);
   }
-  return false;
 }
 
 void group_poses(const std::vector<Peak>& peaks, const Field& heatmaps, const Field& short_offsets,
                  const Field& mid_offsets, const Skeleton& skeleton, const DecodeOptions& options, PoseList& poses,
                  GrowScratch& scratch) {
+  const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
   poses.clear(skeleton.n_keypoints);
+  scratch.grid.reset(skeleton.n_keypoints, options.nms_radius);
   for (const Peak& peak : peaks) {
     const double x = peak.x, y = peak.y;
-    if (!is_taken(poses, peak.keypoint, x, y, options.nms_radius))
-      grow_pose(peak.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
-                scratch);
+    poll(options.interrupt);
+    if (scratch.grid.has_near(peak.keypoint, x, y)) continue;
+    grow_pose(peak.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses, scratch);
+    poses.free.resize(poses.free.size() + count);
+    admit(poses, poses.count - 1, scratch.grid, poses.free.data() + poses.free.size() - count);
   }
 }
 

@@ -55,7 +55,12 @@ class Voter {
  public:
   Voter(const Field& heatmaps, const Field& short_offsets, const LatticeAxis& x, const LatticeAxis& y,
         const DecodeOptions& options)
-      : heatmaps_(heatmaps), short_offsets_(short_offsets), x_(x), y_(y), g_(options.hough_stride) {
+      : heatmaps_(heatmaps),
+        short_offsets_(short_offsets),
+        x_(x),
+        y_(y),
+        g_(options.hough_stride),
+        interrupt_(options.interrupt) {
     lowest_ = logit_of(options.vote_threshold);
   }
 
@@ -79,6 +84,7 @@ class Voter {
                                 1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
     const Casting casting{lattice, worker, sums};
     for (int r = band.first; r < band.last; ++r) {
+      poll(interrupt_);
       const std::size_t at = static_cast<std::size_t>(r) * w;
       const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
       const CellRow row{{heatmaps_.cell(k, at), short_offsets_.cell(2 * k, at), short_offsets_.cell(2 * k + 1, at)},
@@ -204,6 +210,7 @@ class Voter {
   const LatticeAxis& x_;
   const LatticeAxis& y_;
   int g_;
+  Interrupt* interrupt_;
   float lowest_;  // logit of the vote threshold
   const Kernels& kernels_ = kernels();
 };
@@ -304,7 +311,7 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
   for (HoughWorker& worker : scratch.workers) worker.shape = {};
   for (HoughPlane& plane : hough) plane.reset(y.points, x.points);
   Count votes(count, bands, workers, scratch.sums);
-  parallel_for(count * bands, workers, [&](int piece, int number) {
+  parallel_for(count * bands, workers, options.interrupt, [&](int piece, int number) {
     const int k = piece / bands, band = piece % bands;
     HoughPlane& plane = hough[static_cast<std::size_t>(k)];
     HoughWorker& worker = scratch.workers[static_cast<std::size_t>(number)];

@@ -27,6 +27,9 @@ namespace {
 // about as long.
 constexpr std::chrono::microseconds kLook{30};
 
+// Callers whose last pieces are with helpers ask this often whether the call is to end.
+constexpr std::chrono::milliseconds kAsk{2};
+
 template <typename Condition>
 void look_for(const Condition& condition) {
   const auto end = std::chrono::steady_clock::now() + kLook;
@@ -48,7 +51,10 @@ struct Call {
 
   void run(int worker) {
     try {
-      for (int piece = next++; piece < pieces.count; piece = next++) pieces.run(pieces.work, piece, worker);
+      for (int piece = next++; piece < pieces.count; piece = next++) {
+        poll(pieces.interrupt);
+        pieces.run(pieces.work, piece, worker);
+      }
     } catch (...) {
       next = pieces.count;
       if (!failed.exchange(true)) failure = std::current_exception();
@@ -110,7 +116,12 @@ class Pool {
     look_for(left);
     if (left()) return;
     std::unique_lock<std::mutex> lock(mutex_);
-    done_.wait(lock, left);
+    if (call.pieces.interrupt == nullptr) return done_.wait(lock, left);
+    while (!done_.wait_for(lock, kAsk, left)) {
+      lock.unlock();
+      call.pieces.interrupt->check();  // helpers see the answer
+      lock.lock();
+    }
   }
 
  private:

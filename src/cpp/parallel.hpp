@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "interrupt.hpp"
+
 namespace personlab {
 
 // Work on pieces, whatever its type is.
@@ -10,6 +12,7 @@ struct Pieces {
   int count;
   const void* work;
   void (*run)(const void* work, int piece, int worker);
+  Interrupt* interrupt;  // or null
 };
 
 // Runs all pieces on the calling thread, as worker 0, and on up to `workers` - 1 others, whichever of them have nothing else
@@ -17,16 +20,26 @@ struct Pieces {
 void share(const Pieces& pieces, int workers);
 
 // Calls work(piece, worker) for every piece 0 .. pieces - 1, begun in this order; worker < min(threads, pieces) names the
-// thread, so that each can have scratch of its own. The first exception is thrown again here once all threads have ended.
+// thread, so that each can have scratch of its own. The first exception is thrown again here once all threads have ended;
+// Interrupted is one, where the call is to end before a piece begins.
 template <typename Work>
-void parallel_for(int pieces, int threads, const Work& work) {
+void parallel_for(int pieces, int threads, Interrupt* interrupt, const Work& work) {
   const int workers = std::min(threads, pieces);
   if (workers > 1) {
-    share({pieces, &work, [](const void* own, int piece, int worker) { (*static_cast<const Work*>(own))(piece, worker); }},
+    share({pieces, &work, [](const void* own, int piece, int worker) { (*static_cast<const Work*>(own))(piece, worker); },
+           interrupt},
           workers);
   } else {
-    for (int piece = 0; piece < pieces; ++piece) work(piece, 0);
+    for (int piece = 0; piece < pieces; ++piece) {
+      poll(interrupt);
+      work(piece, 0);
+    }
   }
+}
+
+template <typename Work>
+void parallel_for(int pieces, int threads, const Work& work) {
+  parallel_for(pieces, threads, nullptr, work);
 }
 
 }  // namespace personlab

@@ -43,7 +43,7 @@ void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& optio
   const int count = static_cast<int>(hough.size());
   std::vector<std::vector<Peak>> others(static_cast<std::size_t>(std::max(0, std::min(count, options.threads) - 1)));
   peaks.clear();
-  parallel_for(count, options.threads, [&](int k, int worker) {
+  parallel_for(count, options.threads, options.interrupt, [&](int k, int worker) {
     find_in_plane(hough[static_cast<std::size_t>(k)], k, options,
                   worker == 0 ? peaks : others[static_cast<std::size_t>(worker) - 1]);
   });

@@ -16,7 +16,7 @@ void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions
   const auto inverse = static_cast<float>(1.0 / (2.0 * sigma * sigma));
   const int count = static_cast<int>(kept.size()), workers = std::max(1, std::min(options.threads, count));
   std::vector<DiscTiles> discs(static_cast<std::size_t>(workers), DiscTiles(options.hough_stride, kSharpenRadius * sigma));
-  parallel_for(count, options.threads, [&](int i, int worker) {
+  parallel_for(count, options.threads, options.interrupt, [&](int i, int worker) {
     DiscTiles& disc = discs[static_cast<std::size_t>(worker)];
     double* at = poses.keypoints.data() + static_cast<std::size_t>(kept[static_cast<std::size_t>(i)]) * 2 * hough.size();
     for (const HoughPlane& plane : hough) {

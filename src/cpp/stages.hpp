@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels.hpp"
+#include "keypoint_grid.hpp"
 #include "types.hpp"
 #include "votes.hpp"
 
@@ -45,10 +46,12 @@ struct Reached {
   double x, y;  // input pixels
 };
 
-// Where best-first search stands: waiting targets, those being followed on, and the keypoints found.
+// Where best-first search stands: waiting targets, those being followed on, and the keypoints found; and where poses lie that
+// have been found before.
 struct GrowScratch {
   std::vector<Reached> queue, sources;
   std::vector<std::uint8_t> done;  // (K)
+  KeypointGrid grid;
 };
 
 // Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`. In double, targets wait by
@@ -58,23 +61,36 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
                GrowScratch& scratch);
 
-// Whether (x, y) lies within `radius` of the given keypoint of any pose in the list.
-bool is_taken(const PoseList& poses, int keypoint, double x, double y, double radius);
+// Says of each keypoint of pose j, where `free` (K) is given, whether the grid has none within its radius; then adds them all.
+void admit(const PoseList& poses, int j, KeypointGrid& grid, std::uint8_t* free);
 
-// Greedy grouping, section 3.1.2: a pose for every peak that no earlier pose has taken.
+// Greedy grouping, section 3.1.2: a pose for every peak that no earlier pose has taken, and which keypoints are free by the
+// order of the seeds.
 void group_poses(const std::vector<Peak>& peaks,  // best first
                  const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, const Skeleton& skeleton,
                  const DecodeOptions& options, PoseList& poses, GrowScratch& scratch);
 
-// Expected-OKS scores s_jk, section 3.1.3.
-void expected_oks(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
-                  const DecodeOptions& options,
-                  std::vector<float>& scores);  // resized to (P, K)
+// What scoring works in.
+struct ScoreScratch {
+  // A pose and what its instance score is, or is not above.
+  struct Candidate {
+    double score;
+    int rank;  // in the order of soft NMS
+    int row;   // of its keypoint scores, or -1
+  };
+  KeypointGrid grid;
+  std::vector<int> order;            // (P) poses by rank
+  std::vector<double> means;         // (P) of keypoint scores
+  std::vector<std::uint8_t> free;    // (P, K) by pose
+  std::vector<Candidate> waiting, together, best;
+  std::vector<float> rows;           // (R, K) s_jk of poses that were scored
+};
 
-// Instance scores by soft non-maximum suppression of keypoint scores (P, K), section 3.1.3, in the order of the seeds or of
-// mean keypoint scores; best first, cut at min_score and max_poses.
-void rank_poses(const PoseList& poses, const std::vector<float>& keypoint_scores, const DecodeOptions& options,
-                Ranking& ranking);
+// Keypoint scores s_jk, and instance scores by soft non-maximum suppression in the order of the seeds or of mean keypoint
+// scores, section 3.1.3; best first, cut at min_score and max_poses. A keypoint that cannot change the result is not scored.
+// Where s_jk may be negative or greater than p_jk, as it is by a negative Hough score or probability, `bounded` is false.
+void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
+                 const DecodeOptions& options, bool bounded, ScoreScratch& scratch, Ranking& ranking);
 
 // Moves the keypoints of the poses that are kept by one step of a Gaussian mean shift over the Hough scores around them.
 void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions& options, const std::vector<int>& kept,
@@ -93,7 +109,7 @@ struct DecodeScratch {
   std::vector<std::uint64_t> order;  // of PoseNet's seeds: keys that hold their places among the peaks
   GrowScratch grow;
   PoseList poses;
-  std::vector<float> keypoint_scores;
+  ScoreScratch score;
   Ranking ranking;
 };
 

@@ -10,6 +10,8 @@
 
 namespace personlab {
 
+class Interrupt;
+
 // A stack of planes on a grid of field cells; cell (i, j) lies at input pixel (x = j * stride, y = i * stride).
 // Offset fields (C, 2, h, w) are stacks of 2C planes: plane 2c holds dx, plane 2c + 1 holds dy, in input pixels.
 struct Field {
@@ -77,6 +79,7 @@ struct DecodeOptions {
   bool rank_by_mean;         // soft NMS in the order of mean keypoint scores, else in that of the seeds
   bool mean_instance_score;  // instance score is the mean of the free keypoint scores, else their root mean square
   float sharpen;             // sigma of the final mean shift, input pixels; 0 = none
+  Interrupt* interrupt = nullptr;  // asked during long calls, on the CPU
 };
 
 struct MaskOptions {
@@ -121,12 +124,14 @@ struct PoseList {
   int count = 0;
   std::vector<double> keypoints;     // (count, K, 2) input pixels
   std::vector<float> probabilities;  // (count, K) p_k(y_jk)
+  std::vector<std::uint8_t> free;    // (count, K) whether no pose before has the keypoint within nms_radius; or empty
 
   void clear(int k) {
     n_keypoints = k;
     count = 0;
     keypoints.clear();
     probabilities.clear();
+    free.clear();
   }
   const double* pose(int j) const { return keypoints.data() + static_cast<std::size_t>(j) * 2 * n_keypoints; }
   const float* probability(int j) const { return probabilities.data() + static_cast<std::size_t>(j) * n_keypoints; }
