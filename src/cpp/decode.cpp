@@ -105,7 +105,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
       poses.keypoints.resize(poses.keypoints.size() - 2 * static_cast<std::size_t>(count));
       poses.probabilities.resize(poses.probabilities.size() - static_cast<std::size_t>(count));
     } else {
-      admit(poses, poses.count - 1, scratch.grow.grid, nullptr);
+      scratch.grow.grid.add(poses.pose(poses.count - 1));
     }
   }
   DecodeOptions by_mean = options;

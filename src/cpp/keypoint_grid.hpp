@@ -44,13 +44,17 @@ class KeypointGrid {
     return false;
   }
 
-  // Adds a pose's keypoints one after the other.
-  void add(int keypoint, double x, double y) {
-    entries_.push_back({x, y, keypoint, -1});
-    if (entries_.size() > std::max(first_.size(), kFew * count_))
+  // Adds the keypoints of a pose (K, 2).
+  void add(const double* pose) {
+    const std::size_t before = entries_.size();
+    entries_.resize(before + count_);
+    for (std::size_t k = 0; k < count_; ++k)
+      entries_[before + k] = {pose[2 * k], pose[2 * k + 1], static_cast<std::int32_t>(k), -1};
+    if (entries_.size() > std::max(first_.size(), kFew * count_)) {
       grow();
-    else if (!first_.empty())
-      link(static_cast<std::int32_t>(entries_.size()) - 1);
+    } else if (!first_.empty()) {
+      for (std::size_t e = before; e < entries_.size(); ++e) link(static_cast<std::int32_t>(e));
+    }
   }
 
  private:
@@ -60,7 +64,7 @@ class KeypointGrid {
 
   struct Entry {
     double x, y;  // input pixels
-    std::int32_t keypoint, next;
+    std::int32_t keypoint, next;  // `next` of the same bucket, or -1
   };
 
   bool is_near(const Entry& entry, double x, double y) const {
