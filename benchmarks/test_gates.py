@@ -21,6 +21,7 @@ from conftest import DATA, GATES
 from test_decode import COUPLE, CROWD, MODES, decode, narrowed
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, decode_masks, decode_poses, stages
+from personlab.bench import crowd
 
 cv2 = pytest.importorskip("cv2")
 
@@ -183,6 +184,48 @@ def test_a_large_picture_on_two_threads(gate, g):
         np.testing.assert_array_equal(one.keypoints, two.keypoints)
     call, yardstick = lambda: decode(fields, options[1]), lambda: decode(fields, options[0])
     gate(f"paper g = {g}, soccer_1281_s8 on two threads", call, yardstick, "one thread", 1 / 1.5)
+
+
+# --- crowds and noise: time is linear in people, and bounded ----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("people", "size", "most"),
+    [
+        (5, (481, 641), 1.8),
+        (20, (481, 641), 2.3),
+        (50, (481, 641), 3.2),
+        (100, (961, 1281), 3.0),
+        (200, (961, 1281), 3.6),
+    ],
+)
+def test_a_drawn_crowd_takes_little_more_than_its_votes(gate, people, size, most):
+    """Everything but the votes is linear in people, too: gates are times the votes, 50 people once took 7 of them."""
+    fields, options = crowd(people, size=size), DecodeOptions(hough_stride=2)
+    assert min(people, 50) <= len(decode(fields, options)) <= options.max_poses
+    fewer = replace(options, peak_threshold=1e9)  # no peak, no pose: the votes and the search for peaks are left
+    assert len(decode(fields, fewer)) == 0
+    gate(f"crowd of {people}", lambda: decode(fields, options), lambda: decode(fields, fewer), "votes", most)
+
+
+@pytest.mark.parametrize("g", [2, 8])
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("kind", ["noise", "saturated"])
+def test_no_picture_takes_fifty_times_a_crowd_s_time_a_pixel(gate, kind, stride, g):
+    rng, n = np.random.default_rng(0), 1400 // stride + 1
+    deviations = {"noise": 1, "saturated": 0}
+    heatmaps = rng.normal(0, 1, (17, n, n)) * deviations[kind] + 50 * (kind == "saturated")
+    arrays = [heatmaps, rng.normal(0, 8, (17, 2, n, n)), rng.normal(0, 8, (32, 2, n, n))]
+    arrays = [array.astype(np.float32) for array in arrays]
+    options, real = DecodeOptions(hough_stride=g), load(CROWD)
+    pixels, (width, height) = ((n - 1) * stride + 1) ** 2, real.input_size
+
+    def call():
+        return decode_poses(*arrays, stride=stride, options=options)
+
+    assert len(call()) > 0
+    most = 50 * pixels / (width * height)
+    gate(f"{kind} of 1401x1401, stride {stride}, g = {g}", call, lambda: decode(real, DecodeOptions()), "crowd", most)
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------

@@ -49,6 +49,14 @@ DECODE = "decode_poses(*{arrays}, stride=fields.stride, options={options})"
 MANY = "DecodeOptions(hough_stride=1, disk_radius=4, peak_threshold=1e-6, vote_threshold=0.01, threads={threads})"
 BATCH = "batch = [np.broadcast_to(a, (300, *a.shape)).copy() for a in arrays]"
 HOW = "how = decode_options(hough_stride=4, min_score=0.5)"
+PEAKS = (
+    "rng = np.random.default_rng(0); peaks = np.arange(400_000) % 17, rng.uniform(0, {w} * 8, (400_000, 2)), "
+    "rng.random(400_000)"
+)
+GROUPS = (
+    "hough = np.ones((17, 600, 700), np.float32); "
+    "groups = np.random.default_rng(0).uniform(0, 1400, (100_000, 17, 2)), np.ones((100_000, 17))"
+)
 CALLS = {
     "decode": (DECODE.format(arrays="arrays", options=MANY.format(threads=1)), ""),
     "decode on threads": (DECODE.format(arrays="arrays", options=MANY.format(threads=3)), ""),
@@ -64,6 +72,7 @@ CALLS = {
     ),
     "groups": (
         "stages.group_poses(peaks, *arrays, stride=fields.stride, options=DecodeOptions(refine_steps=100))",
+<<<<<<< /tmp/a
         (
             "n = 400_000\n"
             "peaks = (np.arange(n) % 17, np.random.default_rng(0).uniform(0, {w} * 8, (n, 2)), np.random.rand(n))"
@@ -75,6 +84,13 @@ CALLS = {
             "hough = np.ones((17, 600, 700), np.float32)\n"
             "groups = np.random.default_rng(0).uniform(0, 1400, (100_000, 17, 2)), np.ones((100_000, 17))"
         ),
+=======
+        PEAKS,
+    ),
+    "scores": (
+        "stages.score_poses(groups, hough, options=DecodeOptions(min_score=0, max_poses=10**6, disk_radius=400))",
+        GROUPS,
+>>>>>>> /tmp/c
     ),
 }
 GRID = {"a batch": (40, 51, 8), "a batch on threads": (40, 51, 8), "votes": (400, 451, 8)}

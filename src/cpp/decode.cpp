@@ -85,7 +85,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   with_elements(heatmaps, [&](auto of) { find_posenet_seeds<decltype(of)>(heatmaps, lowest, scratch); });
   PoseList& poses = scratch.poses;
   poses.clear(skeleton.n_keypoints);
-  scratch.grow.grid.reset(options.nms_radius);
+  scratch.grow.grid.reset(skeleton.n_keypoints, options.nms_radius);
   const int count = skeleton.n_keypoints;
   const auto stride = static_cast<float>(heatmaps.stride);
   std::size_t sorted = 0;
@@ -105,7 +105,7 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
       poses.keypoints.resize(poses.keypoints.size() - 2 * static_cast<std::size_t>(count));
       poses.probabilities.resize(poses.probabilities.size() - static_cast<std::size_t>(count));
     } else {
-      admit(poses, poses.count - 1, scratch.grow.grid, nullptr);
+      scratch.grow.grid.add(poses.pose(poses.count - 1));
     }
   }
   DecodeOptions by_mean = options;

@@ -164,11 +164,9 @@ template void grow_pose<double>(int, double, double, const Field&, const Field&,
                                 PoseList&, GrowScratch&);
 
 void admit(const PoseList& poses, int j, KeypointGrid& grid, std::uint8_t* free) {
-  const double* at = poses.pose(j);
-  for (int k = 0; k < poses.n_keypoints; ++k, at += 2) {
-    if (free != nullptr) free[k] = grid.has_near(k, at[0], at[1]) ? 0 : 1;
-    grid.add(k, at[0], at[1]);
-  }
+  const double* pose = poses.pose(j);
+  for (int k = 0; k < poses.n_keypoints; ++k) free[k] = grid.has_near(k, pose[2 * k], pose[2 * k + 1]) ? 0 : 1;
+  grid.add(pose);
 }
 
 void group_poses(const std::vector<Peak>& peaks, const Field& heatmaps, const Field& short_offsets,
@@ -176,7 +174,7 @@ void group_poses(const std::vector<Peak>& peaks, const Field& heatmaps, const Fi
                  GrowScratch& scratch) {
   const auto count = static_cast<std::size_t>(skeleton.n_keypoints);
   poses.clear(skeleton.n_keypoints);
-  scratch.grid.reset(options.nms_radius);
+  scratch.grid.reset(skeleton.n_keypoints, options.nms_radius);
   for (const Peak& peak : peaks) {
     const double x = peak.x, y = peak.y;
     poll(options.interrupt);

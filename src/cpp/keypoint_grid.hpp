@@ -10,28 +10,33 @@
 
 namespace personlab {
 
-// A hash table of square cells, a list of keypoints each.
+// A hash table of square cells, a list of keypoints each, once there are more poses than are looked through as fast.
 class KeypointGrid {
  public:
-  // Empties the grid for lookups within a radius.
-  void reset(double radius) {
+  // Empties the grid for lookups within a radius among poses of K keypoints.
+  void reset(int n_keypoints, double radius) {
+    count_ = static_cast<std::size_t>(n_keypoints);
     radius2_ = radius * radius;
     const double cell = std::max(2.0 * radius, kMinCell);
     reach_ = radius + 1e-6 * cell;  // whatever rounding does, nothing within the radius is missed
     inverse_ = 1.0 / cell;
     entries_.clear();
-    first_.assign(kFirstBuckets, -1);
+    first_.clear();
   }
 
   // Whether a keypoint of this type lies within the radius.
   bool has_near(int keypoint, double x, double y) const {
+    if (first_.empty()) {
+      for (std::size_t e = static_cast<std::size_t>(keypoint); e < entries_.size(); e += count_)
+        if (is_near(entries_[e], x, y)) return true;
+      return false;
+    }
     const std::int32_t j0 = cell(x - reach_), j1 = cell(x + reach_), i1 = cell(y + reach_);
     for (std::int32_t i = cell(y - reach_); i <= i1; ++i) {
       for (std::int32_t j = j0; j <= j1; ++j) {
         for (std::int32_t e = first_[bucket(keypoint, i, j)]; e >= 0;) {
           const Entry& entry = entries_[static_cast<std::size_t>(e)];
-          const double dx = entry.x - x, dy = entry.y - y;
-          if (entry.keypoint == keypoint && dx * dx + dy * dy <= radius2_) return true;
+          if (entry.keypoint == keypoint && is_near(entry, x, y)) return true;
           e = entry.next;
         }
       }
@@ -39,20 +44,33 @@ class KeypointGrid {
     return false;
   }
 
-  void add(int keypoint, double x, double y) {
-    if (entries_.size() == first_.size()) grow();
-    entries_.push_back({x, y, keypoint, -1});
-    link(static_cast<std::int32_t>(entries_.size()) - 1);
+  // Adds the keypoints of a pose (K, 2).
+  void add(const double* pose) {
+    const std::size_t before = entries_.size();
+    entries_.resize(before + count_);
+    for (std::size_t k = 0; k < count_; ++k)
+      entries_[before + k] = {pose[2 * k], pose[2 * k + 1], static_cast<std::int32_t>(k), -1};
+    if (entries_.size() > std::max(first_.size(), kFew * count_)) {
+      grow();
+    } else if (!first_.empty()) {
+      for (std::size_t e = before; e < entries_.size(); ++e) link(static_cast<std::int32_t>(e));
+    }
   }
 
  private:
-  static constexpr double kMinCell = 4.0;  // input pixels
+  static constexpr double kMinCell = 4.0;   // input pixels
+  static constexpr std::size_t kFew = 32;   // poses
   static constexpr std::size_t kFirstBuckets = 256;
 
   struct Entry {
     double x, y;  // input pixels
-    std::int32_t keypoint, next;
+    std::int32_t keypoint, next;  // `next` of the same bucket, or -1
   };
+
+  bool is_near(const Entry& entry, double x, double y) const {
+    const double dx = entry.x - x, dy = entry.y - y;
+    return dx * dx + dy * dy <= radius2_;
+  }
 
   std::int32_t cell(double v) const { return floor_int(clamp(v * inverse_, -1073741824.0, 1073741824.0)); }
 
@@ -71,13 +89,16 @@ class KeypointGrid {
   }
 
   void grow() {
-    first_.assign(4 * first_.size(), -1);
+    std::size_t buckets = std::max(first_.size(), kFirstBuckets);
+    while (buckets < 2 * entries_.size()) buckets *= 2;
+    first_.assign(buckets, -1);
     for (std::size_t e = 0; e < entries_.size(); ++e) link(static_cast<std::int32_t>(e));
   }
 
+  std::size_t count_ = 0;  // keypoints of a pose
   double radius2_ = 0.0, reach_ = 0.0, inverse_ = 1.0;
   std::vector<Entry> entries_;
-  std::vector<std::int32_t> first_;  // entry of each bucket, the others behind it
+  std::vector<std::int32_t> first_;  // entry of each bucket, the others behind it; none for few poses
 };
 
 }  // namespace personlab

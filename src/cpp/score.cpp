@@ -140,7 +140,7 @@ class PoseScorer {
   // Which keypoints no pose ahead has taken.
   void find_free() {
     s_.free.resize(static_cast<std::size_t>(poses_.count) * count_);
-    s_.grid.reset(options_.nms_radius);
+    s_.grid.reset(poses_.n_keypoints, options_.nms_radius);
     for (const int j : s_.order) {
       poll(options_.interrupt);
       admit(poses_, j, s_.grid, s_.free.data() + static_cast<std::size_t>(j) * count_);

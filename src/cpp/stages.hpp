@@ -63,7 +63,7 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
                GrowScratch& scratch);
 
-// Says of each keypoint of pose j, where `free` (K) is given, whether the grid has none within its radius; then adds them all.
+// Says of each keypoint of pose j in `free` (K) whether the grid has none within its radius; then adds them all.
 void admit(const PoseList& poses, int j, KeypointGrid& grid, std::uint8_t* free);
 
 // Greedy grouping, section 3.1.2: a pose for every peak that no earlier pose has taken, and which keypoints are free by the
