@@ -72,25 +72,11 @@ CALLS = {
     ),
     "groups": (
         "stages.group_poses(peaks, *arrays, stride=fields.stride, options=DecodeOptions(refine_steps=100))",
-<<<<<<< /tmp/a
-        (
-            "n = 400_000\n"
-            "peaks = (np.arange(n) % 17, np.random.default_rng(0).uniform(0, {w} * 8, (n, 2)), np.random.rand(n))"
-        ),
-    ),
-    "scores": (
-        "stages.score_poses(groups, hough, options=DecodeOptions(min_score=0, max_poses=10**6, disk_radius=400))",
-        (
-            "hough = np.ones((17, 600, 700), np.float32)\n"
-            "groups = np.random.default_rng(0).uniform(0, 1400, (100_000, 17, 2)), np.ones((100_000, 17))"
-        ),
-=======
         PEAKS,
     ),
     "scores": (
         "stages.score_poses(groups, hough, options=DecodeOptions(min_score=0, max_poses=10**6, disk_radius=400))",
         GROUPS,
->>>>>>> /tmp/c
     ),
 }
 GRID = {"a batch": (40, 51, 8), "a batch on threads": (40, 51, 8), "votes": (400, 451, 8)}
