@@ -6,6 +6,7 @@ from agreement import assert_same_masks, core_poses
 from scenes import GRIDS, OFF, SKELETONS, array, mask_options, offsets, paper_options, random_fields, sprinkled
 
 from personlab import Fields, Poses, decode_masks, stages
+from personlab.bench import crowd
 
 
 def poses_of(keypoints, weights):
@@ -308,3 +309,14 @@ def test_masks_do_not_depend_on_threads(load_fields):
     )  # fmt: skip
     assert others == [one, one]
     assert any(one)
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+@pytest.mark.parametrize("size", [(161, 241), (100, 187)], ids=str)
+def test_core_equals_reference_on_a_drawn_crowd(size, exclusive):
+    # People thinner than two cells, and nothing between them: boxes of small blocks are wide there, pixels many.
+    fields = crowd(20, size=(161, 241))
+    poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.05))
+    assert len(poses) > 10
+    masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
+    assert masks.any(axis=(1, 2)).sum() > 10

@@ -19,8 +19,9 @@ namespace {
 
 constexpr int kLevels = 3;                  // sizes of regions
 constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
-constexpr int kFewPixels = 100;             // up to so many are followed one by one rather than bounded again
+constexpr int kFewPixels = 100;             // up to so many are sooner followed one by one than in a wide box
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
+constexpr float kAny = std::numeric_limits<float>::infinity();  // a width of boxes: all are narrower
 
 float sum(const float* values) {
   static_assert(kKeypointGroup == 8);
@@ -172,7 +173,8 @@ class Associator {
   }
 
   // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, and drops those out of reach.
-  // Where something is known of a region around the box, only what is loose there is looked at again.
+  // Where something is known of a region around the box, only what is loose there is looked at again; for a few pixels all that
+  // is wide, too, but only to find boxes that are narrow: to follow a wide one takes longer than to follow the pixels.
   void survey(const PixelBox& box, std::size_t from, const Level* around, Level& own, MaskScratch& scratch) const {
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
       const auto j = static_cast<std::size_t>(scratch.poses[i]);
@@ -180,16 +182,15 @@ class Associator {
     }
     if (around != nullptr) {
       own.boxes = around->boxes;
-      const bool few = (box.x1 - box.x0) * (box.y1 - box.y0) <= kFewPixels;
-      const float widest = few ? mean_radius(from, scratch) : std::numeric_limits<float>::infinity();
+      const bool few = std::int64_t{box.x1 - box.x0} * (box.y1 - box.y0) <= kFewPixels;
+      const float widest = few ? mean_radius(from, scratch) : kAny;
       const std::vector<std::int32_t>& again = few ? find_wide(*around, widest, scratch) : around->loose;
       for (std::size_t i = 0; i < again.size(); i += kKeypointGroup)
         refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), widest, own);
     }
     const auto lanes = static_cast<std::size_t>(kKeypointGroup);
     for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
-      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes),
-               std::numeric_limits<float>::infinity(), own);
+      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAny, own);
       std::size_t kept = from;
       for (std::size_t i = from; i < scratch.poses.size(); ++i) {
         const auto j = static_cast<std::size_t>(scratch.poses[i]);
@@ -206,7 +207,7 @@ class Associator {
 
   // Keypoints that are loose in a region, or whose boxes there are wider than `widest`.
   const std::vector<std::int32_t>& find_wide(const Level& around, float widest, MaskScratch& scratch) const {
-    scratch.order.clear();
+    scratch.wide.clear();
     auto loose = around.loose.begin();
     for (const std::int32_t k : all_) {
       const Boxes& boxes = around.boxes[static_cast<std::size_t>(k / kKeypointGroup)];
@@ -214,11 +215,12 @@ class Associator {
       const bool is_loose = loose != around.loose.end() && *loose == k;
       loose += is_loose ? 1 : 0;
       if (is_loose || boxes.x1[lane] - boxes.x0[lane] > widest || boxes.y1[lane] - boxes.y0[lane] > widest)
-        scratch.order.push_back(k);
+        scratch.wide.push_back(k);
     }
-    return scratch.order;
+    return scratch.wide;
   }
 
+  // The mean distance up to which pixels belong to the poses listed from `from` on, of which there are some.
   float mean_radius(std::size_t from, const MaskScratch& scratch) const {
     float total = 0.0F;
     for (std::size_t i = from; i < scratch.poses.size(); ++i)
@@ -276,25 +278,20 @@ class Associator {
 
   // How much each keypoint leaves open about the poses listed from `from` on.
   void find_gaps(std::size_t from, MaskScratch& scratch) const {
-    scratch.gap.assign(all_.size(), 0.0F);
+    scratch.gap.assign(task_.groups() * kKeypointGroup, 0.0F);
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
       const auto j = static_cast<std::size_t>(scratch.poses[i]);
       const float scale = 1.0F / task_.poses.unit[j];
-      for (std::size_t k = 0; k < all_.size(); ++k) {
-        const DistanceBounds& bounds = bounds_of(scratch, j, k);
-        scratch.gap[k] += (bounds.upper[k % kKeypointGroup] - bounds.lower[k % kKeypointGroup]) * scale;
-      }
+      const DistanceBounds* bounds = scratch.bounds.data() + j * task_.groups();
+      for (float* gap = scratch.gap.data(); gap < scratch.gap.data() + scratch.gap.size(); gap += kKeypointGroup, ++bounds)
+        for (int lane = 0; lane < kKeypointGroup; ++lane) gap[lane] += (bounds->upper[lane] - bounds->lower[lane]) * scale;
     }
-  }
-
-  const DistanceBounds& bounds_of(const MaskScratch& scratch, std::size_t j, std::size_t k) const {
-    return scratch.bounds[j * static_cast<std::size_t>(task_.poses.groups) + k / kKeypointGroup];
   }
 
   // Lists the keypoints that leave much open, compared with the others.
   void find_loose(const MaskScratch& scratch, Level& own) const {
     float total = 0.0F;
-    for (const float gap : scratch.gap) total += gap;
+    for (const std::int32_t k : all_) total += scratch.gap[static_cast<std::size_t>(k)];
     const float least = total / static_cast<float>(kLoose * task_.poses.n_keypoints);
     own.loose.clear();
     for (const std::int32_t k : all_)

@@ -161,7 +161,8 @@ struct MaskScratch {
   std::vector<std::int32_t> poses;       // lists of those that may reach a region; last the one at hand
   std::vector<float> lower, upper;       // (P) bounds of the weighted distance of all pixels at hand
   std::vector<DistanceBounds> bounds;    // (P, groups) the same for each keypoint
-  std::vector<float> gap;                // (K) between these bounds, of the poses left
+  std::vector<float> gap;                // (groups, lanes) between these bounds, of the poses left
+  std::vector<std::int32_t> wide;        // keypoints that are bounded again in a part of a region
 
   // What is known of all pixels of a region, and of those in each of its parts.
   struct Level {

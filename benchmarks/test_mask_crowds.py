@@ -1,0 +1,54 @@
+"""Masks of drawn crowds against the time of resizing their long offsets: what a person more may cost."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from test_gates import gate, resized  # noqa: F401  # the fixture
+
+from personlab import decode_masks, decode_poses
+from personlab.bench import crowd
+
+SMALL, LARGE = (481, 641), (961, 1281)  # (H, W) pixels
+
+
+@functools.cache
+def drawn(people, size):
+    """Fields of a crowd, and its poses."""
+    fields = crowd(people, size=size)
+    return fields, decode_poses(fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride)
+
+
+def masks_of(people, size, **more):
+    fields, poses = drawn(people, size)
+    return decode_masks(
+        poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
+        size=size, **more,
+    )  # fmt: skip
+
+
+def resizing(people, size):
+    """The yardstick: a call that resizes the long offsets to the picture."""
+    long_offsets = drawn(people, size)[0].long_offsets
+    return resized(long_offsets.reshape(-1, *long_offsets.shape[2:]), size[1], size[0])
+
+
+@pytest.mark.parametrize(("people", "size", "most"), [(50, SMALL, 6), (50, LARGE, 5), (100, LARGE, 6)])
+def test_masks_of_a_crowd(gate, people, size, most):  # noqa: F811
+    assert masks_of(people, size).any(axis=(1, 2)).sum() > 0.8 * people
+    name = f"masks, crowd of {people}, {size[0]} x {size[1]}"
+    gate(name, lambda: masks_of(people, size), resizing(people, size), "Y34", most)
+
+
+@pytest.mark.parametrize(("people", "size"), [(50, SMALL), (100, LARGE)])
+def test_scores_of_masks_take_little_beside_the_masks(gate, people, size):  # noqa: F811
+    def call(*, scored):
+        return masks_of(people, size, return_scores=scored)
+
+    masks, scores = call(scored=True)
+    np.testing.assert_array_equal(masks, call(scored=False))
+    assert (scores > 0).tolist() == masks.any(axis=(1, 2)).tolist()
+    name = f"mask scores too, crowd of {people}, {size[0]} x {size[1]}"
+    gate(name, lambda: call(scored=True), lambda: call(scored=False), "without", 1.2)
