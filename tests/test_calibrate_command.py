@@ -102,6 +102,7 @@ def test_checkpoints_without_are_as_they_were(tmp_path):
         (("--calibrate", "c.pt"), 1, "c.pt: expected a file name that ends in .safetensors"),
         (("--calibrate", "none/c.safetensors"), 1, "none/c.safetensors: no such folder"),
         (("--reliability", "none/r.png"), 1, "none/r.png: no such folder"),
+        (("--reliability", "r.xyz"), 1, "r.xyz: expected a name that ends in .png"),
     ],
 )
 def test_what_cannot_be_written_is_known_first(run, argv, code, text):

@@ -46,6 +46,11 @@ def check(config: Any) -> None:
             raise UsageError(f"--{name}: has no effect with --ceiling")
         if path and not Path(path).resolve().parent.is_dir():
             raise FileNotFoundError(f"{path}: no such folder {Path(path).resolve().parent}")
+    if config.reliability:
+        import cv2
+
+        if not cv2.haveImageWriter(config.reliability):
+            raise ValueError(f"{config.reliability}: expected a name that ends in .png or another image format")
     if config.calibrate:
         from personlab.weights.checkpoint import check_name
 
