@@ -45,7 +45,7 @@ def test_a_network_is_calibrated_and_says_so(run, folder, tmp_path):
     code, out, err = run(*NETWORK, "--calibrate", "c.safetensors", "--reliability", "r.png")
     assert code == 0, err
     raw = [line.split() for line in out.splitlines() if " .. " in line]
-    assert sum(int(row[3]) for row in raw) >= 60
+    assert sum(int(row[-3]) for row in raw if row[:2] == ["as", "decoded"]) >= 60
     image = visualize.read_image(tmp_path / "r.png")
     assert image.shape[0] > image.shape[1]
 
@@ -102,6 +102,7 @@ def test_checkpoints_without_are_as_they_were(tmp_path):
         (("--calibrate", "c.pt"), 1, "c.pt: expected a file name that ends in .safetensors"),
         (("--calibrate", "none/c.safetensors"), 1, "none/c.safetensors: no such folder"),
         (("--reliability", "none/r.png"), 1, "none/r.png: no such folder"),
+        (("--reliability", "r.xyz"), 1, "r.xyz: expected a name that ends in .png"),
     ],
 )
 def test_what_cannot_be_written_is_known_first(run, argv, code, text):

@@ -54,7 +54,7 @@ def test_resizing_moves_nothing(size, more):
 def test_scales_and_mirror_images_agree_with_one_view():
     scene = make_scene(4, size=(241, 321), people=3)
     network = SceneNetwork(scene, stride=8)
-    options = DecodeOptions(disk_radius=32)
+    options = DecodeOptions(disk_radius=32, min_score=0.25)  # a double of one free keypoint scores 0.24 at most
     plain = Predictor(network, long_edge=321, options=options)(scene.image)
     assert len(plain.poses) == 3
     for more in ({"flip": True}, {"scales": (1.0, 1.25)}, {"scales": (0.75, 1.0, 1.5), "flip": True}):

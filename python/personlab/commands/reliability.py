@@ -46,6 +46,11 @@ def check(config: Any) -> None:
             raise UsageError(f"--{name}: has no effect with --ceiling")
         if path and not Path(path).resolve().parent.is_dir():
             raise FileNotFoundError(f"{path}: no such folder {Path(path).resolve().parent}")
+    if config.reliability:
+        import cv2
+
+        if not cv2.haveImageWriter(config.reliability):
+            raise ValueError(f"{config.reliability}: expected a name that ends in .png or another image format")
     if config.calibrate:
         from personlab.weights.checkpoint import check_name
 
@@ -74,7 +79,7 @@ def run(config: Any, annotations: COCO, results: Results, predictor: Predictor) 
     sets = {"calibrated" if predictor.calibration is not None else "as decoded": poses}
     if config.calibrate:
         calibration = fit_calibration(poses.scores, poses.oks, options=predictor.options)
-        sets["calibrated, same pictures"] = poses._replace(scores=calibration(poses.scores).astype(float))
+        sets["calibrated on these images"] = poses._replace(scores=calibration(poses.scores).astype(float))
     if config.reliability:
         _show(config.reliability, sets)
     if config.calibrate:
@@ -87,12 +92,12 @@ def _show(path: str, sets: dict[str, ScoredPoses]) -> None:
     from personlab.visualize.reliability import draw_reliability
 
     curves = {name: bin_poses(poses) for name, poses in sets.items()}
-    header = ["score", *(f"{name}: {column}" for name in curves for column in ("poses", "mean score", "mean OKS"))]
-    rows = []
-    for bins in zip(*curves.values(), strict=True):
-        cells = [[f"{b.poses}", f"{b.score:.3f}", f"{b.oks:.3f}"] if b.poses else ["0", "-", "-"] for b in bins]
-        rows.append([f"{bins[0].low:.1f} .. {bins[0].high:.1f}", *(cell for three in cells for cell in three)])
-    write_table(header, rows)
+    rows = [
+        [name, f"{b.low:.1f} .. {b.high:.1f}", f"{b.poses}", *([f"{b.score:.3f}", f"{b.oks:.3f}"] if b.poses else "--")]
+        for name, bins in curves.items()
+        for b in bins
+    ]
+    write_table(["scores", "bin", "poses", "mean score", "mean OKS"], rows)
     write_image(path, draw_reliability(curves))
     log(f"wrote {path}")
 
