@@ -90,13 +90,13 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   const auto stride = static_cast<float>(heatmaps.stride);
   std::size_t sorted = 0;
   for (std::size_t i = 0; i < scratch.order.size() && poses.count < options.max_poses; ++i) {
-    poll(options.interrupt);
     if (i == sorted) sorted = sort_more(scratch.order, sorted);
     const Peak& seed = scratch.peaks[static_cast<std::uint32_t>(scratch.order[i])];
     const Offset<float> offset = offset_at(short_offsets, seed);
     const float x = clamp(seed.x * stride + offset.dx, 0.0F, static_cast<float>(heatmaps.last_x()));
     const float y = clamp(seed.y * stride + offset.dy, 0.0F, static_cast<float>(heatmaps.last_y()));
     if (scratch.grow.grid.has_near(seed.keypoint, static_cast<double>(x), static_cast<double>(y))) continue;
+    poll(options.interrupt);
     grow_pose(seed.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
               scratch.grow);
     const float* p = poses.probability(poses.count - 1);

@@ -10,7 +10,7 @@
 
 namespace personlab {
 
-// A hash table of square cells, a list of keypoints each, once there are more poses than are looked through as fast.
+// A few poses are looked through one by one. More are in a hash table of square cells, a list of keypoints each.
 class KeypointGrid {
  public:
   // Empties the grid for lookups within a radius among poses of K keypoints.
@@ -20,6 +20,7 @@ class KeypointGrid {
     const double cell = std::max(2.0 * radius, kMinCell);
     reach_ = radius + 1e-6 * cell;  // whatever rounding does, nothing within the radius is missed
     inverse_ = 1.0 / cell;
+    few_.clear();
     entries_.clear();
     first_.clear();
   }
@@ -27,8 +28,8 @@ class KeypointGrid {
   // Whether a keypoint of this type lies within the radius.
   bool has_near(int keypoint, double x, double y) const {
     if (first_.empty()) {
-      for (std::size_t e = static_cast<std::size_t>(keypoint); e < entries_.size(); e += count_)
-        if (is_near(entries_[e], x, y)) return true;
+      for (std::size_t i = 2 * static_cast<std::size_t>(keypoint); i < few_.size(); i += 2 * count_)
+        if (is_near(few_[i], few_[i + 1], x, y)) return true;
       return false;
     }
     const std::int32_t j0 = cell(x - reach_), j1 = cell(x + reach_), i1 = cell(y + reach_);
@@ -36,7 +37,7 @@ class KeypointGrid {
       for (std::int32_t j = j0; j <= j1; ++j) {
         for (std::int32_t e = first_[bucket(keypoint, i, j)]; e >= 0;) {
           const Entry& entry = entries_[static_cast<std::size_t>(e)];
-          if (entry.keypoint == keypoint && is_near(entry, x, y)) return true;
+          if (entry.keypoint == keypoint && is_near(entry.x, entry.y, x, y)) return true;
           e = entry.next;
         }
       }
@@ -46,29 +47,28 @@ class KeypointGrid {
 
   // Adds the keypoints of a pose (K, 2).
   void add(const double* pose) {
-    const std::size_t before = entries_.size();
-    entries_.resize(before + count_);
-    for (std::size_t k = 0; k < count_; ++k)
-      entries_[before + k] = {pose[2 * k], pose[2 * k + 1], static_cast<std::int32_t>(k), -1};
-    if (entries_.size() > std::max(first_.size(), kFew * count_)) {
-      grow();
-    } else if (!first_.empty()) {
-      for (std::size_t e = before; e < entries_.size(); ++e) link(static_cast<std::int32_t>(e));
+    if (first_.empty()) {
+      few_.insert(few_.end(), pose, pose + 2 * count_);
+      if (few_.size() <= 2 * kFew * count_) return;
+      first_.assign(kFirstBuckets, -1);
+      for (std::size_t i = 0; i < few_.size(); i += 2 * count_) enter(few_.data() + i);
+    } else {
+      enter(pose);
     }
   }
 
  private:
-  static constexpr double kMinCell = 4.0;   // input pixels
-  static constexpr std::size_t kFew = 32;   // poses
-  static constexpr std::size_t kFirstBuckets = 256;
+  static constexpr double kMinCell = 4.0;  // input pixels
+  static constexpr std::size_t kFew = 32;  // poses
+  static constexpr std::size_t kFirstBuckets = 1024;
 
   struct Entry {
     double x, y;  // input pixels
     std::int32_t keypoint, next;  // `next` of the same bucket, or -1
   };
 
-  bool is_near(const Entry& entry, double x, double y) const {
-    const double dx = entry.x - x, dy = entry.y - y;
+  bool is_near(double px, double py, double x, double y) const {
+    const double dx = px - x, dy = py - y;
     return dx * dx + dy * dy <= radius2_;
   }
 
@@ -88,15 +88,23 @@ class KeypointGrid {
     first = e;
   }
 
-  void grow() {
-    std::size_t buckets = std::max(first_.size(), kFirstBuckets);
-    while (buckets < 2 * entries_.size()) buckets *= 2;
-    first_.assign(buckets, -1);
+  void enter(const double* pose) {
+    for (std::size_t k = 0; k < count_; ++k) {
+      if (entries_.size() == first_.size()) spread();
+      entries_.push_back({pose[2 * k], pose[2 * k + 1], static_cast<std::int32_t>(k), -1});
+      link(static_cast<std::int32_t>(entries_.size()) - 1);
+    }
+  }
+
+  // Spreads the entries over more buckets.
+  void spread() {
+    first_.assign(4 * first_.size(), -1);
     for (std::size_t e = 0; e < entries_.size(); ++e) link(static_cast<std::int32_t>(e));
   }
 
   std::size_t count_ = 0;  // keypoints of a pose
   double radius2_ = 0.0, reach_ = 0.0, inverse_ = 1.0;
+  std::vector<double> few_;  // (poses, K, 2)
   std::vector<Entry> entries_;
   std::vector<std::int32_t> first_;  // entry of each bucket, the others behind it; none for few poses
 };
