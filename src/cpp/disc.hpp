@@ -13,8 +13,8 @@ PERSONLAB_HD float disc_distance(int point, int g, double centre) {
   return static_cast<float>(static_cast<double>(point) * g - centre);
 }
 
-// Whether a lattice point lies in a disc, given what `disc_distance` is along the axes, squared. In float32, so that points
-// exactly on the edge fall alike everywhere.
+// Whether a lattice point lies in a disc, given what `disc_distance` is along the axes, squared. In float32, so that
+// points exactly on the edge fall alike everywhere.
 PERSONLAB_HD bool in_disc(float across2, float down2, float radius2) { return across2 <= radius2 - down2; }
 
 // Sharpening: the disc's radius, and what the weighted Hough scores in it have to add up to for a keypoint to move.

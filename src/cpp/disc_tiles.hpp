@@ -17,15 +17,16 @@ class DiscTiles {
 
   float radius2() const { return radius2_; }
 
-  // Calls visit(scores, n, rows, columns) for each part of the disc around (x, y) where votes fell: n rows of a tile, and
-  // their and its columns' weights exp(-d^2 * inverse) and distances.
+  // Calls visit(scores, n, rows, columns) for each part of the disc around (x, y) where votes fell: n rows of a tile,
+  // and their and its columns' weights exp(-d^2 * inverse) and distances.
   template <typename Visit>
   void operator()(const HoughPlane& plane, double x, double y, float inverse, const Visit& visit) {
     constexpr int kTile = HoughPlane::kTile;
     const Span rows(y, reach_, g_, plane.rows), columns(x, reach_, g_, plane.columns);
     bool ready = false;
     for (int i = rows.first_tile(); i <= rows.last_tile(); ++i) {
-      const int skipped = std::max(rows.first - i * kTile, 0), n = std::min(rows.last - i * kTile, kTile - 1) + 1 - skipped;
+      const int skipped = std::max(rows.first - i * kTile, 0);
+      const int n = std::min(rows.last - i * kTile, kTile - 1) + 1 - skipped;
       for (int j = columns.first_tile(); j <= columns.last_tile(); ++j) {
         const std::int32_t slot = plane.slot[static_cast<std::size_t>(i) * plane.tile_columns + j];
         if (slot < 0) continue;
@@ -57,7 +58,9 @@ class DiscTiles {
   // Of the points of all tiles across the disc.
   struct Axis {
     std::vector<float> weight, distance, distance2;
-    DiscAxis from(int point) const { return {weight.data() + point, distance.data() + point, distance2.data() + point}; }
+    DiscAxis from(int point) const {
+      return {weight.data() + point, distance.data() + point, distance2.data() + point};
+    }
   };
 
   void lay_out(const Span& span, double centre, float inverse, Axis& axis) const {

@@ -179,7 +179,8 @@ void group_poses(const std::vector<Peak>& peaks, const Field& heatmaps, const Fi
     const double x = peak.x, y = peak.y;
     poll(options.interrupt);
     if (scratch.grid.has_near(peak.keypoint, x, y)) continue;
-    grow_pose(peak.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses, scratch);
+    grow_pose(peak.keypoint, x, y, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, poses,
+              scratch);
     poses.free.resize(poses.free.size() + count);
     admit(poses, poses.count - 1, scratch.grid, poses.free.data() + poses.free.size() - count);
   }

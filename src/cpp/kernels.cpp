@@ -251,8 +251,8 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
     const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.weight + j);
     Floats weight_sum = Wide::all(0.0F), oks_sum = Wide::all(0.0F);
     for (int i = 0; i < n; ++i) {
-      const Floats h =
-          Wide::where(distance2, Wide::all(radius2 - rows.distance2[i]), Wide::load(scores + i * kTile + j));  // `in_disc`
+      const Floats edge = Wide::all(radius2 - rows.distance2[i]);  // as `in_disc` has it
+      const Floats h = Wide::where(distance2, edge, Wide::load(scores + i * kTile + j));
       weight_sum = weight_sum + h;
       oks_sum = oks_sum + h * Wide::all(rows.weight[i]);
     }
@@ -273,7 +273,8 @@ void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, floa
     Floats mass_sum = Wide::all(0.0F), y_sum = Wide::all(0.0F);
     for (int i = 0; i < n; ++i) {
       const Floats score = Wide::most(Wide::load(scores + i * kTile + j), Wide::all(0.0F));
-      const Floats h = Wide::where(distance2, Wide::all(radius2 - rows.distance2[i]), score) * Wide::all(rows.weight[i]);
+      const Floats edge = Wide::all(radius2 - rows.distance2[i]);
+      const Floats h = Wide::where(distance2, edge, score) * Wide::all(rows.weight[i]);
       mass_sum = mass_sum + h;
       y_sum = y_sum + h * Wide::all(rows.distance[i]);
     }

@@ -66,8 +66,8 @@ struct TileTotal {
 
 // Lattice points along one axis of a keypoint's disc, in whole tiles.
 struct DiscAxis {
-  const float* weight;  // exp(-d^2 * inverse) at distance d from the keypoint: the OKS, or a Gaussian, is the product of two
-  const float* distance;   // d, input pixels, as `disc_distance` has it
+  const float* weight;  // exp(-d^2 * inverse) at distance d: the OKS, or a Gaussian, is the product of two
+  const float* distance;   // d from the keypoint, input pixels, as `disc_distance` has it
   const float* distance2;  // d^2
 };
 
@@ -142,9 +142,10 @@ struct Kernels {
   // Scores of one tile, in units of `scale`, from the sums of votes in it and in its neighbours.
   TileTotal (*gather)(const TileSums& sums, float scale, float* scores);
 
-  // For n points, a multiple of 16, of a lattice of stride g, from point `first` on, and a keypoint at `centre`, input pixels:
-  // what DiscAxis holds.
-  void (*lay_out)(int first, int g, double centre, int n, float inverse, float* weight, float* distance, float* distance2);
+  // For n points, a multiple of 16, of a lattice of stride g, from point `first` on, and a keypoint at `centre`, input
+  // pixels: what DiscAxis holds.
+  void (*lay_out)(int first, int g, double centre, int n, float inverse, float* weight, float* distance,
+                  float* distance2);
 
   // Adds to the sums what lies within the disc of n rows of 16 scores.
   void (*sum_disc)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums);

@@ -19,16 +19,15 @@ struct Pieces {
 // to do.
 void share(const Pieces& pieces, int workers);
 
-// Calls work(piece, worker) for every piece 0 .. pieces - 1, begun in this order; worker < min(threads, pieces) names the
-// thread, so that each can have scratch of its own. The first exception is thrown again here once all threads have ended;
-// Interrupted is one, where the call is to end before a piece begins.
+// Calls work(piece, worker) for every piece 0 .. pieces - 1, begun in this order; worker < min(threads, pieces) names
+// the thread, so that each can have scratch of its own. The first exception is thrown again here once all threads have
+// ended; Interrupted is one, where the call is to end before a piece begins.
 template <typename Work>
 void parallel_for(int pieces, int threads, Interrupt* interrupt, const Work& work) {
   const int workers = std::min(threads, pieces);
   if (workers > 1) {
-    share({pieces, &work, [](const void* own, int piece, int worker) { (*static_cast<const Work*>(own))(piece, worker); },
-           interrupt},
-          workers);
+    const auto run = [](const void* own, int piece, int worker) { (*static_cast<const Work*>(own))(piece, worker); };
+    share({pieces, &work, run, interrupt}, workers);
   } else {
     for (int piece = 0; piece < pieces; ++piece) {
       poll(interrupt);

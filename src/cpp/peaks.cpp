@@ -21,6 +21,7 @@ void find_in_plane(const HoughPlane& plane, int k, const DecodeOptions& options,
   constexpr int kTile = HoughPlane::kTile;
   const auto g = static_cast<float>(options.hough_stride);
   for (std::size_t s = 0; s < plane.touched.size(); ++s) {
+    poll(options.interrupt);
     if (plane.highest[s] < options.peak_threshold) continue;  // most tiles hold weak votes only
     const int tile = plane.touched[s];
     const int row0 = tile / plane.tile_columns * kTile - 1, column0 = tile % plane.tile_columns * kTile - 1;
@@ -48,7 +49,11 @@ void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& optio
                   worker == 0 ? peaks : others[static_cast<std::size_t>(worker) - 1]);
   });
   for (const std::vector<Peak>& some : others) peaks.insert(peaks.end(), some.begin(), some.end());
-  std::sort(peaks.begin(), peaks.end(), precedes<Peak>);
+  unsigned compared = 0;
+  std::sort(peaks.begin(), peaks.end(), [&](const Peak& a, const Peak& b) {
+    if (++compared % 4096 == 0) poll(options.interrupt);
+    return precedes(a, b);
+  });
 }
 
 }  // namespace personlab

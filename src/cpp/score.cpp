@@ -67,7 +67,8 @@ class PoseScorer {
   }
 
   void rank_by_mean() {
-    // What a pose keeps of its mean is no more than that: one below min_score is dropped, and stands behind all that are not.
+    // What a pose keeps of its mean is no more than that: one below min_score is dropped, and stands behind all that
+    // are not.
     std::vector<double>& means = s_.means;
     means.resize(static_cast<std::size_t>(poses_.count));
     const auto rank = [&](const auto& scores_of) {

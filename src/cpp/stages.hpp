@@ -48,8 +48,8 @@ struct Reached {
   double x, y;  // input pixels
 };
 
-// Where best-first search stands: waiting targets, those being followed on, and the keypoints found; and where poses lie that
-// have been found before.
+// Where best-first search stands: waiting targets, those being followed on, and the keypoints found; and where poses
+// lie that have been found before.
 struct GrowScratch {
   std::vector<Reached> queue, sources;
   std::vector<std::uint8_t> done;  // (K)
@@ -66,8 +66,8 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
 // Says of each keypoint of pose j in `free` (K) whether the grid has none within its radius; then adds them all.
 void admit(const PoseList& poses, int j, KeypointGrid& grid, std::uint8_t* free);
 
-// Greedy grouping, section 3.1.2: a pose for every peak that no earlier pose has taken, and which keypoints are free by the
-// order of the seeds.
+// Greedy grouping, section 3.1.2: a pose for every peak that no earlier pose has taken, and which keypoints are free by
+// the order of the seeds.
 void group_poses(const std::vector<Peak>& peaks,  // best first
                  const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, const Skeleton& skeleton,
                  const DecodeOptions& options, PoseList& poses, GrowScratch& scratch);
@@ -88,13 +88,15 @@ struct ScoreScratch {
   std::vector<float> rows;           // (R, K) s_jk of poses that were scored
 };
 
-// Keypoint scores s_jk, and instance scores by soft non-maximum suppression in the order of the seeds or of mean keypoint
-// scores, section 3.1.3; best first, cut at min_score and max_poses. A keypoint that cannot change the result is not scored.
-// Where s_jk may be negative or greater than p_jk, as it is by a negative Hough score or probability, `bounded` is false.
+// Keypoint scores s_jk, and instance scores by soft non-maximum suppression in the order of the seeds or of mean
+// keypoint scores, section 3.1.3; best first, cut at min_score and max_poses. A keypoint that cannot change the result
+// is not scored. Where s_jk may be negative or greater than p_jk, as it is by a negative Hough score or probability,
+// `bounded` is false.
 void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
                  const DecodeOptions& options, bool bounded, ScoreScratch& scratch, Ranking& ranking);
 
-// Moves the keypoints of the poses that are kept by one step of a Gaussian mean shift over the Hough scores around them.
+// Moves the keypoints of the poses that are kept by one step of a Gaussian mean shift over the Hough scores around
+// them.
 void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions& options, const std::vector<int>& kept,
                        PoseList& poses);
 
