@@ -244,3 +244,19 @@ def test_a_diverged_network_stays_visible(value, kind):
     refined = refine_offsets(offsets, by, channels, stride=8, steps=2)
     gradients = torch.autograd.grad(refined, (offsets, by), torch.full_like(refined, value))
     assert all(gradient.isfinite().logical_not().any() for gradient in gradients) or abs(value) < torch.inf
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+def test_the_networks_own_refinement_shows_what_overflows_and_does_not_crash(kind):
+    most = torch.finfo(kind).max
+    rng = RNG(3)
+    for steps in (1, 2, 4):
+        m, s = (torch.tensor(rng.choice([1.0, -3.0, most, -most], (1, 2, 2, 4, 6)), dtype=kind, requires_grad=True)
+                for _ in range(2))  # fmt: skip
+        found = refine_offsets(m, s, torch.tensor([0, 1]), stride=8, steps=steps)
+        found.sum().backward()
+        assert not torch.isfinite(found).all()
+        assert m.grad.shape == m.shape
+        assert s.grad.shape == s.shape
+        tame = [field.detach().clamp(-1e3, 1e3) for field in (m, s)]
+        assert torch.isfinite(refine_offsets(*tame, torch.tensor([0, 1]), stride=8, steps=steps)).all()
