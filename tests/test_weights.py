@@ -110,9 +110,10 @@ def test_posenet_finds_the_people_of_every_picture(posenet, picture, name):
     fields = run(posenet, cv2.resize(image, (width, height)))
     assert fields.segmentation is None
     poses = decode_poses(fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=16)
-    assert int((poses.scores >= 0.3).sum()) >= PEOPLE[name]
+    found = int((poses.scores >= 0.35).sum())  # root mean squares: higher than the means of the paper's scheme
+    assert found >= PEOPLE[name]
     if name in ("couple", "soccer", "office_group"):
-        assert int((poses.scores >= 0.3).sum()) == PEOPLE[name]
+        assert found == PEOPLE[name]
 
 
 @pytest.mark.parametrize(("name", "field_file"), [("couple", "couple_641_s8"), ("soccer", "soccer_641_s16")])
