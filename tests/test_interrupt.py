@@ -12,7 +12,7 @@ import faulthandler, os, signal, sys, threading, time
 import numpy as np
 sys.path.insert(0, {tests!r})
 from agreement import core_poses
-from personlab import COCO_PERSON, DecodeOptions, decode_poses, stages
+from personlab import COCO_PERSON, DecodeOptions, MaskOptions, Poses, decode_masks, decode_poses, stages
 from scenes import decode_options, random_fields
 
 def poses_bytes(poses):
@@ -57,6 +57,12 @@ GROUPS = (
     "hough = np.ones((17, 600, 700), np.float32); "
     "groups = np.random.default_rng(0).uniform(0, 1400, (100_000, 17, 2)), np.ones((100_000, 17))"
 )
+PEOPLE = (
+    "rng = np.random.default_rng(0); n = 40; "
+    "people = Poses(rng.uniform(0, 900, (n, 17, 2)).astype(np.float32), np.ones((n, 17), np.float32), "
+    "np.ones(n, np.float32)); everywhere = np.full((1, {h}, {w}), 9.0, np.float32); "
+    "long_offsets = rng.normal(0, 90, (17, 2, {h}, {w})).astype(np.float32)"
+)
 CALLS = {
     "decode": (DECODE.format(arrays="arrays", options=MANY.format(threads=1)), ""),
     "decode on threads": (DECODE.format(arrays="arrays", options=MANY.format(threads=3)), ""),
@@ -77,6 +83,11 @@ CALLS = {
     "scores": (
         "stages.score_poses(groups, hough, options=DecodeOptions(min_score=0, max_poses=10**6, disk_radius=400))",
         GROUPS,
+    ),
+    "masks": (
+        "decode_masks(people, everywhere, long_offsets, stride=8, size=(3000, 3700), "
+        "options=MaskOptions(distance_threshold=1.0, long_refine_steps=9))",
+        PEOPLE,
     ),
 }
 GRID = {"a batch": (40, 51, 8), "a batch on threads": (40, 51, 8), "votes": (400, 451, 8)}

@@ -142,14 +142,13 @@ py::tuple associate(const Floats& keypoints, const Floats& weights, const Floats
   auto* out = reinterpret_cast<std::uint8_t*>(masks.mutable_data());
   Floats mask_scores(py::ssize_t{scored ? p : 0});
   float* scores_out = scored ? mask_scores.mutable_data() : nullptr;
-  {
-    const py::gil_scoped_release release;
+  without_python(options, [&](const MaskOptions& how) {
     Field short_view;
     if (short_offsets) short_view = view(*short_offsets, 2 * k, stride);
     associate_pixels({keypoints.data(), weights.data(), scores.data(), p, k}, view(segmentation, 1, stride),
                      view(long_offsets, 2 * k, stride), short_offsets ? &short_view : nullptr, size.first, size.second,
-                     options, out, scores_out, scratch().masks);
-  }
+                     how, out, scores_out, scratch().masks);
+  });
   return py::make_tuple(masks, scored ? py::object(mask_scores) : py::none());
 }
 

@@ -353,7 +353,7 @@ void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const
   const Associator associate(task, as_floats(segmentation, scratch.segmentation));
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
   if (task.scored) start_sums(arrays.count, scratch.workers);
-  parallel_for(associate.strips(), options.threads, [&](int strip, int worker) {
+  parallel_for(associate.strips(), options.threads, options.interrupt, [&](int strip, int worker) {
     associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]);
   });
   if (task.scored) finish_scores(scratch.workers, arrays.scores, arrays.count, options.score_power, mask_scores);

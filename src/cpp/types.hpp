@@ -90,6 +90,7 @@ struct MaskOptions {
   bool exclusive;
   int threads;
   float score_power;  // of the mean person probability in mask scores
+  Interrupt* interrupt = nullptr;  // asked during long calls, on the CPU
 };
 
 // The number of the lowest bit that is set, of a word that is not 0.

@@ -39,8 +39,8 @@ void without_python(const Work& work) {
 }
 
 // The same for stages with options.
-template <typename Work>
-void without_python(DecodeOptions options, const Work& work) {
+template <typename Options, typename Work>
+void without_python(Options options, const Work& work) {
   without_python([&](Interrupt* interrupt) {
     options.interrupt = interrupt;
     work(options);
