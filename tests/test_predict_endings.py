@@ -323,7 +323,7 @@ def test_a_network_of_drawn_people_warns_of_photographs_once(run, scene, network
     network.settings = Settings(domain=DRAWN)
     assert run("photos", weights="own.safetensors")[2] == (
         "personlab: warning: own.safetensors knows drawn people alone: for photographs take --weights "
-        "bodypix-mobilenet-050 or another\n"
+        "bodypix-mobilenet-075 or another\n"
     )
     assert main(["scenes", "--output", "drawn", "--count", "2", "--size", "97", "129"]) == 0
     assert run("drawn/images")[2] == ""
