@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from personlab._image_files import LARGEST_ID, image_number
+from personlab.settings import SCENES_GENERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,7 +130,7 @@ def is_drawn(source: Source) -> bool:
     """Whether an image is one that `personlab scenes` has drawn, as the annotations beside its folder say."""
     try:
         with (Path(source.name).resolve().parent.parent / "person_keypoints.json").open("rb") as file:
-            return b'"generator": "personlab scenes"' in file.read(300)
+            return f'"generator": "{SCENES_GENERATOR}"'.encode() in file.read(300)
     except OSError:
         return False
 
