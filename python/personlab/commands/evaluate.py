@@ -68,7 +68,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     reliability.add_arguments(parser)
     network.add_network(parser)
-    network.add_decoding(parser, EVERY_POSE)
+    network.add_decoding(parser, EVERY_POSE, _POSENET)
 
 
 def run(config: Any) -> None:

@@ -79,9 +79,18 @@ def check_weights(weights: str | None) -> None:
         raise UsageError(f"--weights: expected a network's file or one of these names: {names}; got none")
 
 
-def add_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
-    """Flags for the decoder, whose defaults are those of `options`."""
-    parser.add_argument("--posenet", action="store_true", help="decode as Google's PoseNet does; its own defaults")
+def add_decoding(parser: ArgumentParser, options: DecodeOptions, posenet: DecodeOptions) -> None:
+    """Flags for the decoder, whose defaults are those of `options` or, with --posenet, of `posenet`."""
+    changed = ", ".join(
+        f"{name} {getattr(posenet, name):g}"
+        for name in ("nms_radius", "refine_steps", "min_score", "max_poses")
+        if getattr(posenet, name) != getattr(options, name)
+    )
+    parser.add_argument(
+        "--posenet", action="store_true",
+        help="decode as Google's PoseNet does: keypoint scores are probabilities, nms_radius, refine_steps, min_score, "
+        f"max_poses and threads alone have an effect, and other defaults are {changed}",
+    )  # fmt: skip
     add_options(parser, "decoding", "decode", options, leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
 
@@ -90,12 +99,15 @@ def decode_options(config: Any, options: DecodeOptions, posenet: DecodeOptions) 
     """What the decoder's flags ask for, on top of `options` or, with --posenet, of `posenet`.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: a value out of range, or a flag for masks beside a flag --masks that is not given.
     """
+    useless = [name for name, value in vars(config.mask).items() if value is not None]
+    if useless and not getattr(config, "masks", True):
+        raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
     base, masks = posenet if config.posenet else options, MaskOptions()
-    if config.threads is not None:
-        base = dataclasses.replace(base, threads=config.threads)
-        masks = dataclasses.replace(masks, threads=config.threads)
+    threads = getattr(config, "threads", None)
+    if threads is not None:
+        base, masks = dataclasses.replace(base, threads=threads), dataclasses.replace(masks, threads=threads)
     return with_given(base, config.decode), with_given(masks, config.mask)
 
 

@@ -56,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "fields themselves for `personlab decode`",
     )  # fmt: skip
     network.add_network(parser)
-    network.add_decoding(parser, DecodeOptions())
+    network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
 
 
 def run(config: Any) -> None:
@@ -73,9 +73,6 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
-    useless = [name for name, value in vars(config.mask).items() if value is not None and not config.masks]
-    if useless:
-        raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it has to say, the log says in one line
     found, problems = sources.find_sources(config.inputs)
     _check_outputs(config, found)
