@@ -87,6 +87,7 @@ def test_version_and_help(run):
         code, out, err = run(name, "--help")
         assert (code, err) == (0, "")
         assert out.startswith(f"usage: personlab {name}")
+        assert "%(" not in out
 
 
 def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):

@@ -232,7 +232,11 @@ def test_annotations_of_another_skeleton_than_the_networks(folder, network, run)
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
-        ([], 2, "either --weights or --ceiling"),
+        (
+            [],
+            2,
+            "either --weights or --ceiling, got neither: --weights takes a network's file or one of",
+        ),
         (["--weights", "W", "--ceiling"], 2, "either --weights or --ceiling"),
         (["--weights", "W"], 2, "--images"),
         (["--ceiling", "--flip"], 2, "have no effect with --ceiling"),

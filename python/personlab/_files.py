@@ -54,7 +54,7 @@ def _write(path: str, content: bytes) -> None:
         raise FileNotFoundError(f"{path}: no such folder {target.parent}")
     if found is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would not mind
-    partial = target.with_name(f".{target.name[:_NAMED]}.{secrets.token_hex(8)}.part")
+    partial = partial_of(target)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(partial, flags, 0o666)
@@ -68,6 +68,11 @@ def _write(path: str, content: bytes) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def partial_of(target: Path, ending: str = ".part") -> Path:
+    """A name beside `target`, hidden and new each time, for a file that is to take its place once it is whole."""
+    return target.with_name(f".{target.name[:_NAMED]}.{secrets.token_hex(8)}{ending}")
 
 
 def _open_file(path: str) -> tuple[str, str] | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from personlab.commands.common import UsageError, join_pairs
+from personlab.commands.common import UsageError, describe_error, join_pairs
 from personlab.info import __version__
 
 if TYPE_CHECKING:
@@ -93,18 +93,12 @@ def _fail(message: str, code: int) -> int:
 
 
 def _explained(error: Exception) -> str:
-    """One line about what went wrong, for a reader who does not know the code."""
+    """What went wrong, with what to install where a package is missing."""
     if isinstance(error, ImportError):
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise error
         return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[full]'"
-    if isinstance(error, MemoryError):
-        return f"out of memory{f': {error}' if str(error) else ''}"
-    if isinstance(error, RecursionError):
-        return "input nested too deeply (recursion limit reached)"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return str(error)
+    return describe_error(error)
 
 
 def _installed_from() -> str:
@@ -160,6 +154,8 @@ def _plain(message: str) -> str:
 
 
 def _parser() -> ArgumentParser:
+    from argparse import SUPPRESS
+
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter):
@@ -170,7 +166,7 @@ def _parser() -> ArgumentParser:
             super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
 
         def _get_help_string(self, action: Any) -> str:
-            told = action.default is not None and action.nargs != 0 and action.option_strings
+            told = action.default not in (None, SUPPRESS) and action.nargs != 0 and action.option_strings
             return f"{action.help} [%(default)s]" if told else action.help or ""
 
     def parser(usage: str, description: str, **more: Any) -> ArgumentParser:

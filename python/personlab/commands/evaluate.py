@@ -81,7 +81,8 @@ def run(config: Any) -> None:
     from personlab.evaluate import index_for_scoring
 
     if bool(config.weights) == bool(config.ceiling):
-        raise UsageError("expected either --weights or --ceiling")
+        got = "both" if config.weights else f"neither: --weights takes {network.known_weights()}"
+        raise UsageError(f"expected either --weights or --ceiling, got {got}")
     if config.weights and not config.images:
         raise UsageError("--images: expected the folder with the pictures, got none")
     if config.ceiling and (config.compare or config.scales or config.flip):

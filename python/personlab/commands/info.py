@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
         "weights", type=str, nargs="?", metavar="WEIGHTS",
-        help="a network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a published network's name",
+        help="a network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a network's name",
     )  # fmt: skip
 
 

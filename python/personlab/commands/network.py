@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import UsageError, add_options, log, with_given
+from personlab.commands.common import UsageError, add_options, describe_error, log, with_given
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.settings import DRAWN
 
@@ -31,7 +31,7 @@ def add_network(parser: ArgumentParser) -> None:
     group.add_argument(
         "--weights", type=str, metavar="W",
         help="the network: a .safetensors file, a tfjs model (its JSON or folder), an .onnx file of BodyPix, or a "
-        "published network's name",
+        "network's name, such as bodypix-mobilenet-075",
     )  # fmt: skip
     group.add_argument("--device", type=str, metavar="NAME", help="where it runs [cuda where there is any, else cpu]")
     group.add_argument(
@@ -73,10 +73,14 @@ def check_weights(weights: str | None) -> None:
         UsageError: it has none; names those that need no file.
     """
     if not weights:
-        from personlab.weights import known_names
+        raise UsageError(f"--weights: expected {known_weights()}; got none")
 
-        names = ", ".join(known_names())
-        raise UsageError(f"--weights: expected a network's file or one of these names: {names}; got none")
+
+def known_weights() -> str:
+    """What --weights takes, for messages."""
+    from personlab.weights import known_names
+
+    return f"a network's file or one of these names: {', '.join(known_names())}"
 
 
 def add_decoding(parser: ArgumentParser, options: DecodeOptions, posenet: DecodeOptions) -> None:
@@ -153,10 +157,7 @@ def described(scales: Any, flip: bool) -> str:
 
 def explained(name: str, error: Exception) -> str:
     """One line about a picture that could not be done, which begins with its name."""
-    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    if isinstance(error, MemoryError):
-        text = f"out of memory: {text}".removesuffix(": ")
-    line = " ".join(text.split()) or type(error).__name__
+    line = " ".join(describe_error(error).split()) or type(error).__name__
     return line if line.startswith(name) else f"{name}: {line}"
 
 
