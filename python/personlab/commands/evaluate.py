@@ -209,11 +209,10 @@ def _precision(
 def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
     from personlab.data.coverage import count_coverage
     from personlab.data.index import make_index
-    from personlab.evaluate import evaluate_ceiling
+    from personlab.evaluate import EXACT, evaluate_ceiling
     from personlab.predict.dataset import Results
 
-    exact = dataclasses.replace(EVERY_POSE, hough_stride=1)
-    options, mask_options = network.decode_options(config, exact, _POSENET)
+    options, mask_options = network.decode_options(config, EXACT, _POSENET)
     skeleton = read.skeleton()
     index = make_index(read, n_keypoints=skeleton.n_keypoints, labelled_only=config.labelled_only)
     for line in count_coverage(index).lines():
