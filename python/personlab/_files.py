@@ -38,6 +38,17 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the partial file
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse the name of a file to be written later whose folder does not exist.
+
+    Raises:
+        FileNotFoundError: it does not.
+    """
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{os.fspath(path)}: no such folder {folder}")
+
+
 def _write(path: str, content: bytes) -> None:
     try:
         found = os.stat(path)  # noqa: PTH116  # what a link points at
@@ -50,8 +61,7 @@ def _write(path: str, content: bytes) -> None:
         _write_into(path, content, is_open)
         return
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder {target.parent}")
+    check_folder(path)
     if found is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would not mind
     partial = partial_of(target)

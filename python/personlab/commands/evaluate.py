@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from personlab._files import check_folder
 from personlab.commands import network, reliability
 from personlab.commands.common import UsageError, log, write_table
 from personlab.commands.results import files, table_stream, write_results
@@ -151,8 +152,7 @@ def _check_json(config: Any) -> None:
     for path in files(config.json, masks=True).values():
         if path.resolve() == Path(config.annotations).resolve():
             raise UsageError(f"--json: {path} is the file of --annotations, too")
-        if not path.resolve().parent.is_dir():
-            raise FileNotFoundError(f"{path}: no such folder {path.resolve().parent}")
+        check_folder(path)
 
 
 def _read(path: str, category: str) -> Annotations:

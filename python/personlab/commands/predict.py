@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab._files import check_folder
 from personlab.commands import network, results
 from personlab.commands.common import UsageError, log, timed
 from personlab.commands.predict_video import predict_video
@@ -92,6 +93,8 @@ def run(config: Any) -> None:
     network.warn_of_photographs(config.weights, predictor, found)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
+    for path in results.files(config.json, masks=config.masks).values():
+        check_folder(path)
     start = time.perf_counter()
     try:
         with network.warnings_as_lines():

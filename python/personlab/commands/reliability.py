@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from personlab._files import check_folder
 from personlab.commands.common import UsageError, log, write_table
 from personlab.commands.results import table_stream
 
@@ -45,8 +45,8 @@ def check(config: Any) -> None:
         path = getattr(config, name)
         if path and config.ceiling:
             raise UsageError(f"--{name}: has no effect with --ceiling")
-        if path and not Path(path).resolve().parent.is_dir():
-            raise FileNotFoundError(f"{path}: no such folder {Path(path).resolve().parent}")
+        if path:
+            check_folder(path)
     if config.reliability:
         import cv2
 

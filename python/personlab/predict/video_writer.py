@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab._files import partial_of
+from personlab._files import check_folder, partial_of
 from personlab._image_files import captured_stderr
 from personlab.predict.containers import is_cut_short
 
@@ -37,8 +37,7 @@ class VideoWriter:
 
     def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
         self._path = Path(path)
-        if not self._path.parent.is_dir():
-            raise FileNotFoundError(f"{path}: no such folder {self._path.parent}")
+        check_folder(path)
         self._partial = partial_of(self._path, ".part.mp4")
         self._rate = rate
         self._size = (0, 0)
