@@ -147,8 +147,8 @@ def _draw_fields(
 
 
 def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any) -> None:
-    told = image_number(config.image) if config.image and config.image_id is None else config.image_id
-    image_id = told or 0
+    number = image_number(config.image) if config.image and config.image_id is None else config.image_id
+    image_id = number or 0
     segmentations = None
     if masks is not None:
         from personlab.evaluate import mask_results

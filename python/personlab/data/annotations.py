@@ -205,8 +205,8 @@ class Content:
             _note(unlisted, "of images that are not listed"),
             _note(nowhere, "without box, outline and labelled keypoints"),
         )
-        told = tuple(note for note in notes if note)
-        return Annotations(self.path, category, self.images, people, n_keypoints, told, self._info)
+        kept = tuple(note for note in notes if note)
+        return Annotations(self.path, category, self.images, people, n_keypoints, kept, self._info)
 
     def _count_keypoints(self, category: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int:
         try:

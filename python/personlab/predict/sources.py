@@ -137,9 +137,9 @@ def is_drawn(source: Source) -> bool:
 
 def image_ids(names: Sequence[str]) -> list[int]:
     """A number for each image: the one its file name ends in, else, or where two end alike, the first one free."""
-    told = [image_number(name) for name in names]
-    times = Counter(told)
-    ids = [number if times[number] == 1 else None for number in told]
+    own = [image_number(name) for name in names]
+    times = Counter(own)
+    ids = [number if times[number] == 1 else None for number in own]
     taken = {number for number in ids if number is not None}
     free = 0
     numbers = []
