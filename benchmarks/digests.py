@@ -1,6 +1,6 @@
 """Print the SHA-256 of every result on real fields, to compare two states of the code byte for byte.
 
-python benchmarks/digests.py [--output FILE]
+python benchmarks/digests.py [--fields DIR] [--output FILE]
 
 One line a result, field file, instruction set and number of threads: poses in three modes, masks, mask scores, refined
 offsets and training targets. Two states compute the same where `diff` of their outputs is empty.
@@ -53,11 +53,13 @@ def results(fields: personlab.Fields, threads: int) -> dict[str, str]:
     }
     found = {f"poses {name}": of_poses(one) for name, one in poses.items()}
     for exclusive in (False, True):
-        masks = personlab.decode_masks(
+        masks, scores = personlab.decode_masks(
             poses["default"], fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets,
             stride=fields.stride, size=SIZE, options=MaskOptions(threads=threads, exclusive=exclusive),
+            return_scores=True,
         )  # fmt: skip
         found[f"masks{' exclusive' * exclusive}"] = digest(np.packbits(masks))
+        found[f"mask scores{' exclusive' * exclusive}"] = digest(scores)
     skeleton = personlab.COCO_PERSON
     targets = [edge[1] for edge in skeleton.edges] + [edge[0] for edge in skeleton.edges]
     refined = stages.refine_offsets(

@@ -7,7 +7,6 @@ marked in the others, and by COCO's rules every person decoded there would be wr
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
@@ -16,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from pycocotools.coco import COCO
 
 from personlab import Fields, Predictor, decode_poses
 from personlab._files import write_whole
+from personlab.data.coco import index_dataset
 from personlab.evaluate import keep_labelled, load_annotations
 from personlab.weights import cache_folder
 
@@ -53,15 +52,7 @@ def select(annotations, wanted):
     """The images of an index for which `wanted(image, its annotations)` holds, as another index."""
     chosen = {n: i for n, i in annotations.imgs.items() if wanted(i, annotations.imgToAnns[n])}
     listed = [a for a in annotations.dataset["annotations"] if a["image_id"] in chosen]
-    return index_of({**annotations.dataset, "images": list(chosen.values()), "annotations": listed})
-
-
-def index_of(dataset):
-    index = COCO()
-    index.dataset = dataset
-    with contextlib.redirect_stdout(io.StringIO()):
-        index.createIndex()
-    return index
+    return index_dataset({**annotations.dataset, "images": list(chosen.values()), "annotations": listed})
 
 
 def load_images(*names, data=DATA):
@@ -81,7 +72,7 @@ def load_images(*names, data=DATA):
             paths[number], sets[number] = folder / "images" / image["file_name"], name
     renumbered = [{**person, "id": n} for n, person in enumerate(people, 1)]
     dataset = {"images": images, "annotations": renumbered, "categories": categories}
-    return ImageSet(paths, sets, index_of(dataset))
+    return ImageSet(paths, sets, index_dataset(dataset))
 
 
 def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):

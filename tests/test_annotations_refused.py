@@ -117,7 +117,7 @@ def test_what_is_wrong_with_an_image_is_one_line(tmp_path, field, value, message
 
 def test_an_image_has_a_limit_of_pixels(tmp_path):
     path, _ = write_changed(tmp_path, 0, "images", height=32_766, width=32_766)
-    with pytest.raises(ValueError, match=r"image 3: expected at most 268435456 pixels, got 32766 x 32766"):
+    with pytest.raises(ValueError, match=r"image 3: expected an image of at most 178956970 pixels, got 32766 x 32766"):
         read_annotations(path)
 
 

@@ -87,6 +87,7 @@ def test_version_and_help(run):
         code, out, err = run(name, "--help")
         assert (code, err) == (0, "")
         assert out.startswith(f"usage: personlab {name}")
+        assert "%(" not in out
 
 
 def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
@@ -107,6 +108,9 @@ def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
         ([], "expected a command: demo,"),
         (["nope"], "'nope'"),
         (["decode"], "required: FIELDS (see personlab decode --help)"),
+        (["predict"], "required: INPUT (see personlab predict --help)"),
+        (["convert"], "required: SRC, DST (see personlab convert --help)"),
+        (["scenes"], "required: --output (see personlab scenes --help)"),
         (["decode", "a.npz", "b.npz"], "b.npz"),
         (["decode", "a.npz", "--mask"], "--mask"),
         (["decode", "a.npz", "--decode.hough_stride", "wide"], "--decode.hough_stride: expected int, got wide"),

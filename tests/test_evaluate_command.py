@@ -189,6 +189,18 @@ def test_the_category_may_have_any_number(folder, network, run):
     assert {result["category_id"] for result in json.loads((folder / "results.json").read_text())} == {7}
 
 
+def test_results_go_to_standard_output(folder, run):
+    code, out, err = run("--ceiling", "--stride", 8, "--json", "-")
+    assert code == 0
+    assert run("--ceiling", "--stride", 8, "--json", "r.json")[0] == 0
+    assert json.loads(out) == {
+        name: json.loads((folder / file).read_text())
+        for name, file in (("keypoints", "r.json"), ("masks", "r.masks.json"))
+    }
+    assert "keypoint AP" in err
+    assert not (folder / "-").exists()
+
+
 def keep_three_keypoints(content):
     """A skeleton of nose and shoulders, with sigmas of its own."""
     kept = (0, 5, 6)
@@ -220,11 +232,16 @@ def test_annotations_of_another_skeleton_than_the_networks(folder, network, run)
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
-        ([], 2, "either --weights or --ceiling"),
+        (
+            [],
+            2,
+            "either --weights or --ceiling, got neither: --weights takes a network's file or one of",
+        ),
         (["--weights", "W", "--ceiling"], 2, "either --weights or --ceiling"),
         (["--weights", "W"], 2, "--images"),
         (["--ceiling", "--flip"], 2, "have no effect with --ceiling"),
         (["--ceiling", "--json", "annotations.json"], 2, "the file of --annotations, too"),
+        (["--annotations", "a.masks.json", "--ceiling", "--json", "a.json"], 2, "a.masks.json is the file of --annot"),
         (["--weights", "W", "--images", "none"], 1, "none: no such folder"),
         (["--ceiling", "--json", "none/r.json"], 1, "no such folder"),
         (["--annotations", "none.json", "--ceiling"], 1, "none.json: No such file or directory"),

@@ -187,6 +187,14 @@ def test_flags_reach_the_predictor(run, folder, network):
 
 
 @pytest.mark.usefixtures("folder")
+def test_the_folder_of_results_is_looked_for_before_the_network_runs(run, monkeypatch):
+    monkeypatch.setattr(Predictor, "stream", lambda *_: pytest.fail("the network ran"))
+    code, out, err = run("pictures", "--json", "none/r.json")
+    assert (code, out) == (1, "")
+    assert "none/r.json: no such folder" in err
+
+
+@pytest.mark.usefixtures("folder")
 def test_warnings_are_lines(run):
     code, _, err = run("pictures", "--max-pixels", "5000")
     assert code == 0

@@ -98,7 +98,7 @@ def test_the_same_flags_write_the_same_files_and_another_seed_others(run, tmp_pa
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
-        ((), 2, "required: OUTPUT"),
+        ((), 2, "required: --output"),
         (("--output", "new", "--count", 0), 2, "--count: expected an integer >0, got 0"),
         (("--output", "new", "--size", 0, 5), 2, "--size: expected an integer >0, got 0"),
         (("--output", "new", "--people", 3), 2, "--people"),

@@ -135,6 +135,16 @@ def test_a_part_stands_beside_the_whole(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == b"whole"
 
 
+def test_two_writers_and_long_names_do_not_meet(tmp_path):
+    paths = [tmp_path / ("é" * 110 + number + ".mp4") for number in "12"]
+    writers = [VideoWriter(path, 10) for path in (*paths, paths[0])]
+    for writer in writers:
+        writer.write(np.zeros((32, 48, 3), np.uint8))
+    for writer in writers:
+        writer.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(path.name for path in paths)
+
+
 def test_a_full_disk_while_writing_leaves_nothing(tmp_path):
     """RLIMIT_FSIZE: the encoder writes nothing beyond and does not say so."""
     (tmp_path / "a.mp4").write_bytes(b"older")

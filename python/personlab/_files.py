@@ -38,6 +38,17 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the partial file
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuse the name of a file to be written later whose folder does not exist.
+
+    Raises:
+        FileNotFoundError: it does not.
+    """
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{os.fspath(path)}: no such folder {folder}")
+
+
 def _write(path: str, content: bytes) -> None:
     try:
         found = os.stat(path)  # noqa: PTH116  # what a link points at
@@ -50,11 +61,10 @@ def _write(path: str, content: bytes) -> None:
         _write_into(path, content, is_open)
         return
     target = Path(os.path.realpath(path))
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"{path}: no such folder {target.parent}")
+    check_folder(path)
     if found is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would not mind
-    partial = target.with_name(f".{target.name[:_NAMED]}.{secrets.token_hex(8)}.part")
+    partial = partial_of(target)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(partial, flags, 0o666)
@@ -68,6 +78,11 @@ def _write(path: str, content: bytes) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def partial_of(target: Path, ending: str = ".part") -> Path:
+    """A name beside `target`, hidden and new each time, for a file that is to take its place once it is whole."""
+    return target.with_name(f".{target.name[:_NAMED]}.{secrets.token_hex(8)}{ending}")
 
 
 def _open_file(path: str) -> tuple[str, str] | None:

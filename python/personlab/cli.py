@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from personlab.commands.common import UsageError, join_pairs
+from personlab.commands.common import UsageError, describe_error, join_pairs
 from personlab.info import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from jsonargparse import ArgumentParser
 
@@ -93,18 +93,12 @@ def _fail(message: str, code: int) -> int:
 
 
 def _explained(error: Exception) -> str:
-    """One line about what went wrong, for a reader who does not know the code."""
+    """What went wrong, with what to install where a package is missing."""
     if isinstance(error, ImportError):
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise error
         return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[full]'"
-    if isinstance(error, MemoryError):
-        return f"out of memory{f': {error}' if str(error) else ''}"
-    if isinstance(error, RecursionError):
-        return "input nested too deeply (recursion limit reached)"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return str(error)
+    return describe_error(error)
 
 
 def _installed_from() -> str:
@@ -128,11 +122,12 @@ def _parse(argv: list[str]) -> Any:
     """
     from jsonargparse import ArgumentError
 
+    parser, shown = _parser()
     try:
-        config = _parser().parse_args(join_pairs(argv))
+        config = parser.parse_args(join_pairs(argv))
     except ArgumentError as error:
         command = f"{argv[0]} " if argv and argv[0] in COMMANDS else ""
-        raise UsageError(f"{_plain(str(error))} (see personlab {command}--help)") from None
+        raise UsageError(f"{_plain(str(error), shown)} (see personlab {command}--help)") from None
     except SystemExit as exit_:
         if exit_.code:
             raise
@@ -142,8 +137,8 @@ def _parse(argv: list[str]) -> Any:
     return arguments
 
 
-def _plain(message: str) -> str:
-    """The parser's complaint in the words of the help."""
+def _plain(message: str, shown: Mapping[str, str]) -> str:
+    """The parser's complaint in the words of the help, which calls arguments what `shown` says."""
     for pattern, plain in (
         (r"\s+", " "),
         (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
@@ -152,14 +147,17 @@ def _plain(message: str) -> str:
         (r"[Ee]xpected (a )?tuple( with 2 elements)?(, got|\. Got value:)", "expected two numbers, got"),
         (r"Not of type \w*Float: (\S+) does not conform to restriction v(\S+)", r"expected a number \2, got \1"),
         (r"Not of type \w+: (\S+) does not conform to restriction v(\S+)", r"expected an integer \2, got \1"),
-        (r"required: \w+\.(\w+)", lambda found: f"required: {found[1].upper()}"),
+        (r"(?<=required: ).*", lambda found: ", ".join(shown.get(name, name) for name in found[0].split(", "))),
         (r'expected "command" to be one of \{(.*)\}, but it was not provided.', r"expected a command: \1"),
     ):
         message = re.sub(pattern, plain, message)
     return message
 
 
-def _parser() -> ArgumentParser:
+def _parser() -> tuple[ArgumentParser, dict[str, str]]:
+    """The parser of all commands, and what the help calls each argument, by COMMAND.NAME."""
+    from argparse import SUPPRESS
+
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter):
@@ -170,7 +168,7 @@ def _parser() -> ArgumentParser:
             super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
 
         def _get_help_string(self, action: Any) -> str:
-            told = action.default is not None and action.nargs != 0 and action.option_strings
+            told = action.default not in (None, SUPPRESS) and action.nargs != 0 and action.option_strings
             return f"{action.help} [%(default)s]" if told else action.help or ""
 
     def parser(usage: str, description: str, **more: Any) -> ArgumentParser:
@@ -180,10 +178,14 @@ def _parser() -> ArgumentParser:
         )  # fmt: skip
 
     whole = parser("COMMAND ...", "Find every person in an image, bottom-up.", version=__version__)
+    shown: dict[str, str] = {}
     commands = whole.add_subcommands(required=True, dest="command", metavar="COMMAND", title="commands", description="")
     for name in COMMANDS:
         module = import_module(f"personlab.commands.{name}")
         command = parser(f"{name} {module.USAGE}".rstrip(), module.DESCRIPTION)
         module.add_arguments(command)
+        shown |= {
+            f"{name}.{a.dest}": a.option_strings[0] if a.option_strings else str(a.metavar) for a in command._actions
+        }
         commands.add_subcommand(name, command, help=module.SUMMARY)
-    return whole
+    return whole, shown

@@ -55,7 +55,7 @@ class DecodeOptions(_Picklable):
     """
 
     hough_stride: int = 2  # input pixels between neighbouring lattice points of the Hough map; 1 is the paper
-    disk_radius: float = 32.0  # R, input pixels: radius of a keypoint's disc in the heatmap
+    disk_radius: float = 32.0  # R, input pixels: radius of a keypoint's disc; commands take the network's, where known
     vote_threshold: float = 0.1  # probability under which a lattice point casts no vote
     peak_threshold: float = 0.02  # Hough score under which a local maximum is no seed
     nms_radius: float = 15.0  # input pixels: two keypoints of one type this near are one
@@ -89,11 +89,17 @@ class DecodeOptions(_Picklable):
     def paper(cls, **changes: Any) -> DecodeOptions:
         """Options of the paper's own scoring (section 3.1.3): ranked and scored by mean, keypoints left as they are.
 
-        The other fields are `hough_stride` 2, `vote_threshold` 0.1, `refine_steps` 5 and `min_score` 0.2; the paper
-        itself votes at a Hough stride of 1.
+        With `ranking` "mean", `instance_score` "mean", `sharpen` 0 and `scoring` "expected_oks" go the paper's
+        `disk_radius` 32, `nms_radius` 10 and `peak_threshold` 0.01. `hough_stride` 2, `vote_threshold` 0.1,
+        `refine_steps` 5 and `min_score` 0.2 are this library's: the paper itself votes at a Hough stride of 1.
+        `max_poses` and `threads` are the defaults.
 
         Args:
             changes: fields that are to be other than these.
+
+        Raises:
+            TypeError: a value of the wrong type, or an unknown name.
+            ValueError: a value out of range.
         """
         fixed: dict[str, Any] = {
             "hough_stride": 2,

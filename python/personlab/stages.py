@@ -13,10 +13,9 @@ Every stage raises TypeError or ValueError, naming the argument, for arguments o
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from personlab import _core, _dense_cuda, _stages_cuda, reference, reference_masks, reference_targets
 from personlab import targets as _targets
@@ -32,7 +31,18 @@ from personlab._arrays import (
     to_numpy,
     view_elements,
 )
-from personlab._device import Queue, all_on_device
+from personlab._device import Queue
+from personlab._stage_inputs import (
+    Backend,
+    Floats,
+    Groups,
+    Peaks,
+    Ranked,
+    check_finite,
+    check_peaks,
+    choose_backend,
+    parts_of,
+)
 from personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields, decode_masks
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
@@ -41,63 +51,27 @@ from personlab.skeleton import COCO_PERSON, Skeleton
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-Backend = Literal["cpu", "cuda", "reference"]
-Floats = NDArray[Any]
+    from numpy.typing import NDArray
+
+__all__ = [
+    "Backend",
+    "Groups",
+    "Peaks",
+    "Ranked",
+    "associate_pixels",
+    "choose_backend",
+    "encode_targets",
+    "find_peaks",
+    "group_poses",
+    "hough_vote",
+    "refine_offsets",
+    "score_masks",
+    "score_poses",
+    "sharpen_keypoints",
+]
 
 _DECODE_DEFAULTS = DecodeOptions()
 _MASK_DEFAULTS = MaskOptions()
-
-
-class Peaks(NamedTuple):
-    """N local maxima of the Hough scores, best first."""
-
-    keypoints: NDArray[Any]  # (N,) keypoint type
-    positions: Floats  # (N, 2) x, y in input pixels
-    scores: Floats  # (N,)
-
-
-class Groups(NamedTuple):
-    """P poses in the order of their seeds."""
-
-    keypoints: Floats  # (P, K, 2) x, y in input pixels
-    probabilities: Floats  # (P, K) p_k(y_jk)
-
-
-class Ranked(NamedTuple):
-    """Q poses that are kept of P, best first."""
-
-    kept: NDArray[Any]  # (Q,) which of the P poses
-    keypoint_scores: Floats  # (Q, K) s_jk
-    scores: Floats  # (Q,)
-
-
-def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
-    """The backend that was asked for, or else the one for where the arrays lie; those that are None count for nothing.
-
-    Raises:
-        TypeError: the arrays lie where that backend does not work, or some on a device and some not.
-        ValueError: no backend.
-    """
-    if backend is not None and backend not in get_args(Backend):
-        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
-    on_device = all_on_device(**arrays)
-    if backend is None:
-        return "cuda" if on_device else "cpu"
-    if on_device != (backend == "cuda"):
-        here, there = ("device", "host") if on_device else ("host", "device")
-        name = next(name for name, value in arrays.items() if value is not None)
-        raise TypeError(
-            f"{name}: expected {there} memory for backend {backend!r}, got {here} memory; "
-            f"move it there first, or leave `backend` out"
-        )
-    return backend
-
-
-def _parts(value: Any, name: str, kind: type[Peaks | Groups]) -> tuple[Any, ...]:
-    if not isinstance(value, (tuple, list)) or len(value) != len(kind._fields):
-        got = f"{len(value)} items" if isinstance(value, (tuple, list)) else type(value).__name__
-        raise TypeError(f"{name}: expected {kind.__name__} or a tuple ({', '.join(kind._fields)}), got {got}")
-    return tuple(value)
 
 
 def hough_vote(
@@ -181,7 +155,7 @@ def group_poses(
         backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
-    keypoints, positions, scores = _parts(peaks, "peaks", Peaks)
+    keypoints, positions, scores = parts_of(peaks, "peaks", Peaks)
     arrays = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
     small = {"peaks.keypoints": keypoints, "peaks.positions": positions, "peaks.scores": scores}
     backend = choose_backend(backend, **arrays, **small)
@@ -194,20 +168,11 @@ def group_poses(
         raise ValueError(f"heatmaps: expected shape (K, h, w), got {heatmaps.shape}")
     if queue is not None:
         keypoints, positions, scores = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
-    keypoints = to_numpy(keypoints, "peaks.keypoints")
-    positions, scores = as_numbers(positions, "peaks.positions"), as_numbers(scores, "peaks.scores")
-    check_shape(keypoints, "peaks.keypoints", (None,), "(N,)")
-    check_shape(positions, "peaks.positions", (len(keypoints), 2), "(N, 2)")
-    check_shape(scores, "peaks.scores", (len(keypoints),), "(N,)")
-    if keypoints.dtype.kind not in "iu":
-        raise TypeError(f"peaks.keypoints: expected integers, got {keypoints.dtype}")
-    if keypoints.size and not 0 <= keypoints.min() <= keypoints.max() < skeleton.n_keypoints:
-        raise ValueError(f"peaks.keypoints: expected 0..{skeleton.n_keypoints - 1}, got {keypoints.max()}")
+    keypoints, positions, scores = check_peaks(keypoints, positions, scores, skeleton.n_keypoints)
     if len(keypoints) and heatmaps.size == 0:
         raise ValueError(f"peaks: expected none on a grid of shape {heatmaps.shape}, got {len(keypoints)}")
     native = narrowed(positions), narrowed(scores)
-    if not all(np.isfinite(array).all() for array in native):
-        raise ValueError("peaks: expected finite positions and scores, got NaN or infinity")
+    check_finite("peaks: expected finite positions and scores", *native)
     if queue is not None:
         fields = heatmaps, short_offsets, mid_offsets
         return Groups(*_stages_cuda.group_poses(queue, (keypoints, *native), fields, stride, skeleton, options))
@@ -248,7 +213,7 @@ def score_poses(
     """
     check_type(skeleton, "skeleton", Skeleton)
     check_type(options, "options", DecodeOptions)
-    keypoints, probabilities = _parts(groups, "groups", Groups)
+    keypoints, probabilities = parts_of(groups, "groups", Groups)
     small = {"groups.keypoints": keypoints, "groups.probabilities": probabilities}
     backend = choose_backend(backend, hough=hough, **small)
     queue = Queue.of(hough=hough, **small) if backend == "cuda" else None
@@ -263,8 +228,7 @@ def score_poses(
     check_shape(hough, "hough", (k, None, None), "(K, H', W')")
     check_extent(hough, "hough", 1)
     native = narrowed(keypoints), narrowed(probabilities)
-    if not all(np.isfinite(array).all() for array in native):
-        raise ValueError("groups: expected finite keypoints and probabilities, got NaN or infinity")
+    check_finite("groups: expected finite keypoints and probabilities", *native)
     if queue is not None:
         return Ranked(*_stages_cuda.score_poses(queue, native, hough, skeleton, options))
     if backend == "reference":
@@ -301,8 +265,7 @@ def sharpen_keypoints(
     check_shape(keypoints, "keypoints", (None, len(hough), 2), "(P, K, 2)")
     check_extent(hough, "hough", 1)
     native = narrowed(keypoints)
-    if not np.isfinite(native).all():
-        raise ValueError("keypoints: expected finite numbers, got NaN or infinity")
+    check_finite("keypoints: expected finite numbers", native)
     if queue is not None:
         sharpened: Floats = _stages_cuda.sharpen_keypoints(queue, native, hough, options)
         return sharpened

@@ -37,6 +37,17 @@ def log(message: str) -> None:
     sys.stderr.write(f"personlab: {message}\n")
 
 
+def describe_error(error: Exception) -> str:
+    """What went wrong, for a reader who does not know the code."""
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {error}' if str(error) else ''}"
+    if isinstance(error, RecursionError):
+        return "input nested too deeply (recursion limit reached)"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
 def _comments(options: type) -> dict[str, str]:
     """What the comment beside each field of an options class says of it; none where the source is not installed."""
     try:

@@ -22,8 +22,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
         "src", type=str, metavar="SRC",
-        help="a tfjs model (its JSON, or the folder with it), an .onnx file, or the name of a published network, which "
-        "is downloaded: {bodypix,posenet}-mobilenet-{050,075,100}",
+        help="a tfjs model (its JSON, or the folder with it), an .onnx file, or the name of a published network, such "
+        "as bodypix-mobilenet-075, which is downloaded",
     )  # fmt: skip
     parser.add_argument("dst", type=str, metavar="DST", help="the .safetensors file to write")
     parser.add_argument(

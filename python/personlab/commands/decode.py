@@ -10,9 +10,9 @@ import numpy as np
 
 from personlab._image_files import image_number
 from personlab.commands import network, results
-from personlab.commands.common import UsageError, add_options, log, read_fields, timed, with_given, write_table
+from personlab.commands.common import UsageError, log, read_fields, timed, write_table
 from personlab.decode import decode_masks, decode_poses
-from personlab.options import DecodeOptions, MaskOptions
+from personlab.options import DecodeOptions
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     from jsonargparse.typing import NonNegativeInt
 
-    posenet = dataclasses.asdict(DecodeOptions.posenet())
-    paper = dataclasses.asdict(DecodeOptions())
-    changed = [name for name in posenet if posenet[name] != paper[name] and name not in ("decoder", "scoring")]
     parser.add_argument(
         "fields", type=str, metavar="FIELDS", help="an .npz file of fields, as personlab.Fields.save writes it"
     )
@@ -50,14 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--image-id", type=NonNegativeInt, metavar="N",
         help="image_id in these results [the digits at the end of the picture's name, else 0]",
     )  # fmt: skip
-    parser.add_argument(
-        "--posenet", action="store_true",
-        help="decode as Google's PoseNet does: keypoint scores are probabilities, hough_stride, disk_radius, "
-        "vote_threshold, peak_threshold and scoring have no effect, and other defaults are "
-        + ", ".join(f"{name} {posenet[name]}".removesuffix(".0") for name in changed),
-    )  # fmt: skip
-    add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
-    add_options(parser, "masks", "mask", MaskOptions())
+    network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
 
 
 def run(config: Any) -> None:
@@ -67,11 +57,7 @@ def run(config: Any) -> None:
         UsageError: an option out of range or without effect, or a file to write that is also one to read.
         ValueError: the files do not hold what they should.
     """
-    options: DecodeOptions = with_given(DecodeOptions.posenet() if config.posenet else DecodeOptions(), config.decode)
-    mask_options: MaskOptions = with_given(MaskOptions(), config.mask)
-    useless = [name for name, value in vars(config.mask).items() if value is not None and not config.masks]
-    if useless:
-        raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
+    options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},
         {"--output": config.output, **results.files(config.json, masks=config.masks)},
@@ -161,8 +147,8 @@ def _draw_fields(
 
 
 def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any) -> None:
-    told = image_number(config.image) if config.image and config.image_id is None else config.image_id
-    image_id = told or 0
+    number = image_number(config.image) if config.image and config.image_id is None else config.image_id
+    image_id = number or 0
     segmentations = None
     if masks is not None:
         from personlab.evaluate import mask_results

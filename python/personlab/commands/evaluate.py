@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
-from personlab._files import write_whole
+from personlab._files import check_folder
 from personlab.commands import network, reliability
 from personlab.commands.common import UsageError, log, write_table
+from personlab.commands.results import files, table_stream, write_results
 from personlab.evaluate import EVERY_POSE
 from personlab.options import DecodeOptions
 
@@ -64,11 +64,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--json", type=str, metavar="FILE",
         help="write the results for COCO's server: keypoints to this file, masks to another beside it that ends in "
-        ".masks.json; those of the last setting",
+        ".masks.json; those of the last setting; - stands for standard output, which gets the list of keypoint results "
+        'or, where there are masks, an object of two lists, "keypoints" and "masks", while tables go to standard error',
     )  # fmt: skip
     reliability.add_arguments(parser)
     network.add_network(parser)
-    network.add_decoding(parser, EVERY_POSE)
+    network.add_decoding(parser, EVERY_POSE, _POSENET)
 
 
 def run(config: Any) -> None:
@@ -81,7 +82,8 @@ def run(config: Any) -> None:
     from personlab.evaluate import index_for_scoring
 
     if bool(config.weights) == bool(config.ceiling):
-        raise UsageError("expected either --weights or --ceiling")
+        got = "both" if config.weights else f"neither: --weights takes {network.known_weights()}"
+        raise UsageError(f"expected either --weights or --ceiling, got {got}")
     if config.weights and not config.images:
         raise UsageError("--images: expected the folder with the pictures, got none")
     if config.ceiling and (config.compare or config.scales or config.flip):
@@ -116,7 +118,7 @@ def run(config: Any) -> None:
         if len(results[name].problems) == len(annotations.imgs):
             raise ValueError(f"none of {len(annotations.imgs)} pictures could be done; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
-    _write_side_by_side(scored)
+    _write_side_by_side(scored, table_stream(config.json))
     last = results[next(reversed(results))]
     _write_results(config, annotations, last)
     reliability.run(config, annotations, last, predictor)
@@ -147,10 +149,10 @@ def _tell_settings(config: Any, predictor: Predictor) -> None:
 
 
 def _check_json(config: Any) -> None:
-    if config.json and Path(config.json).resolve() == Path(config.annotations).resolve():
-        raise UsageError(f"--json: {config.json} is the file of --annotations, too")
-    if config.json and not Path(config.json).resolve().parent.is_dir():
-        raise FileNotFoundError(f"{config.json}: no such folder {Path(config.json).resolve().parent}")
+    for path in files(config.json, masks=True).values():
+        if path.resolve() == Path(config.annotations).resolve():
+            raise UsageError(f"--json: {path} is the file of --annotations, too")
+        check_folder(path)
 
 
 def _read(path: str, category: str) -> Annotations:
@@ -207,11 +209,10 @@ def _precision(
 def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
     from personlab.data.coverage import count_coverage
     from personlab.data.index import make_index
-    from personlab.evaluate import evaluate_ceiling
+    from personlab.evaluate import EXACT, evaluate_ceiling
     from personlab.predict.dataset import Results
 
-    exact = dataclasses.replace(EVERY_POSE, hough_stride=1)
-    options, mask_options = network.decode_options(config, exact, _POSENET)
+    options, mask_options = network.decode_options(config, EXACT, _POSENET)
     skeleton = read.skeleton()
     index = make_index(read, n_keypoints=skeleton.n_keypoints, labelled_only=config.labelled_only)
     for line in count_coverage(index).lines():
@@ -227,13 +228,14 @@ def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
         wall = time.perf_counter() - start
         figures = _precision(config, annotations, results, skeleton)
         scored[f"ceiling, stride {stride}"] = {**figures, "pictures a second": f"{len(pictures) / wall:.2f}"}
-    _write_side_by_side(scored)
+    _write_side_by_side(scored, table_stream(config.json))
     _write_results(config, annotations, results)
 
 
-def _write_side_by_side(scored: dict[str, dict[str, str]]) -> None:
+def _write_side_by_side(scored: dict[str, dict[str, str]], stream: TextIO) -> None:
     labels = list(dict.fromkeys(label for figures in scored.values() for label in figures))
-    write_table(["", *scored], [[label, *(figures.get(label, "") for figures in scored.values())] for label in labels])
+    rows = [[label, *(figures.get(label, "") for figures in scored.values())] for label in labels]
+    write_table(["", *scored], rows, stream)
 
 
 def _write_results(config: Any, annotations: COCO, results: Results) -> None:
@@ -242,10 +244,7 @@ def _write_results(config: Any, annotations: COCO, results: Results) -> None:
     if not config.json:
         return
     number = person_category(annotations, config.category)["id"]
-    written = [(Path(config.json), results.keypoints)]
-    if results.masks:
-        written.append((Path(config.json).with_suffix(".masks.json"), results.masks))
-    for path, listed in written:
-        content = json.dumps([{**result, "category_id": number} for result in listed])
-        write_whole(path, content.encode() + b"\n")
-        log(f"wrote {path}")
+    keypoints, masks = (
+        [{**result, "category_id": number} for result in listed] for listed in (results.keypoints, results.masks)
+    )
+    write_results(config.json, keypoints, masks or None)

@@ -21,7 +21,7 @@ DESCRIPTION = (
     "Print what is installed: version, compiler, instruction sets, devices. With WEIGHTS, print what that network is, "
     "what it was scored with, which every command takes as its defaults, and how it was made."
 )
-_TOLD_SETTINGS = ("long_edge", "stride", "disk_radius", "category", "labelled_only", "domain")
+_SCORING_SETTINGS = ("long_edge", "stride", "disk_radius", "category", "labelled_only", "domain")
 _MAX_TEXT = 400  # characters of one value
 _MAX_LIST = 8  # entries of a list that are shown
 
@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument(
         "weights", type=str, nargs="?", metavar="WEIGHTS",
-        help="a network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a published network's name",
+        help="a network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a network's name",
     )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
         "scored with": _text(str(settings)) or "unknown",
         "trained on": _text(settings.domain or "unknown"),
     }
-    facts |= {_label(name): _text(value) for name, value in settings.to_dict().items() if name not in _TOLD_SETTINGS}
+    facts |= {_label(name): _text(value) for name, value in settings.to_dict().items() if name not in _SCORING_SETTINGS}
     if isinstance(metadata.get("scores"), dict):
         facts["scores"] = ", ".join(f"{_label(name)} {_text(value)}" for name, value in metadata.pop("scores").items())
     trained = _unusual(metadata.pop("train")) if isinstance(metadata.get("train"), dict) else {}

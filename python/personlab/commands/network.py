@@ -8,7 +8,7 @@ import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import UsageError, add_options, log, with_given
+from personlab.commands.common import UsageError, add_options, describe_error, log, with_given
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.settings import DRAWN
 
@@ -31,7 +31,7 @@ def add_network(parser: ArgumentParser) -> None:
     group.add_argument(
         "--weights", type=str, metavar="W",
         help="the network: a .safetensors file, a tfjs model (its JSON or folder), an .onnx file of BodyPix, or a "
-        "published network's name",
+        "network's name, such as bodypix-mobilenet-075",
     )  # fmt: skip
     group.add_argument("--device", type=str, metavar="NAME", help="where it runs [cuda where there is any, else cpu]")
     group.add_argument(
@@ -73,15 +73,28 @@ def check_weights(weights: str | None) -> None:
         UsageError: it has none; names those that need no file.
     """
     if not weights:
-        from personlab.weights import known_names
-
-        names = ", ".join(known_names())
-        raise UsageError(f"--weights: expected a network's file or one of these names: {names}; got none")
+        raise UsageError(f"--weights: expected {known_weights()}; got none")
 
 
-def add_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
-    """Flags for the decoder, whose defaults are those of `options`."""
-    parser.add_argument("--posenet", action="store_true", help="decode as Google's PoseNet does; its own defaults")
+def known_weights() -> str:
+    """What --weights takes, for messages."""
+    from personlab.weights import known_names
+
+    return f"a network's file or one of these names: {', '.join(known_names())}"
+
+
+def add_decoding(parser: ArgumentParser, options: DecodeOptions, posenet: DecodeOptions) -> None:
+    """Flags for the decoder, whose defaults are those of `options` or, with --posenet, of `posenet`."""
+    changed = ", ".join(
+        f"{name} {getattr(posenet, name):g}"
+        for name in ("nms_radius", "refine_steps", "min_score", "max_poses")
+        if getattr(posenet, name) != getattr(options, name)
+    )
+    parser.add_argument(
+        "--posenet", action="store_true",
+        help="decode as Google's PoseNet does: keypoint scores are probabilities, nms_radius, refine_steps, min_score, "
+        f"max_poses and threads alone have an effect, and other defaults are {changed}",
+    )  # fmt: skip
     add_options(parser, "decoding", "decode", options, leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
 
@@ -90,12 +103,15 @@ def decode_options(config: Any, options: DecodeOptions, posenet: DecodeOptions) 
     """What the decoder's flags ask for, on top of `options` or, with --posenet, of `posenet`.
 
     Raises:
-        UsageError: a value out of range.
+        UsageError: a value out of range, or a flag for masks beside a flag --masks that is not given.
     """
+    useless = [name for name, value in vars(config.mask).items() if value is not None]
+    if useless and not getattr(config, "masks", True):
+        raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
     base, masks = posenet if config.posenet else options, MaskOptions()
-    if config.threads is not None:
-        base = dataclasses.replace(base, threads=config.threads)
-        masks = dataclasses.replace(masks, threads=config.threads)
+    threads = getattr(config, "threads", None)
+    if threads is not None:
+        base, masks = dataclasses.replace(base, threads=threads), dataclasses.replace(masks, threads=threads)
     return with_given(base, config.decode), with_given(masks, config.mask)
 
 
@@ -141,10 +157,7 @@ def described(scales: Any, flip: bool) -> str:
 
 def explained(name: str, error: Exception) -> str:
     """One line about a picture that could not be done, which begins with its name."""
-    text = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    if isinstance(error, MemoryError):
-        text = f"out of memory: {text}".removesuffix(": ")
-    line = " ".join(text.split()) or type(error).__name__
+    line = " ".join(describe_error(error).split()) or type(error).__name__
     return line if line.startswith(name) else f"{name}: {line}"
 
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab._files import check_folder
 from personlab.commands import network, results
 from personlab.commands.common import UsageError, log, timed
 from personlab.commands.predict_video import predict_video
@@ -56,7 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "fields themselves for `personlab decode`",
     )  # fmt: skip
     network.add_network(parser)
-    network.add_decoding(parser, DecodeOptions())
+    network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
 
 
 def run(config: Any) -> None:
@@ -73,9 +74,6 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
-    useless = [name for name, value in vars(config.mask).items() if value is not None and not config.masks]
-    if useless:
-        raise UsageError(f"--mask.{useless[0]}: has no effect without --masks")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it has to say, the log says in one line
     found, problems = sources.find_sources(config.inputs)
     _check_outputs(config, found)
@@ -95,6 +93,8 @@ def run(config: Any) -> None:
     network.warn_of_photographs(config.weights, predictor, found)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
+    for path in results.files(config.json, masks=config.masks).values():
+        check_folder(path)
     start = time.perf_counter()
     try:
         with network.warnings_as_lines():

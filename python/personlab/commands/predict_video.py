@@ -53,9 +53,9 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     if not frames:
         report.fail(f"{source.name}: expected a video, got one without a frame that can be read")
     elif missing:
-        told = f"{missing} of {frames + missing}" if video.count is not None else f"at least {missing} of its"
+        count = f"{missing} of {frames + missing}" if video.count is not None else f"at least {missing} of its"
         with network.above_progress():
-            log(f"warning: {source.name}: the video is damaged: {told} frames are missing")
+            log(f"warning: {source.name}: the video is damaged: {count} frames are missing")
         report.damaged += 1
     return first_id + frames
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+from personlab._files import check_folder
 from personlab.commands.common import UsageError, log, write_table
+from personlab.commands.results import table_stream
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -44,8 +45,8 @@ def check(config: Any) -> None:
         path = getattr(config, name)
         if path and config.ceiling:
             raise UsageError(f"--{name}: has no effect with --ceiling")
-        if path and not Path(path).resolve().parent.is_dir():
-            raise FileNotFoundError(f"{path}: no such folder {Path(path).resolve().parent}")
+        if path:
+            check_folder(path)
     if config.reliability:
         import cv2
 
@@ -81,12 +82,12 @@ def run(config: Any, annotations: COCO, results: Results, predictor: Predictor) 
         calibration = fit_calibration(poses.scores, poses.oks, options=predictor.options)
         sets["calibrated on these images"] = poses._replace(scores=calibration(poses.scores).astype(float))
     if config.reliability:
-        _show(config.reliability, sets)
+        _show(config.reliability, sets, table_stream(config.json))
     if config.calibrate:
         _save(config, calibration, predictor)
 
 
-def _show(path: str, sets: dict[str, ScoredPoses]) -> None:
+def _show(path: str, sets: dict[str, ScoredPoses], stream: TextIO) -> None:
     from personlab.reliability import bin_poses
     from personlab.visualize import write_image
     from personlab.visualize.reliability import draw_reliability
@@ -97,7 +98,7 @@ def _show(path: str, sets: dict[str, ScoredPoses]) -> None:
         for name, bins in curves.items()
         for b in bins
     ]
-    write_table(["scores", "bin", "poses", "mean score", "mean OKS"], rows)
+    write_table(["scores", "bin", "poses", "mean score", "mean OKS"], rows, stream)
     write_image(path, draw_reliability(curves))
     log(f"wrote {path}")
 

@@ -14,9 +14,9 @@ from personlab._files import write_whole
 from personlab.commands.common import UsageError, log
 from personlab.commands.network import progress_bar
 from personlab.data.coco import People, make_dataset
-from personlab.data.pictures import SCENES_GENERATOR
 from personlab.data.synthetic import numbered_scene
 from personlab.info import __version__
+from personlab.settings import SCENES_GENERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from personlab._image_size import check_pixels
 from personlab.data.category import check_joined, choose_category, keypoint_names, keypoint_order, skeleton_of
 from personlab.data.coco_file import (
     MAX_COORDINATE,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 AREA_OF_BOX = 0.53  # share of a box that a person's outline covers, about COCO's mean
 MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
-MAX_PIXELS = 2**28  # of an image
 _MAX_AREA = 1e10  # pixels: beyond, COCO's evaluation leaves people out
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _SHOWN = 5  # entries named in a note
@@ -205,8 +205,8 @@ class Content:
             _note(unlisted, "of images that are not listed"),
             _note(nowhere, "without box, outline and labelled keypoints"),
         )
-        told = tuple(note for note in notes if note)
-        return Annotations(self.path, category, self.images, people, n_keypoints, told, self._info)
+        kept = tuple(note for note in notes if note)
+        return Annotations(self.path, category, self.images, people, n_keypoints, kept, self._info)
 
     def _count_keypoints(self, category: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> int:
         try:
@@ -272,8 +272,7 @@ def _read_images(entries: Sequence[Mapping[str, Any]], path: PathLike) -> dict[i
         number = read_integer(entry, "id", f"{path}: images[{place}]")
         label = f"{path}: image {number}"
         height, width = (read_integer(entry, name, label, high=MAX_SIDE) for name in ("height", "width"))
-        if height * width > MAX_PIXELS:
-            raise ValueError(f"{label}: expected at most {MAX_PIXELS} pixels, got {height} x {width}")
+        check_pixels((width, height), label)
         image = Image(read_name(entry.get("file_name"), label), (height, width))
         if images.setdefault(number, image) != image:
             raise ValueError(f"{label}: expected one image of this id, got two that differ")

@@ -15,7 +15,7 @@ from personlab.data.coco_file import one_line
 from personlab.data.coverage import count_coverage
 from personlab.data.index import make_index
 from personlab.data.synthetic import numbered_scene
-from personlab.settings import DRAWN, PHOTOGRAPHS
+from personlab.settings import DRAWN, PHOTOGRAPHS, SCENES_GENERATOR
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SCENES_GENERATOR", "CocoPictures", "DrawnPictures", "Example", "Pictures", "check_files", "skeleton_of"]
+__all__ = ["CocoPictures", "DrawnPictures", "Example", "Pictures", "check_files", "skeleton_of"]
 
-SCENES_GENERATOR = "personlab scenes"  # in `info` of the files that this command writes
 _SHOWN = 5  # bad images named in an error
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from personlab._image_files import LARGEST_ID, image_number
+from personlab.settings import SCENES_GENERATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,16 +130,16 @@ def is_drawn(source: Source) -> bool:
     """Whether an image is one that `personlab scenes` has drawn, as the annotations beside its folder say."""
     try:
         with (Path(source.name).resolve().parent.parent / "person_keypoints.json").open("rb") as file:
-            return b'"generator": "personlab scenes"' in file.read(300)
+            return f'"generator": "{SCENES_GENERATOR}"'.encode() in file.read(300)
     except OSError:
         return False
 
 
 def image_ids(names: Sequence[str]) -> list[int]:
     """A number for each image: the one its file name ends in, else, or where two end alike, the first one free."""
-    told = [image_number(name) for name in names]
-    times = Counter(told)
-    ids = [number if times[number] == 1 else None for number in told]
+    own = [image_number(name) for name in names]
+    times = Counter(own)
+    ids = [number if times[number] == 1 else None for number in own]
     taken = {number for number in ids if number is not None}
     free = 0
     numbers = []

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab._files import check_folder, partial_of
 from personlab._image_files import captured_stderr
 from personlab.predict.containers import is_cut_short
 
 if TYPE_CHECKING:
+    import os
+
     import cv2
     from numpy.typing import NDArray
 
@@ -35,9 +37,8 @@ class VideoWriter:
 
     def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
         self._path = Path(path)
-        if not self._path.parent.is_dir():
-            raise FileNotFoundError(f"{path}: no such folder {self._path.parent}")
-        self._partial = self._path.with_name(f".{self._path.stem}.{os.getpid()}.part.mp4")
+        check_folder(path)
+        self._partial = partial_of(self._path, ".part.mp4")
         self._rate = rate
         self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
@@ -63,7 +64,7 @@ class VideoWriter:
         import cv2
 
         try:
-            self._partial.open("wb").close()
+            self._partial.open("xb").close()
         except OSError as error:
             raise self._named(error) from None
         with captured_stderr():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from personlab._locks import CAN_LOCK, try_lock
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,22 +35,16 @@ class FolderLock:
             BlockingIOError: another training has it.
             OSError: the folder cannot be written to.
         """
-        try:
-            import fcntl
-        except ImportError:  # Windows
+        if not CAN_LOCK:
             return
         path = self._folder / LOCK
         while self._descriptor < 0:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(descriptor):
                 os.close(descriptor)
                 raise BlockingIOError(
                     f"{self._folder}: another training runs in this folder; wait for its end or choose another --output"
-                ) from None
-            except OSError:
-                pass  # some network file systems have no locks: there, runs go unguarded
+                )
             if _is_same(descriptor, path):
                 self._descriptor = descriptor
             else:  # its holder ended meanwhile and removed the file

@@ -52,9 +52,7 @@ class Explanation:
     keypoints: Floats  # (K, 2) before sharpening; those that no edge reached lie on the seed
     probabilities: Floats  # (K,) p_jk; 0 for those
     keypoint_scores: Floats  # (K,) s_jk
-    takers: (
-        Integers  # (K,) `order` of the pose ahead that takes the keypoint, so that it does not count; -1 if it is free
-    )
+    takers: Integers  # (K,) `order` of the pose ahead that takes the keypoint, which then does not count; -1: none does
     parts: Floats  # (K,) what each keypoint adds: s / K to a mean, s^2 / K to a mean square; 0 where it is taken
     score: float  # of the instance: the sum of the parts, or its root for a root mean square
     sharpened: Floats  # (K, 2) where the mean shift takes the keypoints; only poses that are kept are moved
@@ -95,21 +93,10 @@ class Explanation:
         ]
         rows = [
             [
-                "#",
-                "keypoint",
-                "from",
-                "start",
-                "aimed at",
-                "p",
-                "refined to",
-                "moved",
-                "p",
-                "s",
-                "taken by",
-                "part",
+                "#", "keypoint", "from", "start", "aimed at", "p", "refined to", "moved", "p", "s", "taken by", "part",
                 "shift",
             ]
-        ]
+        ]  # fmt: skip
         for number, step in enumerate(self.steps, 2):
             moved = float(np.hypot(*(step.path[-1] - step.path[0])))
             rows.append(

@@ -7,6 +7,8 @@ import os
 import time
 from typing import TYPE_CHECKING
 
+from personlab._locks import CAN_LOCK, try_lock
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -23,9 +25,7 @@ def locked(folder: Path, *, patience: float) -> Iterator[None]:
     Raises:
         OSError: another process has held it for `patience` seconds.
     """
-    try:
-        import fcntl  # noqa: F401
-    except ImportError:
+    if not CAN_LOCK:
         yield
         return
     held = [os.open(folder, os.O_RDONLY)]
@@ -33,22 +33,10 @@ def locked(folder: Path, *, patience: float) -> Iterator[None]:
     os.register_at_fork(after_in_child=lambda: os.close(held.pop()) if held else None)
     try:
         end = time.monotonic() + patience
-        while not _take(held[0]):
+        while not try_lock(held[0]):
             if time.monotonic() > end:
                 raise OSError(f"{folder}: another process has held this folder for {patience:g} s")
             time.sleep(_POLL)
         yield
     finally:
         os.close(held.pop())
-
-
-def _take(descriptor: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # of a file system without locks
-        return True
-    return True
