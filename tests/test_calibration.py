@@ -108,6 +108,10 @@ def test_json_holds_it():
         ({"expected_oks": (0.2,)}, "expected_oks: expected 2 numbers"),
         ({"scores": 3}, "scores: expected numbers, got 3"),
         ({"scores": ["a", "b"]}, "scores: expected numbers"),
+        ({"scores": ["0.2", "0.6"]}, "scores: expected numbers"),
+        ({"scores": {"0.2": 1, "0.6": 2}}, "scores: expected numbers"),
+        ({"scores": [False, 0.6]}, "scores: expected numbers"),
+        ({"scores": [0.2, 10**400]}, "scores: expected numbers"),
         ({"scheme": 3}, "scheme: expected a text, got 3"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 import personlab
 from personlab import DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, encode_targets, visualize
 from personlab.cli import COMMANDS, main
-from personlab.commands.common import UsageError, with_given, write_table
+from personlab.commands.common import UsageError, log, with_given, write_table
 from personlab.data.synthetic import make_scene
 
 for module in ("cv2", "jsonargparse", "pycocotools"):
@@ -122,6 +122,15 @@ def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
         (["decode", "a.npz", "--json", "a.npz"], "--json: a.npz is the file of FIELDS, too"),
         (["decode", "a.npz", "--image", "p.png", "--output", "./p.png"], "the file of --image"),
         (["decode", "a.npz", "--json", "b.json", "--output", "b.json"], "the file of --output"),
+        (["decode", "a.npz", "--json", ""], "argument --json: expected something, got an empty word"),
+        (["decode", "a.npz", "--output="], "argument --output: expected something, got an empty word"),
+        (["decode", ""], "error: expected something, got an empty word"),
+        (["decode", "a.npz", "--decode.scoring", "x"], "scoring: expected one of expected_oks, heatmap, got x"),
+        (["decode", "a.npz", "--min-keypoint", "2"], "--min-keypoint: expected a number from 0 to 1, got 2 (see"),
+        (["decode", "a.npz", "--min-keypoint", "nan"], "--min-keypoint: expected a number from 0 to 1, got nan (see"),
+        (["decode", "a.npz", "--min-keypoint", "x"], "--min-keypoint: expected a number, got x (see"),
+        (["decode", "a.npz", "--image-id", "x"], "--image-id: expected an integer, got x (see"),
+        (["decode", "a.npz", "--image-id", str(2**63)], f"--image-id: expected an integer of at most {2**63 - 1}"),
         (["demo", "--people", "-1"], "--people: expected an integer >=0, got -1"),
         (["demo", "--threads", "0"], "--threads: expected an integer >0, got 0"),
         (["info", "one", "more"], "more"),
@@ -141,6 +150,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run, folder, argv, text):
         (["text.npz"], "text.npz: expected an .npz file"),
         (["bare.npz", "--masks"], "bare.npz: expected segmentation and long_offsets"),
         (["batch.npz"], "batch.npz: expected the fields of one picture, got a batch of 2"),
+        (["part.npz"], "part.npz: heatmaps: expected shape (K, h, w) or (N, K, h, w) with K = 17, got (16, 21, 26)"),
+        (["far.npz"], "far.npz: hough_stride: expected at most"),
         (["fields.npz", "--image", "none.png"], "none.png: No such file or directory"),
         (["fields.npz", "--image", "text.npz"], "text.npz: expected an image"),
         (["fields.npz", "--image", "small.png"], "got (3, 2)"),
@@ -156,6 +167,9 @@ def test_bad_files_are_one_line_and_exit_code_1(run, folder, scene_fields, argv,
     dataclasses.replace(scene_fields, segmentation=None).save("bare.npz")
     names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
     Fields(**{name: np.stack([getattr(scene_fields, name)] * 2) for name in names}, stride=8).save("batch.npz")
+    part = {name: getattr(scene_fields, name)[:16] for name in ("heatmaps", "short_offsets")}
+    Fields(**part, mid_offsets=scene_fields.mid_offsets, stride=8).save("part.npz")
+    dataclasses.replace(scene_fields, stride=4096).save("far.npz")
     before = sorted(folder.iterdir())
     expect_error(run("decode", *argv), 1, text)
     assert sorted(folder.iterdir()) == before
@@ -378,6 +392,14 @@ def test_an_import_error_that_is_a_bug_is_not_hidden(monkeypatch):
 def test_tables_align_numbers_right_and_names_left(capsys):
     write_table(["name", "number"], [["a", "1.5"], ["long name", "-12.25"]])
     assert capsys.readouterr().out == "name       number\na             1.5\nlong name  -12.25\n"
+
+
+def test_what_a_terminal_would_act_on_is_escaped(capsys):
+    write_table(["input", "n"], [["a\nb\x1b[31m.jpg", "1"], ["é.jpg", "2"]])
+    log("skipped a\nb\udcff.jpg")
+    out, err = capsys.readouterr()
+    assert out.splitlines() == ["input             n", r"a\nb\x1b[31m.jpg  1", "é.jpg             2"]
+    assert err == "personlab: skipped a\\nb\\udcff.jpg\n"
 
 
 def test_flags_that_were_not_given_keep_the_options():

@@ -153,5 +153,9 @@ def test_a_read_only_array_of_the_first_version_is_named():
 
 
 def test_what_only_claims_to_be_a_producer_is_named():
+    nowhere = Failing(5)
+    nowhere.__class__ = type("Failing", (Failing,), {"__dlpack_device__": lambda _: ()})
+    with pytest.raises(TypeError, match="a: expected host memory, got a tensor on device None"):
+        as_field(nowhere, "a")
     with pytest.raises(TypeError, match="a: expected host memory, got a tensor on "):
         as_field(torch.Tensor, "a")

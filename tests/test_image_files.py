@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from personlab import Predictor, visualize
+from personlab import Predictor, _image_files, visualize
 from personlab._image_files import captured_stderr, image_number, read_image_file
 from personlab.data.synthetic import make_scene
 
@@ -92,6 +92,21 @@ def test_what_cannot_be_decoded_is_named_by_its_kind(tmp_path, capfd, content, t
     with pytest.raises(ValueError, match=text):
         read_image_file(tmp_path / "x.jpg")
     assert capfd.readouterr().err == ""
+
+
+def test_numbers_that_are_no_colours_are_not_called_damage(tmp_path, capfd):
+    image = np.linspace(0, 1, 7 * 5, dtype=np.float32).reshape(7, 5)
+    assert cv2.imwrite(str(tmp_path / "x.tif"), image)
+    with pytest.raises(ValueError, match=r"x\.tif: expected an image of 8 or 16 bits a channel, got a TIFF file of f"):
+        read_image_file(tmp_path / "x.tif")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_file_without_end_is_not_read_to_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(_image_files, "MAX_BYTES", 1000)
+    (tmp_path / "a.png").write_bytes(bytes(1001))
+    with pytest.raises(ValueError, match=r"a\.png: expected a file of at most 1000 bytes, got 1001 or more"):
+        read_image_file(tmp_path / "a.png")
 
 
 def test_what_others_write_meanwhile_is_passed_on(capfd):

@@ -63,6 +63,7 @@ PEOPLE = (
     "np.ones(n, np.float32)); everywhere = np.full((1, {h}, {w}), 9.0, np.float32); "
     "long_offsets = rng.normal(0, 90, (17, 2, {h}, {w})).astype(np.float32)"
 )
+FAR = "MaskOptions(distance_threshold=1.0, long_refine_steps=9)"
 CALLS = {
     "decode": (DECODE.format(arrays="arrays", options=MANY.format(threads=1)), ""),
     "decode on threads": (DECODE.format(arrays="arrays", options=MANY.format(threads=3)), ""),
@@ -85,8 +86,7 @@ CALLS = {
         GROUPS,
     ),
     "masks": (
-        "decode_masks(people, everywhere, long_offsets, stride=8, size=(3000, 3700), "
-        "options=MaskOptions(distance_threshold=1.0, long_refine_steps=9))",
+        f"decode_masks(people, everywhere, long_offsets, stride=8, size=(3000, 3700), options={FAR})",
         PEOPLE,
     ),
 }

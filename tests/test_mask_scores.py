@@ -98,6 +98,9 @@ def test_what_is_wrong_is_named(backend):
     ):
         with pytest.raises(error, match=message):
             call(*arguments)
+    if backend != "cuda":  # broadcast over what would be 2 TiB as a copy
+        with pytest.raises(ValueError, match="masks: expected an array with memory of its own"):
+            call(np.broadcast_to(True, (2, 2**20, 2**20)), segmentation, scores)
     with pytest.raises(ValueError, match="stride"):
         call(masks, segmentation, scores, stride=0)
     with pytest.raises(TypeError, match="options: expected MaskOptions"):

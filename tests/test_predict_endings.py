@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import threading
 from pathlib import Path
 
 import cv2
@@ -149,6 +151,19 @@ def test_hidden_files_are_skipped_and_what_is_left_out_is_named(run, scene):
     for n in range(5):
         (Path("many") / f"f{n}").mkdir(parents=True)
     assert left_out(["many"]) == ["many: left out: folder f0, folder f1, folder f2, 2 more folders"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_an_image_may_come_through_a_pipe(run, scene):
+    visualize.write_image("a.png", scene.image)
+    content = Path("a.png").read_bytes()
+    os.mkfifo("pipe")
+    writer = threading.Thread(target=Path("pipe").write_bytes, args=(content,))
+    writer.start()
+    code, out, _ = run("pipe")
+    writer.join()
+    assert code == 0
+    assert "129 x 97" in out
 
 
 def test_inputs_that_are_not_supported_say_so(run, scene):

@@ -90,11 +90,23 @@ GOOD = {"names": ("a", "b"), "edges": ((0, 1),), "sigmas": (0.1, 0.2), "flip": (
         ({"edges": ((0, 2),)}, r"edges: expected pairs of two different indices in 0..1, got \(0, 2\)"),
         ({"edges": ((-1, 0),)}, r"edges: expected .*, got \(-1, 0\)"),
         ({"edges": ((1, 1),)}, r"edges: expected .*, got \(1, 1\)"),
+        ({"names": None}, "names: expected a list of texts, got None"),
+        ({"names": "ab"}, "names: expected a list of texts, got 'ab'"),
+        ({"names": (1, 2)}, "names: expected a list of texts, got"),
+        ({"edges": None}, "edges: expected a list of pairs of integers, got None"),
+        ({"edges": ((0,),)}, "edges: expected a list of pairs of integers, got"),
+        ({"edges": ((0.5, 1),)}, "edges: expected a list of pairs of integers, got"),
+        ({"edges": "x"}, "edges: expected a list of pairs of integers, got 'x'"),
+        ({"sigmas": ("a", "b")}, "sigmas: expected a list of numbers, got"),
+        ({"sigmas": (0.1, 10**400)}, "sigmas: expected a list of numbers, got"),
+        ({"sigmas": 0.1}, "sigmas: expected a list of numbers, got 0.1"),
+        ({"flip": None}, "flip: expected a list of integers, got None"),
+        ({"flip": ("x", 1)}, "flip: expected a list of integers, got"),
     ],
 )
 def test_what_is_no_skeleton_is_named(changes, message):
     Skeleton(**GOOD)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         Skeleton(**{**GOOD, **changes})
 
 

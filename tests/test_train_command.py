@@ -79,6 +79,8 @@ def test_resuming(run):
         (["--config", "nowhere"], "nowhere: no such file, nor a shipped configuration (drawn, mobilenet, paper-"),
         (["--steps", "0"], "steps: expected an integer from 1"),
         (["--optimizer.name", "lion"], "--optimizer.name"),
+        (["--optimizer.rate", "1e38"], "optimizer.rate: expected a finite number > 0 and <= 1e+06, got 1e+38"),
+        (["--optimizer.head_rate", "1e38"], "optimizer.head_rate: expected a finite number >= 0 and <= 1e+06, got"),
         (["--no-such-flag"], "--no-such-flag"),
         (["--data.annotations", "a.json"], "data: expected annotations and images together"),
     ],
@@ -165,6 +167,12 @@ def test_a_setting_that_no_configuration_has_is_refused(run, tmp_path):
     code, _, err = run("--config", "typo.yaml")
     assert code == 2
     assert "rato" in err
+
+
+def test_a_folder_that_is_a_file_is_named(run, tmp_path):
+    (tmp_path / "taken").write_text("")
+    code, _, err = run("--config", "tiny.yaml", "--output", "taken")
+    assert (code, err) == (2, "personlab: error: --output: expected a folder, got a file taken\n")
 
 
 def test_missing_files_are_named(run):

@@ -87,6 +87,19 @@ def test_a_video_that_was_cut_is_read_and_said_to_lack_its_end(tmp_path, ending,
     assert video.missing == (40 - read if video.count is not None else 1)
 
 
+def test_a_gif_that_was_cut_lacks_its_end(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    first, *others = [image.fromarray(frame) for frame in frames(6)]
+    first.save(tmp_path / "a.gif", save_all=True, append_images=others, duration=100)
+    whole = opened(tmp_path / "a.gif")
+    assert (len(list(whole)), whole.missing) == (6, 0)
+    content = (tmp_path / "a.gif").read_bytes()
+    (tmp_path / "a.gif").write_bytes(content[: len(content) // 2])
+    cut = opened(tmp_path / "a.gif")
+    assert 0 < len(list(cut)) < 6
+    assert cut.missing > 0
+
+
 def test_a_frame_that_cannot_be_read_does_not_end_a_video(data):
     for name, read, missing in (("v.mp4", 55, 5), ("cut.avi", 16, 14)):
         video = opened(data / "faults" / "22-damaged-video" / name)
@@ -274,6 +287,10 @@ def test_frames_that_an_edit_list_leaves_out_are_not_missing(tmp_path, monkeypat
         (b"\x1aE\xdf\xa3\x81a\x18S\x80g\xffab", False),  # a live recording
         (b"FLV\1\5\0\0\0\x09\0\0\0\0\x09\0\0\1\0\0\0\0\0\0\0z\0\0\0\x0c", False),
         (b"FLV\1\5\0\0\0\x09\0\0\0\0\x09\0\0\1\0\0\0\0\0\0\0z\0\0", True),
+        (b"GIF89a\2\0\1\0\0\0\0;", False),
+        (b"GIF89a\2\0\1\0\0\0\0", True),
+        (b"GIF89a\2\0\1\0\x80\0\0;;;;;;!\xfe\2;;\0,\0\0\0\0\2\0\1\0\x80;;;;;;\2\1;\0;more", False),
+        (b"GIF89a\2\0\1\0\x80\0\0;;;;;;!\xfe\2;;\0,\0\0\0\0\2\0\1\0\x80;;;;;;\2\3;\0;", True),
     ],
 )
 def test_the_outer_structure_tells_whether_a_file_was_cut(tmp_path, content, cut):

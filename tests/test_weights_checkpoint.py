@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import re
 
 import pytest
 import torch
@@ -139,6 +140,40 @@ def test_wrong_metadata_is_named(tmp_path):
     assert message == "width: expected one of 0.5, 0.75, 1.0, got 3.0"
     assert "got other" in rewritten(tmp_path, lambda _, entry: entry["config"].update(other=3))
     assert "from a newer personlab?" in rewritten(tmp_path, lambda _, entry: entry.update(version=2))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "metadata: expected JSON, got none (Expecting value: line 1 column 1 (char 0))"),
+        ("{", "metadata: expected JSON, got none (Expecting property name"),
+        ('{"version": ' + "9" * 5000 + "}", "metadata: expected JSON, got none (Exceeds the limit"),
+        ("null", "metadata: expected a JSON object, got NoneType"),
+        ("[1]", "metadata: expected a JSON object, got list"),
+    ],
+)
+def test_metadata_that_is_no_json_is_named(tmp_path, text, message):
+    file = tmp_path / "model.safetensors"
+    save_file({"a": torch.zeros(1)}, file, {"personlab": text})
+    with pytest.raises(ValueError, match=re.escape(f"{file}: {message}")):
+        load_checkpoint(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda value: value.index_fill(0, torch.tensor([3]), float("nan")), "expected finite weights"),
+        (lambda value: value.index_fill(0, torch.tensor([3]), float("-inf")), "expected finite weights"),
+        (lambda value: value.double() * 0 + 1e300, "expected finite weights"),
+        (lambda value: value.to(torch.int32), "expected torch.float32, got torch.int32"),
+        (lambda value: value.to(torch.bool), "expected torch.float32, got torch.bool"),
+        (lambda value: value.to(torch.complex64), "expected torch.float32, got torch.complex64"),
+    ],
+)
+def test_weights_that_are_no_numbers_of_use_are_named(tmp_path, change, message):
+    name = "heads.heatmaps.bias"
+    told = rewritten(tmp_path, lambda state, _: state.update({name: change(state[name])}))
+    assert told.startswith(f"{name}: {message}")
 
 
 def test_other_files_are_refused(tmp_path):

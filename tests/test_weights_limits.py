@@ -61,7 +61,7 @@ def test_checkpoints_that_name_more_than_they_hold(tmp_path):
         "infinity": ('{"version": 1, "config": {"width": 1e999}}', "width: expected"),
         "edges of infinity": (
             json.dumps({"version": 1, "config": {"skeleton": skeleton(2, [[0, 1e300]])}}).replace("1e+300", "1e999"),
-            "without end",
+            "edges: expected a list of pairs of integers, got [[0, inf]]",
         ),
         "version": ('{"version": %s}' % ("9" * 4000), "expected metadata of version 1, got"),
     }

@@ -73,7 +73,7 @@ def _check_device(value: Any, name: str) -> None:
         raise TypeError(f"{name}: expected an array or tensor, got {type(value).__name__}")
     try:
         device = value.__dlpack_device__()[0]
-    except (AttributeError, TypeError, ValueError):  # torch's "meta" has no number in DLPack
+    except (AttributeError, IndexError, TypeError, ValueError):  # torch's "meta" has no number in DLPack
         device = None
     if device not in _CPU_DEVICES:
         raise TypeError(f"{name}: expected host memory, got a tensor on {getattr(value, 'device', f'device {device}')}")

@@ -1,4 +1,4 @@
-"""The one way the library writes a file: whole or not at all."""
+"""How the library writes a file: whole or not at all; and how it reads one whole: up to a limit."""
 
 from __future__ import annotations
 
@@ -14,7 +14,26 @@ from pathlib import Path
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/(self|\d+)(/task/\d+)?/fd")  # folders whose entries are open files
 _NAMED = 40  # characters of a file's name that its partial one begins with: both fit in what file systems allow
 _MAX_LINKS = 40
+_CHUNK = 2**24  # bytes read at once
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # of file systems that cannot be told to write to the disk
+
+
+def read_up_to(path: str | os.PathLike[str], limit: int) -> bytearray:
+    """The content of a file, a pipe or a device of at most `limit` bytes.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is longer.
+    """
+    content = bytearray()
+    with Path(path).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size  # 0 where it is a pipe
+        while size <= limit and (chunk := file.read(_CHUNK)):
+            content += chunk
+            size = max(size, len(content))
+    if size > limit:
+        raise ValueError(f"{path}: expected a file of at most {limit} bytes, got {size} or more")
+    return content
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab._files import read_up_to
 from personlab._image_size import check_image
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
+MAX_BYTES = 2**31  # of a file: more than the largest image has without compression
 LARGEST_ID = 2**63 - 1  # of an image_id: what NumPy and databases hold
 _END_OF_JPEG = b"\xff\xd9"
 _END_OF_PNG = b"IEND\xaeB`\x82"
@@ -64,7 +66,7 @@ def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
         OSError: the file cannot be read.
         ValueError: no image that can be read, one so damaged that nothing of it can be, or one of too many pixels.
     """
-    content = Path(path).read_bytes()
+    content = bytes(read_up_to(path, MAX_BYTES))
     check_image(content, str(path))
     image, lines = _decode(content)
     kind = next((name for name, start in _FORMATS if start.match(content)), "")
@@ -80,6 +82,8 @@ def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
         raise ValueError(f"{path}: expected an image that can be read, got a HEIC file: convert it to JPEG or PNG")
     if not kind:
         raise ValueError(f"{path}: expected an image, got {'a file that is none' if content else 'an empty file'}")
+    if kind == "TIFF" and (elements := _element_type(content)):
+        raise ValueError(f"{path}: expected an image of 8 or 16 bits a channel, got a TIFF file of {elements}")
     raise ValueError(f"{path}: expected an image, got a damaged {kind} file{f' ({reason})' if reason else ''}")
 
 
@@ -101,6 +105,18 @@ def _decode(content: bytes) -> tuple[Image | None, list[str]]:
         except cv2.error:
             return None, lines
     return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), lines
+
+
+def _element_type(content: bytes) -> str:
+    """What a file's pixels are made of, where they are none that colours are made from; empty where it is damaged."""
+    import cv2
+
+    with captured_stderr():
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return ""
+    return "" if image is None else str(np.asarray(image).dtype)
 
 
 def _is_cut_short(kind: str, content: bytes) -> bool:

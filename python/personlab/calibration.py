@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import asdict, dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,10 +151,16 @@ def _simplify(x: NDArray[np.float64], y: NDArray[np.float64], most: int) -> NDAr
 
 def _rising(values: Any, name: str) -> tuple[float, ...]:
     try:
-        numbers = tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name}: expected numbers, got {values!r}") from None
+        numbers = tuple(map(_number, values))
+    except (OverflowError, TypeError):
+        raise TypeError(f"{name}: expected numbers, got {reprlib.repr(values)}") from None
     edges = np.array((0.0, *numbers, 1.0))
     if not (np.diff(edges) > 0).all():  # NaN, too
         raise ValueError(f"{name}: expected rising numbers between 0 and 1, got {list(numbers)}")
     return numbers
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError
+    return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from personlab.commands.common import UsageError, describe_error, join_pairs
+from personlab.commands.common import UsageError, describe_error, join_pairs, printable
 from personlab.info import __version__
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what no encoding has
     try:
         config = _parse(list(sys.argv[1:] if argv is None else argv))
         if config is not None:
@@ -88,7 +91,7 @@ def _forget_output() -> None:
 
 
 def _fail(message: str, code: int) -> int:
-    sys.stderr.write(f"personlab: error: {' '.join(message.split())}\n")
+    sys.stderr.write(f"personlab: error: {printable(' '.join(message.split()))}\n")
     return code
 
 
@@ -122,6 +125,10 @@ def _parse(argv: list[str]) -> Any:
     """
     from jsonargparse import ArgumentError
 
+    for flag, word in zip(["", *argv], argv, strict=False):
+        if word == "" or re.fullmatch(r"--[\w.-]+=", word):
+            name = f"argument {word.removesuffix('=') or flag}: " if (word or flag).startswith("--") else ""
+            raise UsageError(f"{name}expected something, got an empty word: was a variable of the shell not set?")
     parser, shown = _parser()
     try:
         config = parser.parse_args(join_pairs(argv))
@@ -141,6 +148,13 @@ def _plain(message: str, shown: Mapping[str, str]) -> str:
     """The parser's complaint in the words of the help, which calls arguments what `shown` says."""
     for pattern, plain in (
         (r"\s+", " "),
+        (
+            r"Expected a typing\.Literal\[(.+?)\]\. Got value:",
+            lambda found: f"expected one of {_unquoted(found[1])}, got",
+        ),
+        (r"Not of type ClosedUnitInterval: (\S+) does not .*?(?= \(|$)", r"expected a number from 0 to 1, got \1"),
+        (r"Not of type \w*Int: invalid literal for int\(\) with base 10: '(.*?)'", r"expected an integer, got \1"),
+        (r"Not of type \w+: could not convert string to float: '(.*?)'", r"expected a number, got \1"),
         (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
         (r"--[a-z]+(?:_[a-z]+)+\b", lambda found: found[0].replace("_", "-")),
         (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
@@ -152,6 +166,10 @@ def _plain(message: str, shown: Mapping[str, str]) -> str:
     ):
         message = re.sub(pattern, plain, message)
     return message
+
+
+def _unquoted(text: str) -> str:
+    return text.replace("'", "")
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, str]]:

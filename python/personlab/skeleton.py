@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+import reprlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ import numpy as np
 from personlab._cached import Cached
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from personlab import _core
 
@@ -29,6 +31,7 @@ class Skeleton:
         flip: for each keypoint, the index of its mirror image; itself where there is none. An involution.
 
     Raises:
+        TypeError: something else than these.
         ValueError: lengths disagree, an index is out of range, a sigma is not positive, or ``flip`` is no involution.
     """
 
@@ -39,10 +42,10 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         freeze = object.__setattr__
-        freeze(self, "names", tuple(str(name) for name in self.names))
-        freeze(self, "edges", tuple((int(a), int(b)) for a, b in self.edges))
-        freeze(self, "sigmas", tuple(float(sigma) for sigma in self.sigmas))
-        freeze(self, "flip", tuple(int(i) for i in self.flip))
+        freeze(self, "names", _tuple_of(self.names, "names", "a list of texts", _text))
+        freeze(self, "edges", _tuple_of(self.edges, "edges", "a list of pairs of integers", _pair))
+        freeze(self, "sigmas", _tuple_of(self.sigmas, "sigmas", "a list of numbers", float))
+        freeze(self, "flip", _tuple_of(self.flip, "flip", "a list of integers", operator.index))
         count = len(self.names)
         if count == 0 or len(set(self.names)) != count:
             raise ValueError(f"names: expected at least one and no name twice, got {self.names}")
@@ -98,6 +101,30 @@ class Skeleton:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
+
+
+def _tuple_of(values: Any, name: str, expected: str, read: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """The values, read one by one.
+
+    Raises:
+        TypeError: no values, or one that cannot be read.
+    """
+    listed: Any = None if isinstance(values, str) else values
+    try:
+        return tuple(map(read, listed))
+    except (OverflowError, TypeError, ValueError):
+        raise TypeError(f"{name}: expected {expected}, got {reprlib.repr(values)}") from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return str(value)
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    a, b = value
+    return operator.index(a), operator.index(b)
 
 
 def _edges(names: Sequence[str], pairs: str) -> tuple[tuple[int, int], ...]:

@@ -24,6 +24,7 @@ from personlab._arrays import (
     as_integer,
     as_numbers,
     as_size,
+    check_copy,
     check_extent,
     check_shape,
     check_type,
@@ -344,6 +345,7 @@ def score_masks(
         masks, segmentation = to_numpy(masks, "masks"), as_field(segmentation, "segmentation")
         if masks.dtype != np.bool_:
             raise TypeError(f"masks: expected bool, got {masks.dtype}")
+        check_copy(masks, "masks")
     else:
         masks = queue.take(masks, "masks", ("bool",))
         segmentation = queue.take(segmentation, "segmentation")

@@ -34,7 +34,12 @@ class UsageError(Exception):
 
 def log(message: str) -> None:
     """Tell the person at the terminal something that is no result."""
-    sys.stderr.write(f"personlab: {message}\n")
+    sys.stderr.write(f"personlab: {printable(message)}\n")
+
+
+def printable(text: str) -> str:
+    """Text in one line that a terminal shows as it is: line breaks, control characters and the like escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def describe_error(error: Exception) -> str:
@@ -140,7 +145,7 @@ def read_fields(path: str) -> Fields:
 
 def write_table(header: list[str], rows: list[list[str]], stream: TextIO | None = None) -> None:
     """Columns as wide as their widest cell, numbers to the right and names to the left; to stdout unless told."""
-    table = [header, *rows]
+    table = [[printable(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[c]) for row in table) for c in range(len(header))]
     numbers = [all(re.fullmatch(r"-?[\d.]+", row[c]) for row in rows) for c in range(len(header))]
     for row in table:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from personlab._image_files import image_number
+from personlab._image_files import LARGEST_ID, image_number
 from personlab.commands import network, results
 from personlab.commands.common import UsageError, log, read_fields, timed, write_table
 from personlab.decode import decode_masks, decode_poses
@@ -16,6 +17,8 @@ from personlab.options import DecodeOptions
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
@@ -57,6 +60,8 @@ def run(config: Any) -> None:
         UsageError: an option out of range or without effect, or a file to write that is also one to read.
         ValueError: the files do not hold what they should.
     """
+    if config.image_id is not None and config.image_id > LARGEST_ID:
+        raise UsageError(f"--image-id: expected an integer of at most {LARGEST_ID}, got {config.image_id}")
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},
@@ -68,13 +73,13 @@ def run(config: Any) -> None:
     options = Settings(disk_radius=fields.disk_radius).decoding(options, disk_radius=config.decode.disk_radius)
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
     width, height = fields.image_size or fields.input_size
-    with timed(times, "decode_poses"):
+    with timed(times, "decode_poses"), _naming(config.fields):
         found: Any = decode_poses(heat, short, mid, stride=stride, options=options)
     poses: Poses = found.scaled(*fields.image_scale)
     masks: Any = None
     mask_scores: Any = None
     if config.masks:
-        with timed(times, "decode_masks"):
+        with timed(times, "decode_masks"), _naming(config.fields):
             masks, mask_scores = decode_masks(
                 found, fields.segmentation, fields.long_offsets,
                 short_offsets=short, stride=stride, size=(height, width), options=mask_options,
@@ -94,6 +99,15 @@ def run(config: Any) -> None:
     _write_people(poses, masks, stream)
     stream.write("\n")
     write_table(["stage", "ms"], [[name, f"{value:.2f}"] for name, value in times.items()], stream)
+
+
+@contextlib.contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Errors about the fields of a file begin with its name."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:

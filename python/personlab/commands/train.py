@@ -89,7 +89,8 @@ def run(config: Any) -> None:
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})
     except FileExistsError as error:
-        raise UsageError(str(error)) from None
+        taken = f"--output: expected a folder, got a file {error.filename}" if error.filename else str(error)
+        raise UsageError(taken) from None
     if int(os.environ.get("RANK", "0")) > 0:  # one of several processes tells
         return
     rows = [["steps", str(summary.step)], ["minutes", f"{summary.seconds / 60:.1f}"]]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab._files import read_up_to
+
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -20,7 +21,6 @@ MAX_BYTES = 2**31  # of a file
 MAX_COORDINATE = 2**20  # pixels, either way: up to there float32 tells eighths of a pixel apart
 _MAX_INTEGER = 2**63 - 1
 _MAX_SHOWN = 40  # characters of a value in an error
-_CHUNK = 2**24  # bytes
 _NUMBERS = frozenset((int, float))  # JSON's true and false are no numbers
 
 
@@ -32,14 +32,7 @@ def read_json(path: PathLike) -> dict[str, Any]:
         RecursionError: JSON nested deeper than Python goes.
         ValueError: a larger file, or no JSON object.
     """
-    data = bytearray()
-    with Path(path).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size  # 0 where it is a pipe
-        while size <= MAX_BYTES and (chunk := file.read(_CHUNK)):
-            data += chunk
-            size = max(size, len(data))
-    if size > MAX_BYTES:
-        raise ValueError(f"{path}: expected a file of at most {MAX_BYTES} bytes, got {size} or more")
+    data = read_up_to(path, MAX_BYTES)
     try:
         content = json.loads(data)
     except ValueError as error:  # no JSON, no Unicode, or an integer of thousands of digits

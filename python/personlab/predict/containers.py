@@ -53,6 +53,8 @@ def _ends(file: BinaryIO, size: int) -> Iterator[int]:
         yield int.from_bytes(header[place : place + 8], "little") if place >= 40 else 0
     elif start[:3] == b"FLV":
         yield size if _ends_with_a_tag(file, size) else size + 1
+    elif start[:4] == b"GIF8":
+        yield size if _reaches_trailer(file) else size + 1
 
 
 def _box_ends(file: BinaryIO, size: int) -> Iterator[int]:
@@ -107,3 +109,23 @@ def _ends_with_a_tag(file: BinaryIO, size: int) -> bool:
     length = int.from_bytes(file.read(4), "big")
     file.seek(max(size - 4 - length, 0))
     return int.from_bytes(file.read(4)[1:], "big") + 11 == length
+
+
+def _reaches_trailer(file: BinaryIO) -> bool:
+    """Whether a GIF file's blocks, each of which tells its length, lead to the one that ends it."""
+    file.seek(10)
+    file.seek(2 + _colours(file.read(1)), 1)
+    while (kind := file.read(1)) in (b"!", b","):
+        if kind == b"!":  # an extension: its label
+            file.seek(1, 1)
+        else:  # an image: place and size, flags, its own colours, the size of its codes
+            file.seek(8, 1)
+            file.seek(1 + _colours(file.read(1)), 1)
+        while (length := file.read(1)) not in (b"", b"\0"):
+            file.seek(length[0], 1)
+    return kind == b";"
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of the table of colours that a GIF file's flags tell of."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0

@@ -119,6 +119,8 @@ def _file(name: str) -> Source:
 
 def begins_as_video(name: str) -> bool:
     """Whether a file begins as videos do, whatever its name."""
+    if not Path(name).is_file():  # what is read of a pipe here would be gone
+        return False
     try:
         with Path(name).open("rb") as file:
             return _BEGINS_AS_VIDEO.match(file.read(600)) is not None

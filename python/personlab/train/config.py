@@ -10,6 +10,8 @@ from personlab._arrays import as_integer, as_number, as_size
 from personlab.data.augment import Augmentation
 from personlab.train.read_config import read_options
 
+_HIGHEST_RATE = 1e6  # steps of any optimiser at such rates stay within float32
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
@@ -135,8 +137,8 @@ class TrainConfig:
         low, high = as_size(data.scene_people, "data.scene_people", "(fewest, most)")
         as_integer(high, "data.scene_people", low, 1000)
         as_integer(data.workers, "data.workers", 0, 256)
-        as_number(optimizer.rate, "optimizer.rate", 0, above=True)
-        as_number(optimizer.head_rate, "optimizer.head_rate", 0)
+        as_number(optimizer.rate, "optimizer.rate", 0, _HIGHEST_RATE, above=True)
+        as_number(optimizer.head_rate, "optimizer.head_rate", 0, _HIGHEST_RATE)
         as_number(optimizer.momentum, "optimizer.momentum", 0, 0.9999)
         as_number(optimizer.weight_decay, "optimizer.weight_decay", 0)
         as_integer(optimizer.warmup, "optimizer.warmup", 0)

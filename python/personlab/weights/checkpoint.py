@@ -107,7 +107,7 @@ def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32
     """Give a network its weights: all of them, and nothing else.
 
     Raises:
-        ValueError: names or shapes are not the network's.
+        ValueError: names, shapes or element types are not the network's, or weights are not finite.
     """
     expected = model.state_dict()
     check_shapes({name: value.shape for name, value in expected.items()}, {n: v.shape for n, v in state.items()})
@@ -115,8 +115,12 @@ def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32
 
     with torch.no_grad():
         for name, value in state.items():
-            array = np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value
-            expected[name].copy_(torch.as_tensor(array))
+            tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+            if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.dtype == torch.bool:
+                raise ValueError(f"{name}: expected {expected[name].dtype}, got {tensor.dtype}")
+            expected[name].copy_(tensor)
+            if not expected[name].isfinite().all():
+                raise ValueError(f"{name}: expected finite weights, got NaN or infinity among them")
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -169,10 +173,16 @@ def _read_entry(file: Any) -> dict[str, Any]:
     entry = (file.metadata() or {}).get(_KEY)
     if entry is None:
         raise ValueError("expected the safetensors of a personlab network, got others (no config in metadata)")
-    values = json.loads(entry)
-    if not isinstance(values, dict) or values.get("version") != _VERSION:
-        got = values.get("version") if isinstance(values, dict) else values
-        raise ValueError(f"expected metadata of version {_VERSION}, got {got!r}: from a newer personlab?")
+    try:
+        values = json.loads(entry)
+    except ValueError as error:  # no JSON, or an integer of thousands of digits
+        raise ValueError(f"metadata: expected JSON, got none ({str(error).partition(';')[0]})") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"metadata: expected a JSON object, got {type(values).__name__}")  # noqa: TRY004  # of the text
+    if values.get("version") != _VERSION:
+        raise ValueError(
+            f"expected metadata of version {_VERSION}, got {values.get('version')!r}: from a newer personlab?"
+        )
     return values
 
 
