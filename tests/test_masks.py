@@ -251,6 +251,26 @@ def test_core_equals_reference_where_all_is_foreground(size, exclusive):
         assert 0.3 < masks[1].mean() < 0.7
 
 
+@pytest.mark.parametrize("stride", range(1, 7))
+def test_no_cell_is_missed_where_offsets_spread_far(stride):
+    # Pixel (x, y) of the first blocks points at cell (x + 7, y + 6), which alone points at the keypoint.
+    h, w, first = 5 * stride + 8, 5 * stride + 9, 4 * stride
+    y, x = np.mgrid[:h, :w] * stride
+    segmentation = np.where((x <= first) & (y <= first), 5, OFF)[None]
+    near = (x <= first + stride) & (y <= first + stride)
+    target = np.where(near, [stride * (x + 7), stride * (y + 6)], [[[-100]], [[150]]])
+    poses = poses_of([[[3, 5]]], [[1]])
+    options = mask_options(long_refine_steps=1, short_refine_steps=0)
+    for row, column in np.ndindex(first, first):
+        pointing = target.copy()
+        pointing[:, row + 6, column + 7] = 3, 5
+        masks = decode_masks(
+            poses, array(segmentation), array((pointing - [x, y])[None]), stride=stride,
+            size=((h - 1) * stride + 1, (w - 1) * stride + 1), options=options,
+        )  # fmt: skip
+        assert np.argwhere(masks[0]).tolist() == [[row, column]]
+
+
 def test_noise_has_pixels_inside_and_outside():
     people = SKELETONS["tree"]
     fields = random_fields(13, people, 5, 8, 8)

@@ -86,7 +86,7 @@ constexpr int kKeypointGroup = 8;
 
 constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
 
-// Bounds of a pose's weighted distances, for each keypoint of a group, and their sums.
+// Bounds of a pose's weighted distances, for each keypoint of a group.
 struct DistanceBounds {
   float lower[kKeypointGroup], upper[kKeypointGroup];
 };
@@ -165,8 +165,10 @@ struct Kernels {
   void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
                        float (*boxes)[4]);
 
-  // Weighted distances of a pose's keypoints to the nearest and to the farthest point of their boxes.
-  void (*bound)(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds);
+  // For the n poses listed: weighted distances of a group's keypoints to the nearest and to the farthest point of their
+  // boxes; their sums are added to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
+  void (*bound)(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
+                DistanceBounds* bounds, float* lower, float* upper);
 
   // Adds the weighted distances of n points (x, y) to n sums, of which weight zero has none, be it infinite; n is a multiple
   // of kPointGroup. Sets all bits of open[i] where a sum is above `low` and at most `high`; returns whether any is.

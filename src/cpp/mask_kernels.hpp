@@ -153,13 +153,17 @@ class BoxStep {
 
   Float4 result() {
     columns();
-    for (int i = top_ + 1; i <= bottom_; ++i) row(data_ + i * pitch_);
+    if (right_ - left_ < Lanes::kPoints) {
+      for (int i = top_ + 1; i <= bottom_; ++i) row(data_ + i * pitch_);
+    } else if (top_ < bottom_) {
+      long_rows();
+    }
     const Float4 low = at_most(low_, swap_pairs(low_)), high = at_least(high_, swap_pairs(high_));
     return first_pairs(low, high) + beyond_;
   }
 
  private:
-  static constexpr int kMostPieces = 256;
+  static constexpr int kMostPieces = 512;
 
   static Float4 between(Float4 a, Float4 b, Float4 t) { return a + (b - a) * t; }
 
@@ -189,10 +193,39 @@ class BoxStep {
   // Corners on a row of cells between the edges.
   void row(const float* cells) {
     const float *left = cells + 2 * left_, *right = cells + 2 * right_;
-    include(between(load_pairs(left, right), load_pairs(left + 2, right + 2), Float4{t_[0], t_[0], t_[2], t_[2]}));
+    ends(left, right);
     if (left == right) return;
     for (left += 2; left < right; left += 4) include(load4(left));
     if (left == right) include(load_pairs(right, right));
+  }
+
+  // Where a row of cells meets the left and right edge.
+  void ends(const float* left, const float* right) {
+    include(between(load_pairs(left, right), load_pairs(left + 2, right + 2), Float4{t_[0], t_[0], t_[2], t_[2]}));
+  }
+
+  // Corners on all these rows, where the cells of each fill a register. The last cells of a row may be seen twice.
+  void long_rows() {
+    auto low = Lanes::load(data_ + (top_ + 1) * pitch_ + 2 * (left_ + 1)), high = low;
+    const auto cover = [&](const float* cells) {
+      const auto corners = Lanes::load(cells);
+      low = Lanes::least(corners, low);
+      high = Lanes::most(corners, high);
+    };
+    for (int i = top_ + 1; i <= bottom_; ++i) {
+      const float* cells = data_ + i * pitch_;
+      ends(cells + 2 * left_, cells + 2 * right_);
+      const float* last = cells + 2 * (right_ + 1 - Lanes::kPoints);
+      for (const float* at = cells + 2 * (left_ + 1); at < last; at += 2 * Lanes::kPoints) cover(at);
+      cover(last);
+    }
+    float found[2][2 * Lanes::kPoints];
+    Lanes::store(low, found[0]);
+    Lanes::store(high, found[1]);
+    for (int i = 0; i < 2 * Lanes::kPoints; i += 4) {
+      low_ = at_most(load4(found[0] + i), low_);
+      high_ = at_least(load4(found[1] + i), high_);
+    }
   }
 
   const float* data_;
@@ -214,7 +247,7 @@ void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::in
 
 float greater(float a, float b) { return a > b ? a : b; }
 
-void bound(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds) {
+void bound_one(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds) {
   for (int k = 0; k < kKeypointGroup; ++k) {
     const float left = boxes.x0[k] - targets.x[k], right = targets.x[k] - boxes.x1[k];
     const float above = boxes.y0[k] - targets.y[k], below = targets.y[k] - boxes.y1[k];
@@ -222,6 +255,23 @@ void bound(const Boxes& boxes, const Targets& targets, DistanceBounds& bounds) {
     const float far_x = greater(-left, -right), far_y = greater(-above, -below);
     bounds.lower[k] = targets.weight[k] * sqrtf(near_x * near_x + near_y * near_y);
     bounds.upper[k] = targets.weight[k] * sqrtf(far_x * far_x + far_y * far_y);
+  }
+}
+
+float total(const float* values) {
+  const Float4 halves = load4(values) + load4(values + 4), quarters = halves + swap_pairs(halves);
+  return quarters[0] + quarters[1];
+}
+
+void bound(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
+           DistanceBounds* bounds, float* lower, float* upper) {
+  static_assert(kKeypointGroup == 8, "halves are four floats");
+  for (int i = 0; i < n; ++i) {
+    const auto j = static_cast<std::size_t>(listed[i]);
+    DistanceBounds& own = bounds[j * pitch];
+    bound_one(boxes, targets[j * pitch], own);
+    lower[j] += total(own.lower);
+    upper[j] += total(own.upper);
   }
 }
 

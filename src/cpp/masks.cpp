@@ -23,11 +23,6 @@ constexpr int kFewPixels = 100;             // up to so many are sooner followed
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
 constexpr float kAny = std::numeric_limits<float>::infinity();  // a width of boxes: all are narrower
 
-float sum(const float* values) {
-  static_assert(kKeypointGroup == 8);
-  return ((values[0] + values[4]) + (values[2] + values[6])) + ((values[1] + values[5]) + (values[3] + values[7]));
-}
-
 class Associator {
  public:
   Associator(const MaskTask& task, const Field& segmentation) : task_(task), segmentation_(segmentation) {
@@ -191,13 +186,12 @@ class Associator {
     const auto lanes = static_cast<std::size_t>(kKeypointGroup);
     for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
       if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAny, own);
+      kernels().bound(own.boxes[g], task_.poses.targets.data() + g, own.boxes.size(),
+                      static_cast<int>(scratch.poses.size() - from), scratch.poses.data() + from,
+                      scratch.bounds.data() + g, scratch.lower.data(), scratch.upper.data());
       std::size_t kept = from;
       for (std::size_t i = from; i < scratch.poses.size(); ++i) {
         const auto j = static_cast<std::size_t>(scratch.poses[i]);
-        DistanceBounds& bounds = scratch.bounds[j * own.boxes.size() + g];
-        kernels().bound(own.boxes[g], task_.poses.targets[j * own.boxes.size() + g], bounds);
-        scratch.lower[j] += sum(bounds.lower);
-        scratch.upper[j] += sum(bounds.upper);
         if (scratch.lower[j] * (1.0F - kMaskMargin) > task_.poses.reach[j]) continue;
         scratch.poses[kept++] = scratch.poses[i];
       }
