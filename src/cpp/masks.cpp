@@ -8,6 +8,7 @@
 #include <cstring>
 #include <limits>
 
+#include "interrupt.hpp"
 #include "mask_parts.hpp"
 #include "parallel.hpp"
 #include "sampling.hpp"
@@ -118,6 +119,7 @@ class Associator {
     int blocks = 0;
     const PixelBox box = extent(region, blocks, scratch);
     if (blocks == 0 || from == end) return;
+    poll(task_.options.interrupt);
     const bool divisible = region.size() > 1;
     if (divisible && (blocks == 1 || !bounded_)) {
       divide(region, from, around, scratch);
