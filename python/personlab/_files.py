@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import stat
 import sys
 from pathlib import Path
@@ -101,7 +100,7 @@ def _write(path: str, content: bytes) -> None:
 
 def partial_of(target: Path, ending: str = ".part") -> Path:
     """A name beside `target`, hidden and new each time, for a file that is to take its place once it is whole."""
-    return target.with_name(f".{target.name[:_NAMED]}.{secrets.token_hex(8)}{ending}")
+    return target.with_name(f".{target.name[:_NAMED]}.{os.urandom(8).hex()}{ending}")
 
 
 def _open_file(path: str) -> tuple[str, str] | None:

@@ -11,7 +11,6 @@ import numpy as np
 
 from personlab._arrays import FloatArray, as_field, as_integer, as_number, as_size, check_shape, view_elements
 from personlab._files import write_whole
-from personlab._npz import read_arrays
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
@@ -245,6 +244,8 @@ def _read_arrays(path: Path) -> dict[str, Any]:
         OSError: no such file, or it cannot be read.
         ValueError: not such a file, or an array is missing.
     """
+    from personlab._npz import read_arrays  # and with it zipfile
+
     arrays, found = read_arrays(path, (*_NAMES, *_NUMBERS), "an .npz file of fields")
     missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
     if missing:
