@@ -14,8 +14,9 @@ BACKENDS = ["cpu", "reference"]
 COUPLE, CROWD = "couple_641_s8", "coco_000000114907_641_s8"
 MODES = {
     "posenet": DecodeOptions.posenet(0.25, 20.0, 5, 20),
-    "paper g=2": DecodeOptions(hough_stride=2, min_score=0.15),
-    "paper g=1": DecodeOptions(hough_stride=1, min_score=0.15),
+    "default": DecodeOptions(),
+    "paper g=2": DecodeOptions.paper(hough_stride=2, min_score=0.15),
+    "paper g=1": DecodeOptions.paper(hough_stride=1, min_score=0.15),
 }
 
 
