@@ -107,6 +107,10 @@ def test_what_is_wrong_with_an_annotation_is_one_line(tmp_path, field, value, me
                 "C:a.png", "c:\\a.png", "\\\\server\\a.png",
             )
         ],
+        *[
+            ("file_name", value, "image 3: file_name: expected a name that a file can have, got ")
+            for value in ("a" * 252 + ".png", "é" * 126 + ".png", "x/" * 1600 + "a.png")
+        ],
     ],
 )  # fmt: skip
 def test_what_is_wrong_with_an_image_is_one_line(tmp_path, field, value, message):

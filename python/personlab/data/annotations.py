@@ -8,6 +8,7 @@ else is wrong is an error that names file, annotation and field.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,6 +45,7 @@ MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
 _MAX_AREA = 1e10  # pixels: beyond, COCO's evaluation leaves people out
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _SHOWN = 5  # entries named in a note
+_LONGEST_NAME, _LONGEST_PART = 3072, 255  # bytes of a path and of each of its parts: file systems take no more
 _OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)  # names that lead out of a folder
 
 
@@ -291,6 +293,9 @@ def read_name(name: Any, label: str) -> str | None:
         raise ValueError(f"{label}: file_name: expected the name of a file, got {shown(name)}")
     if _OUTSIDE.match(name):
         raise ValueError(f"{label}: file_name: expected a name inside the folder of images, got {shown(name)}")
+    lengths = [len(os.fsencode(part)) for part in name.split("/")]
+    if max(lengths) > _LONGEST_PART or sum(lengths) + len(lengths) > _LONGEST_NAME:
+        raise ValueError(f"{label}: file_name: expected a name that a file can have, got {shown(name)}")
     return name
 
 
