@@ -1,16 +1,12 @@
 """Mask scores: by hand on a few pixels, then core against reference, and where results carry them."""
 
-import json
-
 import numpy as np
 import pytest
 from agreement import SCORE, core_poses
 from scenes import GRIDS, OFF, SKELETONS, array, decode_options, mask_options, paper_options, random_fields, sprinkled
 
-from personlab import DecodeOptions, MaskOptions, Poses, decode_masks, evaluate, stages
+from personlab import MaskOptions, Poses, decode_masks, stages
 from personlab._arrays import BFLOAT16
-from personlab.cli import main
-from personlab.predict import Prediction
 
 LOG3 = float(np.log(3))  # the logit of 3/4
 
@@ -226,27 +222,3 @@ def test_scores_on_a_gpu_lie_there_and_are_the_cores(gpu):
     batch = [gpu.put(np.stack([a] * 2)) for a in (fields.segmentation, fields.long_offsets)]
     for one in decode_masks([poses, poses], *batch, **more)[1]:
         np.testing.assert_allclose(gpu.get(one), expected, rtol=0, atol=1e-6)
-
-
-def test_results_carry_mask_scores():
-    poses = Poses(np.zeros((2, 17, 2), np.float32), np.zeros((2, 17), np.float32), array([0.75, 0.5]))
-    masks = np.ones((2, 3, 4), bool)
-    for size in ((4, 3), (8, 6)):  # as large as the picture, and smaller
-        ranked = Prediction(poses=poses, masks=masks, mask_scores=array([0.25, 0.375]), image_size=size)
-        assert [result["score"] for result in ranked.masks_to_coco(1)] == [0.25, 0.375]
-        assert [result["score"] for result in ranked.to_coco(1)] == [0.75, 0.5]
-        plain = Prediction(poses=poses, masks=masks, image_size=size)
-        assert [result["score"] for result in plain.masks_to_coco(1)] == [0.75, 0.5]
-    assert [r["score"] for r in evaluate.mask_results(poses, masks, 1)] == [0.75, 0.5]
-
-
-def test_the_command_writes_mask_scores(load_fields, data, tmp_path):
-    path = data / "fields" / "couple_641_s16.npz"
-    fields = load_fields("couple_641_s16")
-    assert main(["decode", str(path), "--masks", "--json", str(tmp_path / "r.json"), "--mask.score_power", "2"]) == 0
-    keypoints, masks = (json.loads((tmp_path / name).read_text()) for name in ("r.json", "r.masks.json"))
-    poses = core_poses(fields, DecodeOptions())
-    _, scores = masks_of(poses, fields, fields.image_size[::-1], MaskOptions(score_power=2))
-    assert [result["score"] for result in masks] == scores.tolist()
-    assert [result["score"] for result in keypoints] == poses.scores.tolist()
-    assert scores.tolist() != poses.scores.tolist()
