@@ -15,9 +15,9 @@ import numpy as np
 from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
 from personlab import COCO_PERSON
-from personlab.calibration import fit_calibration
-from personlab.evaluate import EVERY_POSE
-from personlab.reliability import ScoredPoses, bin_poses, judge_poses
+from personlab.metrics.calibration import fit_calibration
+from personlab.metrics.coco import EVERY_POSE
+from personlab.metrics.reliability import ScoredPoses, bin_poses, judge_poses
 
 
 def judged_poses(network, half, arguments):

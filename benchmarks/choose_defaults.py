@@ -26,10 +26,11 @@ import onnx
 import onnxruntime
 from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
-from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, reference, stages
-from personlab.bootstrap import find_matches
-from personlab.evaluate import EVERY_POSE, average_precision, load_annotations, mask_results
-from personlab.reliability import judge_poses
+from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, stages
+from personlab.methods.personlab.backends import reference
+from personlab.metrics.bootstrap import find_matches
+from personlab.metrics.coco import EVERY_POSE, average_precision, load_annotations, mask_results
+from personlab.metrics.reliability import judge_poses
 
 THRESHOLDS = {
     "peak_threshold": (0.001, 0.003, 0.01, 0.02, 0.03, 0.05),

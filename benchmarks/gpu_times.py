@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 
 from personlab import DecodeOptions, MaskOptions, build_info, cuda, decode_masks, decode_poses
-from personlab.bench import crowd
+from personlab.methods.personlab.bench import crowd
 
 SIZES = ((481, 641), (801, 801), (1401, 1401))  # (H, W) of the network input, pixels; stride 8
 BATCHES = (1, 8, 32, 64)

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 from personlab import Fields, Predictor, decode_poses
-from personlab._files import write_whole
 from personlab.data.coco import index_dataset
-from personlab.evaluate import keep_labelled, load_annotations
+from personlab.io.files import write_whole
+from personlab.metrics.coco import keep_labelled, load_annotations
 from personlab.weights import cache_folder
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))

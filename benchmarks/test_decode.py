@@ -7,7 +7,8 @@ import pytest
 import torch
 from conftest import DATA
 
-from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, reference, stages
+from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, stages
+from personlab.methods.personlab.backends import reference
 from personlab.skeleton import COCO_PERSON
 
 BACKENDS = ["cpu", "reference"]

@@ -21,7 +21,7 @@ from conftest import DATA, GATES
 from test_decode import COUPLE, CROWD, MODES, decode, narrowed
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, decode_masks, decode_poses, stages
-from personlab.bench import crowd
+from personlab.methods.personlab.bench import crowd
 
 cv2 = pytest.importorskip("cv2")
 

@@ -9,7 +9,7 @@ import pytest
 from test_gates import gate, resized  # noqa: F401  # the fixture
 
 from personlab import decode_masks, decode_poses
-from personlab.bench import crowd
+from personlab.methods.personlab.bench import crowd
 
 SMALL, LARGE = (481, 641), (961, 1281)  # (H, W) pixels
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from personlab import COCO_PERSON
-from personlab.nn.refine import refine_offsets
-from personlab.nn.refine_grid_sample import refine_offsets_grid_sample
+from personlab.methods.personlab.refine_grid_sample import refine_offsets_grid_sample
+from personlab.methods.personlab.refine_op import refine_offsets
 
 WAYS = {"core": refine_offsets, "grid_sample": refine_offsets_grid_sample}
 

@@ -14,7 +14,7 @@ import torch
 from conftest import DATA
 
 from personlab.data.augment import Augmentation
-from personlab.data.batches import StepSampler, Views, make_loader
+from personlab.data.loader import StepSampler, Views, make_loader
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.nn import ModelConfig, PersonLab
 from personlab.train import (

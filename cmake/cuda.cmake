@@ -1,17 +1,17 @@
 # The module _cuda, where a CUDA compiler and a GPU are there; and its stages as plain C++, for tests on machines without a GPU.
 set(cuda_stages
-  src/cuda/decode.cu
-  src/cuda/encode.cu
-  src/cuda/group.cu
-  src/cuda/hough.cu
-  src/cuda/mask_scores.cu
-  src/cuda/masks.cu
-  src/cuda/peaks.cu
-  src/cuda/rank.cu
-  src/cuda/refine.cu
-  src/cuda/score.cu
-  src/cuda/sharpen.cu
-  src/cuda/skeleton.cu)
+  src/cuda/methods/personlab/decode.cu
+  src/cuda/methods/personlab/encode.cu
+  src/cuda/methods/personlab/group.cu
+  src/cuda/methods/personlab/hough.cu
+  src/cuda/methods/personlab/mask_scores.cu
+  src/cuda/methods/personlab/masks.cu
+  src/cuda/methods/personlab/peaks.cu
+  src/cuda/methods/personlab/rank.cu
+  src/cuda/methods/personlab/refine.cu
+  src/cuda/methods/personlab/score.cu
+  src/cuda/methods/personlab/sharpen.cu
+  src/cuda/methods/personlab/skeleton.cu)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
@@ -64,7 +64,7 @@ if(with_cuda)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 
-  pybind11_add_module(_cuda src/cuda/bindings.cpp ${cuda_stages})
+  pybind11_add_module(_cuda src/bindings/cuda.cpp ${cuda_stages})
   target_include_directories(_cuda PRIVATE src/cpp src/cuda ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   set(architectures ${CMAKE_CUDA_ARCHITECTURES})
   if(architectures STREQUAL "native")
@@ -82,7 +82,7 @@ endif()
 
 if(PERSONLAB_CUDA_ON_HOST)
   # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host.
-  set(on_host src/cuda/bindings.cpp)
+  set(on_host src/bindings/cuda.cpp)
   foreach(stage IN LISTS cuda_stages)
     get_filename_component(name ${stage} NAME_WE)
     set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/on_host/${name}.cpp)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from personlab import COCO_PERSON, Poses, decode_poses, reference, reference_masks
+from personlab import COCO_PERSON, Poses, decode_poses
+from personlab.methods.personlab.backends import reference
+from personlab.methods.personlab.backends.reference import masks as reference_masks
 
 PIXELS = 1e-4  # CPU against reference
 SCORE = 1e-5

@@ -11,7 +11,7 @@ import os
 import numpy as np
 import pytest
 
-from personlab import _device
+from personlab.arrays import device as _device
 
 
 class OnDevice:

@@ -174,7 +174,7 @@ def set_up_training(path: Path, images: Path, rng: np.random.Generator) -> str:
     """What `personlab train` does with the file before and in its first steps; "done", or why not."""
     from personlab import COCO_PERSON
     from personlab.data.augment import Augmentation
-    from personlab.data.batches import Views
+    from personlab.data.loader import Views
     from personlab.data.pictures import CocoPictures
 
     given = COCO_PERSON if rng.random() < 0.2 else None

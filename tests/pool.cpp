@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "parallel.hpp"
+#include "base/parallel.hpp"
 
 namespace {
 

@@ -13,7 +13,7 @@ pytest.importorskip("pycocotools")
 
 from personlab.data.annotations import Content, join, read_annotations
 from personlab.data.pictures import CocoPictures
-from personlab.evaluate import load_annotations
+from personlab.metrics.coco import load_annotations
 
 HUGE = 10**400  # too large for a float
 

@@ -14,7 +14,7 @@ pytest.importorskip("pycocotools")
 from personlab.data import coco_file
 from personlab.data.annotations import read_annotations
 from personlab.data.pictures import CocoPictures
-from personlab.evaluate import load_annotations
+from personlab.metrics.coco import load_annotations
 
 HUGE = 10**400  # too large for a float
 ANNOTATIONS = [

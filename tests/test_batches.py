@@ -11,8 +11,8 @@ import torch
 
 from personlab import COCO_PERSON, Skeleton, encode_targets
 from personlab.data.augment import Augmentation
-from personlab.data.batches import Batch, StepSampler, Views, make_batch, make_loader
 from personlab.data.coco import People
+from personlab.data.loader import Batch, StepSampler, Views, make_batch, make_loader
 from personlab.data.pictures import DrawnPictures, Example
 
 pytest.importorskip("cv2")
@@ -274,7 +274,7 @@ def test_a_loader_that_nobody_closes_holds_nobody_up():
     """A process that ends in the middle of an epoch takes its workers with it."""
     code = (
         "from personlab.data.augment import Augmentation\n"
-        "from personlab.data.batches import StepSampler, Views, make_loader\n"
+        "from personlab.data.loader import StepSampler, Views, make_loader\n"
         "from personlab.data.pictures import DrawnPictures\n"
         "pictures = DrawnPictures(0, size=(65, 81), people=(1, 1))\n"
         "views = Views(pictures, crop=(49, 65), stride=16, disk_radius=32.0, augmentation=Augmentation(), seed=0)\n"

@@ -9,8 +9,8 @@ import pytest
 from scenes import random_fields
 
 from personlab import COCO_PERSON, DecodeOptions, decode_poses
-from personlab.bench import STAGES, crowd, time_decoding
 from personlab.cli import main
+from personlab.methods.personlab.bench import STAGES, crowd, time_decoding
 
 SIZE = (241, 321)
 

@@ -7,9 +7,9 @@ import copy
 import numpy as np
 import pytest
 
-from personlab.bootstrap import Matches, bootstrap, compare, find_matches, resample_images
 from personlab.data.coco import People, make_annotations
-from personlab.evaluate import average_precision
+from personlab.metrics.bootstrap import Matches, bootstrap, compare, find_matches, resample_images
+from personlab.metrics.coco import average_precision
 
 SIZE = (60, 90)
 
@@ -113,7 +113,7 @@ def test_weights_of_one_give_coco_s_number(spread):
 
 
 def test_masks_give_coco_s_number(data):
-    from personlab.evaluate import load_annotations
+    from personlab.metrics.coco import load_annotations
 
     folder = data / "coco-mini" / "annotations"
     annotations = load_annotations(str(folder / "instances.json"))

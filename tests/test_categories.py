@@ -16,7 +16,7 @@ from personlab.data.annotations import read_annotations
 from personlab.data.category import check_joined, choose_category, keypoint_order, skeleton_of
 from personlab.data.pictures import CocoPictures
 from personlab.data.sides import find_flip, unpaired_sides
-from personlab.evaluate import average_precision, load_annotations
+from personlab.metrics.coco import average_precision, load_annotations
 
 
 def entry(number, name, *, keypoints=True):

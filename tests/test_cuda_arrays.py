@@ -8,7 +8,8 @@ from cuda_device import OnDevice, Produced, in_halves, make_gpu, rounded
 from scenes import GRIDS, HOUGH_STRIDES, PAIR, SKELETONS, decode_options, paper_options, random_fields, sprinkled
 
 import personlab
-from personlab import _device, stages
+from personlab import stages
+from personlab.arrays import device as _device
 
 FIELDS = random_fields(3, PAIR, 5, 8, 8)
 

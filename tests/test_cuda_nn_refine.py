@@ -5,10 +5,12 @@ import pytest
 import torch
 from cuda_device import make_gpu
 
-from personlab import _core, _device
-from personlab.nn import refine as operators
-from personlab.nn import refine_cuda, refine_offsets
-from personlab.nn.refine_grid_sample import refine_offsets_grid_sample
+from personlab import _core
+from personlab.arrays import device as _device
+from personlab.methods.personlab import refine_cuda
+from personlab.methods.personlab import refine_op as operators
+from personlab.methods.personlab.refine_grid_sample import refine_offsets_grid_sample
+from personlab.nn import refine_offsets
 
 
 class OnHost(torch.autograd.Function):

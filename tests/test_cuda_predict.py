@@ -8,9 +8,10 @@ import torch
 from agreement import assert_same_poses
 from fake_networks import SceneNetwork
 
-from personlab import DecodeOptions, Predictor, _device
+from personlab import DecodeOptions, Predictor
+from personlab.arrays import device as _device
 from personlab.data.synthetic import make_scene
-from personlab.predict.on_device import decodes_there
+from personlab.methods.personlab.device_fields import decodes_there
 
 OPTIONS = {"long_edge": 321, "options": DecodeOptions(disk_radius=32, hough_stride=4)}
 

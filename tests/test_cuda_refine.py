@@ -5,7 +5,8 @@ import pytest
 from cuda_device import make_gpu, rounded
 from scenes import GRIDS, SKELETONS, array, offsets, random_fields, sprinkled
 
-from personlab import COCO_PERSON, _core, _device, stages
+from personlab import COCO_PERSON, _core, stages
+from personlab.arrays import device as _device
 
 
 def on_gpu(gpu, of, by, channels, *, element=None, **more):

@@ -50,7 +50,7 @@ def test_scores_that_are_not_finite_are_no_peaks(gpu):
 
 
 def test_more_peaks_than_there_was_room_for(gpu, monkeypatch):
-    from personlab import _stages_cuda
+    from personlab.methods.personlab.backends.cuda import stages as _stages_cuda
 
     monkeypatch.setattr(_stages_cuda, "CAPACITY", 3)
     _, hough, peaks, _ = scene()

@@ -12,7 +12,7 @@ from personlab.cli import main
 from personlab.commands.demo import SIZE, WEIGHTS, make_demo, match_people, similarity
 from personlab.data.coco import People, make_annotations
 from personlab.data.synthetic import make_scene, numbered_scene
-from personlab.evaluate import average_precision
+from personlab.metrics.coco import average_precision
 from personlab.weights import download, load_checkpoint
 
 

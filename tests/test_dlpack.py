@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from personlab._arrays import as_field, as_numbers
-from personlab._dlpack import _Tensor, bfloat16_bits
+from personlab.arrays.dlpack import _Tensor, bfloat16_bits
+from personlab.arrays.host import as_field, as_numbers
 
 _CAPSULE = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)(
     ("PyCapsule_New", ctypes.pythonapi)

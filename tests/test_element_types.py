@@ -7,7 +7,7 @@ from agreement import assert_same_bytes, core_poses
 from scenes import GRIDS, PAIR, SKELETONS, decode_options, mask_options, paper_options, random_fields
 
 from personlab import DecodeOptions, Fields, decode_masks, decode_poses
-from personlab._arrays import BFLOAT16, as_elements, as_field
+from personlab.arrays.host import BFLOAT16, as_elements, as_field
 
 NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 MODES = {

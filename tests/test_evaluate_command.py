@@ -14,7 +14,7 @@ from personlab import DecodeOptions, Predictor, visualize
 from personlab.cli import main
 from personlab.data.coco import People, make_annotations
 from personlab.data.synthetic import make_scene
-from personlab.evaluate import average_precision, load_annotations
+from personlab.metrics.coco import average_precision, load_annotations
 from personlab.predict.dataset import predict_dataset
 
 SIZE = (161, 209)

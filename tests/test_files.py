@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from personlab._files import write_whole
+from personlab.io.files import write_whole
 
 SIZE = 2**18
 
@@ -47,7 +47,7 @@ def test_threads_and_processes_write_one_file_and_readers_see_whole_ones(tmp_pat
     target, errors = tmp_path / "race", []
     write_whole(target, bytes(SIZE))
     code = (
-        "import sys; from personlab._files import write_whole\n"
+        "import sys; from personlab.io.files import write_whole\n"
         f"for _ in range(30): write_whole(sys.argv[1], b'p' * {SIZE})"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, str(target)]) for _ in range(2)]
@@ -85,9 +85,7 @@ def test_the_mode_of_an_older_file_is_kept(tmp_path, mode):
 
 @pytest.mark.parametrize("umask", ["022", "077", "002"])
 def test_a_new_file_has_what_the_umask_leaves(tmp_path, umask):
-    code = (
-        f"import os, sys; os.umask(0o{umask}); from personlab._files import write_whole; write_whole(sys.argv[1], b'x')"
-    )
+    code = f"import os, sys; os.umask(0o{umask}); from personlab.io.files import write_whole; write_whole(sys.argv[1], b'x')"
     assert python(code, tmp_path / "a").returncode == 0
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~int(umask, 8)
 
@@ -140,7 +138,7 @@ def test_a_read_only_file_is_left_alone(tmp_path):
     path.chmod(0o444)
     tmp_path.chmod(0o777)
     code = (
-        "import os, sys; from personlab._files import write_whole\n"
+        "import os, sys; from personlab.io.files import write_whole\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "try: write_whole(sys.argv[1], b'new')\n"
         "except PermissionError as error: print(error.filename)"
@@ -156,7 +154,7 @@ def test_a_full_disk_leaves_the_older_file_and_nothing_else(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"old")
     code = (
-        "import resource, sys; from personlab._files import write_whole\n"
+        "import resource, sys; from personlab.io.files import write_whole\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         "try: write_whole(sys.argv[1], bytes(10**6))\n"
         "except OSError as error: print(error.filename)"
@@ -206,7 +204,7 @@ def test_pipes_and_devices_are_written_into(tmp_path):
 def test_standard_output_takes_its_turn(tmp_path, name):
     (tmp_path / "link").symlink_to("/dev/stdout")
     code = (
-        "import sys; from personlab._files import write_whole\n"
+        "import sys; from personlab.io.files import write_whole\n"
         "print('before'); write_whole(sys.argv[1], b'content\\n'); print('after')"
     )
     path = tmp_path / name  # an absolute name stays what it is

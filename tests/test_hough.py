@@ -15,7 +15,8 @@ from scenes import (
     sprinkled,
 )
 
-from personlab import reference, stages
+from personlab import stages
+from personlab.methods.personlab.backends import reference
 
 # With R = 1 and g = 1, or R = 2 and g = 2, the factor g^2 / (pi R^2) is 1 / pi = 0.31830989.
 

@@ -9,9 +9,10 @@ import threading
 import numpy as np
 import pytest
 
-from personlab import Predictor, _image_files, visualize
-from personlab._image_files import captured_stderr, image_number, read_image_file
+from personlab import Predictor, visualize
 from personlab.data.synthetic import make_scene
+from personlab.io import image_files as _image_files
+from personlab.io.image_files import captured_stderr, image_number, read_image_file
 
 cv2 = pytest.importorskip("cv2")
 from fake_networks import SceneNetwork  # noqa: E402  # needs torch
@@ -148,7 +149,7 @@ def test_a_process_without_standard_error_reads_images(tmp_path, image):
 
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded(image, ".jpg"))
-    code = f"from personlab._image_files import read_image_file as r; import sys; sys.exit(r({str(path)!r})[1] != '')"
+    code = f"from personlab.io.image_files import read_image_file as r; import sys; sys.exit(r({str(path)!r})[1] != '')"
     assert subprocess.run(["/bin/sh", "-c", f'"{sys.executable}" -c "{code}" 2>&-'], check=False).returncode == 0
 
 

@@ -10,8 +10,8 @@ from cost import measure
 from PIL import Image
 
 from personlab import visualize
-from personlab._image_size import MAX_PIXELS, check_image, check_pixels, read_size
-from personlab.predict.images import read_picture
+from personlab.io.image_size import MAX_PIXELS, check_image, check_pixels, read_size
+from personlab.io.images import read_picture
 
 H, W = 37, 53
 SUFFIXES = (".png", ".jpg", ".bmp", ".webp", ".tif", ".ppm", ".pgm", ".pbm", ".pam", ".jp2", ".gif", ".sr")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from personlab import DecodeOptions, MaskOptions, Poses, Skeleton, decode_poses, reference, stages
+from personlab import DecodeOptions, MaskOptions, Poses, Skeleton, decode_poses, stages
+from personlab.methods.personlab.backends import reference
 
 TRIANGLE = Skeleton(names=("a", "b", "c"), edges=((0, 1), (0, 2), (1, 2)), sigmas=(0.05,) * 3, flip=(0, 1, 2))
 

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from personlab import Skeleton, encode_targets
-from personlab.data.batches import make_batch
+from personlab.data.loader import make_batch
 from personlab.nn import ModelConfig, Outputs, PersonLab, refine_offsets
 from personlab.train import LossOptions, compute_losses
 

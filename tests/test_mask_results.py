@@ -6,8 +6,9 @@ import numpy as np
 from agreement import core_poses
 from scenes import array
 
-from personlab import DecodeOptions, MaskOptions, Poses, decode_masks, evaluate
+from personlab import DecodeOptions, MaskOptions, Poses, decode_masks
 from personlab.cli import main
+from personlab.metrics import coco as evaluate
 from personlab.predict import Prediction
 
 

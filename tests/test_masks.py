@@ -6,7 +6,7 @@ from agreement import assert_same_masks, core_poses
 from scenes import GRIDS, OFF, SKELETONS, array, mask_options, offsets, paper_options, random_fields, sprinkled
 
 from personlab import Fields, Poses, decode_masks, stages
-from personlab.bench import crowd
+from personlab.methods.personlab.bench import crowd
 
 
 def poses_of(keypoints, weights):

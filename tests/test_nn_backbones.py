@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from personlab.nn import ModelConfig, PersonLab, load_imagenet
-from personlab.nn.mobilenet import ConvUnit, same_padding
+from personlab.nn.backbones.mobilenet import ConvUnit, same_padding
 
 
 def on_meta(**config) -> PersonLab:

@@ -6,8 +6,8 @@ import torch
 from agreement import PIXELS
 
 from personlab import COCO_PERSON, stages
+from personlab.methods.personlab.refine_grid_sample import refine_offsets_grid_sample
 from personlab.nn import ModelConfig, PersonLab, refine_offsets
-from personlab.nn.refine_grid_sample import refine_offsets_grid_sample
 
 RNG = np.random.default_rng
 

@@ -11,7 +11,7 @@ import pytest
 from personlab import COCO_PERSON, visualize
 from personlab.data.pictures import CocoPictures, DrawnPictures, skeleton_of
 from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import load_annotations
+from personlab.metrics.coco import load_annotations
 
 pytest.importorskip("cv2")
 coco_mask = pytest.importorskip("pycocotools.mask")

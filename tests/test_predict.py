@@ -13,9 +13,9 @@ from fake_networks import OnePerson, SceneNetwork, Spot, bright_left, spots, tur
 import personlab
 from personlab import COCO_PERSON, DecodeOptions, Predictor, visualize
 from personlab.data.synthetic import make_scene
+from personlab.io.images import input_size
+from personlab.methods.personlab.merge import see, unmirrored
 from personlab.nn import Outputs
-from personlab.predict.images import input_size
-from personlab.predict.views import see, unmirrored
 
 EXACT = DecodeOptions.posenet(0.3)  # whose seeds lie between lattice points
 SEVERAL = {"scales": (0.75, 1.0, 1.5), "flip": True}

@@ -15,9 +15,9 @@ import personlab.predict.load
 from personlab import DecodeOptions, Fields, Predictor, visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
-from personlab.predict.sources import Source, drawing_names, find_sources, image_ids
-from personlab.predict.video import Video
-from personlab.predict.video_writer import VideoWriter
+from personlab.io.sources import Source, drawing_names, find_sources, image_ids
+from personlab.io.video import Video
+from personlab.io.video_writer import VideoWriter
 
 SIZE = (97, 129)
 
@@ -105,7 +105,7 @@ def test_a_folder_of_pictures(run, network):
 
 def test_results_load_into_pycocotools(run, folder, scene):
     from personlab.data.coco import People, make_annotations
-    from personlab.evaluate import average_precision
+    from personlab.metrics.coco import average_precision
 
     assert run("pictures/scene_000042.png", "--masks", "--json", "r.json")[0] == 0
     people = People(scene.keypoints, scene.masks, np.zeros(SIZE, bool))

@@ -18,8 +18,8 @@ import personlab.predict.predictor
 from personlab import visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
-from personlab.predict import video
-from personlab.predict.sources import Source, drawing_names, fields_folders, find_sources, image_ids, left_out
+from personlab.io import video
+from personlab.io.sources import Source, drawing_names, fields_folders, find_sources, image_ids, left_out
 from personlab.settings import DRAWN, PHOTOGRAPHS, Settings
 from personlab.weights import known_names, load_model
 

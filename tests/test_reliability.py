@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from personlab.data.coco import People, make_annotations
-from personlab.reliability import ScoredPoses, bin_poses, judge_poses
+from personlab.metrics.reliability import ScoredPoses, bin_poses, judge_poses
 
 SIZE = (100, 160)
 

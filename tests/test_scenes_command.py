@@ -13,7 +13,7 @@ from personlab import COCO_PERSON, visualize
 from personlab.cli import main
 from personlab.data.coco import load_people
 from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import load_annotations
+from personlab.metrics.coco import load_annotations
 
 for module in ("cv2", "jsonargparse", "pycocotools", "tqdm"):
     pytest.importorskip(module)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from personlab import COCO_PERSON, DecodeOptions, decode_poses, encode_targets
-from personlab.data import synthetic
-from personlab.data.figure import Shape, make_figure
 from personlab.data.synthetic import make_scene, numbered_scene
+from personlab.data.synthetic import scenes as synthetic
+from personlab.data.synthetic.figure import Shape, make_figure
 
 SIZE = (121, 161)
 

@@ -294,7 +294,7 @@ import pycocotools.cocoeval
 import personlab.train.loop
 with contextlib.suppress(ImportError):
     import torch.utils.tensorboard
-from personlab import _files
+from personlab.io import files as _files
 from personlab.train import TrainConfig, train
 
 config = TrainConfig.from_json(sys.stdin.read())

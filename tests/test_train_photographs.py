@@ -8,7 +8,7 @@ import pytest
 
 from personlab import Predictor
 from personlab.data.augment import Augmentation
-from personlab.evaluate import average_precision, load_annotations
+from personlab.metrics.coco import average_precision, load_annotations
 from personlab.options import DecodeOptions
 from personlab.predict.dataset import predict_dataset
 from personlab.train import (

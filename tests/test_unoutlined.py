@@ -13,12 +13,12 @@ pytest.importorskip("torch")
 from personlab import COCO_PERSON, encode_targets
 from personlab.data.annotations import read_annotations
 from personlab.data.augment import Augmentation, View, take_view
-from personlab.data.batches import Views, make_batch
 from personlab.data.coco import People, gather_people, grown_box, index_annotations, load_people
 from personlab.data.coverage import Coverage, count_coverage
 from personlab.data.index import make_index
+from personlab.data.loader import Views, make_batch
 from personlab.data.pictures import CocoPictures, Example
-from personlab.evaluate import average_precision, evaluate_ceiling, load_annotations, mask_results
+from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations, mask_results
 from personlab.poses import Poses
 
 BOX = (slice(1, 33), slice(2, 22))  # [4, 4, 16, 26] grown: x 2.4 .. 21.6, y 1.4 .. 32.6
@@ -152,9 +152,9 @@ def test_regions_take_out_what_counts_of_any_kind_of_arrays():
 @pytest.mark.parametrize("labels", ["some", "none"])
 def test_the_gradient_on_the_body_without_outline_is_nothing(tmp_path, labels):
     """What the network says of a body whose outline is unknown is not corrected; beside it, it is."""
+    from personlab.methods.personlab.losses import compute_losses
     from personlab.nn import ModelConfig, PersonLab
     from personlab.train.config import LossOptions
-    from personlab.train.losses import compute_losses
 
     targets, pictures = targets_of(tmp_path, segmentation=..., **({} if labels == "some" else {"keypoints": []}))
     config = ModelConfig(skeleton=pictures.skeleton, width=0.5, stride=8, masks=True)

@@ -9,11 +9,11 @@ import tempfile
 import numpy as np
 import pytest
 
-from personlab.predict import video as videos
-from personlab.predict.containers import is_avi, is_cut_short, is_mp4
-from personlab.predict.sources import VIDEOS, Source, find_sources
-from personlab.predict.video import Video
-from personlab.predict.video_writer import VideoWriter
+from personlab.io import video as videos
+from personlab.io.containers import is_avi, is_cut_short, is_mp4
+from personlab.io.sources import VIDEOS, Source, find_sources
+from personlab.io.video import Video
+from personlab.io.video_writer import VideoWriter
 
 cv2 = pytest.importorskip("cv2")
 

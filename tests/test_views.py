@@ -7,7 +7,7 @@ import pytest
 from scenes import PAIR
 
 from personlab import Fields, Poses, decode_masks, decode_poses, encode_targets, stages
-from personlab._arrays import as_elements, check_copy
+from personlab.arrays.host import as_elements, check_copy
 
 HUGE = 2**20  # cells each way: 68 TiB of heatmaps
 POSE = Poses(np.zeros((1, 2, 2), np.float32), np.ones((1, 2), np.float32), np.ones(1, np.float32))
@@ -100,7 +100,7 @@ def test_tensors_that_are_expanded_are_not_copied():
 
 def test_pictures_of_one_pixel_are_not_copied():
     from personlab import visualize
-    from personlab.predict.images import read_picture
+    from personlab.io.images import read_picture
 
     image = wide(HUGE, HUGE, 3, kind=np.uint8)
     with pytest.raises(ValueError, match="image: expected an array with memory of its own"):

@@ -12,7 +12,7 @@ from personlab import COCO_PERSON, DecodeOptions, Fields, decode_poses
 from personlab import visualize as show
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
-from personlab.targets import encode_targets
+from personlab.methods.personlab.targets import encode_targets
 
 pytest.importorskip("cv2")
 

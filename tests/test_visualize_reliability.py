@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from personlab.reliability import Bin, ScoredPoses, bin_poses
+from personlab.metrics.reliability import Bin, ScoredPoses, bin_poses
 from personlab.visualize import marks
 from personlab.visualize.reliability import draw_reliability
 

@@ -12,9 +12,9 @@ import torch
 from personlab import Fields, decode_poses, load_model
 from personlab.cli import main
 from personlab.commands.demo import similarity
-from personlab.nn.model import to_fields
+from personlab.methods.personlab.convert.onnx import read_onnx
+from personlab.methods.personlab.network import to_fields
 from personlab.weights import convert, load_checkpoint
-from personlab.weights.onnx import read_onnx
 
 FIELDS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 OUTPUTS = ("heatmaps", "short_offsets", "displacement_fwd", "displacement_bwd", "segments", "long_offsets")

@@ -8,12 +8,12 @@ import pytest
 from cost import measure
 from published import random_model, tfjs_of
 
+from personlab.methods.personlab.convert.manifest import LONGEST_JSON
 from personlab.weights import load_checkpoint, load_model, save_model
 from personlab.weights.fit import LONGEST_HEADER, check_shapes
-from personlab.weights.manifest import LONGEST_JSON
 
 # All that is imported where it is used: a first call is not to be taken for a slow one.
-MODULES = "onnx, safetensors, torch, personlab.nn.model, personlab.weights.onnx, personlab.weights.tfjs"
+MODULES = "onnx, safetensors, torch, personlab.methods.personlab.network, personlab.methods.personlab.convert.onnx, personlab.methods.personlab.convert.tfjs"
 LOAD = f"import {MODULES}; from personlab.weights import load_model", "load_model(path)"
 
 

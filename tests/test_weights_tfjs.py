@@ -8,8 +8,8 @@ import pytest
 import torch
 from published import random_model, tfjs_of
 
+from personlab.methods.personlab.convert.tfjs import read_tfjs
 from personlab.weights import load_model
-from personlab.weights.tfjs import read_tfjs
 
 
 def differences(model, other):

@@ -15,13 +15,13 @@ except ModuleNotFoundError as error:
     ) from None
 
 from personlab import cuda, stages
-from personlab.decode import decode_masks, decode_poses
-from personlab.fields import Fields
 from personlab.info import __version__, build_info
+from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
-from personlab.targets import Targets, encode_targets
 
 if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor

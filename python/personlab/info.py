@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from personlab import _core, _device
+from personlab import _core
+from personlab.arrays import device as _device
 
 __version__: str = _core.version
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from personlab._arrays import as_integer, as_number
 from personlab._cached import Cached
+from personlab.arrays.host import as_integer, as_number
 
 if TYPE_CHECKING:
     from personlab import _core

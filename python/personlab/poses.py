@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from personlab._arrays import FloatArray, as_field, as_integer, check_shape
+from personlab.arrays.host import FloatArray, as_field, as_integer, check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

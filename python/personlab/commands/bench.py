@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.bench import STAGES, Timing, crowd, time_decoding
 from personlab.commands.common import UsageError, add_options, read_fields, with_given, write_table
 from personlab.info import build_info
+from personlab.methods.personlab.bench import STAGES, Timing, crowd, time_decoding
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.settings import Settings
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from jsonargparse import ArgumentParser
 
-    from personlab.fields import Fields
+    from personlab.methods.personlab.fields import Fields
 
 SUMMARY = "time decoding on this machine, stage by stage"
 USAGE = "[FIELDS ...] [options]"

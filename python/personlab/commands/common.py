@@ -10,8 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO, get_type_hints
 
-from personlab._image_size import check_pixels
-from personlab.fields import Fields
+from personlab.io.image_size import check_pixels
+from personlab.methods.personlab.fields import Fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

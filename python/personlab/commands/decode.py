@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from personlab._image_files import LARGEST_ID, image_number
 from personlab.commands import network, results
 from personlab.commands.common import UsageError, log, read_fields, timed, write_table
-from personlab.decode import decode_masks, decode_poses
+from personlab.io.image_files import LARGEST_ID, image_number
+from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions
 from personlab.settings import Settings
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
-    from personlab.fields import Fields
+    from personlab.methods.personlab.fields import Fields
     from personlab.poses import Poses
 
 SUMMARY = "find the people in the output of a network"
@@ -165,7 +165,7 @@ def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any) -> N
     image_id = number or 0
     segmentations = None
     if masks is not None:
-        from personlab.evaluate import mask_results
+        from personlab.metrics.coco import mask_results
 
         segmentations = mask_results(poses, masks, image_id, scores=mask_scores)
     results.write_results(config.json, poses.to_coco(image_id), segmentations)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from personlab.commands.common import log, write_table
-from personlab.data.synthetic import Scene, make_scene
-from personlab.decode import decode_masks, decode_poses
+from personlab.data.synthetic.scenes import Scene, make_scene
+from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
-    from personlab.fields import Fields
+    from personlab.methods.personlab.fields import Fields
     from personlab.poses import Poses
 
 Result = TypeVar("Result")

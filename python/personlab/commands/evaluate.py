@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from personlab._files import check_folder
 from personlab.commands import network, reliability
 from personlab.commands.common import UsageError, log, write_table
 from personlab.commands.results import files, table_stream, write_results
-from personlab.evaluate import EVERY_POSE
+from personlab.io.files import check_folder
+from personlab.metrics.coco import EVERY_POSE
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def run(config: Any) -> None:
         UsageError: neither --weights nor --ceiling, or both, or no --images for a network.
         ValueError: pictures that could not be read; all else is scored.
     """
-    from personlab.evaluate import index_for_scoring
+    from personlab.metrics.coco import index_for_scoring
 
     if bool(config.weights) == bool(config.ceiling):
         got = "both" if config.weights else f"neither: --weights takes {network.known_weights()}"
@@ -209,7 +209,7 @@ def _precision(
 def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
     from personlab.data.coverage import count_coverage
     from personlab.data.index import make_index
-    from personlab.evaluate import EXACT, evaluate_ceiling
+    from personlab.metrics.coco import EXACT, evaluate_ceiling
     from personlab.predict.dataset import Results
 
     options, mask_options = network.decode_options(config, EXACT, _POSENET)
@@ -239,7 +239,7 @@ def _write_side_by_side(scored: dict[str, dict[str, str]], stream: TextIO) -> No
 
 
 def _write_results(config: Any, annotations: COCO, results: Results) -> None:
-    from personlab.evaluate import person_category
+    from personlab.metrics.coco import person_category
 
     if not config.json:
         return

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from jsonargparse import ArgumentParser
 
+    from personlab.io.sources import Source
     from personlab.predict import Predictor
-    from personlab.predict.sources import Source
 
 STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
 
@@ -141,7 +141,7 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
 
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:
     """Tell once that a network knows drawn people alone, where it is shown others."""
-    from personlab.predict.sources import is_drawn
+    from personlab.io.sources import is_drawn
     from personlab.weights import known_names
 
     if predictor.settings.domain == DRAWN and not all(map(is_drawn, sources)):

@@ -8,18 +8,18 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab._files import check_folder
 from personlab.commands import network, results
 from personlab.commands.common import UsageError, log, timed
 from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
+from personlab.io.files import check_folder
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
+    from personlab.io.sources import Source
     from personlab.predict import Prediction, Predictor
-    from personlab.predict.sources import Source
 
 SUMMARY = "find the people in images, videos and cameras"
 USAGE = "INPUT... --weights W [options]"
@@ -68,7 +68,7 @@ def run(config: Any) -> None:
         UsageError: no network, an option without effect, or a file to write that is also one to read.
         ValueError: something could not be done; all else is.
     """
-    from personlab.predict import sources
+    from personlab.io import sources
 
     network.check_weights(config.weights)
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
@@ -113,7 +113,7 @@ def run(config: Any) -> None:
 
 def _check_outputs(config: Any, found: list[Source]) -> None:
     """Refuse to write over what is read, or two things to one file."""
-    from personlab.predict.sources import drawing_names
+    from personlab.io.sources import drawing_names
 
     read = {Path(source.name).resolve() for source in found if source.kind != "camera"}
     if config.output and Path(config.output).exists() and not Path(config.output).is_dir():
@@ -130,7 +130,7 @@ def _check_outputs(config: Any, found: list[Source]) -> None:
 
 
 def _predict(config: Any, predictor: Predictor, found: list[Source], report: Report) -> None:
-    from personlab.predict import sources
+    from personlab.io import sources
 
     drawings = sources.drawing_names(found)
     drawn = dict(zip(found, drawings, strict=True))

@@ -11,10 +11,10 @@ from personlab.commands.report import outcomes
 
 if TYPE_CHECKING:
     from personlab.commands.report import Report
+    from personlab.io.sources import Source
+    from personlab.io.video import Video
+    from personlab.io.video_writer import VideoWriter
     from personlab.predict import Predictor
-    from personlab.predict.sources import Source
-    from personlab.predict.video import Video
-    from personlab.predict.video_writer import VideoWriter
 
 
 def predict_video(config: Any, predictor: Predictor, source: Source, name: str, report: Report, first_id: int) -> int:
@@ -27,8 +27,8 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
         KeyboardInterrupt: Ctrl-C, while it was no camera: the frames drawn so far are kept as a part.
         OSError: the drawing cannot be written.
     """
-    from personlab.predict.video import Video
-    from personlab.predict.video_writer import VideoWriter
+    from personlab.io.video import Video
+    from personlab.io.video_writer import VideoWriter
 
     try:
         video = Video(source)

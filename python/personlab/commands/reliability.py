@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from personlab._files import check_folder
 from personlab.commands.common import UsageError, log, write_table
 from personlab.commands.results import table_stream
+from personlab.io.files import check_folder
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from pycocotools.coco import COCO
 
-    from personlab.calibration import Calibration
+    from personlab.metrics.calibration import Calibration
+    from personlab.metrics.reliability import ScoredPoses
     from personlab.predict import Predictor
     from personlab.predict.dataset import Results
-    from personlab.reliability import ScoredPoses
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -71,8 +71,8 @@ def run(config: Any, annotations: COCO, results: Results, predictor: Predictor) 
         OSError: a file cannot be written.
         ValueError: too few poses, or scores that say nothing of their quality.
     """
-    from personlab.calibration import fit_calibration
-    from personlab.reliability import judge_poses
+    from personlab.metrics.calibration import fit_calibration
+    from personlab.metrics.reliability import judge_poses
 
     if not (config.reliability or config.calibrate):
         return
@@ -88,7 +88,7 @@ def run(config: Any, annotations: COCO, results: Results, predictor: Predictor) 
 
 
 def _show(path: str, sets: dict[str, ScoredPoses], stream: TextIO) -> None:
-    from personlab.reliability import bin_poses
+    from personlab.metrics.reliability import bin_poses
     from personlab.visualize import write_image
     from personlab.visualize.reliability import draw_reliability
 

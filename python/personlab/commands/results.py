@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from personlab._files import write_whole
 from personlab.commands.common import log
+from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

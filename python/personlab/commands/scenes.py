@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab import visualize
-from personlab._files import write_whole
 from personlab.commands.common import UsageError, log
 from personlab.commands.network import progress_bar
 from personlab.data.coco import People, make_dataset
-from personlab.data.synthetic import numbered_scene
+from personlab.data.synthetic.scenes import numbered_scene
 from personlab.info import __version__
+from personlab.io.files import write_whole
 from personlab.settings import SCENES_GENERATOR
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from jsonargparse import ArgumentParser
 
-    from personlab.data.synthetic import Scene
+    from personlab.data.synthetic.scenes import Scene
 
 SUMMARY = "write drawn people as a data set in COCO's format; needs no files"
 USAGE = "--output DIR [options]"

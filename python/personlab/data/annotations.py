@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab._image_size import check_pixels
 from personlab.data.category import check_joined, choose_category, keypoint_names, keypoint_order, skeleton_of
 from personlab.data.coco_file import (
     MAX_COORDINATE,
@@ -28,7 +27,8 @@ from personlab.data.coco_file import (
     read_numbers,
     shown,
 )
-from personlab.data.runs import count_pixels, encode_outline
+from personlab.data.rle import count_pixels, encode_outline
+from personlab.io.image_size import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

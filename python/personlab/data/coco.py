@@ -184,13 +184,13 @@ def make_dataset(
         skeleton: what the keypoints are.
         file_name: of each picture, a pattern for the image id such as "{:012d}.png"; none where left out.
     """
-    images: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
     listed: list[dict[str, Any]] = []
     nobody = np.zeros((skeleton.n_keypoints, 3), np.float32)
     for image_id, people in pictures:
         height, width = people.crowd.shape
         image = {"id": image_id, "height": height, "width": width}
-        images.append(image if file_name is None else image | {"file_name": file_name.format(image_id)})
+        records.append(image if file_name is None else image | {"file_name": file_name.format(image_id)})
         for keypoints, mask in zip(people.keypoints, people.masks, strict=True):
             listed.append({"id": len(listed) + 1, "image_id": image_id, **_annotation(mask, keypoints, crowd=False)})
         if people.crowd.any():
@@ -203,7 +203,7 @@ def make_dataset(
         "keypoints": list(skeleton.names),
         "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],  # COCO counts keypoints from 1
     }
-    return {"images": images, "annotations": listed, "categories": [category]}
+    return {"images": records, "annotations": listed, "categories": [category]}
 
 
 def _annotation(mask: NDArray[np.bool_], keypoints: NDArray[np.float32], *, crowd: bool) -> dict[str, Any]:

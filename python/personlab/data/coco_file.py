@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._files import read_up_to
+from personlab.io.files import read_up_to
 
 if TYPE_CHECKING:
     import os

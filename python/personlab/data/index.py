@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from personlab.data.coco import People, gather_people
-from personlab.data.runs import decode_runs
+from personlab.data.rle import decode_runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

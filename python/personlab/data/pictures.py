@@ -14,7 +14,7 @@ from personlab.data.coco import People
 from personlab.data.coco_file import one_line
 from personlab.data.coverage import count_coverage
 from personlab.data.index import make_index
-from personlab.data.synthetic import numbered_scene
+from personlab.data.synthetic.scenes import numbered_scene
 from personlab.settings import DRAWN, PHOTOGRAPHS, SCENES_GENERATOR
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -132,7 +132,7 @@ class CocoPictures:
             OSError: the file cannot be read.
             ValueError: it is no image, or of another size than its annotations.
         """
-        from personlab.predict.images import read_picture
+        from personlab.io.images import read_picture
 
         path = self.folder / str(self._index.names[number])
         size = tuple(self._index.sizes[number].tolist())

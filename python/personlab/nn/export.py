@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab._arrays import as_size
-from personlab._files import write_whole
+from personlab.arrays.host import as_size
+from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
     import os
 
-    from personlab.nn.model import PersonLab
+    from personlab.methods.personlab.network import PersonLab
 
 _FREE_AXES = {0: "batch", 2: "height", 3: "width"}
 _NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")

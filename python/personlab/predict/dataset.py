@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.evaluate import average_precision, has_labels, has_outlines
+from personlab.metrics.coco import average_precision, has_labels, has_outlines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pycocotools.coco import COCO
 
-    from personlab.evaluate import Precision
+    from personlab.metrics.coco import Precision
     from personlab.predict.predictor import Predictor
     from personlab.skeleton import Skeleton
 
@@ -44,7 +44,7 @@ def predict_dataset(
     Args:
         predictor: with masks, where they are to be scored; `DecodeOptions.min_score` best 0, for average precision
             counts low scores, too.
-        annotations: what `personlab.evaluate.load_annotations` gave.
+        annotations: what `personlab.metrics.coco.load_annotations` gave.
         images: the folder that the file names in the annotations are in, or images by their id.
         progress: called after each picture.
 
@@ -54,11 +54,11 @@ def predict_dataset(
     numbers = sorted(annotations.imgs)
     if isinstance(images, (str, os.PathLike)):
         names = [_name(annotations.imgs[number], number) for number in numbers]
-        pictures: list[Any] = [Path(images) / name for name in names]
+        sources: list[Any] = [Path(images) / name for name in names]
     else:
-        names, pictures = [f"image {number}" for number in numbers], [images[number] for number in numbers]
+        names, sources = [f"image {number}" for number in numbers], [images[number] for number in numbers]
     results = Results()
-    with predictor.stream(pictures) as stream:
+    with predictor.stream(sources) as stream:
         for number, name in zip(numbers, names, strict=True):
             try:
                 prediction = next(stream)
@@ -84,7 +84,7 @@ def score_results(
         annotations: as above.
         results: of all their images.
         skeleton: what their keypoints are.
-        category: name or number of the category, as `personlab.evaluate.person_category` takes it.
+        category: name or number of the category, as `personlab.metrics.coco.person_category` takes it.
         masks: whether masks were looked for.
     """
     more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": category}

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from personlab.fields import Fields
-    from personlab.predict.on_device import DeviceFields
+    from personlab.methods.personlab.device_fields import DeviceFields
+    from personlab.methods.personlab.fields import Fields
     from personlab.predict.prediction import Prediction
 
 

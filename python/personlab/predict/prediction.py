@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from personlab.fields import Fields
+    from personlab.methods.personlab.fields import Fields
     from personlab.poses import Poses
 
 
@@ -68,7 +68,7 @@ class Prediction:
         Raises:
             ValueError: there are no masks.
         """
-        from personlab.evaluate import mask_results
+        from personlab.metrics.coco import mask_results
 
         if self.masks is None:
             raise ValueError("masks: expected a prediction with masks, got one without")

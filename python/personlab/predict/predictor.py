@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import torch
 
-from personlab._arrays import as_integer, as_number, check_type
-from personlab.decode import decode_masks, decode_poses
-from personlab.fields import Fields
+from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.io.images import LARGEST_SIDE, input_size, read_picture, resize
+from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.device_fields import DeviceFields, decodes_there
+from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.merge import see
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
-from personlab.predict.images import LARGEST_SIDE, input_size, read_picture, resize
 from personlab.predict.item import Item
 from personlab.predict.load import load_network, settings_of
-from personlab.predict.on_device import DeviceFields, decodes_there
 from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stream
-from personlab.predict.views import see
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ class Predictor:
 
     The longest side of a picture becomes `long_edge` times each of `scales`, each side then the nearest multiple of the
     stride plus 1, corner pixel on corner pixel. Several scales and mirror images are merged as
-    `personlab.predict.views.see` describes; on `coco-mini` with PoseNet 0.75, scales 0.75, 1 and 1.5 with mirror images
+    `personlab.methods.personlab.merge.see` describes; on `coco-mini` with PoseNet 0.75, scales 0.75, 1 and 1.5 with mirror images
     raise keypoint AP from 0.287 to 0.335 (scored as by `DecodeOptions.paper`). Pictures run through the network
     together where their inputs are of one size.
 
@@ -139,7 +139,7 @@ class Predictor:
         """Find the people of one picture, or of each in a list.
 
         Args:
-            image: a file's path, a PIL image, a uint8 array (`personlab.predict.images.read_picture`), or a list of
+            image: a file's path, a PIL image, a uint8 array (`personlab.io.images.read_picture`), or a list of
                 these.
 
         Returns:

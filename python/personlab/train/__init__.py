@@ -14,8 +14,8 @@ from personlab.train.config import (
 )
 
 if TYPE_CHECKING:
+    from personlab.methods.personlab.losses import Losses, compute_losses
     from personlab.train.loop import Summary, train
-    from personlab.train.losses import Losses, compute_losses
 
 __all__ = [
     "DataOptions",

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from personlab._arrays import as_integer
+from personlab.arrays.host import as_integer
 from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.pictures import check_files
-from personlab.data.synthetic import numbered_scene
-from personlab.evaluate import EVERY_POSE, index_for_scoring
+from personlab.data.synthetic.scenes import numbered_scene
+from personlab.io.images import LARGEST_SIDE
+from personlab.metrics.coco import EVERY_POSE, index_for_scoring
 from personlab.nn.config import check_stride
 from personlab.predict import Predictor
 from personlab.predict.dataset import predict_dataset, score_results
-from personlab.predict.images import LARGEST_SIDE
 from personlab.settings import Settings
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from personlab._files import write_whole
+from personlab.io.files import write_whole
 from personlab.train.config import TrainConfig
 from personlab.train.read_config import flattened
 from personlab.train.state import CHECKPOINT

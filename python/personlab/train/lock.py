@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from personlab._locks import CAN_LOCK, try_lock
+from personlab.io.locks import CAN_LOCK, try_lock
 
 if TYPE_CHECKING:
     from pathlib import Path

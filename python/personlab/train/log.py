@@ -9,7 +9,7 @@ import sys
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from personlab._files import write_whole
+from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

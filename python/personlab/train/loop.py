@@ -17,20 +17,20 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from personlab.data.batches import StepSampler, Views, make_loader
 from personlab.data.coco_file import one_line
+from personlab.data.loader import StepSampler, Views, make_loader
 from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.data.sides import unpaired_sides
 from personlab.info import __version__
+from personlab.methods.personlab.draw.batch import draw_batch
+from personlab.methods.personlab.losses import compute_losses, losses_of
 from personlab.train.evaluation import Evaluation, is_scored, scored_with
 from personlab.train.folder import check_folder, check_steps, open_folder
 from personlab.train.lock import FolderLock
 from personlab.train.log import Log
-from personlab.train.losses import compute_losses, losses_of
 from personlab.train.meter import Meter
 from personlab.train.network import freeze_norms, make_network
 from personlab.train.optimize import make_average, make_optimizer, rate_factor, with_warmup_within
-from personlab.train.pictures import draw_batch
 from personlab.train.processes import joined
 from personlab.train.state import CHECKPOINT, State
 
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from personlab.data.batches import Batch
+    from personlab.data.loader import Batch
     from personlab.data.pictures import Pictures
+    from personlab.methods.personlab.losses import Losses
     from personlab.nn import PersonLab
     from personlab.train.config import TrainConfig
-    from personlab.train.losses import Losses
     from personlab.train.processes import Place
 
 WEIGHTS, RAW_WEIGHTS = "weights.safetensors", "weights-raw.safetensors"

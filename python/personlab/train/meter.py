@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab.data.batches import read_batches
+from personlab.data.loader import read_batches
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from personlab.data.batches import Batch
-    from personlab.train.losses import Losses
+    from personlab.data.loader import Batch
+    from personlab.methods.personlab.losses import Losses
     from personlab.train.processes import Place
 
 

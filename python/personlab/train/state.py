@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab._arrays import as_integer
-from personlab._files import write_whole
+from personlab.arrays.host import as_integer
+from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from personlab.visualize import marks
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.visualize.images import Image
+    from personlab.visualize.canvas import Image
 
 _LABEL = 20.0  # what it costs to cover another label
 _COST = 8.0  # of covering ground that costs 1, in label heights away from where the label is wanted

@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab._arrays import FloatArray
-    from personlab.visualize.images import Image
+    from personlab.arrays.host import FloatArray
+    from personlab.visualize.canvas import Image
 
     Colour = tuple[int, int, int]
 

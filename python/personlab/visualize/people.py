@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._arrays import check_shape, to_numpy
+from personlab.arrays.host import check_shape, to_numpy
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
-from personlab.visualize.images import as_image
+from personlab.visualize.canvas import as_image
 from personlab.visualize.labels import draw_label
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.poses import Poses
-    from personlab.visualize.images import Image
+    from personlab.visualize.canvas import Image
 
     Masks = NDArray[np.bool_]  # (P, H, W)
     Flags = NDArray[np.bool_]

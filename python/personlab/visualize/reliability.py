@@ -12,8 +12,8 @@ from personlab.visualize import marks
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from personlab.reliability import Bin
-    from personlab.visualize.images import Image
+    from personlab.metrics.reliability import Bin
+    from personlab.visualize.canvas import Image
 
 _SIDE, _COUNTS = 480, 110  # pixels of the square of score by OKS, and height of the counts below it
 _LEFT, _RIGHT, _TOP, _GAP, _BOTTOM = 70, 24, 40, 16, 56  # pixels around and between

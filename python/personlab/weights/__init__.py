@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from personlab.methods.personlab.network import PersonLab
     from personlab.nn.config import ModelConfig
-    from personlab.nn.model import PersonLab
 
 __all__ = [
     "Checkpoint",
@@ -117,12 +117,12 @@ def _read(source: Any, stride: int | None) -> Checkpoint:
         raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {names}{hint(str(path))}")
     kind = path.suffix.lower()
     if path.is_dir() or kind == ".json":
-        from personlab.weights.tfjs import read_tfjs
+        from personlab.methods.personlab.convert.tfjs import read_tfjs
 
         return Checkpoint(read_tfjs(path), {"source": path.name})
     refuse_pickle(path)
     if kind == ".onnx":
-        from personlab.weights.onnx import read_onnx
+        from personlab.methods.personlab.convert.onnx import read_onnx
 
         return Checkpoint(read_onnx(path), {"source": path.name})
     if kind == ".safetensors":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab._files import write_whole
+from personlab.io.files import write_whole
 from personlab.settings import Settings
 from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from personlab.methods.personlab.network import PersonLab
     from personlab.nn.config import ModelConfig
-    from personlab.nn.model import PersonLab
 
 _VERSION = 1  # of the metadata
 _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
@@ -77,8 +77,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: a pickle, a damaged file, safetensors of something else, or weights that are missing, too many or
             of other shapes than the network's.
     """
+    from personlab.methods.personlab.network import PersonLab
     from personlab.nn.config import check_stride
-    from personlab.nn.model import PersonLab
 
     with _opened(path, "pt") as file:
         entry = _read_entry(file)

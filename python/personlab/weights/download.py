@@ -10,13 +10,13 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
 from personlab.weights.fit import read_limited
 from personlab.weights.lock import locked
-from personlab.weights.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 
 if TYPE_CHECKING:
-    from personlab.nn.model import PersonLab
+    from personlab.methods.personlab.network import PersonLab
     from personlab.weights.pace import Pace
 
 BASE_URL = "https://storage.googleapis.com/tfjs-models/savedmodel"
@@ -116,8 +116,8 @@ def download(name: str, *, base_url: str | None = None, cache: str | os.PathLike
 
 
 def _download(name: str, url: str, parts: Path, target: Path) -> None:
+    from personlab.methods.personlab.convert.tfjs import convert_tfjs
     from personlab.weights.checkpoint import save_model
-    from personlab.weights.tfjs import convert_tfjs
 
     pace = download_pace()
     content = fetch_bytes(url, limit=LONGEST_JSON, pace=pace)

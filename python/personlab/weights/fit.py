@@ -52,7 +52,7 @@ def check_fit(config: ModelConfig, shapes: Mapping[str, Sequence[int]]) -> None:
     """
     import torch
 
-    from personlab.nn.model import PersonLab
+    from personlab.methods.personlab.network import PersonLab
 
     with torch.device("meta"):  # tensors without memory
         expected = PersonLab(config).state_dict()

@@ -7,7 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from personlab._locks import CAN_LOCK, try_lock
+from personlab.io.locks import CAN_LOCK, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Foreign arrays in: taken once, checked once."""

@@ -1,0 +1,192 @@
+"""What a command line names: images, folders of them, patterns, videos and cameras, and their numbers in results."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from personlab.io.image_files import LARGEST_ID, image_number
+from personlab.settings import SCENES_GENERATOR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+PICTURES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2",
+    ".avif",
+)  # fmt: skip
+VIDEOS = (
+    ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".avi", ".divx", ".mkv", ".webm", ".ogv", ".ogg", ".ogm", ".mpg",
+    ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".m2t", ".mxf", ".wmv", ".asf", ".flv", ".f4v",
+    ".rm", ".rmvb", ".dv", ".nut", ".ivf", ".y4m", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc",
+    ".gif",
+)  # fmt: skip
+_UNREADABLE = (  # formats of images, to be named where they are left out
+    ".heic", ".heif", ".hif", ".jxl", ".jpegxl", ".svg", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga", ".raw",
+    ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
+)  # fmt: skip
+_SHOWN = 3  # folders named in a line
+_WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # kinds in which drawings are written, too
+# how files of videos begin, whatever they are called: MP4 and its kin, AVI, Matroska, Flash, MPEG, Ogg, ASF
+_BEGINS_AS_VIDEO = re.compile(
+    rb".{4}(?:ftyp(?!avi[fs]|hei|hev|mif1|msf1)|moov|mdat|wide)|RIFF.{4}AVI |\x1aE\xdf\xa3|FLV\x01|\0\0\x01[\xba\xb3]"
+    rb"|OggS|0&\xb2u\x8ef\xcf\x11|\x47.{187}\x47.{187}\x47",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image, a video or a camera."""
+
+    name: str
+    """path, or the camera's number"""
+
+    kind: Literal["picture", "video", "camera"]
+
+
+def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
+    """The images, videos and cameras that words of a command line name, none twice.
+
+    A folder stands for the images and videos directly in it, by name, but for those whose names begin with a dot; a
+    pattern (`*`, `?`, `**`) for what it matches, where there is no file of that name; a number for the camera,
+    likewise. Any other word is a file, by its ending a video or an image; one of another ending is a video where it
+    begins as videos do, else an image.
+
+    Returns:
+        the sources, and one line for each word that names nothing.
+    """
+    found: dict[Source, None] = {}
+    problems = []
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            matches = _known(_inside(path))
+        elif path.exists():
+            matches = [_file(text)]
+        elif re.fullmatch(r"[0-9]{1,3}", text):
+            matches = [Source(str(int(text)), "camera")]
+        elif text == "-":
+            problems.append("-: standard input is not supported: expected a file, a folder or a camera's number")
+            continue
+        elif re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", text):
+            problems.append(f"{text}: URLs are not supported: expected a file, download it first")
+            continue
+        elif glob.has_magic(text):
+            matches = _known(map(Path, sorted(glob.glob(text, recursive=True))))  # noqa: PTH207  # any root
+        else:
+            problems.append(f"{text}: no such file")
+            continue
+        if not matches:
+            problems.append(f"{text}: expected images or videos, got none")
+        found |= dict.fromkeys(matches)
+    return list(found), problems
+
+
+def _known(paths: Iterable[Path]) -> list[Source]:
+    return [_file(str(p)) for p in paths if p.suffix.lower() in PICTURES + VIDEOS and p.is_file()]
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def left_out(inputs: Sequence[str]) -> list[str]:
+    """One line for each folder named that holds folders, or images in formats that are not read."""
+    lines = []
+    for text in dict.fromkeys(inputs):
+        inside = _inside(Path(text)) if Path(text).is_dir() else []
+        folders = [f"folder {path.name}" for path in inside if path.is_dir()]
+        endings = Counter(path.suffix.lower() for path in inside if path.suffix.lower() in _UNREADABLE)
+        files = [f"{count} {ending} {'file' if count == 1 else 'files'}" for ending, count in sorted(endings.items())]
+        if len(folders) > _SHOWN:
+            folders[_SHOWN:] = [f"{len(folders) - _SHOWN} more folders"]
+        if folders or files:
+            lines.append(f"{text}: left out: {', '.join([*folders, *files])}")
+    return lines
+
+
+def _file(name: str) -> Source:
+    ending = Path(name).suffix.lower()
+    if ending in VIDEOS or (ending not in PICTURES and begins_as_video(name)):
+        return Source(name, "video")
+    return Source(name, "picture")
+
+
+def begins_as_video(name: str) -> bool:
+    """Whether a file begins as videos do, whatever its name."""
+    if not Path(name).is_file():  # what is read of a pipe here would be gone
+        return False
+    try:
+        with Path(name).open("rb") as file:
+            return _BEGINS_AS_VIDEO.match(file.read(600)) is not None
+    except OSError:  # to be told of where it is read
+        return False
+
+
+def is_drawn(source: Source) -> bool:
+    """Whether an image is one that `personlab scenes` has drawn, as the annotations beside its folder say."""
+    try:
+        with (Path(source.name).resolve().parent.parent / "person_keypoints.json").open("rb") as file:
+            return f'"generator": "{SCENES_GENERATOR}"'.encode() in file.read(300)
+    except OSError:
+        return False
+
+
+def image_ids(names: Sequence[str]) -> list[int]:
+    """A number for each image: the one its file name ends in, else, or where two end alike, the first one free."""
+    own = [image_number(name) for name in names]
+    times = Counter(own)
+    ids = [number if times[number] == 1 else None for number in own]
+    taken = {number for number in ids if number is not None}
+    free = 0
+    numbers = []
+    for number in ids:
+        if number is None:
+            while free in taken:
+                free += 1
+            taken.add(free)
+        numbers.append(free if number is None else number)
+    return numbers
+
+
+def first_frame_id(ids: Sequence[int]) -> int:
+    """The number of the first frame of videos, after those of images; the few so large that frames lack room aside."""
+    return max((number for number in ids if number < LARGEST_ID // 2), default=-1) + 1
+
+
+def drawing_names(found: Sequence[Source]) -> list[str]:
+    """The file name of each drawing, none twice: an image's own, or with .png after it; .mp4 for a video's frames."""
+    names = []
+    for source in found:
+        path = Path(source.name)
+        if source.kind == "camera":
+            names.append((f"camera{source.name}", ".mp4"))
+        elif source.kind == "video":
+            names.append((path.stem, ".mp4"))
+        else:
+            names.append((path.stem, path.suffix) if path.suffix.lower() in _WRITTEN else (path.name, ".png"))
+    return _unique(names)
+
+
+def fields_folders(drawings: Sequence[str]) -> list[str]:
+    """The folder for the fields of each image, none twice, after the name of its drawing: x-fields for x.jpg."""
+    return _unique([(Path(name).stem, "-fields") for name in drawings])
+
+
+def _unique(names: Sequence[tuple[str, str]]) -> list[str]:
+    """Each stem and ending as one name; a number between them where the name came before, in upper or lower case."""
+    given: set[str] = set()
+    unique = []
+    for stem, ending in names:
+        wanted, n = stem + ending, 1
+        while wanted.lower() in given:
+            n += 1
+            wanted = f"{stem}-{n}{ending}"
+        given.add(wanted.lower())
+        unique.append(wanted)
+    return unique

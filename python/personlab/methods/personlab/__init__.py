@@ -1,0 +1,1 @@
+"""PersonLab: Hough voting, greedy grouping, mask association."""

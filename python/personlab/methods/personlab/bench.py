@@ -1,0 +1,138 @@
+"""How long each stage of decoding takes on this machine, and what the bytes and votes it needs would take alone."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab import _core
+from personlab.arrays.host import as_integer
+from personlab.methods.personlab.decode import check_pose_fields, decode_masks, decode_poses
+from personlab.options import DecodeOptions, MaskOptions
+from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from personlab.methods.personlab.fields import Fields
+
+STAGES = ("scan", "vote", "peaks", "group", "score")  # the scan is part of the votes
+_LINE = 64  # bytes of a cache line
+_MASK_ROUNDS = 10  # at least; masks take longer than poses
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Medians of one picture, seconds, and the least that could be hoped for."""
+
+    poses: float  # the whole call of decode_poses
+    masks: float | None  # the whole call of decode_masks; None where the fields have no masks
+    stages: dict[str, float]  # by stage, inside the core
+    floors: dict[str, float]  # by stage but the scan: its bytes at the scan's rate, its votes at that of adding
+    votes: int
+    people: int  # found
+
+
+def time_decoding(
+    fields: Fields,
+    *,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions = DecodeOptions(),  # noqa: B008  # frozen
+    mask_options: MaskOptions = MaskOptions(),  # noqa: B008  # frozen
+    rounds: int = 100,
+) -> Timing:
+    """Time the paper's decoder on one picture, each stage by itself and the whole calls.
+
+    Floors are not goals: they say what memory alone would take. The scan reads the heatmaps once, as fast as that goes.
+    Votes are added twice each, to sums in the first-level cache, after the scan. Peaks read the tiles of scores that
+    are high enough; a step of a growing pose reads two rows of two planes; a keypoint's score reads its disc.
+
+    Args:
+        fields: of one picture, not a batch.
+        skeleton: keypoints and edges.
+        options: how to decode; `threads` counts.
+        mask_options: how to find masks.
+        rounds: how often each stage runs.
+
+    Raises:
+        TypeError, ValueError: what `decode_poses` raises, or a batch, or options of the PoseNet decoder.
+    """
+    arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
+    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
+        *arrays, stride=fields.stride, skeleton=skeleton, hough_stride=options.hough_stride
+    )
+    if heatmaps.ndim != 3:
+        raise ValueError(f"fields: expected those of one picture, got a batch of {len(heatmaps)}")
+    if options.decoder != "personlab":
+        raise ValueError(f"options: expected the paper's decoder, whose stages these are, got {options.decoder}")
+    rounds = as_integer(rounds, "rounds", 1)
+    times: dict[str, Any] = _core.stage_times(
+        heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native, rounds
+    )
+    found: Any = decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options)
+    poses = _median(lambda: decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options), rounds)
+    masks = None
+    if fields.segmentation is not None and fields.long_offsets is not None:
+        width, height = fields.image_size or fields.input_size
+
+        def find_masks() -> Any:
+            return decode_masks(
+                found, fields.segmentation, fields.long_offsets, short_offsets=short_offsets, stride=stride,
+                size=(height, width), options=mask_options,
+            )  # fmt: skip
+
+        masks = _median(find_masks, max(_MASK_ROUNDS, rounds // 10))
+    scan, add = median(times["scan"]), median(times["add"])
+    rate = max(heatmaps.nbytes, 1) / max(scan, 1e-9)  # bytes a second
+    edges, steps = skeleton.n_keypoints - 1, 1 + options.refine_steps
+    disc = math.pi * options.disk_radius**2 / options.hough_stride**2  # lattice points
+    floors = {
+        "vote": scan + add,
+        "peaks": times["high_tiles"] * 16 * 16 * 4 / rate,
+        "group": times["poses"] * edges * steps * 4 * _LINE / rate,
+        "score": times["scored"] * disc * 4 / rate,
+    }
+    stages = {stage: median(times[stage]) for stage in STAGES}
+    return Timing(poses, masks, stages, floors, times["votes"], len(found))
+
+
+def crowd(people: int, *, size: tuple[int, int] = (481, 641), stride: int = 8, seed: int = 0) -> Fields:
+    """What a perfect network would say of a drawn crowd.
+
+    Args:
+        people: how many.
+        size: (H, W) of the network input, each a multiple of `stride` plus 1.
+        stride: input pixels from cell to cell.
+        seed: another seed, another crowd.
+
+    Raises:
+        TypeError, ValueError: what `make_scene` and `encode_targets` raise.
+    """
+    from personlab.data.synthetic.scenes import make_scene
+    from personlab.methods.personlab.targets import encode_targets
+
+    scene = make_scene(seed, size=size, people=people)
+    fields = encode_targets(scene.keypoints, scene.masks, size=size, stride=stride).to_fields()
+    return replace(fields, heatmaps=_softened(fields.heatmaps))
+
+
+def _softened(heatmaps: Any) -> Any:
+    """Logits that fall off towards a disc's border as those of networks do, not from one cell to the next."""
+    padded = np.pad(heatmaps, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    h, w = heatmaps.shape[1:]
+    total = sum(padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3))
+    return np.asarray(total / 9, np.float32)
+
+
+def _median(call: Callable[[], Any], rounds: int) -> float:
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[1:])

@@ -1,0 +1,1 @@
+"""Published PersonLab networks as checkpoints."""

@@ -1,0 +1,138 @@
+"""The convolutions of a published MobileNetV1 as one of our networks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.methods.personlab.convert.graph import trace
+from personlab.methods.personlab.network import PersonLab
+from personlab.nn.backbones.mobilenet import MobileNetV1
+from personlab.nn.config import ModelConfig
+from personlab.skeleton import COCO_PERSON
+from personlab.weights.checkpoint import fill
+from personlab.weights.fit import some
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from torch import nn
+
+    from personlab.methods.personlab.convert.graph import Convolution, Steps
+
+_STEM = 32  # channels of the stem at width 1
+
+# What the names of outputs hold in Google's files, and which head that is. The first that fits counts.
+_HEADS = (
+    ("part_", None),  # BodyPix's body parts: no field of PersonLab
+    ("displacement_fwd", "forward"),
+    ("displacement_bwd", "backward"),
+    ("segment", "segmentation"),
+    ("long_offset", "long_offsets"),
+    ("heatmap", "heatmaps"),
+    ("offset", "short_offsets"),
+)
+_NEEDED = ("heatmaps", "short_offsets", "forward", "backward")
+_OFFSETS = ("short_offsets", "forward", "backward", "long_offsets")
+_MASKS = ("segmentation", "long_offsets")
+_THEIRS = {"forward": "displacement_fwd", "backward": "displacement_bwd"}  # names of heads that are not ours
+
+
+def find_heads(outputs: Iterable[str]) -> dict[str, str]:
+    """Head -> the output of the network that it is, by name.
+
+    Raises:
+        ValueError: a head is missing or there twice.
+    """
+    outputs = list(outputs)
+    heads: dict[str, str] = {}
+    for name in outputs:
+        head = next((head for text, head in _HEADS if text in name), None)
+        if head is None:
+            continue
+        if head in heads:
+            raise ValueError(f"expected one output of {head}, got {heads[head]!r} and {name!r}")
+        heads[head] = name
+    needed = _NEEDED + (_MASKS if any(head in heads for head in _MASKS) else ())
+    if missing := [_THEIRS.get(head, head) for head in needed if head not in heads]:
+        raise ValueError(
+            f"expected a PoseNet or BodyPix network, got one without {' and '.join(missing)} among its outputs "
+            f"{some(outputs, 10)}"
+        )
+    return heads
+
+
+def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
+    """Our network that computes what this graph does.
+
+    Args:
+        steps: the graph.
+        image: its tensor with the image.
+        outputs: head, as `find_heads` names it -> its tensor.
+
+    Raises:
+        ValueError: it is no MobileNetV1 with the heads of PoseNet or BodyPix.
+    """
+    trunk, heads = trace(steps, image, outputs)
+    if not trunk:
+        raise ValueError("expected a MobileNetV1, got heads on the image itself")
+    config = ModelConfig(
+        backbone="mobilenet_v1",
+        width=len(trunk[0].weight) / _STEM,
+        stride=int(np.prod([layer.stride for layer in trunk])),
+        skeleton=COCO_PERSON,
+        masks="segmentation" in heads,
+        norm="none",
+        normalization="minus_one_to_one",
+    )
+    model = PersonLab(config)
+    parts = _parts(model)
+    if len(trunk) != len(parts):
+        raise ValueError(f"expected the {len(parts)} convolutions of a MobileNetV1, got {len(trunk)}")
+    for layer, (name, conv) in zip(trunk, parts.items(), strict=True):
+        _check_layer(layer, name, conv)
+    layers = {name: (layer.weight, layer.bias) for name, layer in zip(parts, trunk, strict=True)} | _head_layers(heads)
+    fill(model, {f"{name}.{kind}": layers[name][i] for name in layers for i, kind in enumerate(("weight", "bias"))})
+    return model
+
+
+def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
+    """Weights and biases of our heads by name."""
+    for name, layer in heads.items():
+        if layer.relu6 or layer.stride != 1 or layer.groups != 1 or (len(layer.weight) % 2 and name in _OFFSETS):
+            raise ValueError(f"expected the head of {name} to be a plain convolution to pairs, got another")
+    layers = {}
+    for name, layer in heads.items():
+        if name not in _THEIRS:
+            layers[f"heads.{name}"] = _interleaved(layer) if name in _OFFSETS else (layer.weight, layer.bias)
+    there, back = _interleaved(heads["forward"]), _interleaved(heads["backward"])
+    layers["heads.mid_offsets"] = (np.concatenate([there[0], back[0]]), np.concatenate([there[1], back[1]]))
+    return layers
+
+
+def _parts(model: PersonLab) -> dict[str, nn.Conv2d]:
+    """The convolutions of the backbone by name, in the order in which they run."""
+    backbone = model.backbone
+    assert isinstance(backbone, MobileNetV1)
+    parts = {"backbone.stem.conv": backbone.stem.conv}
+    for i, block in enumerate(backbone.blocks):
+        for half in ("depthwise", "pointwise"):
+            parts[f"backbone.blocks.{i}.{half}.conv"] = getattr(block, half).conv
+    return parts
+
+
+def _check_layer(layer: Convolution, name: str, conv: nn.Conv2d) -> None:
+    """Whether a layer does with its weights what ours does."""
+    expected = conv.stride[0], conv.dilation[0], conv.groups, True
+    got = layer.stride, layer.dilation, layer.groups, layer.relu6
+    for what, ours, theirs in zip(("stride", "dilation", "groups", "ReLU6"), expected, got, strict=True):
+        if ours != theirs:
+            raise ValueError(f"{name}: expected {what} {ours} as a MobileNetV1 has it, got {theirs}")
+
+
+def _interleaved(layer: Convolution) -> tuple[Any, Any]:
+    """Weight and bias with channels (dx, dy) side by side, from the block of all dy before the block of all dx."""
+    half = len(layer.weight) // 2
+    order = np.arange(2 * half).reshape(2, half)[::-1].T.ravel()
+    return layer.weight[order], layer.bias[order]

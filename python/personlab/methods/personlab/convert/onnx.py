@@ -1,0 +1,138 @@
+"""BodyPix networks in ONNX files as networks of ours; needs the package `onnx`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.methods.personlab.convert.graph import Step, batch_norm
+from personlab.methods.personlab.convert.mobilenet import build, find_heads
+from personlab.weights.fit import some
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from personlab.methods.personlab.network import PersonLab
+
+    Arrays = dict[str, NDArray[Any]]
+
+_AXES = 8  # more than any array of a network has
+_LAYOUTS = ([0, 3, 1, 2], [0, 2, 3, 1])  # transpositions to channels first and to channels last
+
+
+def read_onnx(path: str | os.PathLike[str]) -> PersonLab:
+    """Read an ONNX file of BodyPix; its body parts are left out.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ImportError: the package `onnx` is not installed.
+        ValueError: it is no PoseNet or BodyPix network on a MobileNetV1.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    content = Path(path).read_bytes()
+    try:
+        graph = onnx.load_model_from_string(content).graph
+    except DecodeError:
+        raise ValueError(f"{path}: expected an ONNX file, got something else or a damaged one") from None
+    try:
+        return _convert(graph)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except (AttributeError, IndexError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: expected an ONNX graph, got a damaged one ({error!r})") from None
+
+
+def _convert(graph: Any) -> PersonLab:
+    if not graph.node:
+        raise ValueError("expected an ONNX file, got one without a network")
+    arrays = {tensor.name: _array(tensor) for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            arrays[node.output[0]] = _attributes(node)["value"]
+    images = [value.name for value in graph.input if value.name not in arrays]
+    if len(images) != 1:
+        raise ValueError(f"expected one input, got {len(images)}: {some(images)}")
+    steps = {node.output[0]: _step(node, _attributes(node), arrays) for node in graph.node}
+    return build(steps, images[0], find_heads(value.name for value in graph.output))
+
+
+def _attributes(node: Any) -> dict[str, Any]:
+    from onnx import TensorProto, helper
+
+    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {name: _array(value) if isinstance(value, TensorProto) else value for name, value in values.items()}
+
+
+def _array(tensor: Any) -> NDArray[Any]:
+    """A constant of the file; what lies in another file is not looked for."""
+    from onnx import TensorProto, numpy_helper
+
+    if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
+        raise ValueError(f"expected all weights in the file, got {tensor.name[:100]!r} in another")
+    if len(tensor.dims) > _AXES or any(n < 0 for n in tensor.dims):
+        raise ValueError(
+            f"expected at most {_AXES} sizes of at least 0, got {some(tensor.dims)} for {tensor.name[:100]!r}"
+        )
+    return np.asarray(numpy_helper.to_array(tensor))
+
+
+def _step(node: Any, attributes: dict[str, Any], arrays: Arrays) -> Step | str:
+    """How a node's output comes from another tensor; the name of its operation where that is no step of a network."""
+    operation: str = node.op_type
+    inputs = list(node.input)
+    constants = [arrays[name] for name in inputs if name in arrays]
+    step: Step | str = operation
+    if operation == "Identity" or (operation == "Transpose" and list(attributes["perm"]) in _LAYOUTS):
+        step = Step(source=inputs[0])
+    elif operation == "Reshape":
+        step = Step(source=inputs[0], one_channel=True)
+    elif operation == "Clip":
+        limits = [attributes.get("min"), attributes.get("max")]
+        if len(inputs) == 3:
+            limits = [float(arrays[name]) if name in arrays else None for name in inputs[1:]]
+        step = Step(source=inputs[0], relu6=True) if limits == [0.0, 6.0] else f"Clip to {limits}"
+    elif operation in ("Add", "Mul") and len(inputs) == 2 and len(constants) == 1:
+        source = next(name for name in inputs if name not in arrays)
+        vector = _vector(constants[0])
+        step = Step(source=source, scale=vector) if operation == "Mul" else Step(source=source, shift=vector)
+    elif operation == "BatchNormalization" and len(constants) == 4:
+        step = batch_norm(inputs[0], constants, attributes.get("epsilon", 1e-5))
+    elif operation == "Conv" and all(name in arrays for name in inputs[1:]):
+        step = _convolution(inputs, attributes, arrays)
+    return step
+
+
+def _convolution(inputs: list[str], attributes: dict[str, Any], arrays: Arrays) -> Step | str:
+    weight = arrays[inputs[1]]
+    strides, dilations = attributes.get("strides", [1, 1]), attributes.get("dilations", [1, 1])
+    if weight.ndim != 4 or strides[0] != strides[1] or dilations[0] != dilations[1]:
+        return f"Conv with weights {weight.shape}, strides {strides}, dilations {dilations}"
+    padding = attributes.get("auto_pad", b"NOTSET").decode()
+    pads = list(attributes.get("pads", [0, 0, 0, 0]))
+    # Padding written out is TensorFlow's SAME for the sizes that the network is made for, which are odd in every layer.
+    same = [dilations[0] * (side // 2) for side in weight.shape[2:]] * 2
+    if padding != "SAME_UPPER" and (padding not in ("NOTSET", "VALID") or pads != same):
+        return f"Conv with padding {padding} {pads}"
+    return Step(
+        source=inputs[0],
+        weight=weight,
+        stride=strides[0],
+        dilation=dilations[0],
+        groups=attributes.get("group", 1),
+        shift=arrays[inputs[2]] if len(inputs) == 3 else None,
+    )
+
+
+def _vector(array: NDArray[Any]) -> NDArray[Any]:
+    """One number for each channel, of an array that broadcasts over NCHW, or one for all."""
+    if array.ndim == 0 or array.size == 1:
+        return array.reshape(())
+    if array.ndim < 3 or array.shape[-3] != array.size:
+        raise ValueError(f"expected one number for each channel, got an array of shape {array.shape}")
+    return array.reshape(-1)

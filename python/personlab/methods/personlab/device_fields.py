@@ -1,0 +1,49 @@
+"""The fields of one picture where the network left them, on a GPU, for decoding there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from personlab.arrays import device as _device
+from personlab.methods.personlab.fields import Fields
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+def decodes_there(device: torch.device, n_keypoints: int = 1) -> bool:
+    """Whether the fields of so many keypoints on a device can be decoded without a copy in host memory."""
+    if device.type != "cuda":
+        return False
+    try:
+        return n_keypoints <= int(_device.native().most_keypoints)
+    except RuntimeError:
+        return False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DeviceFields:
+    """`personlab.Fields` in tensors."""
+
+    heatmaps: Tensor
+    short_offsets: Tensor
+    mid_offsets: Tensor
+    segmentation: Tensor | None = None
+    long_offsets: Tensor | None = None
+    stride: int
+    image_size: tuple[int, int]
+
+    @property
+    def image_scale(self) -> tuple[float, float]:
+        """(sx, sy) that take input pixels to pixels of the picture."""
+        (h, w), (width, height) = self.heatmaps.shape[-2:], self.image_size
+        return (width - 1) / max((w - 1) * self.stride, 1), (height - 1) / max((h - 1) * self.stride, 1)
+
+    def to_host(self) -> Fields:
+        """The same in host memory."""
+        names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+        found = {name: getattr(self, name) for name in names}
+        arrays = {name: tensor.cpu().numpy() for name, tensor in found.items() if tensor is not None}
+        return Fields(**arrays, stride=self.stride, image_size=self.image_size)

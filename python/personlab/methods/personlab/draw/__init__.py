@@ -1,0 +1,1 @@
+"""Drawings of PersonLab's fields and decoding."""

@@ -1,0 +1,71 @@
+"""Pictures for the log: what was to be found in the views of a batch, beside what the network found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.fields import Fields
+from personlab.nn import to_fields
+from personlab.options import DecodeOptions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from personlab.data.loader import Batch
+    from personlab.nn import PersonLab
+
+_VIEWS = 4  # of a batch, one below the other
+_LOGIT = 10.0  # of a target
+
+
+def draw_batch(model: PersonLab, batch: Batch, *, disk_radius: float) -> NDArray[np.uint8]:
+    """The first views of a batch: on the left the people that its targets decode to, on the right those found."""
+    options = DecodeOptions(disk_radius=disk_radius)
+    training = model.training
+    with torch.no_grad():
+        images = batch.images[:_VIEWS].to(model.pixel_mean.device)
+        found = to_fields(model.eval()(images), stride=model.config.stride)
+    model.train(training)
+    rows = []
+    for i, image in enumerate(batch.images[:_VIEWS].cpu().numpy()):
+        pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
+        wanted = _fields_of(batch, i, model)
+        rows.append(
+            np.concatenate([_overlay(pixels, fields, model, options) for fields in (wanted, found[i])], axis=1)
+        )
+    return np.concatenate(rows)
+
+
+def _fields_of(batch: Batch, i: int, model: PersonLab) -> Fields:
+    def array(tensor: torch.Tensor) -> Any:
+        return tensor[i].float().cpu().numpy()
+
+    return Fields(
+        heatmaps=(array(batch.heatmaps) * 2 - 1) * _LOGIT,
+        short_offsets=array(batch.short_offsets),
+        mid_offsets=array(batch.mid_offsets),
+        segmentation=(array(batch.segmentation) * 2 - 1) * _LOGIT if model.config.masks else None,
+        long_offsets=array(batch.long_offsets) if model.config.masks else None,
+        stride=model.config.stride,
+    )
+
+
+def _overlay(picture: NDArray[np.uint8], fields: Fields, model: PersonLab, options: DecodeOptions) -> NDArray[np.uint8]:
+    from personlab import visualize
+
+    skeleton = model.config.skeleton
+    poses: Any = decode_poses(
+        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, skeleton=skeleton,
+        options=options,
+    )  # fmt: skip
+    masks: Any = None
+    if fields.segmentation is not None:
+        masks = decode_masks(
+            poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
+            size=picture.shape[:2],
+        )  # fmt: skip
+    return visualize.overlay(picture, poses, masks, skeleton=skeleton)

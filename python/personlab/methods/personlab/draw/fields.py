@@ -1,0 +1,139 @@
+"""Scalars over the image: heatmaps, Hough scores and segmentation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_numbers, as_size, check_shape
+from personlab.visualize import marks
+from personlab.visualize.canvas import as_image, finite_logits, sigmoid, stretched
+
+if TYPE_CHECKING:
+    from personlab.methods.personlab.stages import Peaks
+    from personlab.visualize.canvas import Image
+
+
+def draw_heatmap(image: Image, heatmap: Any, *, title: str = "probability") -> Image:
+    """Probability of a keypoint over the picture.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, left as it is.
+        heatmap: (h, w) logits of one keypoint type, or (K, h, w) of which each pixel shows the largest; the grid is
+            stretched over the picture, corner cell on corner pixel.
+        title: of the legend.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape.
+    """
+    image, heatmap = as_image(image), as_field(heatmap, "heatmap")
+    if heatmap.ndim == 2:
+        heatmap = heatmap[None]
+    check_shape(heatmap, "heatmap", (None, None, None), "(h, w) or (K, h, w)")
+    if image.size == 0 or heatmap.size == 0:
+        return image.copy()
+    largest = np.full(image.shape[:2], -np.inf, np.float32)
+    for logits in heatmap:
+        np.maximum(largest, stretched(finite_logits(logits), image.shape[:2]), out=largest)
+    probability = sigmoid(largest)
+    drawn = _scalars(image, probability, 1.0)
+    marks.place_legend(drawn, marks.bar(title, 0, 1, marks.legend_unit(image)), probability)
+    return drawn
+
+
+def draw_hough(
+    image: Image,
+    hough: Any,
+    hough_stride: int,
+    *,
+    peaks: Peaks | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> Image:
+    """Hough scores over the picture, and a ring around each peak.
+
+    Votes gather within a few pixels: each score is spread over a spot wide enough to be seen.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, left as it is.
+        hough: (H', W') scores of one keypoint type, or (K, H', W') of which each pixel shows the largest.
+        hough_stride: input pixels from one lattice point to the next.
+        peaks: what `stages.find_peaks` gives; all are ringed, in the colour of their score.
+        input_size: (W, H) of the network input, pixels, where the picture has another size.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape.
+    """
+    import cv2
+
+    image, hough = as_image(image), as_numbers(hough, "hough")
+    if hough.ndim == 2:
+        hough = hough[None]
+    check_shape(hough, "hough", (None, None, None), "(H', W') or (K, H', W')")
+    hough_stride = as_integer(hough_stride, "hough_stride", 1)
+    height, width = image.shape[:2]
+    input_width, input_height = as_size(input_size or (width, height), "input_size", "(W, H)")
+    if image.size == 0 or hough.size == 0:
+        return image.copy()
+    scale = np.array([(width - 1) / max(input_width - 1, 1), (height - 1) / max(input_height - 1, 1)])
+    cell = tuple(np.maximum(scale * hough_stride, 1e-6))
+    scores = np.where(np.isfinite(hough), hough, 0.0).max(axis=0)
+    unit, highest = marks.unit_of(image), max(float(scores.max()), 1e-3)
+    spot = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(1.5 * unit) + 1,) * 2)
+    spread = np.asarray(cv2.dilate(stretched(scores, (height, width), cell), spot), np.float32)
+    drawn = _scalars(image, spread, highest)
+    if peaks is not None:
+        at = np.asarray(peaks.positions) * scale
+        for point, score in reversed(list(zip(at, np.asarray(peaks.scores), strict=True))):
+            marks.circle(drawn, point, 4 * unit, marks.scalar_colours(score / highest), max(2, round(unit)))
+    marks.place_legend(drawn, marks.bar("Hough score", 0, highest, marks.legend_unit(image)), spread / highest)
+    return drawn
+
+
+def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5) -> Image:
+    """Probability of a person over the picture, and an outline around the binary mask.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, left as it is.
+        segmentation: (1, h, w) or (h, w) logits, stretched over the picture.
+        threshold: probability from which a pixel belongs to the mask.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or out of range.
+    """
+    import cv2
+
+    image, segmentation = as_image(image), as_field(segmentation, "segmentation")
+    if segmentation.ndim == 2:
+        segmentation = segmentation[None]
+    check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w) or (h, w)")
+    threshold = as_number(threshold, "threshold", 0, 1)
+    if image.size == 0 or segmentation.size == 0:
+        return image.copy()
+    probability = sigmoid(stretched(finite_logits(segmentation[0]), image.shape[:2]))
+    drawn = _scalars(image, probability, 1.0)
+    mask = (probability >= threshold).astype(np.uint8)
+    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    width = max(1, round(marks.unit_of(image)))
+    cv2.drawContours(drawn, outlines, -1, marks.BLACK, width + 2, cv2.LINE_AA)
+    cv2.drawContours(drawn, outlines, -1, marks.WHITE, width, cv2.LINE_AA)
+    marks.place_legend(drawn, marks.bar("person", 0, 1, marks.legend_unit(image)), probability)
+    return drawn
+
+
+def _scalars(image: Image, values: FloatArray, highest: float) -> Image:
+    """Values (H, W) from 0 to `highest` in colour over the dimmed picture, more opaque the higher."""
+    share = np.clip(values / highest, 0, 1)
+    return marks.blended(marks.dimmed(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))

@@ -1,0 +1,219 @@
+"""All pictures of one decoding at once, as arrays, as files, and on one sheet."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab import stages
+from personlab.arrays.host import as_integer
+from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
+from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
+from personlab.methods.personlab.draw.offsets import (
+    check_picture_fields,
+    draw_long_offsets,
+    draw_mid_offsets,
+    draw_short_offsets,
+)
+from personlab.methods.personlab.explain import explain_poses
+from personlab.options import DecodeOptions
+from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.visualize import marks
+from personlab.visualize.canvas import as_image, canvas, write_image
+from personlab.visualize.people import draw_masks, draw_poses
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from personlab.methods.personlab.fields import Fields
+    from personlab.poses import Poses
+    from personlab.visualize.canvas import Image
+
+_DEFAULTS = DecodeOptions()
+
+
+def fields_gallery(
+    fields: Fields,
+    image: Image | None = None,
+    poses: Poses | None = None,
+    masks: NDArray[np.bool_] | None = None,
+    *,
+    options: DecodeOptions = _DEFAULTS,
+    skeleton: Skeleton = COCO_PERSON,
+    explanations: int = 3,
+    longest_side: int = 1600,
+) -> dict[str, Image]:
+    """A picture of each field, of each step of decoding and of its result, by names fit for files.
+
+    The names are "heatmaps", "heatmap_<keypoint>" for each type, "hough", "short_offsets", "short_offsets_wheel",
+    "mid_offsets", "mid_offsets_wheel", "order", "poses", "explanation_1" and so on, and, where there are such fields,
+    "segmentation", "long_offsets", "long_offsets_arrows" and "masks". PoseNet's decoder has no "hough".
+
+    Args:
+        fields: of one picture.
+        image: (H, W, 3) uint8 RGB; a grey canvas where left out.
+        poses: to draw, in pixels of `image`; decoded here where left out.
+        masks: (P, H, W) bool, to draw; decoded here where neither poses nor masks are given and the fields allow it.
+        options: how the fields are decoded for the Hough map, the order and the explanations.
+        skeleton: keypoints and edges of the fields.
+        explanations: how many poses are explained, best first.
+        longest_side: pixels; a larger picture is drawn on smaller.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape, fields of a batch or fields of another skeleton.
+    """
+    count = check_picture_fields(fields)
+    background = canvas(fields) if image is None else as_image(image)
+    height, width = background.shape[:2]
+    heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
+    if poses is None:
+        found: Any = decode_poses(heat, short, mid, stride=stride, skeleton=skeleton, options=options)
+        poses = found.scaled(*_scale(fields, background))
+        if masks is None and fields.segmentation is not None and fields.long_offsets is not None:
+            belong: Any = decode_masks(
+                found, fields.segmentation, fields.long_offsets,
+                short_offsets=short, stride=stride, size=(height, width),
+            )  # fmt: skip
+            masks = belong
+    small, sx, sy = _shrunk(background, as_integer(longest_side, "longest_side", 1))
+    masks = None if masks is None else _shrunk_masks(masks, small)
+    drawn = {"poses": draw_poses(small, poses.scaled(sx, sy), skeleton=skeleton)}
+    if masks is not None:
+        drawn["masks"] = draw_masks(small, masks)
+    drawn |= _field_pictures(small, fields, skeleton, options)
+    explained = [e.scaled(*_scale(fields, small)) for e in explain_poses(fields, skeleton=skeleton, options=options)]
+    drawn["order"] = draw_order(small, explained)
+    ranked = sorted((e for e in explained if e.rank is not None), key=lambda e: e.rank or 0)
+    for number, explanation in enumerate(ranked[: as_integer(explanations, "explanations", 0)], 1):
+        drawn[f"explanation_{number}"] = draw_explanation(small, explanation)
+    for k in range(count):
+        name = re.sub(r"[^\w-]+", "_", skeleton.names[k])
+        drawn[f"heatmap_{name}"] = draw_heatmap(small, heat[k], title=skeleton.names[k])
+    return drawn
+
+
+def _field_pictures(image: Image, fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> dict[str, Image]:
+    """The pictures of all fields but the single heatmaps."""
+    drawn = {"heatmaps": draw_heatmap(image, fields.heatmaps)}
+    if options.decoder != "posenet":
+        hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
+        peaks = stages.find_peaks(hough, options=options)
+        drawn["hough"] = draw_hough(image, hough, options.hough_stride, peaks=peaks, input_size=fields.input_size)
+    drawn["short_offsets"] = draw_short_offsets(image, fields)
+    drawn["short_offsets_wheel"] = draw_short_offsets(image, fields, style="wheel")
+    drawn["mid_offsets"] = draw_mid_offsets(image, fields, skeleton=skeleton)
+    drawn["mid_offsets_wheel"] = draw_mid_offsets(image, fields, style="wheel", skeleton=skeleton)
+    if fields.segmentation is not None:
+        drawn["segmentation"] = draw_segmentation(image, fields.segmentation)
+    if fields.long_offsets is not None:
+        drawn["long_offsets"] = draw_long_offsets(image, fields, skeleton=skeleton)
+        drawn["long_offsets_arrows"] = draw_long_offsets(image, fields, style="arrows", skeleton=skeleton)
+    return drawn
+
+
+def _scale(fields: Fields, image: Image) -> tuple[float, float]:
+    """(sx, sy) that take input pixels to pixels of `image`, corner pixel on corner pixel."""
+    (height, width), (input_width, input_height) = image.shape[:2], fields.input_size
+    return (width - 1) / max(input_width - 1, 1), (height - 1) / max(input_height - 1, 1)
+
+
+def _shrunk(image: Image, longest_side: int) -> tuple[Image, float, float]:
+    """The picture with no side longer than that, and (sx, sy) that take its old pixels to the new ones."""
+    import cv2
+
+    height, width = image.shape[:2]
+    factor = longest_side / max(height, width, 1)
+    if factor >= 1:
+        return image, 1.0, 1.0
+    w, h = max(1, round(width * factor)), max(1, round(height * factor))
+    small = np.ascontiguousarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
+    return small, (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
+
+
+def _shrunk_masks(masks: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
+    """The masks at every pixel of `image`, which is no larger than they are."""
+    (height, width), (h, w) = masks.shape[1:], image.shape[:2]
+    rows = np.rint(np.linspace(0, max(height - 1, 0), h)).astype(np.intp)
+    columns = np.rint(np.linspace(0, max(width - 1, 0), w)).astype(np.intp)
+    return masks if (height, width) == (h, w) else masks[:, rows[:, None], columns]
+
+
+def contact_sheet(images: Mapping[str, Image], *, columns: int = 4, width: int = 1600) -> Image:
+    """All pictures on one sheet, each under its name.
+
+    Args:
+        images: name -> (H, W, 3) uint8 RGB, of any sizes; laid out row by row in their order.
+        columns: pictures side by side.
+        width: of the sheet, pixels; at least 16 for each column.
+
+    Returns:
+        (H', width, 3) uint8 RGB; (0, width, 3) of no pictures.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or out of range.
+    """
+    columns = as_integer(columns, "columns", 1, 1000)
+    width = as_integer(width, "width", 16 * columns, 2**15)
+    cell = width // columns
+    tiles = [_tile(name, as_image(image), cell) for name, image in images.items()]
+    rows = [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
+    sheet = np.full((sum(max(t.shape[0] for t in row) for row in rows), width, 3), 24, np.uint8)
+    top = 0
+    for row in rows:
+        for c, tile in enumerate(row):
+            sheet[top : top + tile.shape[0], c * cell : (c + 1) * cell] = tile
+        top += max(tile.shape[0] for tile in row)
+    return sheet
+
+
+def _tile(name: str, image: Image, cell: int) -> Image:
+    """One picture of a sheet, `cell` pixels wide with its margins, under its name."""
+    import cv2
+
+    gap = max(1, cell // 80)
+    wide = cell - 2 * gap
+    unit = max(wide / 330, 0.9)
+    while unit > 0.9 and marks.text_size(name, unit)[0] > wide:
+        unit *= 0.9
+    _, tall, below = marks.text_size("Ag", unit)
+    head = tall + below + 2 * gap
+    height, width = image.shape[:2]
+    factor = min(wide / max(width, 1), 1.5 * wide / max(height, 1))
+    w, h = max(1, round(width * factor)), max(1, round(height * factor))
+    tile = np.full((head + h + gap, cell, 3), 24, np.uint8)
+    marks.write_text(tile, name, gap, gap + tall, marks.WHITE, unit)
+    if image.size:
+        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        left = gap + (wide - w) // 2
+        tile[head : head + h, left : left + w] = cv2.resize(image, (w, h), interpolation=how)
+    return tile
+
+
+def write_gallery(folder: str | os.PathLike[str], images: Mapping[str, Image], *, columns: int = 4) -> list[Path]:
+    """Write pictures as PNG files under their names, and `contact_sheet.png` of all, into a folder, made where missing.
+
+    Returns:
+        The files.
+
+    Raises:
+        TypeError: an argument of the wrong type.
+        ValueError: an argument of the wrong shape or out of range.
+        OSError: the folder cannot be made or written to.
+    """
+    where = Path(folder)
+    where.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, image in {**images, "contact_sheet": contact_sheet(images, columns=columns)}.items():
+        path = where / f"{name}.png"
+        write_image(path, image)
+        written.append(path)
+    return written

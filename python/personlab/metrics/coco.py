@@ -1,0 +1,324 @@
+"""How good poses and masks are: COCO's average precision, through pycocotools, and the most a network could reach."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from personlab.arrays.host import as_integer
+from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.targets import encode_targets
+from personlab.options import DecodeOptions, MaskOptions
+from personlab.poses import Poses
+from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    from personlab.data.annotations import Annotations
+    from personlab.data.coco import People
+
+EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
+EXACT = replace(EVERY_POSE, hough_stride=1)  # for fields that are perfect: what they reach is to be seen
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """COCO's summary of one evaluation; -1 where there was nothing to find."""
+
+    ap: float  # mean over the thresholds 0.50, 0.55 .. 0.95 of OKS or IoU
+    ap50: float
+    ap75: float
+    recall: float  # mean over the same thresholds
+
+
+def load_annotations(path: str, *, category: str | None = None) -> COCO:
+    """COCO's index of an annotation file that was read by `personlab.data.annotations`, checked and completed.
+
+    Args:
+        path: the file.
+        category: name or number of the one category to read, as `person_category` takes it; all where left out.
+
+    Raises:
+        OSError: no file that can be read.
+        ValueError: not COCO's format; file, annotation and field are named.
+    """
+    from personlab.data.annotations import Content, read_annotations
+    from personlab.data.coco import index_annotations
+
+    if category is not None:
+        parts = [read_annotations(path, category)]
+    else:
+        content = Content(path)
+        parts = [content.of(one) for one in content.categories]
+    for note in dict.fromkeys(note for part in parts for note in part.notes):
+        warnings.warn(note, RuntimeWarning, stacklevel=2)
+    return index_annotations(parts)
+
+
+def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
+    """COCO's index of checked annotations, if there is anything to score.
+
+    Args:
+        annotations: of people.
+        labelled_only: as `keep_labelled`.
+
+    Raises:
+        ValueError: nobody has labelled keypoints or an outline.
+    """
+    from personlab.data.coco import index_annotations
+
+    index = index_annotations([annotations])
+    if labelled_only:
+        index = keep_labelled(index)
+    if not has_labels(index) and not has_outlines(index):
+        raise ValueError(
+            f"{annotations.path}: expected annotated pictures, got {len(index.imgs)} without labelled keypoints or "
+            "outlines"
+        )
+    return index
+
+
+def has_outlines(annotations: COCO) -> bool:
+    """Whether anybody has a mask to compare with."""
+    return any(a.get("segmentation") and not a.get("iscrowd") for a in annotations.anns.values())
+
+
+def has_labels(annotations: COCO) -> bool:
+    """Whether anybody has a labelled keypoint to compare with."""
+    return any(a.get("num_keypoints") and not a.get("iscrowd") for a in annotations.anns.values())
+
+
+def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
+    """The category of people, by the rule of `personlab.data.category.choose_category`.
+
+    Raises:
+        ValueError: none fits, or several do.
+    """
+    from personlab.data.category import choose_category
+
+    counts = Counter(annotation["category_id"] for annotation in annotations.anns.values())
+    return dict(choose_category(list(annotations.cats.values()), counts, name))
+
+
+def keep_labelled(annotations: COCO) -> COCO:
+    """The pictures in which somebody has a labelled keypoint; those without would count every person found as wrong."""
+    from personlab.data.coco import index_dataset
+
+    labelled = {
+        a["image_id"]
+        for a in annotations.anns.values()
+        if not a.get("iscrowd") and any(v > 0 for v in (a.get("keypoints") or ())[2::3])
+    }
+    return index_dataset(
+        {
+            **annotations.dataset,
+            "images": [image for image in annotations.dataset["images"] if image["id"] in labelled],
+            "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
+        }
+    )
+
+
+def mask_results(
+    poses: Poses, masks: NDArray[np.bool_], image_id: int, *, scores: NDArray[np.float32] | None = None
+) -> list[dict[str, Any]]:
+    """One COCO segmentation result for each pose and its mask (P, H, W), run-length encoded.
+
+    Args:
+        poses: P of them.
+        masks: (P, H, W).
+        image_id: of the picture.
+        scores: (P,) mask scores, as `decode_masks` returns them; those of the poses where left out.
+    """
+    from pycocotools import mask as coco_mask
+
+    image_id = as_integer(image_id, "image_id")
+    results = []
+    for score, mask in zip(poses.scores if scores is None else scores, masks, strict=True):
+        encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+        results.append(
+            {
+                "image_id": image_id,
+                "category_id": 1,
+                "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
+                "score": float(score),
+            }
+        )
+    return results
+
+
+def coco_evaluation(
+    annotations: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: Literal["keypoints", "segm"],
+    *,
+    sigmas: Sequence[float] | None = None,
+    category: str = "person",
+) -> COCOeval:
+    """COCO's evaluation of results for persons, not run yet; arguments as `average_precision` takes them."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    number = person_category(annotations, category)["id"]
+    if kind == "segm":
+        annotations = _with_regions(annotations)
+    with contextlib.redirect_stdout(io.StringIO()):
+        if results:
+            found = annotations.loadRes([{**r, "category_id": number} for r in results])
+        else:  # which loadRes takes for an error
+            found = COCO()
+            found.dataset = {**annotations.dataset, "annotations": []}
+            found.createIndex()
+        evaluation = COCOeval(annotations, found, kind)
+    evaluation.params.catIds = [number]
+    if kind == "keypoints" and sigmas is not None:
+        evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
+    return evaluation
+
+
+def average_precision(
+    annotations: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: Literal["keypoints", "segm"],
+    *,
+    sigmas: Sequence[float] | None = None,
+    category: str = "person",
+) -> Precision:
+    """COCO's average precision of results for persons over all pictures of an annotation file.
+
+    For masks, people without outline are regions to be ignored, as large as their boxes grown by a tenth on each side.
+
+    Args:
+        annotations: what `load_annotations` gave.
+        results: COCO result dicts, from `Poses.to_coco` for keypoints or `mask_results` for segmentation; counted as
+            of `person_category`, whatever its number.
+        kind: what to compare.
+        sigmas: OKS sigmas of the skeleton; COCO's where left out.
+        category: name of the category, as `person_category` takes it.
+    """
+    if not results:
+        return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
+    evaluation = coco_evaluation(annotations, results, kind, sigmas=sigmas, category=category)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    stats = evaluation.stats
+    recall = stats[5] if kind == "keypoints" else stats[8]
+    return Precision(ap=float(stats[0]), ap50=float(stats[1]), ap75=float(stats[2]), recall=float(recall))
+
+
+def _with_regions(annotations: COCO) -> COCO:
+    """The annotations in which people without outline are regions to be ignored, as COCO's crowds are."""
+    from personlab.data.coco import grown_box, index_dataset
+
+    entries = annotations.dataset["annotations"]
+    if all(entry.get("segmentation") for entry in entries):
+        return annotations
+    listed = []
+    for entry in entries:
+        if entry.get("segmentation"):
+            listed.append(entry)
+            continue
+        image = annotations.imgs[entry["image_id"]]
+        rows, columns = grown_box(entry.get("bbox") or [0] * 4, (image["height"], image["width"]))
+        left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
+        if left < right and top < bottom:
+            region = [[left, top, right, top, right, bottom, left, bottom]]
+            listed.append({**entry, "segmentation": region, "iscrowd": 1})
+    return index_dataset({**annotations.dataset, "annotations": listed})
+
+
+def decode_ceiling(
+    people: People,
+    *,
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions,
+    mask_options: MaskOptions,
+) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
+    """What decoding makes of a network that says exactly what the annotations of one picture do.
+
+    Args:
+        people: annotations of a picture of H x W pixels, which is widened to a multiple of the stride plus 1.
+        stride: pixels from cell to cell of the network imagined.
+        skeleton: keypoints and edges.
+        options: how poses are decoded.
+        mask_options: how masks are.
+
+    Returns:
+        the poses, their masks (P, H, W), in the picture's pixels, and the scores of these (P,).
+    """
+    height, width = people.crowd.shape
+    size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
+
+    def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        wide = np.zeros((*mask.shape[:-2], *size), bool)
+        wide[..., :height, :width] = mask
+        return wide
+
+    fields = encode_targets(
+        people.keypoints,
+        widened(people.masks),
+        size=(size[0], size[1]),
+        stride=stride,
+        skeleton=skeleton,
+        disk_radius=options.disk_radius,
+        crowd=widened(people.crowd),
+    ).to_fields()
+    poses = decode_poses(
+        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=stride, skeleton=skeleton, options=options
+    )
+    assert isinstance(poses, Poses)
+    assert fields.segmentation is not None
+    masks, scores = decode_masks(
+        poses,
+        fields.segmentation,
+        fields.long_offsets,
+        short_offsets=fields.short_offsets,
+        stride=stride,
+        size=(size[0], size[1]),
+        options=mask_options,
+        return_scores=True,
+    )
+    return poses, masks[:, :height, :width], scores
+
+
+def evaluate_ceiling(
+    pictures: Mapping[int, People],
+    *,
+    stride: int,
+    skeleton: Skeleton = COCO_PERSON,
+    options: DecodeOptions | None = None,
+    mask_options: MaskOptions | None = None,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """COCO keypoint and segmentation results of `decode_ceiling` over pictures by image id.
+
+    Options left out are `EXACT` and the defaults of masks.
+    """
+    keypoints: list[dict[str, Any]] = []
+    segmentations: list[dict[str, Any]] = []
+    for image_id, people in pictures.items():
+        poses, masks, scores = decode_ceiling(
+            people,
+            stride=stride,
+            skeleton=skeleton,
+            options=options or EXACT,
+            mask_options=mask_options or MaskOptions(),
+        )
+        keypoints += poses.to_coco(image_id)
+        if people.unoutlined is not None:  # people without outline have no mask to be scored
+            known = masks.any(axis=(1, 2))
+            poses, masks, scores = poses[known], masks[known], scores[known]
+        segmentations += mask_results(poses, masks, image_id, scores=scores)
+    return keypoints, segmentations

@@ -1,0 +1,1 @@
+"""Backbones that any method's network stands on."""

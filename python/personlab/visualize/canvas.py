@@ -1,0 +1,127 @@
+"""Pictures in and out of files, the stand-in where there is none, and fields stretched over them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.arrays.host import FloatArray, as_size, check_copy, check_shape, to_numpy
+from personlab.io.files import write_whole
+from personlab.io.image_files import read_image_file
+from personlab.io.image_size import check_pixels
+
+if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+
+    from personlab.methods.personlab.fields import Fields
+
+    Image = NDArray[np.uint8]  # (H, W, 3) RGB
+
+_SURELY = 50.0  # logits are cut off here: float32 knows no probability between this one and 1
+
+
+def read_image(path: str | os.PathLike[str]) -> Image:
+    """An image file as (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
+
+    Of a damaged file whatever could be decoded is returned, with a RuntimeWarning.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: no image that can be read, or one of too many pixels (`_image_size.MAX_PIXELS`).
+    """
+    image, damage = read_image_file(path)
+    if damage:
+        warnings.warn(damage, RuntimeWarning, stacklevel=2)
+    return image
+
+
+def write_image(path: str | os.PathLike[str], image: Image) -> None:
+    """Write (H, W, 3) uint8 RGB in the format that the name's ending says; the file appears whole or not at all.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: an ending that names no known format.
+    """
+    import cv2
+
+    image, suffix = as_image(image), Path(path).suffix
+    try:
+        done, content = cv2.imencode(suffix or ".", np.ascontiguousarray(image[..., ::-1]))
+    except cv2.error:
+        done = False
+    if not done:
+        raise ValueError(f"{path}: expected a name that ends in .png, .jpg or another image format, got {suffix!r}")
+    write_whole(path, content.tobytes())
+
+
+def canvas(fields: Fields) -> Image:
+    """A stand-in for the picture where there is none: its size in grey, brighter where the fields see a person."""
+    width, height = as_size(fields.image_size or fields.input_size, "image_size")
+    check_pixels((width, height), "image_size")
+    grey = np.full((height, width, 3), 96, np.uint8)
+    if fields.segmentation is None or fields.segmentation.size == 0 or grey.size == 0:
+        return grey
+    spread = stretched(sigmoid(finite_logits(fields.segmentation[0])), (height, width))
+    grey += (spread[..., None] * 96).astype(np.uint8)
+    return grey
+
+
+def as_image(value: Any) -> Image:
+    """(H, W, 3) uint8, C-contiguous; not a copy where it is that already.
+
+    Raises:
+        TypeError: no uint8 array.
+        ValueError: another shape.
+    """
+    array = to_numpy(value, "image")
+    if array.dtype != np.uint8:
+        raise TypeError(f"image: expected uint8, got {array.dtype}")
+    check_shape(array, "image", (None, None, 3), "(H, W, 3)")
+    check_copy(array, "image")
+    return np.ascontiguousarray(array)
+
+
+def finite_logits(logits: Any) -> FloatArray:
+    """Logits that can be interpolated: NaN says nobody, infinity is as sure as float32 can be."""
+    clipped: FloatArray = np.clip(np.nan_to_num(np.asarray(logits, np.float32), nan=-_SURELY), -_SURELY, _SURELY)
+    return clipped
+
+
+def sigmoid(logits: FloatArray) -> FloatArray:
+    """Probability of finite logits."""
+    probability: FloatArray = (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
+    return probability
+
+
+def log_odds(probability: float) -> float:
+    """The finite logit of a probability, to compare `finite_logits` with."""
+    with np.errstate(divide="ignore"):
+        return float(finite_logits(np.log(probability) - np.log1p(-probability)))
+
+
+def stretched(field: Any, size: tuple[int, int], cell: tuple[float, float] | None = None) -> FloatArray:
+    """A field (h, w) read bilinearly at every pixel of a picture of `size` (H, W): float32 (H, W).
+
+    Args:
+        field: (h, w) finite numbers.
+        size: (H, W), pixels.
+        cell: (x, y) pixels of the picture from cell to cell; where left out, corner pixel lies on corner cell.
+    """
+    import cv2
+
+    height, width = size
+    h, w = np.shape(field)
+    if 0 in (h, w, height, width):
+        return np.zeros(size, np.float32)
+    across = 1 / cell[0] if cell else (w - 1) / max(width - 1, 1)
+    down = 1 / cell[1] if cell else (h - 1) / max(height - 1, 1)
+    spread = cv2.warpAffine(
+        np.ascontiguousarray(field, np.float32), np.array([[across, 0, 0], [0, down, 0]], np.float64), (width, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(spread, np.float32)

@@ -1,0 +1,24 @@
+// Per-point maths of discs around keypoints, on every backend.
+#pragma once
+
+#include "base/host_device.hpp"
+
+namespace personlab {
+
+// A Hough score above this, or below its negative, counts as not finite: sums over a disc could overflow.
+constexpr float kLargestScore = 79228162514264337593543950336.0F;  // 2^96
+
+// How far lattice point `point` of a lattice of stride g lies from a keypoint along one axis, input pixels.
+PERSONLAB_HD float disc_distance(int point, int g, double centre) {
+  return static_cast<float>(static_cast<double>(point) * g - centre);
+}
+
+// Whether a lattice point lies in a disc, given what `disc_distance` is along the axes, squared. In float32, so that
+// points exactly on the edge fall alike everywhere.
+PERSONLAB_HD bool in_disc(float across2, float down2, float radius2) { return across2 <= radius2 - down2; }
+
+// Sharpening: the disc's radius, and what the weighted Hough scores in it have to add up to for a keypoint to move.
+constexpr double kSharpenRadius = 3.0;  // sigmas
+constexpr double kSharpenLeastMass = 1e-6;
+
+}  // namespace personlab

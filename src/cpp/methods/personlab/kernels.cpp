@@ -1,0 +1,317 @@
+// The kernels, compiled once for each instruction set under a namespace of its own.
+//
+// Nothing here may leave a function that the linker could share with code for other processors: hence no standard containers,
+// and sampling.hpp with internal linkage.
+#define PERSONLAB_HD static inline
+#include "methods/personlab/kernels.hpp"
+
+#include <cstddef>
+#include <limits>
+
+#include "base/disc.hpp"
+#include "simd/float4.hpp"
+#include "methods/personlab/masks/kernels.hpp"
+#include "base/sampling.hpp"
+#include "simd/wide_floats.hpp"
+
+namespace personlab {
+namespace PERSONLAB_KERNELS {
+namespace {
+
+// Bits of 64 values that are at least `lowest`.
+template <typename T>
+std::uint64_t find64(const T* values, float lowest) {
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 64; i += Wide::kLanes)
+    bits |= static_cast<std::uint64_t>(Wide::at_least(Wide::load(values + i), Wide::all(lowest))) << i;
+  return bits;
+}
+
+template <typename T>
+bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
+  std::uint64_t any = 0;
+  std::size_t i = 0;
+  for (; i + 64 <= n; i += 64) any |= *bits++ = find64(values + i, lowest);
+  if (i < n) {
+    std::uint64_t last = 0;
+    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(widen(values[j]) >= lowest) << (j - i);
+    any |= *bits = last;
+  }
+  return any != 0;
+}
+
+// Those of 64 cells of a plane w wide, given as bits, that have a larger neighbour, wherever rows begin and end; maybe others.
+template <typename T>
+std::uint64_t beaten64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
+  constexpr std::uint64_t kLanes = (std::uint64_t{1} << Wide::kLanes) - 1;
+  std::uint64_t bits = 0;
+  for (int i = 0; i < 64; i += Wide::kLanes) {
+    if ((cells >> i & kLanes) == 0) continue;
+    const T* at = values + i;
+    const Floats own = Wide::load(at);
+    unsigned beaten = Wide::above(Wide::load(at - 1), own) | Wide::above(Wide::load(at + 1), own);
+    for (const T* row = at - w; row <= at + w; row += 2 * w)
+      beaten |= Wide::above(Wide::load(row - 1), own) | Wide::above(Wide::load(row), own) |
+                Wide::above(Wide::load(row + 1), own);
+    bits |= static_cast<std::uint64_t>(beaten) << i;
+  }
+  return bits;
+}
+
+// Those of 64 cells, the first of them `first`, given as bits, that have a larger neighbour; any cells of the plane.
+template <typename T>
+std::uint64_t beaten_slowly(const T* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
+  std::uint64_t bits = 0;
+  for (int bit = 0; bit < 64 && cells >> bit != 0; ++bit) {
+    if ((cells >> bit & 1) == 0) continue;
+    const std::ptrdiff_t cell = first + bit, i = cell / w, j = cell % w;
+    bool beaten = false;
+    for (std::ptrdiff_t row = i - (i > 0 ? 1 : 0); row <= i + (i < h - 1 ? 1 : 0); ++row)
+      for (std::ptrdiff_t column = j - (j > 0 ? 1 : 0); column <= j + (j < w - 1 ? 1 : 0); ++column)
+        beaten = beaten || widen(values[row * w + column]) > widen(values[cell]);
+    bits |= static_cast<std::uint64_t>(beaten) << bit;
+  }
+  return bits;
+}
+
+template <typename T>
+void thin(const T* values, int h, int w, std::uint64_t* bits) {
+  const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
+  std::ptrdiff_t row = 0;  // the first cell of the last row that begins at or before the word
+  for (std::ptrdiff_t i = 0; i < cells; i += 64, ++bits) {
+    if (*bits == 0) continue;
+    std::uint64_t apart = *bits;  // cells whose neighbours do not lie around them in memory
+    if (i >= w + 1 && i + 64 + w + 1 <= cells) {
+      while (row + w <= i) row += w;
+      std::uint64_t border = 0;  // cells of the first and the last column
+      for (std::ptrdiff_t start = row; start <= i + 64; start += w) {
+        if (start >= i && start < i + 64) border |= std::uint64_t{1} << (start - i);
+        if (start > i) border |= std::uint64_t{1} << (start - 1 - i);
+      }
+      apart &= border;
+      *bits &= ~beaten64(values + i, w, *bits) | border;
+    }
+    *bits &= ~beaten_slowly(values, h, w, i, apart);
+  }
+}
+
+template <typename T>
+void widen_all(const T* values, std::size_t n, float* to) {
+  std::size_t i = 0;
+  for (; i + Wide::kLanes <= n; i += Wide::kLanes) Wide::store(Wide::load(values + i), to + i);
+  for (; i < n; ++i) to[i] = widen(values[i]);
+}
+
+// Four cells of a plane, each in all lanes.
+struct Corners {
+  Floats a, b, c, d;
+  template <typename T>
+  Corners(const T* cell, std::ptrdiff_t right, std::ptrdiff_t below)
+      : a(Wide::all(widen(cell[0]))),
+        b(Wide::all(widen(cell[right]))),
+        c(Wide::all(widen(cell[below]))),
+        d(Wide::all(widen(cell[below + right]))) {}
+  Floats read(const CellPoints& points, int i) const {
+    return (Wide::load(points.weight[0] + i) * a + Wide::load(points.weight[1] + i) * b) +
+           (Wide::load(points.weight[2] + i) * c + Wide::load(points.weight[3] + i) * d);
+  }
+};
+
+template <typename T>
+bool sample(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
+            std::int32_t column, std::int32_t row, float lowest, Ballots& ballots) {
+  const Corners logits(cells[0], right, below), xs(cells[1], right, below), ys(cells[2], right, below);
+  const Floats low = Wide::all(lowest);
+  Floats nothing = Wide::all(0.0F);  // stays 0 while all that was read is finite
+  int count = ballots.count;
+  for (int i = 0; i < points.count; i += Wide::kLanes) {
+    const Floats logit = logits.read(points, i);
+    nothing = nothing + (logit - logit);
+    if (Wide::at_least(logit, low) == 0) continue;
+    const Floats dx = xs.read(points, i), dy = ys.read(points, i);
+    nothing = nothing + ((dx - dx) + (dy - dy));
+    Wide::store(logit, ballots.logit + count);
+    Wide::store(dx, ballots.dx + count);
+    Wide::store(dy, ballots.dy + count);
+    for (int j = 0; j < Wide::kLanes; ++j) {
+      ballots.column[count + j] = points.column[i + j] + column;
+      ballots.row[count + j] = points.row[i + j] + row;
+    }
+    count += Wide::kLanes < points.count - i ? Wide::kLanes : points.count - i;
+  }
+  constexpr unsigned kAll = (1U << Wide::kLanes) - 1;
+  if (Wide::at_least(nothing, Wide::all(0.0F)) != kAll) return false;
+  ballots.count = count;
+  return true;
+}
+
+// The whole number below an offset in lattice points, and what is left of it. What is not finite or absurdly far will end up
+// outside the lattice.
+Floats split(Floats offset, std::int32_t* whole) {
+  const Floats far = Wide::all(1048576.0F);
+  const Floats bounded = Wide::least(Wide::most(offset, Wide::all(0.0F) - far), far), below = Wide::floor(bounded);
+  Wide::store_integers(below, whole);
+  return bounded - below;
+}
+
+// Rounds votes.
+void store_votes(Floats votes, std::int32_t* to) { Wide::store_integers(votes + Wide::all(0.5F), to); }
+
+// Where votes fall, relative to the voter: as precise at the far corner of a large picture as at the near one; and what each of
+// the four points gets.
+void aim(Ballots& ballots, float inverse_g, float unit) {
+  const Floats one = Wide::all(1.0F);
+  for (int i = 0; i < ballots.count; i += Wide::kLanes) {
+    const Floats fx = split(Wide::load(ballots.dx + i) * Wide::all(inverse_g), ballots.left + i);
+    const Floats fy = split(Wide::load(ballots.dy + i) * Wide::all(inverse_g), ballots.top + i);
+    const Floats weight = sigmoid_wide(Wide::load(ballots.logit + i)) * Wide::all(unit);
+    const Floats upper = weight * (one - fy), lower = weight * fy;
+    store_votes(upper * (one - fx), ballots.vote[0] + i);
+    store_votes(upper * fx, ballots.vote[1] + i);
+    store_votes(lower * (one - fx), ballots.vote[2] + i);
+    store_votes(lower * fx, ballots.vote[3] + i);
+  }
+}
+
+std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
+  constexpr int kShift = VotingLattice::kTileShift;
+  constexpr std::int32_t kInside = (1 << kShift) - 1;
+  const VotingLattice to = lattice;
+  std::uint32_t total = 0;
+  for (; ballots.count % Wide::kLanes != 0; ++ballots.count)  // a whole register, of which the rest does not vote
+    ballots.logit[ballots.count] = -std::numeric_limits<float>::infinity();
+  aim(ballots, to.inverse_g, to.unit);
+  const int count = ballots.count;
+  for (int i = 0; i < count; ++i) {
+    const std::int32_t column = ballots.column[i] + ballots.left[i] + 1, row = ballots.row[i] + ballots.top[i] + 1;
+    std::int32_t out = ballots.logit[i] >= to.lowest ? 0 : -1;
+    out |= column | row | (to.columns - column) | (to.rows - row);  // negative where anything is
+    const std::int32_t counts = ~(out >> 31);
+    const std::int32_t tile = (row >> kShift) * to.tile_columns + (column >> kShift);
+    const std::int32_t place = ((row & kInside) << kShift) + (column & kInside);
+    ballots.at[i] = counts != 0 ? (tile << 2 * kShift) + place : to.nowhere + i;
+    const auto a = static_cast<std::uint32_t>(ballots.vote[0][i] & counts);
+    const auto b = static_cast<std::uint32_t>(ballots.vote[1][i] & counts);
+    const auto c = static_cast<std::uint32_t>(ballots.vote[2][i] & counts);
+    const auto d = static_cast<std::uint32_t>(ballots.vote[3][i] & counts);
+    ballots.upper[i] = a | static_cast<std::uint64_t>(b) << 32;
+    ballots.lower[i] = c | static_cast<std::uint64_t>(d) << 32;
+    total += a + b + c + d;
+  }
+  return total;
+}
+
+TileTotal gather(const TileSums& sums, float scale, float* scores) {
+  constexpr int kTile = 1 << VotingLattice::kTileShift, kPoints = kTile * kTile;
+  const auto left = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum); };
+  const auto right = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum >> 32); };
+  std::uint32_t points[kPoints];  // modulo 2^32
+  points[0] = left(sums.own[0]);
+  for (int p = 1; p < kPoints; ++p) points[p] = left(sums.own[p]) + right(sums.own[p - 1]);
+  for (int p = kTile; p < kPoints; p += kTile) points[p] -= right(sums.own[p - 1]);  // that was the end of the row above
+  for (int p = 0; p < kPoints; p += kTile) points[p] += right(sums.left[p + kTile - 1]);
+  for (int p = 0; p < kTile; ++p) points[p] += left(sums.above[kPoints + p]);
+  for (int p = 1; p < kTile; ++p) points[p] += right(sums.above[kPoints + p - 1]);
+  points[0] += right(sums.corner[kPoints + kTile - 1]);
+
+  Floats total = Wide::all(0.0F), highest = Wide::all(0.0F);
+  for (int p = 0; p < kPoints; p += Wide::kLanes) {
+    const Floats sum = Wide::load_integers(points + p), score = sum * Wide::all(scale);
+    total = total + sum;
+    highest = Wide::most(highest, score);
+    Wide::store(score, scores + p);
+  }
+  float lanes[2][Wide::kLanes];
+  Wide::store(total, lanes[0]);
+  Wide::store(highest, lanes[1]);
+  TileTotal result{0.0F, 0.0};
+  for (int j = 0; j < Wide::kLanes; ++j) {
+    result.sum += static_cast<double>(lanes[0][j]);
+    result.highest = lanes[1][j] > result.highest ? lanes[1][j] : result.highest;
+  }
+  return result;
+}
+
+void lay_out(int first, int g, double centre, int n, float inverse, float* weight, float* distance, float* distance2) {
+  const auto start = static_cast<float>(static_cast<double>(first) * g - centre);
+  for (int i = 0; i < n; ++i) {
+    distance[i] = disc_distance(first + i, g, centre);
+    distance2[i] = distance[i] * distance[i];
+    const float from_start = start + static_cast<float>(i * g);  // near enough for a weight
+    weight[i] = from_start * from_start;
+  }
+  for (int i = 0; i < n; i += Wide::kLanes)
+    Wide::store(exp_wide(Wide::all(0.0F) - Wide::load(weight + i) * Wide::all(inverse)), weight + i);
+}
+
+void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums) {
+  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  float weight[kTile], oks[kTile];
+  for (int j = 0; j < kTile; j += Wide::kLanes) {
+    const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.weight + j);
+    Floats weight_sum = Wide::all(0.0F), oks_sum = Wide::all(0.0F);
+    for (int i = 0; i < n; ++i) {
+      const Floats edge = Wide::all(radius2 - rows.distance2[i]);  // as `in_disc` has it
+      const Floats h = Wide::where(distance2, edge, Wide::load(scores + i * kTile + j));
+      weight_sum = weight_sum + h;
+      oks_sum = oks_sum + h * Wide::all(rows.weight[i]);
+    }
+    Wide::store(weight_sum, weight + j);
+    Wide::store(oks_sum * column_oks, oks + j);
+  }
+  for (int j = 0; j < kTile; ++j) {
+    sums.weight[j] += static_cast<double>(weight[j]);
+    sums.oks[j] += static_cast<double>(oks[j]);
+  }
+}
+
+void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums) {
+  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  float mass[kTile], x[kTile], y[kTile];
+  for (int j = 0; j < kTile; j += Wide::kLanes) {
+    const Floats distance2 = Wide::load(columns.distance2 + j), column = Wide::load(columns.weight + j);
+    Floats mass_sum = Wide::all(0.0F), y_sum = Wide::all(0.0F);
+    for (int i = 0; i < n; ++i) {
+      const Floats score = Wide::most(Wide::load(scores + i * kTile + j), Wide::all(0.0F));
+      const Floats edge = Wide::all(radius2 - rows.distance2[i]);
+      const Floats h = Wide::where(distance2, edge, score) * Wide::all(rows.weight[i]);
+      mass_sum = mass_sum + h;
+      y_sum = y_sum + h * Wide::all(rows.distance[i]);
+    }
+    mass_sum = mass_sum * column;
+    Wide::store(mass_sum, mass + j);
+    Wide::store(mass_sum * Wide::load(columns.distance + j), x + j);
+    Wide::store(y_sum * column, y + j);
+  }
+  for (int j = 0; j < kTile; ++j) {
+    sums.mass[j] += static_cast<double>(mass[j]);
+    sums.x[j] += static_cast<double>(x[j]);
+    sums.y[j] += static_cast<double>(y[j]);
+  }
+}
+
+#define PERSONLAB_TEXT_(x) #x
+#define PERSONLAB_TEXT(x) PERSONLAB_TEXT_(x)
+
+}  // namespace
+
+extern const Kernels kKernels;
+const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
+                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &widen_all},
+                       &work_out,
+                       &gather,
+                       &lay_out,
+                       &sum_disc,
+                       &sum_shift,
+                       &follow,
+                       &follow_inside,
+                       &follow_boxes,
+                       &bound,
+                       &measure,
+                       &read_person,
+                       &sum_marked};
+
+}  // namespace PERSONLAB_KERNELS
+}  // namespace personlab

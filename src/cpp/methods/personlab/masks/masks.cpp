@@ -1,0 +1,358 @@
+// Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
+//
+// The picture is walked in blocks, the pixels between four neighbouring cells, several of them at once where that will do.
+// Boxes that hold the refined offsets of all pixels of a region bound its distances, and so decide most poses for all of
+// it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that decide.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/interrupt.hpp"
+#include "methods/personlab/masks/parts.hpp"
+#include "base/parallel.hpp"
+#include "base/sampling.hpp"
+#include "methods/personlab/stages.hpp"
+#include "methods/personlab/vote_unit.hpp"
+
+namespace personlab {
+namespace {
+
+constexpr int kLevels = 3;                  // sizes of regions
+constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
+constexpr int kFewPixels = 100;             // up to so many are sooner followed one by one than in a wide box
+constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
+constexpr float kAny = std::numeric_limits<float>::infinity();  // a width of boxes: all are narrower
+
+class Associator {
+ public:
+  Associator(const MaskTask& task, const Field& segmentation) : task_(task), segmentation_(segmentation) {
+    lowest_ = logit_of(task.options.mask_threshold);
+    const auto extent = static_cast<float>(std::max(segmentation.last_x(), segmentation.last_y()));
+    const float largest = task.long_pairs.largest + (task.short_pairs != nullptr ? task.short_pairs->largest : 0.0F);
+    const auto steps = static_cast<float>(1 + task.options.long_refine_steps + task.options.short_refine_steps);
+    const float farthest = extent + steps * largest;
+    bounded_ = farthest <= kFarthest;
+    // A few roundings of a point, and of where it lies between cells times how much they can differ.
+    const float cells = extent / static_cast<float>(segmentation.stride);
+    slack_ = 0x1p-20F * farthest + 0x1p-22F * cells * (static_cast<float>(segmentation.stride) + 2.0F * largest);
+    for (std::int32_t k = 0; k < task.poses.n_keypoints; ++k) all_.push_back(k);
+  }
+
+  int block_rows() const { return static_cast<int>(task_.y.first.size()) - 1; }
+  int block_columns() const { return static_cast<int>(task_.x.first.size()) - 1; }
+  int strips() const { return (block_rows() + kPatch - 1) / kPatch; }
+
+  // Makes the masks of the pixels of kPatch rows of blocks.
+  void strip(int number, MaskScratch& scratch) const {
+    const int first = number * kPatch, last = std::min(first + kPatch, block_rows());
+    find_foreground(first, last, scratch);
+    scratch.poses.clear();
+    for (std::int32_t j = 0; j < task_.poses.count; ++j)
+      if (task_.poses.reach[static_cast<std::size_t>(j)] >= 0.0F) scratch.poses.push_back(j);
+    scratch.lower.resize(static_cast<std::size_t>(task_.poses.count));
+    scratch.upper.resize(static_cast<std::size_t>(task_.poses.count));
+    scratch.bounds.resize(task_.poses.targets.size());
+    scratch.levels.resize(kLevels);
+    for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(task_.poses.groups), Boxes{});
+    if (task_.scored) scratch.claims.assign(static_cast<std::size_t>(task_.poses.count), PixelBox{});
+    for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, 0}, 0, nullptr, scratch);
+    if (task_.scored)
+      add_probabilities(segmentation_, task_.x, task_.y, task_.masks, scratch.claims, scratch.person, scratch.mask_sums);
+  }
+
+ private:
+  using Level = MaskScratch::Level;
+
+  // A square of blocks of a strip.
+  struct Region {
+    int row, column, level;
+
+    int size() const { return kPatch >> level; }
+  };
+
+  // Marks the foreground of the block rows from first to last.
+  void find_foreground(int first, int last, MaskScratch& scratch) const {
+    scratch.row0 = first;
+    scratch.y0 = task_.y.first[static_cast<std::size_t>(first)];
+    const int rows = task_.y.first[static_cast<std::size_t>(last)] - scratch.y0;
+    scratch.foreground.assign(static_cast<std::size_t>(rows) * task_.width(), 0);
+    scratch.extents.assign(static_cast<std::size_t>(kPatch) * static_cast<std::size_t>(block_columns()), PixelBox{});
+    const int w = segmentation_.width, right = w > 1 ? 1 : 0, below = segmentation_.height > 1 ? w : 0;
+    auto extent = scratch.extents.begin();
+    for (int row = first; row < last; ++row) {
+      const float* corner = segmentation_.plane(0) + static_cast<std::ptrdiff_t>(row) * w;
+      for (int column = 0; column < block_columns(); ++column, ++corner, ++extent) {
+        const float logits[4] = {corner[0], corner[right], corner[below], corner[below + right]};
+        int cells = 0;
+        for (const float logit : logits) cells += logit >= lowest_ ? 1 : 0;
+        if (cells > 0) *extent = mark(row, column, logits, cells == 4, scratch);
+      }
+    }
+  }
+
+  // Marks the foreground of one block, `all` of it where all four cells are foreground; returns its extent.
+  PixelBox mark(int row, int column, const float* logits, bool all, MaskScratch& scratch) const {
+    const std::int32_t *x_first = task_.x.first.data() + column, *y_first = task_.y.first.data() + row;
+    const PixelBox block{x_first[0], y_first[0], x_first[1], y_first[1]};
+    PixelBox found{block.x1, block.y1, block.x0, block.y0};
+    for (int y = block.y0; y < block.y1; ++y) {
+      std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(y - scratch.y0) * task_.width();
+      if (all) {
+        std::memset(marks + block.x0, 1, static_cast<std::size_t>(block.x1 - block.x0));
+        continue;
+      }
+      for (int x = block.x0; x < block.x1; ++x) {
+        if (!(lerp2(logits[0], logits[1], logits[2], logits[3], task_.x.t[static_cast<std::size_t>(x)],
+                    task_.y.t[static_cast<std::size_t>(y)]) >= lowest_))
+          continue;
+        marks[x] = 1;
+        found = {std::min(found.x0, x), std::min(found.y0, y), std::max(found.x1, x + 1), y + 1};
+      }
+    }
+    return all ? block : found;
+  }
+
+  // Gives the pixels of a region to those of the poses listed from `from` on that they belong to.
+  void settle(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
+    const std::size_t end = scratch.poses.size();
+    int blocks = 0;
+    const PixelBox box = extent(region, blocks, scratch);
+    if (blocks == 0 || from == end) return;
+    poll(task_.options.interrupt);
+    const bool divisible = region.size() > 1;
+    if (divisible && (blocks == 1 || !bounded_)) {
+      divide(region, from, around, scratch);
+      return;
+    }
+    scratch.poses.insert(scratch.poses.end(), scratch.poses.begin() + static_cast<std::ptrdiff_t>(from),
+                         scratch.poses.begin() + static_cast<std::ptrdiff_t>(end));
+    Level& own = scratch.levels[static_cast<std::size_t>(region.level)];
+    if (bounded_) {
+      survey(box, end, around, own, scratch);
+      take_whole(box, end, scratch);
+    } else {
+      know_nothing(scratch);
+    }
+    if (scratch.poses.size() > end) {
+      find_gaps(end, scratch);
+      if (divisible) {
+        find_loose(scratch, own);
+        divide(region, end, &own, scratch);
+      } else {
+        for (std::size_t i = end; i < scratch.poses.size(); ++i) claim(scratch.poses[i], box, scratch);
+        follow_pixels(task_, box, scratch.row0 + region.row, region.column, end, scratch);
+      }
+    }
+    scratch.poses.resize(end);
+  }
+
+  void divide(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
+    const int half = region.size() / 2;
+    for (int row = region.row; row < region.row + region.size(); row += half)
+      for (int column = region.column; column < region.column + region.size(); column += half)
+        settle({row, column, region.level + 1}, from, around, scratch);
+  }
+
+  // The extent of a region's foreground, and how many blocks have some.
+  PixelBox extent(const Region& region, int& blocks, const MaskScratch& scratch) const {
+    PixelBox all{std::numeric_limits<int>::max(), std::numeric_limits<int>::max(), 0, 0};
+    const int columns = block_columns();
+    for (int row = region.row; row < region.row + region.size(); ++row) {
+      for (int column = region.column; column < std::min(region.column + region.size(), columns); ++column) {
+        const PixelBox& one = scratch.extents[static_cast<std::size_t>(row) * columns + column];
+        if (one.empty()) continue;
+        ++blocks;
+        all = all.with(one);
+      }
+    }
+    return all;
+  }
+
+  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, and drops those out of reach.
+  // Where something is known of a region around the box, only what is loose there is looked at again; for a few pixels all that
+  // is wide, too, but only to find boxes that are narrow: to follow a wide one takes longer than to follow the pixels.
+  void survey(const PixelBox& box, std::size_t from, const Level* around, Level& own, MaskScratch& scratch) const {
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      scratch.lower[j] = scratch.upper[j] = 0.0F;
+    }
+    if (around != nullptr) {
+      own.boxes = around->boxes;
+      const bool few = std::int64_t{box.x1 - box.x0} * (box.y1 - box.y0) <= kFewPixels;
+      const float widest = few ? mean_radius(from, scratch) : kAny;
+      const std::vector<std::int32_t>& again = few ? find_wide(*around, widest, scratch) : around->loose;
+      for (std::size_t i = 0; i < again.size(); i += kKeypointGroup)
+        refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), widest, own);
+    }
+    const auto lanes = static_cast<std::size_t>(kKeypointGroup);
+    for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
+      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAny, own);
+      kernels().bound(own.boxes[g], task_.poses.targets.data() + g, own.boxes.size(),
+                      static_cast<int>(scratch.poses.size() - from), scratch.poses.data() + from,
+                      scratch.bounds.data() + g, scratch.lower.data(), scratch.upper.data());
+      std::size_t kept = from;
+      for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+        const auto j = static_cast<std::size_t>(scratch.poses[i]);
+        if (scratch.lower[j] * (1.0F - kMaskMargin) > task_.poses.reach[j]) continue;
+        scratch.poses[kept++] = scratch.poses[i];
+      }
+      scratch.poses.resize(kept);
+    }
+  }
+
+  // Keypoints that are loose in a region, or whose boxes there are wider than `widest`.
+  const std::vector<std::int32_t>& find_wide(const Level& around, float widest, MaskScratch& scratch) const {
+    scratch.wide.clear();
+    auto loose = around.loose.begin();
+    for (const std::int32_t k : all_) {
+      const Boxes& boxes = around.boxes[static_cast<std::size_t>(k / kKeypointGroup)];
+      const int lane = k % kKeypointGroup;
+      const bool is_loose = loose != around.loose.end() && *loose == k;
+      loose += is_loose ? 1 : 0;
+      if (is_loose || boxes.x1[lane] - boxes.x0[lane] > widest || boxes.y1[lane] - boxes.y0[lane] > widest)
+        scratch.wide.push_back(k);
+    }
+    return scratch.wide;
+  }
+
+  // The mean distance up to which pixels belong to the poses listed from `from` on, of which there are some.
+  float mean_radius(std::size_t from, const MaskScratch& scratch) const {
+    float total = 0.0F;
+    for (std::size_t i = from; i < scratch.poses.size(); ++i)
+      total += task_.poses.radius[static_cast<std::size_t>(scratch.poses[i])];
+    return total / static_cast<float>(scratch.poses.size() - from);
+  }
+
+  // Finds boxes of G_k of all pixels in a box, for those of up to a group of keypoints whose boxes are no wider than `widest`
+  // after the first step.
+  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float widest, Level& own) const {
+    int n = static_cast<int>(count);
+    std::int32_t keypoints[kKeypointGroup];
+    std::copy_n(listed, count, keypoints);
+    float corners[kKeypointGroup][4];
+    for (float* corner : corners) {
+      corner[0] = task_.x.position[static_cast<std::size_t>(box.x0)];
+      corner[1] = task_.y.position[static_cast<std::size_t>(box.y0)];
+      corner[2] = task_.x.position[static_cast<std::size_t>(box.x1) - 1];
+      corner[3] = task_.y.position[static_cast<std::size_t>(box.y1) - 1];
+    }
+    kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
+    n = keep_narrow(n, widest, keypoints, corners);
+    for (int step = 0; step < task_.options.long_refine_steps; ++step)
+      kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
+    for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
+      kernels().follow_boxes(task_.short_pairs->first, task_.short_pairs->plane_size(), n, keypoints, slack_, corners);
+    for (int i = 0; i < n; ++i) {
+      Boxes& boxes = own.boxes[static_cast<std::size_t>(keypoints[i] / kKeypointGroup)];
+      const int lane = keypoints[i] % kKeypointGroup;
+      boxes.x0[lane] = corners[i][0];
+      boxes.y0[lane] = corners[i][1];
+      boxes.x1[lane] = corners[i][2];
+      boxes.y1[lane] = corners[i][3];
+    }
+  }
+
+  // Moves those of n keypoints to the front whose boxes are no wider or higher than that; returns how many they are.
+  static int keep_narrow(int n, float widest, std::int32_t* keypoints, float (*corners)[4]) {
+    int kept = 0;
+    for (int i = 0; i < n; ++i) {
+      if (!(corners[i][2] - corners[i][0] <= widest && corners[i][3] - corners[i][1] <= widest)) continue;
+      keypoints[kept] = keypoints[i];
+      std::copy_n(corners[i], 4, corners[kept++]);
+    }
+    return kept;
+  }
+
+  // Bounds that hold for any points.
+  static void know_nothing(MaskScratch& scratch) {
+    for (DistanceBounds& bounds : scratch.bounds) {
+      std::fill(std::begin(bounds.lower), std::end(bounds.lower), 0.0F);
+      std::fill(std::begin(bounds.upper), std::end(bounds.upper), std::numeric_limits<float>::infinity());
+    }
+  }
+
+  // How much each keypoint leaves open about the poses listed from `from` on.
+  void find_gaps(std::size_t from, MaskScratch& scratch) const {
+    scratch.gap.assign(task_.groups() * kKeypointGroup, 0.0F);
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      const float scale = 1.0F / task_.poses.unit[j];
+      const DistanceBounds* bounds = scratch.bounds.data() + j * task_.groups();
+      for (float* gap = scratch.gap.data(); gap < scratch.gap.data() + scratch.gap.size(); gap += kKeypointGroup, ++bounds)
+        for (int lane = 0; lane < kKeypointGroup; ++lane) gap[lane] += (bounds->upper[lane] - bounds->lower[lane]) * scale;
+    }
+  }
+
+  // Lists the keypoints that leave much open, compared with the others.
+  void find_loose(const MaskScratch& scratch, Level& own) const {
+    float total = 0.0F;
+    for (const std::int32_t k : all_) total += scratch.gap[static_cast<std::size_t>(k)];
+    const float least = total / static_cast<float>(kLoose * task_.poses.n_keypoints);
+    own.loose.clear();
+    for (const std::int32_t k : all_)
+      if (scratch.gap[static_cast<std::size_t>(k)] >= least) own.loose.push_back(k);
+  }
+
+  // Remembers that pixels of a box may be given to a pose.
+  void claim(std::int32_t pose, const PixelBox& box, MaskScratch& scratch) const {
+    if (!task_.scored) return;
+    PixelBox& all = scratch.claims[static_cast<std::size_t>(pose)];
+    all = all.empty() ? box : all.with(box);
+  }
+
+  // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
+  // exclude each other only one alone can have everything.
+  void take_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
+    if (task_.options.exclusive && scratch.poses.size() > from + 1) return;
+    std::size_t kept = from;
+    for (std::size_t i = from; i < scratch.poses.size(); ++i) {
+      const auto j = static_cast<std::size_t>(scratch.poses[i]);
+      if (!(scratch.upper[j] * (1.0F + kMaskMargin) <= task_.poses.reach[j])) {
+        scratch.poses[kept++] = scratch.poses[i];
+        continue;
+      }
+      claim(scratch.poses[i], box, scratch);
+      const auto width = static_cast<std::ptrdiff_t>(task_.width());
+      const std::uint8_t* marks = scratch.foreground.data() + (box.y0 - scratch.y0) * width + box.x0;
+      std::uint8_t* mask = task_.masks + j * task_.area() + box.y0 * width + box.x0;
+      for (int y = box.y0; y < box.y1; ++y, marks += width, mask += width)
+        std::memcpy(mask, marks, static_cast<std::size_t>(box.x1 - box.x0));
+    }
+    scratch.poses.resize(kept);
+  }
+
+  const MaskTask& task_;
+  Field segmentation_;  // float32
+  float lowest_;                   // logit of the mask threshold
+  bool bounded_;                   // whether all offsets are finite, and no point can get farther than bounds are good for
+  float slack_;                    // input pixels: more than rounding does to a point in a step
+  std::vector<std::int32_t> all_;  // keypoints
+};
+
+}  // namespace
+
+void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const Field& long_offsets,
+                      const Field* short_offsets, int height, int width, const MaskOptions& options,
+                      std::uint8_t* masks, float* mask_scores, MaskBuffers& scratch) {
+  if (mask_scores != nullptr) std::fill_n(mask_scores, arrays.count, 0.0F);
+  if (arrays.count == 0 || arrays.n_keypoints == 0 || segmentation.cells() == 0 || height == 0 || width == 0) return;
+  const PairGrid long_pairs = make_pairs(long_offsets, options.threads, scratch.long_pairs);
+  PairGrid short_pairs{};
+  const bool refine_short = short_offsets != nullptr && options.short_refine_steps > 0;
+  if (refine_short) short_pairs = make_pairs(*short_offsets, options.threads, scratch.short_pairs);
+  place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
+  place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
+  const MaskPoses poses(arrays, options.distance_threshold);
+  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options, scratch.x,
+                      scratch.y, masks,      mask_scores != nullptr};
+  const Associator associate(task, as_floats(segmentation, scratch.segmentation));
+  scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
+  if (task.scored) start_sums(arrays.count, scratch.workers);
+  parallel_for(associate.strips(), options.threads, options.interrupt, [&](int strip, int worker) {
+    associate.strip(strip, scratch.workers[static_cast<std::size_t>(worker)]);
+  });
+  if (task.scored) finish_scores(scratch.workers, arrays.scores, arrays.count, options.score_power, mask_scores);
+}
+
+}  // namespace personlab

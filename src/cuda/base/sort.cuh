@@ -1,0 +1,69 @@
+// Sorting of each picture's list on the device, as a stable sort does: n log n steps for lists of any length, one
+// launch for those that fit a run.
+#pragma once
+
+#include "methods/personlab/stages.cuh"
+
+namespace personlab {
+namespace cuda {
+
+constexpr int kRun = 4096;  // items that are put in order by counting for each those that precede it
+
+// A warp for each item finds its place in its run; of equal ones the first is first.
+template <typename Item>
+__global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
+  const int picture = static_cast<int>(blockIdx.y), count = from.count(picture), warps = kBlock / kWarp;
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const Item* const list = from.of(picture);
+  for (int i = static_cast<int>(blockIdx.x) * warps + warp; i < count; i += static_cast<int>(gridDim.x) * warps) {
+    const int first = i / kRun * kRun, last = count - first < kRun ? count : first + kRun;
+    const Item own = list[i];
+    int ahead = 0;
+    for (int other = first + lane; other < last; other += kWarp) {
+      const Item item = list[other];
+      ahead += precedes(item, own) || (other < i && !precedes(own, item)) ? 1 : 0;
+    }
+    for (int apart = kWarp / 2; apart > 0; apart /= 2) ahead += __shfl_xor_sync(~0U, ahead, apart);
+    if (lane == 0) to.of(picture)[first + ahead] = own;
+  }
+}
+
+// Merges runs of `width` two by two: an item's place is its own, and how many of the other run come before it. Lists of
+// up to `enough` items are left as they are.
+template <typename Item>
+__global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enough) {
+  const int picture = static_cast<int>(blockIdx.y), count = from.count(picture);
+  if (count <= enough) return;
+  const Item* const list = from.of(picture);
+  for (int i = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); i < count;
+       i += static_cast<int>(gridDim.x) * kBlock) {
+    const Item own = list[i];
+    const bool is_left = i / width % 2 == 0;
+    const int other = (i / width + (is_left ? 1 : -1)) * width;  // where the other run begins, if there is one
+    int low = other, high = count - other < width ? count : other + width;
+    while (low < high) {
+      const int middle = low + (high - low) / 2;
+      const Item item = list[middle];
+      const bool before = is_left ? precedes(item, own) : !precedes(own, item);
+      low = before ? middle + 1 : low;
+      high = before ? high : middle;
+    }
+    const int passed = low - other;
+    to.of(picture)[is_left ? i + passed : i - width + passed] = own;
+  }
+}
+
+// Puts lists in order: from `list`, whose items are lost, to `sorted`; both have the same counts.
+template <typename Item>
+void sort(const Lists<Item>& list, int pictures, cudaStream_t stream, const Lists<Item>& sorted) {
+  launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, pictures), dim3(kBlock), stream,
+                             list, sorted);
+  const dim3 grid = loop_grid(list.capacity, kBlock, pictures);
+  for (int width = kRun; width < list.capacity; width *= 4) {  // two at a time: there and back again
+    launch(merge_runs<Item>, grid, dim3(kBlock), stream, sorted, list, width, width);
+    launch(merge_runs<Item>, grid, dim3(kBlock), stream, list, sorted, 2 * width, width);
+  }
+}
+
+}  // namespace cuda
+}  // namespace personlab

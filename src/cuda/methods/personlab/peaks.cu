@@ -1,0 +1,105 @@
+// Peaks: every lattice point, or cell, that no neighbour beats joins its picture's list; then the lists are put in order.
+#include "base/sort.cuh"
+#include "methods/personlab/stages.cuh"
+
+namespace personlab {
+namespace cuda {
+namespace {
+
+constexpr int kEach = 4;  // points that a thread looks at, for several reads to be under way
+
+// A lattice point greater than its 8 neighbours that precede it in raster order and not smaller than those that follow; outside
+// the lattice all is 0.
+template <typename Scores>
+struct LatticeRule {
+  Scores scores;
+  float lowest;
+  float step;  // input pixels from point to point
+
+  __host__ __device__ int rows() const { return scores.rows(); }
+  __host__ __device__ int columns() const { return scores.columns(); }
+  __device__ float at(int p, int i) const { return scores.at(p, i); }
+  __device__ bool holds(int p, int row, int column, float value) const {
+    for (int n = 0; n < 9; ++n) {
+      const int i = row + n / 3 - 1, j = column + n % 3 - 1;
+      if (n == 4) continue;
+      const bool inside = i >= 0 && i < rows() && j >= 0 && j < columns();
+      const float other = inside ? at(p, i * columns() + j) : 0.0F;
+      if (n < 4 ? !(value > other) : !(value >= other)) return false;
+    }
+    return true;
+  }
+};
+
+// A cell whose logit none of its neighbours exceeds.
+struct CellRule {
+  Field heatmaps;
+  float lowest;
+  float step = 1.0F;
+
+  __host__ __device__ int rows() const { return heatmaps.height; }
+  __host__ __device__ int columns() const { return heatmaps.width; }
+  __device__ Plane plane(int p) const { return heatmaps.plane(p / heatmaps.planes, p % heatmaps.planes); }
+  __device__ float at(int p, int i) const { return plane(p)[i]; }
+  __device__ bool holds(int p, int row, int column, float value) const {
+    const Plane logits = plane(p);
+    for (int i = row > 0 ? row - 1 : 0; i <= row + 1 && i < rows(); ++i)
+      for (int j = column > 0 ? column - 1 : 0; j <= column + 1 && j < columns(); ++j)
+        if (logits[i * columns() + j] > value) return false;
+    return true;
+  }
+};
+
+template <typename Rule>
+__global__ void search(Rule rule, int pictures, int n_keypoints, Peaks peaks) {
+  const int columns = rule.columns(), points = rule.rows() * columns;
+  const int first = static_cast<int>(blockIdx.x) * (kBlock * kEach) + static_cast<int>(threadIdx.x);
+  for (int p = static_cast<int>(blockIdx.y); p < pictures * n_keypoints; p += static_cast<int>(gridDim.y)) {
+    float values[kEach];
+    for (int n = 0; n < kEach; ++n) {
+      const int i = first + n * kBlock;
+      values[n] = i < points ? rule.at(p, i) : -kInfinity;
+    }
+    for (int n = 0; n < kEach; ++n) {
+      const int i = first + n * kBlock;
+      if (i >= points || !(values[n] >= rule.lowest)) continue;
+      const int row = i / columns, column = i % columns;
+      if (!rule.holds(p, row, column, values[n])) continue;
+      const int picture = p / n_keypoints, place = atomicAdd(peaks.counts + picture, 1);
+      if (place < peaks.capacity)
+        peaks.of(picture)[place] = {values[n], p % n_keypoints, static_cast<float>(column) * rule.step,
+                                    static_cast<float>(row) * rule.step};
+    }
+  }
+}
+
+template <typename Rule>
+void search_all(const Rule& rule, int pictures, int n_keypoints, cudaStream_t stream, const Peaks& peaks) {
+  const std::size_t points = static_cast<std::size_t>(rule.rows()) * rule.columns();
+  const std::size_t planes = static_cast<std::size_t>(pictures) * n_keypoints;
+  const dim3 grid(blocks_for(points, kBlock * kEach), static_cast<unsigned>(planes < kMostRows ? planes : kMostRows));
+  launch(search<Rule>, grid, dim3(kBlock), stream, rule, pictures, n_keypoints, peaks);
+}
+
+}  // namespace
+
+template <typename Scores>
+void find_peaks(const Scores& scores, int pictures, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
+                const Peaks& peaks) {
+  const LatticeRule<Scores> rule{scores, options.peak_threshold, static_cast<float>(options.hough_stride)};
+  search_all(rule, pictures, n_keypoints, stream, peaks);
+}
+
+template void find_peaks<VoteScores>(const VoteScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&);
+template void find_peaks<GivenScores>(const GivenScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&);
+
+void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& seeds) {
+  search_all(CellRule{heatmaps, seed_logit(options)}, heatmaps.pictures, heatmaps.planes, stream, seeds);
+}
+
+void sort_peaks(const Peaks& peaks, int pictures, cudaStream_t stream, const Peaks& sorted) {
+  sort(peaks, pictures, stream, sorted);
+}
+
+}  // namespace cuda
+}  // namespace personlab
