@@ -25,15 +25,15 @@ DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2]
 
 
 def labelled_scenes(count):
-    """Synthetic scenes all of whose keypoints lie inside the picture."""
-    pictures = {}
+    """Synthetic scenes all of whose keypoints lie inside the image."""
+    images = {}
     seed = 0
-    while len(pictures) < count:
+    while len(images) < count:
         scene = make_scene(seed, size=(401, 561), people=4)
         if (scene.keypoints[..., 2] > 0).all():
-            pictures[seed] = People(scene.keypoints, scene.masks, np.zeros(scene.masks.shape[1:], bool))
+            images[seed] = People(scene.keypoints, scene.masks, np.zeros(scene.masks.shape[1:], bool))
         seed += 1
-    return pictures
+    return images
 
 
 def without_unlabelled(annotations):
@@ -45,10 +45,10 @@ def without_unlabelled(annotations):
     return ignoring
 
 
-def resolution_results(pictures, stride):
+def resolution_results(images, stride):
     """Each labelled person's own mask, sampled at the cells and read back between them: no association at all."""
     results = []
-    for image_id, people in pictures.items():
+    for image_id, people in images.items():
         height, width = people.crowd.shape
         y, x = np.mgrid[:height, :width].astype(float)
         masks = []
@@ -73,25 +73,25 @@ def main():
     scenes = labelled_scenes(30)
     unrefined = MaskOptions(long_refine_steps=0, short_refine_steps=0)
     columns = (
-        "pictures", "stride", "keypoint AP", "mask AP", "mask AP, people with labels", "the same, offsets not refined",
+        "images", "stride", "keypoint AP", "mask AP", "mask AP, people with labels", "the same, offsets not refined",
         "the same, grid resolution alone",
     )  # fmt: skip
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
-    for name, pictures, truth in (
+    for name, images, truth in (
         ("coco-mini (80)", coco, annotations),
         ("synthetic, all labelled (30)", scenes, make_annotations(scenes)),
     ):
         labelled = without_unlabelled(truth)
         for stride in arguments.strides:
-            keypoints, masks = evaluate_ceiling(pictures, stride=stride)
-            _, plain = evaluate_ceiling(pictures, stride=stride, mask_options=unrefined)
+            keypoints, masks = evaluate_ceiling(images, stride=stride)
+            _, plain = evaluate_ceiling(images, stride=stride, mask_options=unrefined)
             figures = (
                 average_precision(truth, keypoints, "keypoints"),
                 average_precision(truth, masks, "segm"),
                 average_precision(labelled, masks, "segm"),
                 average_precision(labelled, plain, "segm"),
-                average_precision(labelled, resolution_results(pictures, stride), "segm"),
+                average_precision(labelled, resolution_results(images, stride), "segm"),
             )
             print(f"| {name} | {stride} | " + " | ".join(f"{figure.ap:.3f}" for figure in figures) + " |", flush=True)
 

@@ -60,7 +60,7 @@ def load_network(path: Path) -> onnxruntime.InferenceSession:
 
 
 def run_network(data: Path, stride: int, long_edge: int) -> list[Picture]:
-    """Fields of every picture of coco-mini."""
+    """Fields of every image of coco-mini."""
     session = load_network(data / "weights" / f"bodypix-mobilenet-050-stride{stride}.onnx")
     wanted = ["heatmaps", "short_offsets", "displacement_fwd", "displacement_bwd", "segments", "long_offsets"]
     annotations = load_annotations(str(data / "coco-mini" / "annotations" / "person_keypoints.json"))
@@ -81,7 +81,7 @@ def table(title, *columns):
 
 
 def compare_decoding(pictures, annotations, title):
-    table(title, "setting", "AP", "AP50", "AP75", "AR", "poses a picture", "ms a picture")
+    table(title, "setting", "AP", "AP50", "AP75", "AR", "poses an image", "ms an image")
     rows = [("defaults, every pose kept", EVERY_POSE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
     for name, values in {
         "hough_stride": (1, 2, 4, 8),

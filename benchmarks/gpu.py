@@ -24,7 +24,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 SANITIZERS = ("memcheck", "racecheck", "synccheck")
 # Each stage, on small things: under a sanitizer everything takes a hundred times as long.
-SMALL = "(are_the_cores or any_number or too_many or not_finite or discs) and not real and not picture"
+SMALL = "(are_the_cores or any_number or too_many or not_finite or discs) and not real and not image"
 
 
 def main() -> int:
@@ -106,7 +106,7 @@ def driver():
 
 def table(times):
     """The rows of benchmarks/RESULTS.md."""
-    print(f"\n{times['gpu']}, {times['cuda']}; microseconds a picture\n")
+    print(f"\n{times['gpu']}, {times['cuda']}; microseconds an image\n")
     print("| input | batch | poses | as a graph | masks | copy to the host | copy and CPU | fields read once |")
     print("|---|---|---|---|---|---|---|---|")
     for row in times["rows"]:

@@ -18,7 +18,7 @@ from personlab.methods.personlab.bench import crowd
 
 SIZES = ((481, 641), (801, 801), (1401, 1401))  # (H, W) of the network input, pixels; stride 8
 BATCHES = (1, 8, 32, 64)
-PEOPLE, SCENES = 5, 8  # in each picture; pictures that differ
+PEOPLE, SCENES = 5, 8  # in each image; images that differ
 OPTIONS = DecodeOptions(hough_stride=2)
 STAGES = {  # by what the names of kernels hold; clearing memory is a row of its own, for all of them
     "clearing": ("Memset",),

@@ -2,7 +2,7 @@
 
 python benchmarks/history.py COMMIT ... [--rounds N]
 
-Prints a Markdown table of medians in milliseconds, for two pictures of the shared data; masks of poses that score 0.15.
+Prints a Markdown table of medians in milliseconds, for two images of the shared data; masks of poses that score 0.15.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("PERSONLAB_DATA", ROOT.parent / "shared" / "data"))
-PICTURES = {"couple": "couple_641_s8", "crowd": "coco_000000114907_641_s8"}
+IMAGES = {"couple": "couple_641_s8", "crowd": "coco_000000114907_641_s8"}
 CALLS = 60  # of the slowest kind in a round
 
 
@@ -47,9 +47,9 @@ def median(call, calls):
 def times():
     """Milliseconds of each call, with whatever package is installed."""
     found = {}
-    for picture, name in PICTURES.items():
+    for image, name in IMAGES.items():
         for mode, value in times_of(DATA / "fields" / f"{name}.npz").items():
-            found[f"{mode}, {picture}"] = value
+            found[f"{mode}, {image}"] = value
     return found
 
 

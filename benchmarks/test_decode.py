@@ -56,12 +56,12 @@ def test_poses(timed, name, fields, mode, backend):
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("picture", [COUPLE, CROWD])
-def test_element_types(timed, picture, mode, way):
+@pytest.mark.parametrize("image", [COUPLE, CROWD])
+def test_element_types(timed, image, mode, way):
     """Tensors of 16 bits beside those of float32."""
-    fields, options = Fields.load(DATA / "fields" / f"{picture}.npz"), MODES[mode]
+    fields, options = Fields.load(DATA / "fields" / f"{image}.npz"), MODES[mode]
     tensors, wide = narrowed(fields, way)
-    poses = timed(f"{mode}, {picture}, tensors", lambda: decode_poses(*tensors, stride=fields.stride, options=options))
+    poses = timed(f"{mode}, {image}, tensors", lambda: decode_poses(*tensors, stride=fields.stride, options=options))
     expected = decode_poses(*wide, stride=fields.stride, options=options)
     assert len(poses) > 0
     np.testing.assert_array_equal(poses.keypoints, expected.keypoints)
@@ -86,7 +86,7 @@ def test_masks(timed, name, fields, backend):
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_batch(timed, threads):
-    """Sixteen pictures in one call."""
+    """Sixteen images in one call."""
     rng = np.random.default_rng(0)
     k, e2 = COCO_PERSON.n_keypoints, 2 * COCO_PERSON.n_edges
     heatmaps = rng.normal(-4, 2, (16, k, 54, 81)).astype(np.float32)

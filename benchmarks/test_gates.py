@@ -93,16 +93,16 @@ def test_posenet(gate):
     gate(f"posenet, {COUPLE}", call, yardstick, "numpy.max", 6)
 
 
-@pytest.mark.parametrize(("picture", "most"), [(COUPLE, 0.5), (CROWD, 2)])
-def test_default(gate, picture, most):
-    fields = load(picture)
+@pytest.mark.parametrize(("image", "most"), [(COUPLE, 0.5), (CROWD, 2)])
+def test_default(gate, image, most):
+    fields = load(image)
     assert len(decode(fields, MODES["default"])) >= 2
     yardstick = resized(fields.heatmaps, *fields.input_size)
-    gate(f"default, {picture}", lambda: decode(fields, MODES["default"]), yardstick, "Y17", most)
+    gate(f"default, {image}", lambda: decode(fields, MODES["default"]), yardstick, "Y17", most)
 
 
 @pytest.mark.parametrize(
-    ("g", "picture", "most"),
+    ("g", "image", "most"),
     [
         (1, COUPLE, 1.5),
         (1, CROWD, 6),
@@ -110,16 +110,16 @@ def test_default(gate, picture, most):
         (2, CROWD, 2),
     ],
 )
-def test_paper(gate, g, picture, most):
-    fields, options = load(picture), MODES[f"paper g={g}"]
-    assert len(decode(fields, options)) == PEOPLE[picture, g]
+def test_paper(gate, g, image, most):
+    fields, options = load(image), MODES[f"paper g={g}"]
+    assert len(decode(fields, options)) == PEOPLE[image, g]
     yardstick = resized(fields.heatmaps, *fields.input_size)
-    gate(f"paper g = {g}, {picture}", lambda: decode(fields, options), yardstick, "Y17", most)
+    gate(f"paper g = {g}, {image}", lambda: decode(fields, options), yardstick, "Y17", most)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_empty_picture_is_mostly_the_scan(gate, mode):
-    """What a call takes besides looking at the heatmaps, timed on one cell, against an empty picture."""
+def test_an_empty_image_is_mostly_the_scan(gate, mode):
+    """What a call takes besides looking at the heatmaps, timed on one cell, against an empty image."""
     fields = load(COUPLE)
     whole = [np.full_like(fields.heatmaps, -20), fields.short_offsets, fields.mid_offsets]
     cell = [np.ascontiguousarray(array[..., :1, :1]) for array in whole]
@@ -129,14 +129,14 @@ def test_an_empty_picture_is_mostly_the_scan(gate, mode):
         return decode_poses(*arrays, stride=fields.stride, options=options)
 
     assert len(call(whole)) == len(call(cell)) == 0
-    gate(f"{mode}, one cell instead of an empty picture", lambda: call(cell), lambda: call(whole), "empty", 0.5)
+    gate(f"{mode}, one cell instead of an empty image", lambda: call(cell), lambda: call(whole), "empty", 0.5)
 
 
 @pytest.mark.parametrize("way", ["float16", "bfloat16"])
-@pytest.mark.parametrize("picture", [COUPLE, CROWD])
+@pytest.mark.parametrize("image", [COUPLE, CROWD])
 @pytest.mark.parametrize("mode", MODES)
-def test_fields_of_16_bits(gate, mode, picture, way):
-    fields, options = load(picture), MODES[mode]
+def test_fields_of_16_bits(gate, mode, image, way):
+    fields, options = load(image), MODES[mode]
     narrow, wide = narrowed(fields, way)
     narrow = [tensor.numpy() for tensor in narrow] if way == "float16" else narrow
     wide = wide if way == "float16" else [torch.from_numpy(array) for array in wide]
@@ -146,7 +146,7 @@ def test_fields_of_16_bits(gate, mode, picture, way):
 
     np.testing.assert_array_equal(call(narrow).keypoints, call(wide).keypoints)
     gate(
-        f"{mode}, {picture.removeprefix('coco_000000')}, {way}",
+        f"{mode}, {image.removeprefix('coco_000000')}, {way}",
         lambda: call(narrow),
         lambda: call(wide),
         "float32",
@@ -170,22 +170,22 @@ def test_a_batch_on_two_threads(gate):
     gate("batch of 16 on two threads", lambda: call(2), lambda: call(1), "one thread", 1 / 1.8)
 
 
-@pytest.mark.parametrize("picture", [COUPLE, CROWD])
-def test_a_real_batch_on_two_threads(gate, picture):
-    """Sixteen times one picture: a few milliseconds in all, of which starting and waking threads must not take many."""
-    fields = load(picture)
+@pytest.mark.parametrize("image", [COUPLE, CROWD])
+def test_a_real_batch_on_two_threads(gate, image):
+    """Sixteen times one image: a few milliseconds in all, of which starting and waking threads must not take many."""
+    fields = load(image)
     arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
     batch = [np.repeat(array[None], 16, axis=0) for array in arrays]
 
     def call(threads):
         return decode_poses(*batch, stride=fields.stride, options=replace(MODES["paper g=2"], threads=threads))
 
-    assert [len(poses) for poses in call(2)] == [PEOPLE[picture, 2]] * 16
-    gate(f"16 x {picture} on two threads", lambda: call(2), lambda: call(1), "one thread", 1 / 1.8)
+    assert [len(poses) for poses in call(2)] == [PEOPLE[image, 2]] * 16
+    gate(f"16 x {image} on two threads", lambda: call(2), lambda: call(1), "one thread", 1 / 1.8)
 
 
 @pytest.mark.parametrize("g", [1, 2])
-def test_a_large_picture_on_two_threads(gate, g):
+def test_a_large_image_on_two_threads(gate, g):
     fields = load("soccer_1281_s8")
     options = [replace(MODES[f"paper g={g}"], threads=threads) for threads in (1, 2)]
     for one, two in zip(*(decode(fields, each) for each in options), strict=True):
@@ -219,7 +219,7 @@ def test_a_drawn_crowd_takes_little_more_than_its_votes(gate, people, size, most
 @pytest.mark.parametrize("g", [2, 8])
 @pytest.mark.parametrize("stride", [8, 16])
 @pytest.mark.parametrize("kind", ["noise", "saturated"])
-def test_no_picture_takes_fifty_times_a_crowd_s_time_a_pixel(gate, kind, stride, g):
+def test_no_image_takes_fifty_times_a_crowd_s_time_a_pixel(gate, kind, stride, g):
     rng, n = np.random.default_rng(0), 1400 // stride + 1
     deviations = {"noise": 1, "saturated": 0}
     heatmaps = rng.normal(0, 1, (17, n, n)) * deviations[kind] + 50 * (kind == "saturated")
@@ -240,9 +240,9 @@ def test_no_picture_takes_fifty_times_a_crowd_s_time_a_pixel(gate, kind, stride,
 # --- masks ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("picture", "most"), [(COUPLE, 0.6), (CROWD, 2)])
-def test_masks(gate, picture, most):
-    fields = load(picture)
+@pytest.mark.parametrize(("image", "most"), [(COUPLE, 0.6), (CROWD, 2)])
+def test_masks(gate, image, most):
+    fields = load(image)
     (width, height), poses = fields.input_size, decode(fields, MODES["paper g=2"])
     arguments = (poses, fields.segmentation, fields.long_offsets)
     sizes = {"short_offsets": fields.short_offsets, "stride": fields.stride, "size": (height, width)}
@@ -250,14 +250,14 @@ def test_masks(gate, picture, most):
     assert masks.any(axis=(1, 2)).sum() >= 2
     assert (masks != stages.associate_pixels(*arguments, **sizes, backend="reference")).mean() < 1e-5
     yardstick = resized(fields.long_offsets.reshape(-1, *fields.long_offsets.shape[2:]), width, height)
-    gate(f"masks, {picture}", lambda: decode_masks(*arguments, **sizes), yardstick, "Y34", most)
+    gate(f"masks, {image}", lambda: decode_masks(*arguments, **sizes), yardstick, "Y34", most)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("picture", [COUPLE, CROWD])
-def test_a_thousand_calls_take_no_memory(picture):
+@pytest.mark.parametrize("image", [COUPLE, CROWD])
+def test_a_thousand_calls_take_no_memory(image):
     """glibc is told to ask the system for every block above 64 KiB: a call that had one would fault in its pages."""
     if not sys.platform.startswith("linux"):
         pytest.skip("counts page faults as Linux does")
@@ -291,7 +291,7 @@ def test_a_thousand_calls_take_no_memory(picture):
         assert ctypes.CDLL(None).mincore(*where, resident) == 0
         count(find_masks, sum(page & 1 for page in resident))  # pages of the result that were written to
     """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(DATA / "fields" / f"{picture}.npz")]
+    command = [sys.executable, "-c", textwrap.dedent(program), str(DATA / "fields" / f"{image}.npz")]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == 4

@@ -30,7 +30,7 @@ def masks_of(people, size, **more):
 
 
 def resizing(people, size):
-    """The yardstick: a call that resizes the long offsets to the picture."""
+    """The yardstick: a call that resizes the long offsets to the image."""
     long_offsets = drawn(people, size)[0].long_offsets
     return resized(long_offsets.reshape(-1, *long_offsets.shape[2:]), size[1], size[0])
 

@@ -24,7 +24,7 @@ def threads(request):
 @pytest.mark.parametrize("cells", [51, 101])
 @pytest.mark.parametrize("way", WAYS)
 def test_refine_forward_and_backward(timed, threads, cells, counted, way):
-    """Mid-range offsets of 8 pictures by short-range ones, two steps at stride 8: 401 and 801 pixels square."""
+    """Mid-range offsets of 8 images by short-range ones, two steps at stride 8: 401 and 801 pixels square."""
     generator = torch.Generator().manual_seed(0)
 
     def noise(*shape, scale):

@@ -1,4 +1,4 @@
-"""Pictures a second: the loader alone, the network alone on a batch, and training, with the share it waits for data."""
+"""Images a second: the loader alone, the network alone on a batch, and training, with the share it waits for data."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import torch
 from conftest import DATA
 
 from personlab.data.augment import Augmentation
+from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.loader import StepSampler, Views, make_loader
-from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.nn import ModelConfig, PersonLab
 from personlab.train import (
     DataOptions,
@@ -57,11 +57,11 @@ def configurations(batch_size: int, threads: int) -> dict[str, TrainConfig]:
 def loader_of(config: TrainConfig, steps: int):
     data = config.data
     if data.annotations is None:
-        pictures = DrawnPictures(config.seed, size=data.scene_size, people=data.scene_people)
+        images = DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
     else:
-        pictures = CocoPictures(data.annotations, data.images)
+        images = CocoImages(data.annotations, data.images)
     views = Views(
-        pictures,
+        images,
         crop=data.crop,
         stride=config.network.stride,
         disk_radius=config.loss.disk_radius,

@@ -54,7 +54,7 @@ class FakeNetwork(torch.nn.Module):
 
 
 class OnePerson(FakeNetwork):
-    """Sees one person at fixed places of any picture, mirrored where the picture is darker on the left.
+    """Sees one person at fixed places of any image, mirrored where the image is darker on the left.
 
     Args:
         points: (K, 2) from 0, the first pixel, to 1, the last.
@@ -117,14 +117,14 @@ class SceneNetwork(FakeNetwork):
 
 
 def bright_left(size):
-    """A grey picture (h, w) that grows darker from left to right."""
+    """A grey image (h, w) that grows darker from left to right."""
     h, w = size
     ramp = np.linspace(250, 5, w).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (h, w, 3)))
 
 
 def spots(size, centres, spread=9.0):
-    """A black picture (h, w) with a soft spot in each colour, at (x, y) or nowhere."""
+    """A black image (h, w) with a soft spot in each colour, at (x, y) or nowhere."""
     h, w = size
     y, x = np.mgrid[:h, :w]
     image = np.zeros((h, w, 3))

@@ -174,15 +174,13 @@ def set_up_training(path: Path, images: Path, rng: np.random.Generator) -> str:
     """What `personlab train` does with the file before and in its first steps; "done", or why not."""
     from personlab import COCO_PERSON
     from personlab.data.augment import Augmentation
+    from personlab.data.images import CocoImages
     from personlab.data.loader import Views
-    from personlab.data.pictures import CocoPictures
 
     given = COCO_PERSON if rng.random() < 0.2 else None
     instances = path if rng.random() < 0.1 else None
     try:
-        pictures = CocoPictures(
-            path, images, skeleton=given, instances=instances, labelled_only=bool(rng.random() < 0.1)
-        )
+        pictures = CocoImages(path, images, skeleton=given, instances=instances, labelled_only=bool(rng.random() < 0.1))
         augmentation = Augmentation(
             long_edge=129, scale=(0.5, 1.5), rotation=20, flip=0.5 * has_mirror(pictures.skeleton), centre="person"
         )

@@ -12,7 +12,7 @@ pytest.importorskip("cv2")
 pytest.importorskip("pycocotools")
 
 from personlab.data.annotations import Content, join, read_annotations
-from personlab.data.pictures import CocoPictures
+from personlab.data.images import CocoImages
 from personlab.metrics.coco import load_annotations
 
 HUGE = 10**400  # too large for a float
@@ -143,7 +143,7 @@ def test_annotations_that_lead_nowhere_are_left_out_with_a_word(tmp_path):
         {"id": 9, "image_id": 99, "category_id": 55},
     ]
     path, images = write(tmp_path, content)
-    assert CocoPictures(path, images).notes == (
+    assert CocoImages(path, images).notes == (
         f"{path}: left out 1 annotations of images that are not listed: annotation 7",
         f"{path}: left out 1 annotations without box, outline and labelled keypoints: annotation 8",
     )
@@ -193,7 +193,7 @@ def test_keypoints_without_names_are_counted(tmp_path):
     path, images = write(tmp_path, content)
     assert read_annotations(path).n_keypoints == 3
     with pytest.raises(ValueError, match=r"a\.json: category 'person': expected the names of its keypoints, got none"):
-        CocoPictures(path, images)
+        CocoImages(path, images)
 
 
 def test_others_are_matched_by_ids_that_come_once(tmp_path):

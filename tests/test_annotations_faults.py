@@ -8,7 +8,7 @@ import time
 import pytest
 
 from personlab.cli import main
-from personlab.data.pictures import CocoPictures
+from personlab.data.images import CocoImages
 
 for module in ("cv2", "jsonargparse", "pycocotools", "torch"):
     pytest.importorskip(module)
@@ -113,12 +113,12 @@ def test_what_cannot_be_derived_is_one_line(score, data, name, argv):
 
 
 def test_an_image_of_another_size_is_left_out(score, data):
-    code, figures, err = score("14-picture-of-another-size", *NETWORK)
-    path = data / "faults" / "14-picture-of-another-size" / "images" / "a.jpg"
+    code, figures, err = score("14-image-of-another-size", *NETWORK)
+    path = data / "faults" / "14-image-of-another-size" / "images" / "a.jpg"
     assert (code, figures) == (1, {})
     assert err[-2:] == [
         f"personlab: skipped {path}: expected (H, W) = (161, 225) as annotated, got (322, 450)",
-        "personlab: error: none of 1 pictures could be done; see above",
+        "personlab: error: none of 1 images could be done; see above",
     ]
 
 
@@ -131,7 +131,7 @@ def test_an_image_without_file_name_is_named(score, data):
 
 def test_sides_in_camel_case_are_pairs(data):
     folder = data / "faults" / "17-camel-case-sides"
-    flip = CocoPictures(folder / "ann.json", folder / "images").skeleton.flip
+    flip = CocoImages(folder / "ann.json", folder / "images").skeleton.flip
     assert flip == (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("pycocotools")
 
 from personlab.data import coco_file
 from personlab.data.annotations import read_annotations
-from personlab.data.pictures import CocoPictures
+from personlab.data.images import CocoImages
 from personlab.metrics.coco import load_annotations
 
 HUGE = 10**400  # too large for a float
@@ -79,7 +79,7 @@ ANNOTATIONS = [
 @pytest.mark.parametrize(("field", "value", "message"), ANNOTATIONS)
 def test_what_is_wrong_with_an_annotation_is_one_line(tmp_path, field, value, message):
     path, images = write_changed(tmp_path, **{field: value})
-    for read in (read_annotations, lambda path: load_annotations(str(path)), lambda path: CocoPictures(path, images)):
+    for read in (read_annotations, lambda path: load_annotations(str(path)), lambda path: CocoImages(path, images)):
         with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: annotation 1: {message}')}") as error:
             read(path)
         assert "\n" not in str(error.value)
@@ -184,10 +184,10 @@ def test_a_file_has_a_limit_of_bytes(tmp_path, monkeypatch):
 
 def test_names_with_line_breaks_stay_on_one_line(tmp_path):
     path, images = write_changed(tmp_path, 0, "images", file_name="a\nb.png")
-    with pytest.raises(ValueError, match=re.escape(f'{images}: 1 of 1 pictures cannot be read: "a\\nb.png" (missing)')):
-        CocoPictures(path, images)
+    with pytest.raises(ValueError, match=re.escape(f'{images}: 1 of 1 images cannot be read: "a\\nb.png" (missing)')):
+        CocoImages(path, images)
     content = good()
     content["categories"][0].update(keypoints=["no\nse", "left\thand", "right_hand"], skeleton=[])
     path, images = write(tmp_path, content)
     with pytest.raises(ValueError, match=re.escape(r': "no\nse" | "left\thand" | right_hand')):
-        CocoPictures(path, images)
+        CocoImages(path, images)

@@ -1,4 +1,4 @@
-"""A view moves a picture, its keypoints and its masks alike, and shows what it promises."""
+"""A view moves an image, its keypoints and its masks alike, and shows what it promises."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import pytest
 from personlab import COCO_PERSON, Skeleton, encode_targets
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
 from personlab.data.coco import People
-from personlab.data.pictures import Example
+from personlab.data.images import Example
 from personlab.data.synthetic import make_scene
 
 pytest.importorskip("cv2")
 
-SIZE = (121, 161)  # of pictures, (H, W)
+SIZE = (121, 161)  # of images, (H, W)
 CROP = (97, 129)
 DOT = Skeleton(names=("dot",), edges=(), sigmas=(0.05,), flip=(0,))
 GREY = 127  # what lies outside, and around a dot
@@ -34,7 +34,7 @@ def distance_from(x, y, size=SIZE):
 
 
 def dot_at(x, y):
-    """A picture of a soft white dot, and a disc around it as the mask."""
+    """An image of a soft white dot, and a disc around it as the mask."""
     distance = distance_from(x, y)
     image = np.rint(GREY + 128 * np.exp(-(distance**2) / 32)).astype(np.uint8)
     return Example(np.repeat(image[..., None], 3, axis=2), people_at([[(x, y)]], [distance <= 15]))
@@ -72,8 +72,8 @@ def test_a_dot_and_its_mask_land_on_their_keypoint(factor, rotation, flip):
 
 
 @pytest.mark.parametrize("factor", FACTORS)
-def test_a_mask_is_cut_where_its_picture_fades(factor):
-    half = (distance_from(100, 20) < 60) & (distance_from(130, 30) > 20)  # reaches two sides of the picture
+def test_a_mask_is_cut_where_its_image_fades(factor):
+    half = (distance_from(100, 20) < 60) & (distance_from(130, 30) > 20)  # reaches two sides of the image
     image = np.repeat((half * np.uint8(254))[..., None], 3, axis=2)
     for seed in range(8):
         seen = view_of(Example(image, people_at([[(100, 20)]], [half])), seed, scale=(factor, factor), rotation=20.0)
@@ -130,18 +130,18 @@ def test_by_default_pixels_go_to_pixels(crop):
 
 
 @pytest.mark.parametrize("factor", [0.45, 0.5, 0.7, 1.0, 1.6])
-def test_a_view_of_a_larger_picture_shows_nothing_beyond_its_sides(factor):
+def test_a_view_of_a_larger_image_shows_nothing_beyond_its_sides(factor):
     white = Example(np.full((*SIZE, 3), 255, np.uint8), people_at([[(3, 118)], [(150, 7)]], np.ones((2, *SIZE), bool)))
     for seed in range(20):
         seen = view_of(
             white, seed, crop=(49, 65), scale=(factor, factor), flip=0.5, centre="person", shift=seed % 3 / 2
         )
         assert (seen.image == 255).all()
-        assert (~seen.people.masks).sum(axis=(1, 2)).max() <= 1  # a pixel at the picture's corner
+        assert (~seen.people.masks).sum(axis=(1, 2)).max() <= 1  # a pixel at the image's corner
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.5, 0.7, 0.8])
-def test_a_view_of_a_smaller_picture_shows_all_of_it(factor):
+def test_a_view_of_a_smaller_image_shows_all_of_it(factor):
     corners = [(0, 0), (160, 0), (0, 120), (160, 120)]
     example = Example(np.full((*SIZE, 3), 255, np.uint8), people_at([[c] for c in corners], np.ones((4, *SIZE), bool)))
     for seed in range(20):
@@ -163,7 +163,7 @@ def test_long_edge_puts_the_outermost_pixels_on_those_of_the_view(size):
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.3, 0.24])
-def test_a_picture_that_shrinks_is_averaged(factor):
+def test_a_image_that_shrinks_is_averaged(factor):
     noise = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
     seen = view_of(Example(noise, people_at([[(80, 60)]])), crop=(25, 33), scale=(factor, factor))
     assert seen.image.std() < 0.6 * noise.std()  # pixels read here and there would keep it, or two thirds of it
@@ -204,7 +204,7 @@ def test_nobody_is_an_answer():
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 1)])
 @pytest.mark.parametrize("factor", [0.01, 0.3, 1.0, 3.0])
-def test_a_picture_of_a_few_pixels_has_views(size, factor):
+def test_a_image_of_a_few_pixels_has_views(size, factor):
     example = Example(np.full((*size, 3), 255, np.uint8), people_at([[(0, 0)]], np.ones((1, *size), bool), size))
     seen = view_of(example, scale=(factor, factor))
     assert seen.image.shape == (*CROP, 3)

@@ -12,18 +12,18 @@ import torch
 from personlab import COCO_PERSON, Skeleton, encode_targets
 from personlab.data.augment import Augmentation
 from personlab.data.coco import People
+from personlab.data.images import DrawnImages, Example
 from personlab.data.loader import Batch, StepSampler, Views, make_batch, make_loader
-from personlab.data.pictures import DrawnPictures, Example
 
 pytest.importorskip("cv2")
 
-SIZE = (97, 129)  # of pictures, (H, W)
+SIZE = (97, 129)  # of images, (H, W)
 CROP = (65, 97)
 WILD = Augmentation(scale=(0.7, 1.4), rotation=20.0, flip=0.5, centre="person", shift=0.1, colour=0.3)
 
 
 class Numbered:
-    """Pictures whose number is their colour, with the people given."""
+    """Images whose number is their colour, with the people given."""
 
     skeleton = COCO_PERSON
     has_masks = True
@@ -41,11 +41,11 @@ class Numbered:
         return Example(np.full((*SIZE, 3), number, np.uint8), self.people)
 
 
-def views_of(pictures=None, *, augmentation=WILD, seed=0, **options):
-    if pictures is None:
-        pictures = DrawnPictures(5, size=SIZE, people=(0, 3))
+def views_of(images=None, *, augmentation=WILD, seed=0, **options):
+    if images is None:
+        images = DrawnImages(5, size=SIZE, people=(0, 3))
     return Views(
-        pictures, augmentation=augmentation, seed=seed, **{"crop": CROP, "stride": 16, "disk_radius": 16.0, **options}
+        images, augmentation=augmentation, seed=seed, **{"crop": CROP, "stride": 16, "disk_radius": 16.0, **options}
     )
 
 
@@ -76,7 +76,7 @@ def test_another_seed_gives_other_views_in_another_order():
     )
 
 
-def test_every_picture_comes_once_a_round_in_an_order_of_its_own():
+def test_every_image_comes_once_a_round_in_an_order_of_its_own():
     numbers = numbers_of(views_of(Numbered(20), augmentation=Augmentation()), 60)
     rounds = [numbers[i : i + 20] for i in (0, 20, 40)]
     assert all(sorted(one) == list(range(20)) for one in rounds)
@@ -84,9 +84,9 @@ def test_every_picture_comes_once_a_round_in_an_order_of_its_own():
     assert list(range(20)) not in rounds
 
 
-def test_an_endless_source_gives_picture_g_to_view_g():
-    pictures = Numbered(0)
-    assert numbers_of(views_of(pictures, augmentation=Augmentation()), 40) == list(range(40))
+def test_an_endless_source_gives_image_g_to_view_g():
+    images = Numbered(0)
+    assert numbers_of(views_of(images, augmentation=Augmentation()), 40) == list(range(40))
 
 
 def test_scenes_views_and_orders_are_drawn_apart(monkeypatch):
@@ -97,7 +97,7 @@ def test_scenes_views_and_orders_are_drawn_apart(monkeypatch):
         return draw(key)
 
     monkeypatch.setattr(np.random, "default_rng", noted)
-    views_of(DrawnPictures(7, size=SIZE, people=(1, 2)), seed=7)[1]
+    views_of(DrawnImages(7, size=SIZE, people=(1, 2)), seed=7)[1]
     views_of(Numbered(1), seed=7)[1]
     assert len(states) == 5  # the scene and how many are in it; the view; an order; again the view
     assert len(set(states)) == 4
@@ -167,10 +167,10 @@ def test_workers_change_no_byte():
 def test_what_a_worker_cannot_do_is_told():
     class Broken(Numbered):
         def load(self, number):
-            raise ValueError(f"picture {number} is broken")
+            raise ValueError(f"image {number} is broken")
 
     loader = make_loader(views_of(Broken(1)), StepSampler(1, first_step=0, steps=1), workers=1)
-    with pytest.raises(ValueError, match="picture 0 is broken"):
+    with pytest.raises(ValueError, match="image 0 is broken"):
         list(loader)
 
 
@@ -207,7 +207,7 @@ def test_a_batch_has_the_shapes_and_types_it_says(stride):
 
 
 def test_targets_are_those_of_what_the_view_shows():
-    scenes = DrawnPictures(5, size=CROP, people=(2, 2))
+    scenes = DrawnImages(5, size=CROP, people=(2, 2))
     views = views_of(scenes, augmentation=Augmentation())
     image, targets = views[4]
     scene = scenes.load(4)
@@ -240,16 +240,16 @@ def test_crowds_and_people_without_labels_are_masked_out():
 
 
 def test_without_masks_no_loss_is_taken_on_them():
-    pictures = Numbered(1, crowd_and_two_people())
-    pictures.has_masks = False
-    _, targets = views_of(pictures, augmentation=Augmentation(), crop=SIZE)[0]
+    images = Numbered(1, crowd_and_two_people())
+    images.has_masks = False
+    _, targets = views_of(images, augmentation=Augmentation(), crop=SIZE)[0]
     assert not targets.segmentation_valid.any()
     assert not targets.long_valid.any()
     assert targets.heatmaps.any()
     assert not targets.heatmap_valid[0, :, 5:].any()  # the crowd
 
 
-def test_a_picture_of_nobody_is_all_background():
+def test_a_image_of_nobody_is_all_background():
     _, targets = views_of(Numbered(1))[0]
     assert targets.heatmap_valid.all()
     assert targets.segmentation_valid.all()
@@ -258,11 +258,11 @@ def test_a_picture_of_nobody_is_all_background():
 
 
 def test_any_skeleton_is_encoded():
-    pictures = Numbered(
+    images = Numbered(
         1, People(np.float32([[(60, 40, 2), (70, 50, 2)]]), np.ones((1, *SIZE), bool), np.zeros(SIZE, bool))
     )
-    pictures.skeleton = Skeleton(names=("left", "right"), edges=((0, 1),), sigmas=(0.1, 0.1), flip=(1, 0))
-    _, targets = views_of(pictures, augmentation=Augmentation(flip=1.0), crop=SIZE)[0]
+    images.skeleton = Skeleton(names=("left", "right"), edges=((0, 1),), sigmas=(0.1, 0.1), flip=(1, 0))
+    _, targets = views_of(images, augmentation=Augmentation(flip=1.0), crop=SIZE)[0]
     rows, columns = np.nonzero(targets.mid_valid[0])  # from the left one, once the right one at (70, 50), to the right
     assert len(targets.mid_offsets) == 2
     assert len(rows) > 0
@@ -275,9 +275,9 @@ def test_a_loader_that_nobody_closes_holds_nobody_up():
     code = (
         "from personlab.data.augment import Augmentation\n"
         "from personlab.data.loader import StepSampler, Views, make_loader\n"
-        "from personlab.data.pictures import DrawnPictures\n"
-        "pictures = DrawnPictures(0, size=(65, 81), people=(1, 1))\n"
-        "views = Views(pictures, crop=(49, 65), stride=16, disk_radius=32.0, augmentation=Augmentation(), seed=0)\n"
+        "from personlab.data.images import DrawnImages\n"
+        "images = DrawnImages(0, size=(65, 81), people=(1, 1))\n"
+        "views = Views(images, crop=(49, 65), stride=16, disk_radius=32.0, augmentation=Augmentation(), seed=0)\n"
         "batches = iter(make_loader(views, StepSampler(2, first_step=0, steps=100), workers=1))\n"
         "print(next(batches).images.shape[0])\n"
     )

@@ -53,7 +53,7 @@ def test_what_cannot_be_timed_is_refused():
         heatmaps=fields.heatmaps[None], short_offsets=fields.short_offsets[None], mid_offsets=fields.mid_offsets[None],
         stride=8,
     )  # fmt: skip
-    with pytest.raises(ValueError, match=r"expected those of one picture, got a batch of 1"):
+    with pytest.raises(ValueError, match=r"expected those of one image, got a batch of 1"):
         time_decoding(batch)
 
 

@@ -14,7 +14,7 @@ pytest.importorskip("pycocotools")
 from personlab import COCO_PERSON, Skeleton
 from personlab.data.annotations import read_annotations
 from personlab.data.category import check_joined, choose_category, keypoint_order, skeleton_of
-from personlab.data.pictures import CocoPictures
+from personlab.data.images import CocoImages
 from personlab.data.sides import find_flip, unpaired_sides
 from personlab.metrics.coco import average_precision, load_annotations
 
@@ -70,7 +70,7 @@ def test_training_and_evaluation_take_the_same_category(tmp_path):
     content = good()
     content["categories"] = [{"id": 0, "name": "person", "supercategory": "none"}, PERSON, {"id": 9, "name": "boat"}]
     path, images = write(tmp_path, content)
-    assert CocoPictures(path, images).skeleton.names == tuple(NAMES)
+    assert CocoImages(path, images).skeleton.names == tuple(NAMES)
     assert read_annotations(path).category["id"] == 1
     index = load_annotations(str(path))
     result = {"image_id": 3, "category_id": 1, "keypoints": content["annotations"][0]["keypoints"], "score": 1.0}
@@ -95,7 +95,7 @@ def test_training_and_evaluation_take_the_same_category(tmp_path):
 def test_what_is_wrong_with_a_category_is_one_line(tmp_path, categories, message):
     path, images = write(tmp_path, {**good(), "categories": categories})
     with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}"):
-        CocoPictures(path, images)
+        CocoImages(path, images)
 
 
 SKELETON = "category 'person': skeleton: expected pairs of two keypoints, numbers from 1 to 3 or names, got "
@@ -122,7 +122,7 @@ PIECES = "category 'person': skeleton: expected edges, pairs of numbers from 1, 
 )
 def test_edges_that_do_not_join_are_refused(tmp_path, edges, message):
     path, images = write(tmp_path, {**good(), "categories": [{**PERSON, "skeleton": edges}]})
-    for read in (lambda: CocoPictures(path, images), lambda: read_annotations(path).skeleton()):
+    for read in (lambda: CocoImages(path, images), lambda: read_annotations(path).skeleton()):
         with pytest.raises(ValueError, match=f"^{re.escape(f'{path}: {message}')}"):
             read()
 
@@ -257,7 +257,7 @@ def test_annotations_come_in_the_order_of_the_network(tmp_path):
 def test_a_given_skeleton_takes_its_keypoints_by_name(tmp_path):
     path, images = write(tmp_path, good())
     given = network_of("right_hand", "nose", "left_hand")
-    first, again = (CocoPictures(path, images, skeleton=one).load(0).people for one in (None, given))
+    first, again = (CocoImages(path, images, skeleton=one).load(0).people for one in (None, given))
     np.testing.assert_array_equal(again.keypoints, first.keypoints[:, [2, 0, 1]])
-    unknown = CocoPictures(path, images, skeleton=network_of("a", "b", "c")).load(0).people
+    unknown = CocoImages(path, images, skeleton=network_of("a", "b", "c")).load(0).people
     np.testing.assert_array_equal(unknown.keypoints, first.keypoints)

@@ -18,29 +18,29 @@ def coco_mini(data):
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Ten scenes of four people, all of whose keypoints lie inside the picture."""
-    pictures = {}
+    """Ten scenes of four people, all of whose keypoints lie inside the image."""
+    images = {}
     for seed in range(100):
         scene = make_scene(seed, size=(401, 561), people=4)
         if (scene.keypoints[..., 2] > 0).all():
-            pictures[seed] = People(scene.keypoints, scene.masks, np.zeros(scene.masks.shape[1:], bool))
-        if len(pictures) == 10:
-            return pictures
+            images[seed] = People(scene.keypoints, scene.masks, np.zeros(scene.masks.shape[1:], bool))
+        if len(images) == 10:
+            return images
     pytest.fail("a hundred seeds gave fewer than ten such scenes")
 
 
 def test_coco_people_come_back(coco_mini):
-    annotations, pictures = coco_mini
-    keypoints, segmentations = evaluate_ceiling(pictures, stride=8)
+    annotations, images = coco_mini
+    keypoints, segmentations = evaluate_ceiling(images, stride=8)
     assert average_precision(annotations, keypoints, "keypoints").ap >= 0.95
     # Half of the people have no labelled keypoint to be found by, so that no more than about half can have a mask.
     assert average_precision(annotations, segmentations, "segm").ap >= 0.24
 
 
 def test_masks_gain_from_a_finer_grid(coco_mini):
-    annotations, pictures = coco_mini
+    annotations, images = coco_mini
     precision = {
-        stride: average_precision(annotations, evaluate_ceiling(pictures, stride=stride)[1], "segm").ap
+        stride: average_precision(annotations, evaluate_ceiling(images, stride=stride)[1], "segm").ap
         for stride in (16, 8, 4)
     }
     assert precision[16] < precision[8] < precision[4]

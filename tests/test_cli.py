@@ -20,7 +20,7 @@ from personlab.data.synthetic import make_scene
 for module in ("cv2", "jsonargparse", "pycocotools"):
     pytest.importorskip(module)
 
-PICTURE = (320, 400)  # (h, w), not the size of the network input
+IMAGE = (320, 400)  # (h, w), not the size of the network input
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +32,15 @@ def scene():
 def scene_fields(scene):
     targets = encode_targets(scene.keypoints, scene.masks, size=(161, 201), stride=8)
     fields = targets.to_fields()
-    return dataclasses.replace(fields, image_size=PICTURE[::-1])
+    return dataclasses.replace(fields, image_size=IMAGE[::-1])
 
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, scene_fields):
-    """A working folder with fields.npz and the picture scene_000042.png."""
+    """A working folder with fields.npz and the image scene_000042.png."""
     monkeypatch.chdir(tmp_path)
     scene_fields.save("fields.npz")
-    visualize.write_image("scene_000042.png", np.full((*PICTURE, 3), 90, np.uint8))
+    visualize.write_image("scene_000042.png", np.full((*IMAGE, 3), 90, np.uint8))
     return tmp_path
 
 
@@ -149,7 +149,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(run, folder, argv, text):
         (["."], "Is a directory"),
         (["text.npz"], "text.npz: expected an .npz file"),
         (["bare.npz", "--masks"], "bare.npz: expected segmentation and long_offsets"),
-        (["batch.npz"], "batch.npz: expected the fields of one picture, got a batch of 2"),
+        (["batch.npz"], "batch.npz: expected the fields of one image, got a batch of 2"),
         (["part.npz"], "part.npz: heatmaps: expected shape (K, h, w) or (N, K, h, w) with K = 17, got (16, 21, 26)"),
         (["far.npz"], "far.npz: hough_stride: expected at most"),
         (["fields.npz", "--image", "none.png"], "none.png: No such file or directory"),
@@ -199,15 +199,15 @@ def test_decode_prints_a_row_for_each_person(run, folder, scene_fields):
 
 
 @pytest.mark.usefixtures("folder")
-def test_decode_draws_on_the_picture_and_on_a_canvas(run, scene_fields):
+def test_decode_draws_on_the_image_and_on_a_canvas(run, scene_fields):
     assert run("decode", "fields.npz", "--masks", "--image", "scene_000042.png", "--output", "out.png")[0] == 0
     found, poses = expected_poses(scene_fields)
     masks = decode_masks(
         found, scene_fields.segmentation, scene_fields.long_offsets, short_offsets=scene_fields.short_offsets,
-        stride=8, size=PICTURE,
+        stride=8, size=IMAGE,
     )  # fmt: skip
-    picture = visualize.read_image("scene_000042.png")
-    assert np.array_equal(visualize.read_image("out.png"), visualize.overlay(picture, poses, masks))
+    image = visualize.read_image("scene_000042.png")
+    assert np.array_equal(visualize.read_image("out.png"), visualize.overlay(image, poses, masks))
     assert run("decode", "fields.npz", "--output", "out.png")[0] == 0
     expected = visualize.overlay(visualize.canvas(scene_fields), poses)
     assert np.array_equal(visualize.read_image("out.png"), expected)
@@ -270,7 +270,7 @@ def test_results_load_into_pycocotools_and_masks_come_back(run, scene_fields):
     results = annotations.loadRes("out.masks.json")
     expected, scores = decode_masks(
         found, scene_fields.segmentation, scene_fields.long_offsets, short_offsets=scene_fields.short_offsets,
-        stride=8, size=PICTURE, return_scores=True,
+        stride=8, size=IMAGE, return_scores=True,
     )  # fmt: skip
     masks = [results.annToMask(result) for result in results.dataset["annotations"]]
     assert np.array_equal(np.array(masks, np.bool_), expected)
@@ -297,7 +297,7 @@ def test_a_batch_of_one_is_decoded(run, scene_fields):
     assert "201 x 161 pixels" in out
 
 
-def test_real_fields_are_decoded_to_the_people_in_the_picture(run, data, tmp_path):
+def test_real_fields_are_decoded_to_the_people_in_the_image(run, data, tmp_path):
     name = "office_group"
     code, out, _ = run(
         "decode", data / "fields" / f"{name}_801_s8.npz", "--image", data / "images" / f"{name}.jpg",
@@ -362,8 +362,8 @@ def test_decode_writes_json_to_stdout_and_tables_to_stderr(run):
 
 
 @pytest.mark.usefixtures("folder")
-def test_decode_gives_a_picture_of_twenty_digits_a_number(run):
-    visualize.write_image("20231125173904123456.png", np.full((*PICTURE, 3), 90, np.uint8))
+def test_decode_gives_a_image_of_twenty_digits_a_number(run):
+    visualize.write_image("20231125173904123456.png", np.full((*IMAGE, 3), 90, np.uint8))
     code, _, err = run("decode", "fields.npz", "--image", "20231125173904123456.png", "--json", "r.json")
     assert code == 0, err
     assert {result["image_id"] for result in read_json("r.json")} == {0}

@@ -20,6 +20,7 @@ from scenes import (
 
 import personlab
 from personlab import DecodeOptions, Fields, Skeleton, decode_poses
+from personlab.methods.personlab.backends.cuda import poses as device_poses
 
 PIXELS, SCORE = 1e-3, 1e-4  # of the contract between the backends
 DECODERS = {
@@ -35,7 +36,7 @@ def put(gpu, arrays, element=None):
 
 
 def assert_agrees(gpu, arrays, **how):
-    """Decoded on the GPU and by the core: the same number of poses for each picture, and the same poses.
+    """Decoded on the GPU and by the core: the same number of poses for each image, and the same poses.
 
     Keypoints are the same to the last bit before they are sharpened.
     """
@@ -215,20 +216,20 @@ def test_too_many_candidates_are_never_a_silent_loss(gpu):
     overflowed = candidates == candidates.max()
     assert not gpu.get(full.counts)[overflowed].any()
     assert (gpu.get(full.counts)[~overflowed] == gpu.get(roomy.counts)[~overflowed]).all()
-    with pytest.raises(RuntimeError, match=rf"capacity: picture \d has {candidates.max()} candidates"):
+    with pytest.raises(RuntimeError, match=rf"capacity: image \d has {candidates.max()} candidates"):
         full.read()
 
 
 @pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
 def test_decoding_makes_room_where_there_was_too_little(gpu, options, monkeypatch):
-    monkeypatch.setattr(personlab.cuda, "CAPACITY", 2)
+    monkeypatch.setattr(device_poses, "CAPACITY", 2)
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
 @pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
 def test_what_no_gpu_has_room_for_is_decoded_on_the_host(gpu, options, monkeypatch):
-    monkeypatch.setattr(personlab.cuda, "CAPACITY", 2)
-    monkeypatch.setattr(personlab.cuda, "_MOST", 3)
+    monkeypatch.setattr(device_poses, "CAPACITY", 2)
+    monkeypatch.setattr(device_poses, "_MOST", 3)
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
@@ -266,8 +267,8 @@ def test_the_order_of_blocks_and_threads_changes_nothing(people, options, monkey
             assert_same_bytes(one, other)
 
 
-def test_many_pictures_share_the_scratch(gpu):
-    # Lists for half a million candidates: two pictures to a round.
+def test_many_images_share_the_scratch(gpu):
+    # Lists for half a million candidates: two images to a round.
     arrays = batch_of(5)
     roomy = on_device(gpu, arrays, capacity=2**19)
     for one, other in zip(roomy.read(), on_device(gpu, arrays).read(), strict=True):
@@ -287,7 +288,7 @@ def test_random_scenes_by_the_thousand():
 
 
 @pytest.mark.cuda
-def test_a_batch_of_64_real_pictures(load_fields):
+def test_a_batch_of_64_real_images(load_fields):
     gpu, fields = make_gpu("cuda", None), load_fields("couple_641_s8")
     arrays = [np.repeat(array[None], 64, axis=0) for array in pose_fields(fields)]
     assert_agrees(gpu, arrays, stride=fields.stride, options=DecodeOptions())

@@ -105,7 +105,7 @@ def test_a_score_is_multiplied_by_the_mean_probability_to_a_power(gpu, power, ex
     assert found == pytest.approx([expected, 0], abs=1e-6)
 
 
-def test_the_segmentation_is_stretched_over_the_picture(gpu):
+def test_the_segmentation_is_stretched_over_the_image(gpu):
     # Two cells four pixels apart; five pixels at logits -2, -1, 0, 1, 2.
     probability = 1 / (1 + np.exp(-np.arange(-2.0, 3.0)))
     for mask in ("#####", "#...#", ".#...", "..###"):
@@ -172,12 +172,12 @@ def test_halves_are_read_as_float32(gpu, element):
 
 @pytest.mark.parametrize("counts", [(3,), (2, 0), (0, 0), (5, 1, 0, 12, 2)], ids=str)
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_a_batch_is_its_pictures(gpu, counts, exclusive):
-    pictures = [random_fields(20 + i, TREE, 5, 8, 8) for i in range(len(counts))]
+def test_a_batch_is_its_images(gpu, counts, exclusive):
+    images = [random_fields(20 + i, TREE, 5, 8, 8) for i in range(len(counts))]
     rng, options = np.random.default_rng(8), mask_options(distance_threshold=1.0, exclusive=exclusive)
-    poses = [random_poses(rng, fields, count) for fields, count in zip(pictures, counts, strict=True)]
+    poses = [random_poses(rng, fields, count) for fields, count in zip(images, counts, strict=True)]
     segmentation, long_offsets, short_offsets = (
-        gpu.put(np.stack([getattr(fields, name) for fields in pictures]))
+        gpu.put(np.stack([getattr(fields, name) for fields in images]))
         for name in ("segmentation", "long_offsets", "short_offsets")
     )
     masks, scores = decode_masks(
@@ -185,7 +185,7 @@ def test_a_batch_is_its_pictures(gpu, counts, exclusive):
         return_scores=True,
     )  # fmt: skip
     assert len(masks) == len(scores) == len(counts)
-    for mask, score, one, fields in zip(masks, scores, poses, pictures, strict=True):
+    for mask, score, one, fields in zip(masks, scores, poses, images, strict=True):
         alone, expected = masks_of(gpu, one, fields, exclusive=exclusive)
         np.testing.assert_array_equal(gpu.get(mask), alone)
         np.testing.assert_array_equal(gpu.get(score), expected)
@@ -193,9 +193,9 @@ def test_a_batch_is_its_pictures(gpu, counts, exclusive):
 
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_poses_that_are_on_the_device(gpu, exclusive):
-    pictures = [random_fields(seed, TREE, 7, 9, 8) for seed in (30, 31)]
+    images = [random_fields(seed, TREE, 7, 9, 8) for seed in (30, 31)]
     names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
-    arrays = {name: gpu.put(np.stack([getattr(fields, name) for fields in pictures])) for name in names}
+    arrays = {name: gpu.put(np.stack([getattr(fields, name) for fields in images])) for name in names}
     options = decode_options(hough_stride=2, min_score=0.3, max_poses=60, **BY_SEED)
     there = cuda.decode_poses(*(arrays[name] for name in names[:3]), stride=8, skeleton=TREE, options=options)
     more = {"stride": 8, "size": SIZE, "short_offsets": arrays["short_offsets"]}

@@ -25,7 +25,7 @@ TREE = SKELETONS["tree"]
 
 
 def random_poses(rng, fields, count=6):
-    """Poses all over the picture, of keypoints that weigh different amounts."""
+    """Poses all over the image, of keypoints that weigh different amounts."""
     k, (width, height) = len(fields.heatmaps), fields.input_size
     keypoints = array(rng.uniform(-0.1, 1.1, (count, k, 2)) * [max(width, 20), max(height, 20)])
     weights = array(rng.random((count, k)))
@@ -76,7 +76,7 @@ def test_masks_of_real_fields_are_the_cores(gpu, fields, exclusive):
         assert (masks <= everything).all()
 
 
-def test_masks_at_the_size_of_the_picture_are_the_cores(gpu, load_fields):
+def test_masks_at_the_size_of_the_image_are_the_cores(gpu, load_fields):
     fields = load_fields("coco_000000114907_641_s8")
     poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.1))
     size, options = fields.image_size[::-1], mask_options()
@@ -237,39 +237,39 @@ def test_halves_are_read_as_float32(gpu, element):
     assert masks.any()
 
 
-def batch_of(gpu, pictures, *names):
-    return [gpu.put(np.stack([getattr(fields, name) for fields in pictures])) for name in names]
+def batch_of(gpu, images, *names):
+    return [gpu.put(np.stack([getattr(fields, name) for fields in images])) for name in names]
 
 
 @pytest.mark.parametrize("counts", [(3,), (2, 0), (0, 0), (5, 1, 0, 12, 2, 9, 1)], ids=str)
 @pytest.mark.parametrize("short", [False, True])
-def test_a_batch_is_its_pictures(gpu, counts, short):
-    pictures = [random_fields(30 + i, TREE, 5, 8, 8) for i in range(len(counts))]
+def test_a_batch_is_its_images(gpu, counts, short):
+    images = [random_fields(30 + i, TREE, 5, 8, 8) for i in range(len(counts))]
     rng, options = np.random.default_rng(29), mask_options(distance_threshold=1.0)
-    poses = [random_poses(rng, fields, count) for fields, count in zip(pictures, counts, strict=True)]
-    segmentation, long_offsets, short_offsets = batch_of(gpu, pictures, "segmentation", "long_offsets", "short_offsets")
+    poses = [random_poses(rng, fields, count) for fields, count in zip(images, counts, strict=True)]
+    segmentation, long_offsets, short_offsets = batch_of(gpu, images, "segmentation", "long_offsets", "short_offsets")
     masks = decode_masks(
         poses, segmentation, long_offsets, short_offsets=short_offsets if short else None,
         stride=8, size=SIZE, options=options,
     )  # fmt: skip
     assert len(masks) == len(counts)
-    for mask, one, fields in zip(masks, poses, pictures, strict=True):
+    for mask, one, fields in zip(masks, poses, images, strict=True):
         np.testing.assert_array_equal(gpu.get(mask), gpu.get(on_gpu(gpu, one, fields, SIZE, options, short=short)))
         assert gpu.get(mask).any() == (len(one) > 0)
 
 
-def test_a_batch_of_no_pictures(gpu):
+def test_a_batch_of_no_images(gpu):
     fields = random_fields(31, TREE, 5, 8, 8)
     nothing = [gpu.put(np.stack([a])[:0]) for a in (fields.segmentation, fields.long_offsets)]
     assert decode_masks([], *nothing, stride=8, size=SIZE) == []
 
 
 def test_a_batch_larger_than_the_memory_for_its_offsets_goes_in_lots(gpu):
-    # 800 x 801 cells of 17 keypoints are 83 MiB of offsets; those of two pictures are not made at once.
+    # 800 x 801 cells of 17 keypoints are 83 MiB of offsets; those of two images are not made at once.
     h, w, k = 800, 801, 17
     segmentation, long_offsets = np.zeros((2, 1, h, w), np.float32), np.zeros((2, k, 2, h, w), np.float32)
     long_offsets[1, :, 0] = 2.0
-    keypoints = array([[[2, 0]] * k])  # where the first pixel of the second picture points, alone
+    keypoints = array([[[2, 0]] * k])  # where the first pixel of the second image points, alone
     weights = np.ones((1, k), np.float32)
     poses = Poses(keypoints, weights, weights[:, 0], weights)
     options = mask_options(distance_threshold=1.0, long_refine_steps=0)
@@ -293,14 +293,14 @@ def drawn(seed, centres):
 
 
 def test_masks_of_poses_on_the_device(gpu):
-    pictures = [drawn(40, [(40, 48), (104, 48)]), drawn(41, [(72, 48)])]
+    images = [drawn(40, [(40, 48), (104, 48)]), drawn(41, [(72, 48)])]
     options, size = paper_options(hough_stride=4, scoring="heatmap", min_score=0.1, max_poses=6), (50, 83)
     heatmaps, short_offsets, mid_offsets, segmentation, long_offsets = batch_of(
-        gpu, pictures, "heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets"
+        gpu, images, "heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets"
     )
     there = cuda.decode_poses(heatmaps, short_offsets, mid_offsets, stride=8, skeleton=PAIR, options=options)
     found = there.read()
-    assert [len(poses) for poses in found] == [len(core_poses(each, options, PAIR)) for each in pictures]
+    assert [len(poses) for poses in found] == [len(core_poses(each, options, PAIR)) for each in images]
     assert 1 <= len(found[1]) < 6
     more = {"short_offsets": short_offsets, "stride": 8, "size": size, "options": mask_options()}
     masks = gpu.get(cuda.decode_masks(there, segmentation, long_offsets, **more))
@@ -311,7 +311,7 @@ def test_masks_of_poses_on_the_device(gpu):
         assert mask.any()
         assert not mask[len(poses) :].any()
 
-    one = pictures[0]
+    one = images[0]
     there = cuda.decode_poses(
         gpu.put(one.heatmaps), gpu.put(one.short_offsets), gpu.put(one.mid_offsets),
         stride=8, skeleton=PAIR, options=options,

@@ -149,9 +149,9 @@ def test_a_diverged_network_stays_visible(refine, value):
         expected = by_the_core(*arguments, channels, grad, 8, 2)
         np.testing.assert_array_equal(got[0], expected[0])
         np.testing.assert_array_equal(got[1], expected[1])
-        for picture in range(2):
+        for image in range(2):
             for field in range(3):
-                wrong, right = got[2][picture, field], expected[2][picture, field]
+                wrong, right = got[2][image, field], expected[2][image, field]
                 if np.isfinite(right).all():
                     np.testing.assert_allclose(wrong, right, rtol=2e-7, atol=1e-9 * np.abs(right).max())
                 else:
@@ -179,7 +179,7 @@ def test_strided_inputs(refine):
     assert torch.equal(run(*turned, channels, stride=8, steps=2), expected)
 
 
-def test_no_pictures_and_no_cells(refine):
+def test_no_images_and_no_cells(refine):
     run, device = refine
     for more in ({"n": 0}, {"h": 0}, {"w": 0}):
         of, by, channels = tensors(device, **more)

@@ -8,7 +8,8 @@ from agreement import assert_same_bytes, assert_same_poses, core_poses
 from cuda_device import make_gpu
 from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, pose_fields, random_fields
 
-from personlab import DecodeOptions, cuda, decode_poses, stages
+from personlab import DecodeOptions, decode_poses, stages
+from personlab.methods.personlab.backends.cuda import poses as cuda
 
 SCHEMES = {
     "paper": {"ranking": "mean", "instance_score": "mean"},
@@ -225,7 +226,7 @@ def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
 @pytest.mark.cuda
 @pytest.mark.parametrize("saturated", [False, True])
 @pytest.mark.parametrize("threshold", [0.01, 1e-4])  # a few thousand seeds, and 700,000
-def test_no_picture_takes_long(saturated, threshold):
+def test_no_image_takes_long(saturated, threshold):
     gpu, rng, (h, w) = make_gpu("cuda", None), np.random.default_rng(14), (88, 89)  # 1393 x 1409 pixels
     heatmaps = np.full((17, h, w), 50.0) if saturated else rng.normal(0, 3, (17, h, w))
     arrays = [array(heatmaps), array(rng.normal(0, 16, (17, 2, h, w))), array(rng.normal(0, 60, (32, 2, h, w)))]
@@ -308,14 +309,14 @@ def test_wrong_keypoints_are_named(gpu):
         stages.sharpen_keypoints(np.zeros((2, 3, 2), np.float32), hough)
 
 
-def test_a_batch_is_sharpened_picture_by_picture(gpu):
+def test_a_batch_is_sharpened_image_by_image(gpu):
     people, options = SKELETONS["tree"], decode_options(hough_stride=2, max_poses=7, **BY_SEED)
-    pictures = [random_fields(seed, people, 7, 9, 8) for seed in (11, 12, 13)]
-    arrays = (gpu.put(np.stack(field)) for field in zip(*map(pose_fields, pictures), strict=True))
+    images = [random_fields(seed, people, 7, 9, 8) for seed in (11, 12, 13)]
+    arrays = (gpu.put(np.stack(field)) for field in zip(*map(pose_fields, images), strict=True))
     found = cuda.decode_poses(*arrays, stride=8, skeleton=people, options=options).read()
-    for one, fields in zip(found, pictures, strict=True):
+    for one, fields in zip(found, images, strict=True):
         assert len(one) == 7
         assert_same_bytes(one, decode(gpu, fields, people, options=options))
-    plain = decode(gpu, pictures[0], people, hough_stride=2, max_poses=7, **{**BY_SEED, "sharpen": 0.0})
+    plain = decode(gpu, images[0], people, hough_stride=2, max_poses=7, **{**BY_SEED, "sharpen": 0.0})
     assert np.abs(found[0].keypoints - plain.keypoints).max() > 0.1
     np.testing.assert_array_equal(found[0].keypoint_scores, plain.keypoint_scores)

@@ -142,23 +142,23 @@ def batch_of(load_fields):
 
 
 @pytest.mark.parametrize("options", [paper_options(hough_stride=2), POSENET], ids=["personlab", "posenet"])
-def test_a_batch_is_its_pictures(load_fields, options):
-    pictures = batch_of(load_fields)
-    batch = [np.stack(arrays) for arrays in zip(*map(pose_fields, pictures), strict=True)]
+def test_a_batch_is_its_images(load_fields, options):
+    images = batch_of(load_fields)
+    batch = [np.stack(arrays) for arrays in zip(*map(pose_fields, images), strict=True)]
     together = decode_poses(*batch, stride=16, options=options)
     assert isinstance(together, list)
-    for poses, fields in zip(together, pictures, strict=True):
+    for poses, fields in zip(together, images, strict=True):
         assert len(poses) > 0
         assert_same_bytes(poses, core_poses(fields, options))
     masks = decode_masks(
         together,
-        np.stack([f.segmentation for f in pictures]),
-        np.stack([f.long_offsets for f in pictures]),
-        short_offsets=np.stack([f.short_offsets for f in pictures]),
+        np.stack([f.segmentation for f in images]),
+        np.stack([f.long_offsets for f in images]),
+        short_offsets=np.stack([f.short_offsets for f in images]),
         stride=16, size=(70, 110), options=mask_options(),
     )  # fmt: skip
     assert isinstance(masks, list)
-    for mask, poses, fields in zip(masks, together, pictures, strict=True):
+    for mask, poses, fields in zip(masks, together, images, strict=True):
         np.testing.assert_array_equal(mask, masks_of(poses, fields, (70, 110), mask_options()))
 
 
@@ -174,8 +174,8 @@ def test_a_batch_of_one_and_of_none(load_fields):
 
 @pytest.mark.parametrize("mode", ["personlab", "posenet"])
 def test_any_number_of_threads_gives_the_same_bytes(load_fields, mode):
-    pictures = batch_of(load_fields)
-    batch = [np.stack(arrays) for arrays in zip(*map(pose_fields, pictures), strict=True)]
+    images = batch_of(load_fields)
+    batch = [np.stack(arrays) for arrays in zip(*map(pose_fields, images), strict=True)]
     by_threads = {}
     for threads in (1, 2, 5):
         options = (
@@ -183,7 +183,7 @@ def test_any_number_of_threads_gives_the_same_bytes(load_fields, mode):
             if mode == "personlab"
             else DecodeOptions.posenet(0.1, 20.0, 5, 30, threads=threads)
         )
-        single = decode_poses(*pose_fields(pictures[1]), stride=16, options=options)
+        single = decode_poses(*pose_fields(images[1]), stride=16, options=options)
         by_threads[threads] = [single, *decode_poses(*batch, stride=16, options=options)]
     for threads in (2, 5):
         for poses, expected in zip(by_threads[threads], by_threads[1], strict=True):
@@ -215,17 +215,17 @@ def test_what_was_decoded_before_changes_nothing(load_fields):
 
 
 def test_calls_from_many_threads_at_once(load_fields):
-    pictures = [load_fields(name) for name in ("couple_641_s16", "soccer_641_s16", "couple_641_s8")]
+    images = [load_fields(name) for name in ("couple_641_s16", "soccer_641_s16", "couple_641_s8")]
     options = paper_options(hough_stride=2, threads=2)
 
     def decode(fields):
         poses = core_poses(fields, options)
         return poses, masks_of(poses, fields, (90, 140), mask_options(threads=2))
 
-    expected = [decode(fields) for fields in pictures]
+    expected = [decode(fields) for fields in images]
     jobs = [0, 1, 2] * 12
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda i: decode(pictures[i]), jobs))
+        results = list(pool.map(lambda i: decode(images[i]), jobs))
     for i, (poses, mask) in zip(jobs, results, strict=True):
         assert_same_bytes(poses, expected[i][0])
         np.testing.assert_array_equal(mask, expected[i][1])
@@ -321,7 +321,7 @@ def test_nobody_is_an_answer(decode, grid, options):
 
 
 @pytest.mark.parametrize("grid", [(0, 6), (4, 0)], ids=str)
-def test_masks_without_cells_are_empty_pictures(load_fields, grid):
+def test_masks_without_cells_are_empty_images(load_fields, grid):
     poses = core_poses(load_fields("couple_641_s16"), POSENET)
     fields = random_fields(35, COCO_PERSON, *grid, 8)
     masks = masks_of(poses, fields, (9, 12), mask_options())

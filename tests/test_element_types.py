@@ -129,9 +129,9 @@ def test_fields_of_different_types_are_taken_together():
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_is_its_pictures(kind, threads):
-    pictures = [random_fields(130 + i, PAIR, 9, 14, 8) for i in range(3)]
-    narrow = {name: narrowed(np.stack([getattr(f, name) for f in pictures]), kind) for name in NAMES}
+def test_a_batch_is_its_images(kind, threads):
+    images = [random_fields(130 + i, PAIR, 9, 14, 8) for i in range(3)]
+    narrow = {name: narrowed(np.stack([getattr(f, name) for f in images]), kind) for name in NAMES}
     options = decode_options(hough_stride=2, threads=threads)
     together = decode(narrow, 8, PAIR, options)
     batch_masks = masks(together, narrow, 8, (37, 51), threads=threads)

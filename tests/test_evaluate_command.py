@@ -58,8 +58,8 @@ def folder(tmp_path, monkeypatch, scenes):
     """A working folder with images/ and annotations.json."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
-    pictures = {n: People(s.keypoints, s.masks, np.zeros(SIZE, bool)) for n, s in enumerate(scenes, 1)}
-    dataset = make_annotations(pictures).dataset
+    images = {n: People(s.keypoints, s.masks, np.zeros(SIZE, bool)) for n, s in enumerate(scenes, 1)}
+    dataset = make_annotations(images).dataset
     for n, scene in enumerate(scenes, 1):
         visualize.write_image(f"images/{n}.png", scene.image)
         dataset["images"][n - 1]["file_name"] = f"{n}.png"
@@ -108,7 +108,7 @@ def test_a_network_is_scored(run, folder, network):
     expected = average_precision(annotations, results.keypoints, "keypoints")
     assert column(out, "keypoint AP") == [round(expected.ap, 3)]
     for stage in ("read", "resize", "network", "decode", "masks"):
-        assert column(out, f"{stage}, ms a picture")[0] >= 0
+        assert column(out, f"{stage}, ms an image")[0] >= 0
 
 
 @pytest.mark.usefixtures("folder")
@@ -127,13 +127,13 @@ def test_settings_stand_side_by_side(run, network):
     assert settings(out) == ["single scale", "flip"]
 
 
-def test_missing_pictures_are_told_of_and_the_rest_is_scored(run, folder, network):
+def test_missing_images_are_told_of_and_the_rest_is_scored(run, folder, network):
     (folder / "images" / "2.png").unlink()
     code, out, err = run("--images", "images", "--weights", "W", "--long-edge", 209)
     assert code == 1
     assert err == (
         "personlab: skipped images/2.png: No such file or directory\n"
-        "personlab: error: 1 of 3 pictures could not be done; see above\n"
+        "personlab: error: 1 of 3 images could not be done; see above\n"
     )
     assert 0.3 < column(out, "keypoint AP")[0] < 0.75
     assert len(network.shapes) == 2
@@ -157,7 +157,7 @@ def edited(folder, change):
     (folder / "annotations.json").write_text(json.dumps(content))
 
 
-def test_pictures_without_labels_can_be_left_out(folder, network, run):
+def test_images_without_labels_can_be_left_out(folder, network, run):
     def unlabel(content):
         for annotation in content["annotations"]:
             if annotation["image_id"] == 3:

@@ -85,7 +85,8 @@ def test_the_mode_of_an_older_file_is_kept(tmp_path, mode):
 
 @pytest.mark.parametrize("umask", ["022", "077", "002"])
 def test_a_new_file_has_what_the_umask_leaves(tmp_path, umask):
-    code = f"import os, sys; os.umask(0o{umask}); from personlab.io.files import write_whole; write_whole(sys.argv[1], b'x')"
+    setup = f"import os, sys; os.umask(0o{umask}); from personlab.io.files import write_whole"
+    code = f"{setup}; write_whole(sys.argv[1], b'x')"
     assert python(code, tmp_path / "a").returncode == 0
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~int(umask, 8)
 

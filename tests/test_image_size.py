@@ -11,7 +11,7 @@ from PIL import Image
 
 from personlab import visualize
 from personlab.io.image_size import MAX_PIXELS, check_image, check_pixels, read_size
-from personlab.io.images import read_picture
+from personlab.io.images import read_image
 
 H, W = 37, 53
 SUFFIXES = (".png", ".jpg", ".bmp", ".webp", ".tif", ".ppm", ".pgm", ".pbm", ".pam", ".jp2", ".gif", ".sr")
@@ -142,7 +142,7 @@ def test_a_pil_image_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(png(16_000, 16_000))
     with Image.open(path) as image, pytest.raises(ValueError, match="image: expected an image of at most"):
-        read_picture(image)
+        read_image(image)
 
 
 def test_the_limit_itself_is_allowed():

@@ -50,10 +50,10 @@ real = Fields.load(Path(sys.argv[1]) / "couple_641_s8.npz")
 for dtype in (np.float16, BFLOAT16):
     noise = {name: rng.integers(0, 2**16, shape, np.uint16).view(dtype) for name, shape in bits.items()}
     if dtype is np.float16:
-        picture = {name: getattr(real, name).astype(dtype) for name in bits}
+        image = {name: getattr(real, name).astype(dtype) for name in bits}
     else:
-        picture = {name: (getattr(real, name).view(np.uint32) >> 16).astype(np.uint16).view(dtype) for name in bits}
-    for arrays in (noise, picture):
+        image = {name: (getattr(real, name).view(np.uint32) >> 16).astype(np.uint16).view(dtype) for name in bits}
+    for arrays in (noise, image):
         for options in (DecodeOptions(hough_stride=2), DecodeOptions.posenet(0.1)):
             poses = decode_poses(
                 arrays["heatmaps"], arrays["short_offsets"], arrays["mid_offsets"], stride=8, options=options

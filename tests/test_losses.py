@@ -32,14 +32,14 @@ def mask_around(*people):
     return np.stack([(abs(x - one[0][0]) < 12) & (y > one[0][1] - 8) & (y < one[0][1] + 48) for one in people])
 
 
-def batch_of(*pictures, crowd=None):
-    """A batch of pictures, each a list of people."""
+def batch_of(*images, crowd=None):
+    """A batch of images, each a list of people."""
     targets = []
-    for people in pictures:
+    for people in images:
         keypoints = np.array(people, np.float32).reshape(-1, 2, 3)
         masks = mask_around(*people) if people else np.zeros((0, *SIZE), bool)
         targets.append(encode_targets(keypoints, masks, size=SIZE, stride=STRIDE, skeleton=PAIR, crowd=crowd))
-    return make_batch([np.zeros((*SIZE, 3), np.uint8)] * len(pictures), targets)
+    return make_batch([np.zeros((*SIZE, 3), np.uint8)] * len(images), targets)
 
 
 def perfect(batch, logit=30.0):
@@ -71,7 +71,7 @@ def test_a_perfect_network_has_nothing_to_learn(model):
 
 
 def test_by_hand(model):
-    """One picture, one person: each loss worked out from the definition."""
+    """One image, one person: each loss worked out from the definition."""
     batch = batch_of([person(48, 16)])
     outputs = Outputs(
         heatmaps=torch.full_like(batch.heatmaps, 1.0),
@@ -131,7 +131,7 @@ def test_what_is_undefined_counts_nowhere(model):
 
 
 @pytest.mark.parametrize("steps", [0, 2])
-def test_pictures_without_anybody(model, steps):
+def test_images_without_anybody(model, steps):
     batch = batch_of([], [])
     outputs = random_outputs(batch)
     losses = compute_losses(outputs, batch, model, LossOptions(refine_steps=steps))

@@ -15,7 +15,7 @@ from personlab.predict import Prediction
 def test_results_carry_mask_scores():
     poses = Poses(np.zeros((2, 17, 2), np.float32), np.zeros((2, 17), np.float32), array([0.75, 0.5]))
     masks = np.ones((2, 3, 4), bool)
-    for size in ((4, 3), (8, 6)):  # as large as the picture, and smaller
+    for size in ((4, 3), (8, 6)):  # as large as the image, and smaller
         ranked = Prediction(poses=poses, masks=masks, mask_scores=array([0.25, 0.375]), image_size=size)
         assert [result["score"] for result in ranked.masks_to_coco(1)] == [0.25, 0.375]
         assert [result["score"] for result in ranked.to_coco(1)] == [0.75, 0.5]

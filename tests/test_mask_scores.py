@@ -45,7 +45,7 @@ def test_a_mask_where_nobody_is_has_the_score_of_its_pose_at_power_0(backend):
     assert scores_of([["#"]], [[OFF]], [0.5], backend, power=0) == [0.5]
 
 
-def test_the_segmentation_is_stretched_over_the_picture(backend):
+def test_the_segmentation_is_stretched_over_the_image(backend):
     # Two cells four pixels apart; five pixels at logits -2, -1, 0, 1, 2.
     probability = 1 / (1 + np.exp(-np.arange(-2.0, 3.0)))
     for mask in ("#####", "#...#", ".#...", "..###"):
@@ -187,11 +187,11 @@ def test_fields_of_16_bits(load_fields, dtype):
 
 def test_a_batch(load_fields):
     names = "couple_641_s16", "soccer_641_s16"
-    pictures = [load_fields(name) for name in names]
-    h, w = (min(p.heatmaps.shape[axis] for p in pictures) for axis in (1, 2))
-    poses = [core_poses(fields, paper_options(hough_stride=2)) for fields in pictures]
+    images = [load_fields(name) for name in names]
+    h, w = (min(p.heatmaps.shape[axis] for p in images) for axis in (1, 2))
+    poses = [core_poses(fields, paper_options(hough_stride=2)) for fields in images]
     segmentation, long_offsets = (
-        np.stack([getattr(p, name)[..., :h, :w] for p in pictures]) for name in ("segmentation", "long_offsets")
+        np.stack([getattr(p, name)[..., :h, :w] for p in images]) for name in ("segmentation", "long_offsets")
     )
     more = {"stride": 16, "size": (91, 117), "return_scores": True}
     masks, scores = decode_masks(poses, segmentation, long_offsets, **more)

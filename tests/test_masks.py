@@ -139,8 +139,8 @@ def test_a_pose_that_owns_nothing_takes_nothing(backend):
     assert row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True) == [".....", "####.", "....."]
 
 
-def test_fields_are_stretched_over_the_picture(backend):
-    # Three cells, stride 4: W = 9. Pixels of a picture 5 wide lie at 0, 2, 4, 6, 8; of one 3 high and 1 wide at x = 0.
+def test_fields_are_stretched_over_the_image(backend):
+    # Three cells, stride 4: W = 9. Pixels of an image 5 wide lie at 0, 2, 4, 6, 8; of one 3 high and 1 wide at x = 0.
     poses = poses_of([[[8, 0]]], [[1]])
     options = {"segmentation": (0, 0, 0), "stride": 4}
     assert row(poses, offsets(1, 3, (0, 0)), backend, distance_threshold=2.0, **options) == ["...##"]
@@ -310,7 +310,7 @@ def test_core_equals_reference_on_real_fields(fields, exclusive):
         assert masks.sum() < everything.sum() or everything.sum(axis=0).max() == 1
 
 
-def test_core_equals_reference_at_the_size_of_the_picture(load_fields):
+def test_core_equals_reference_at_the_size_of_the_image(load_fields):
     fields = load_fields("coco_000000114907_641_s8")
     poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.1))
     width, height = fields.image_size

@@ -19,7 +19,7 @@ POINTS = Skeleton(names=("left", "right"), edges=(), sigmas=(0.1, 0.1), flip=(1,
 
 @pytest.fixture(autouse=True, scope="module")
 def _one_thread():
-    """Threads cost more than they give on pictures this small, most of all beside other work."""
+    """Threads cost more than they give on images this small, most of all beside other work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

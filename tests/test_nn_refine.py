@@ -69,7 +69,7 @@ def test_gradients_reach_the_fields_that_refine():
     offsets, by, channels = inputs()
     refine_offsets(offsets, by, channels, stride=8, steps=1).sum().backward()
     assert (by.grad[:, 1] == 0).all()  # no channel is refined by it
-    assert by.grad[:, 2].sum() == pytest.approx(2 * 2 * 2 * 5 * 7)  # pictures, channels, dx and dy, points
+    assert by.grad[:, 2].sum() == pytest.approx(2 * 2 * 2 * 5 * 7)  # images, channels, dx and dy, points
 
 
 @pytest.mark.parametrize("steps", [1, 2])
@@ -190,7 +190,7 @@ def test_operators_keep_torchs_rules():
         torch.library.opcheck(torch.ops.personlab.refine_offsets_backward.default, (*detached, 8, 2, *wanted))
 
 
-def test_no_edges_and_no_pictures():
+def test_no_edges_and_no_images():
     by, none = torch.zeros(2, 3, 2, 4, 5), torch.zeros(0, dtype=torch.int64)
     assert refine_offsets(torch.zeros(2, 0, 2, 4, 5), by, none, stride=8, steps=2).shape == (2, 0, 2, 4, 5)
     offsets, by, channels = inputs(n=0)

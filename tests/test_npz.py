@@ -193,7 +193,7 @@ def test_the_shared_files_are_refused(data, name):
     assert cost.mib < 4
 
 
-def test_a_picture_too_large_to_draw_is_refused(data):
+def test_a_image_too_large_to_draw_is_refused(data):
     path = data / "faults" / "files" / "npz_image_size_30000.npz"
     (cost,) = measure("from personlab.commands.common import read_fields", "read_fields(path)", [path])
     assert cost.message == f"{path}: image_size: expected an image of at most 178956970 pixels, got 60000 x 60000"

@@ -1,4 +1,4 @@
-"""Prediction is exact in the picture's own pixels: whatever its size, its scales, its mirror image, its file."""
+"""Prediction is exact in the image's own pixels: whatever its size, its scales, its mirror image, its file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def points():
 
 @pytest.mark.parametrize("size", [(120, 200), (97, 61), (161, 161), (700, 430), (33, 1000)])
 @pytest.mark.parametrize("more", [{}, {"scales": (0.6,)}, {"flip": True}, SEVERAL], ids=str)
-def test_keypoints_and_masks_are_in_the_pictures_own_pixels(points, size, more):
+def test_keypoints_and_masks_are_in_the_images_own_pixels(points, size, more):
     predictor = Predictor(OnePerson(points, stride=8), long_edge=161, options=EXACT, **more)
     found = predictor(bright_left(size))
     h, w = size
@@ -119,7 +119,7 @@ def test_colours_are_red_green_blue_unless_told_otherwise(tmp_path):
         assert np.abs(predictor(grey).poses.keypoints - blue).max() < 0.1
 
 
-# Orientation -> how the stored pixels become the picture (EXIF 2.3, tag 0x0112).
+# Orientation -> how the stored pixels become the image (EXIF 2.3, tag 0x0112).
 TURNS = {
     1: lambda a: a, 2: lambda a: a[:, ::-1], 3: lambda a: a[::-1, ::-1], 4: lambda a: a[::-1],
     5: lambda a: a.transpose(1, 0, 2), 6: lambda a: np.rot90(a, -1), 7: lambda a: np.rot90(a, 2).transpose(1, 0, 2),
@@ -154,7 +154,7 @@ def test_exif_orientation_is_followed(tmp_path, orientation):
         ("none.png", FileNotFoundError, "none.png"),
     ],
 )
-def test_what_is_no_picture_is_refused(image, error, text):
+def test_what_is_no_image_is_refused(image, error, text):
     with pytest.raises(error, match=text):
         Predictor(Spot(), long_edge=65)(image)
 
@@ -233,7 +233,7 @@ def test_predictions_tell_times_and_keep_what_is_asked_for(points):
         bare.masks_to_coco(1)
 
 
-def test_nobody_is_an_answer_and_a_pixel_a_picture(points):
+def test_nobody_is_an_answer_and_a_pixel_a_image(points):
     network = OnePerson(points, stride=8)
     network.sure = -10.0
     for size in ((1, 1), (1, 300), (90, 120)):

@@ -1,4 +1,4 @@
-"""`personlab predict` as a user meets it: pictures, folders and videos in; tables, results, drawings and videos out."""
+"""`personlab predict` as a user meets it: images, folders and videos in; tables, results, drawings and videos out."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def device_of(name):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, scene):
-    """A working folder with pictures/: two pictures, a text, and a picture that is none."""
+    """A working folder with images/: two images, a text, and an image that is none."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for name in ("scene_000042.png", "first.jpg"):
-        visualize.write_image(f"pictures/{name}", scene.image)
-    (tmp_path / "pictures" / "notes.txt").write_text("no picture")
+        visualize.write_image(f"images/{name}", scene.image)
+    (tmp_path / "images" / "notes.txt").write_text("no image")
     return tmp_path
 
 
@@ -84,30 +84,30 @@ def rows(out):
 
 
 @pytest.mark.usefixtures("folder")
-def test_a_folder_of_pictures(run, network):
-    code, out, err = run("pictures", "--masks", "--json", "r.json", "--output", "out")
+def test_a_folder_of_images(run, network):
+    code, out, err = run("images", "--masks", "--json", "r.json", "--output", "out")
     assert code == 0, err
     assert rows(out) == [
-        ["pictures/first.jpg", "0", "129 x 97", "1"],
-        ["pictures/scene_000042.png", "42", "129 x 97", "1"],
+        ["images/first.jpg", "0", "129 x 97", "1"],
+        ["images/scene_000042.png", "42", "129 x 97", "1"],
     ]
     for stage in ("read", "resize", "network", "decode", "masks", "draw", "write"):
         assert re.search(rf"^{stage} +[\d.]+ +[\d.]+$", out, re.MULTILINE)
     assert re.search(r"^2 images in [\d.]+ s .*the network ran for .* while the network ran$", out, re.MULTILINE)
     predictor = Predictor(network, long_edge=129)
-    found = {name: predictor(f"pictures/{name}") for name in ("first.jpg", "scene_000042.png")}
+    found = {name: predictor(f"images/{name}") for name in ("first.jpg", "scene_000042.png")}
     assert read_json("r.json") == found["first.jpg"].to_coco(0) + found["scene_000042.png"].to_coco(42)
     assert [m["image_id"] for m in read_json("r.masks.json")] == [0, 42]
-    picture = visualize.read_image("pictures/scene_000042.png")
-    assert np.array_equal(visualize.read_image("out/scene_000042.png"), found["scene_000042.png"].draw(picture))
-    assert visualize.read_image("out/first.jpg").shape == picture.shape
+    image = visualize.read_image("images/scene_000042.png")
+    assert np.array_equal(visualize.read_image("out/scene_000042.png"), found["scene_000042.png"].draw(image))
+    assert visualize.read_image("out/first.jpg").shape == image.shape
 
 
 def test_results_load_into_pycocotools(run, folder, scene):
     from personlab.data.coco import People, make_annotations
     from personlab.metrics.coco import average_precision
 
-    assert run("pictures/scene_000042.png", "--masks", "--json", "r.json")[0] == 0
+    assert run("images/scene_000042.png", "--masks", "--json", "r.json")[0] == 0
     people = People(scene.keypoints, scene.masks, np.zeros(SIZE, bool))
     annotations = make_annotations({42: people})
     for name, kind in (("r.json", "keypoints"), ("r.masks.json", "segm")):
@@ -115,18 +115,18 @@ def test_results_load_into_pycocotools(run, folder, scene):
         assert precision.ap50 == pytest.approx(1.0)
 
 
-def test_one_bad_picture_is_told_of_and_skipped(run, folder):
-    (folder / "pictures" / "bad.png").write_text("no picture")
-    (folder / "pictures" / "empty.jpg").write_bytes(b"")
-    code, out, err = run("pictures", "gone.png", "--json", "r.json", "--output", "out")
+def test_one_bad_image_is_told_of_and_skipped(run, folder):
+    (folder / "images" / "bad.png").write_text("no image")
+    (folder / "images" / "empty.jpg").write_bytes(b"")
+    code, out, err = run("images", "gone.png", "--json", "r.json", "--output", "out")
     assert code == 1
     lines = [line for line in err.splitlines() if "wrote" not in line]
     assert lines[0] == "personlab: skipped gone.png: no such file"
-    assert lines[1].startswith("personlab: skipped pictures/bad.png: expected an image")
-    assert lines[2].startswith("personlab: skipped pictures/empty.jpg: expected an image")
+    assert lines[1].startswith("personlab: skipped images/bad.png: expected an image")
+    assert lines[2].startswith("personlab: skipped images/empty.jpg: expected an image")
     assert lines[3] == "personlab: error: 3 of the inputs could not be done; see above"
     assert len(lines) == 4
-    assert [row[0] for row in rows(out)] == ["pictures/first.jpg", "pictures/scene_000042.png"]
+    assert [row[0] for row in rows(out)] == ["images/first.jpg", "images/scene_000042.png"]
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["first.jpg", "scene_000042.png"]
     assert len(read_json("r.json")) == 2
 
@@ -134,7 +134,7 @@ def test_one_bad_picture_is_told_of_and_skipped(run, folder):
 def test_a_video_becomes_a_video(run, folder, scene):
     frames = [scene.image] * 11
     write_video(folder / "clip.mp4", frames)
-    code, out, err = run("clip.mp4", "pictures/first.jpg", "--output", "out", "--json", "r.json", "--masks")
+    code, out, err = run("clip.mp4", "images/first.jpg", "--output", "out", "--json", "r.json", "--masks")
     assert code == 0, err
     drawn = Video(Source("out/clip.mp4", "video"))
     assert (drawn.rate, drawn.count) == (12.5, 11)
@@ -146,7 +146,7 @@ def test_a_video_becomes_a_video(run, folder, scene):
     ids = {result["image_id"] for result in read_json("r.json")}
     assert ids == set(range(12))
     assert rows(out) == [
-        ["pictures/first.jpg", "0", "129 x 97", "1"],
+        ["images/first.jpg", "0", "129 x 97", "1"],
         ["clip.mp4", "1-11", "128 x 96", "max 1 at once in 11 frames"],
     ]
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["clip.mp4", "first.jpg"]
@@ -154,15 +154,15 @@ def test_a_video_becomes_a_video(run, folder, scene):
 
 def test_a_bad_video_is_told_of_and_skipped(run, folder):
     (folder / "bad.mp4").write_bytes(b"no video")
-    code, out, err = run("bad.mp4", "pictures/first.jpg", "--output", "out")
+    code, out, err = run("bad.mp4", "images/first.jpg", "--output", "out")
     assert code == 1
     assert "personlab: skipped bad.mp4: expected a video, got a file that is none\n" in err
-    assert [row[0] for row in rows(out)] == ["pictures/first.jpg"]
+    assert [row[0] for row in rows(out)] == ["images/first.jpg"]
     assert [path.name for path in (folder / "out").iterdir()] == ["first.jpg"]
 
 
 def test_fields_are_drawn_and_kept(run, folder):
-    code, _, err = run("pictures/first.jpg", "--masks", "--fields", "--no-overlay", "--output", "out")
+    code, _, err = run("images/first.jpg", "--masks", "--fields", "--no-overlay", "--output", "out")
     assert code == 0, err
     names = {path.name for path in (folder / "out" / "first-fields").iterdir()}
     assert {"heatmaps.png", "hough.png", "mid_offsets.png", "fields.npz", "contact_sheet.png"} <= names
@@ -173,48 +173,48 @@ def test_fields_are_drawn_and_kept(run, folder):
 
 def test_flags_reach_the_predictor(run, folder, network):
     flags = ["--scales", "0.5", "1", "--flip", "--batch-size", "2", "--threads", "2", "--decode.min_score", "0"]
-    assert run("pictures", *flags, "--json", "r.json")[0] == 0
+    assert run("images", *flags, "--json", "r.json")[0] == 0
     assert {shape[0] for shape in network.shapes} == {2}
     assert [shape[2:] for shape in network.shapes] == [(97, 129)] * 2 + [(49, 65)] * 2
     options = DecodeOptions(min_score=0, threads=2)
     predictor = Predictor(network, long_edge=129, scales=(0.5, 1), flip=True, options=options)
-    expected = predictor("pictures/first.jpg").to_coco(0)
+    expected = predictor("images/first.jpg").to_coco(0)
     results = read_json("r.json")
     assert [r for r in results if r["image_id"] == 0] == expected
-    assert run("pictures/first.jpg", "--posenet", "--json", "r.json")[0] == 0
-    expected = Predictor(network, long_edge=129, options=DecodeOptions.posenet())("pictures/first.jpg").to_coco(0)
+    assert run("images/first.jpg", "--posenet", "--json", "r.json")[0] == 0
+    expected = Predictor(network, long_edge=129, options=DecodeOptions.posenet())("images/first.jpg").to_coco(0)
     assert read_json("r.json") == expected
 
 
 @pytest.mark.usefixtures("folder")
 def test_the_folder_of_results_is_looked_for_before_the_network_runs(run, monkeypatch):
     monkeypatch.setattr(Predictor, "stream", lambda *_: pytest.fail("the network ran"))
-    code, out, err = run("pictures", "--json", "none/r.json")
+    code, out, err = run("images", "--json", "none/r.json")
     assert (code, out) == (1, "")
     assert "none/r.json: no such folder" in err
 
 
 @pytest.mark.usefixtures("folder")
 def test_warnings_are_lines(run):
-    code, _, err = run("pictures", "--max-pixels", "5000")
+    code, _, err = run("images", "--max-pixels", "5000")
     assert code == 0
-    assert len(re.findall(r"^personlab: warning: pictures/\S+: a network input with", err, re.MULTILINE)) == 2
+    assert len(re.findall(r"^personlab: warning: images/\S+: a network input with", err, re.MULTILINE)) == 2
 
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
-        (["pictures", "--fields"], 2, "--fields: has no effect without --output"),
-        (["pictures", "--mask.exclusive", "true"], 2, "--mask.exclusive: has no effect without --masks"),
-        (["pictures", "--output", "pictures"], 2, "would be written over, which is an input"),
-        (["pictures", "--output", "pictures/notes.txt"], 2, "--output: expected a folder, got a file"),
-        (["pictures", "--json", "pictures/first.jpg"], 2, "would be written over"),
-        (["pictures", "--decode.nms_radius", "-1"], 2, "nms_radius"),
-        (["pictures", "--scales", "0"], 2, "--scales"),
-        (["pictures", "--batch-size", "0"], 2, "--batch-size"),
-        (["pictures", "--device", "abacus"], 1, "device"),
-        (["pictures", "--json", "none/r.json"], 1, "none/r.json: no such folder"),
+        (["images", "--fields"], 2, "--fields: has no effect without --output"),
+        (["images", "--mask.exclusive", "true"], 2, "--mask.exclusive: has no effect without --masks"),
+        (["images", "--output", "images"], 2, "would be written over, which is an input"),
+        (["images", "--output", "images/notes.txt"], 2, "--output: expected a folder, got a file"),
+        (["images", "--json", "images/first.jpg"], 2, "would be written over"),
+        (["images", "--decode.nms_radius", "-1"], 2, "nms_radius"),
+        (["images", "--scales", "0"], 2, "--scales"),
+        (["images", "--batch-size", "0"], 2, "--batch-size"),
+        (["images", "--device", "abacus"], 1, "device"),
+        (["images", "--json", "none/r.json"], 1, "none/r.json: no such folder"),
         (["*.tif"], 1, "nothing to predict"),
     ],
 )
@@ -233,14 +233,14 @@ def test_what_cannot_be_done_is_one_line(run, folder, argv, code, text):
 @pytest.mark.usefixtures("folder")
 def test_masks_from_a_network_without_them_are_refused(run, network):
     network.config.masks = False
-    code, _, err = run("pictures", "--masks")
+    code, _, err = run("images", "--masks")
     assert code == 1
     assert "--masks: expected a network with masks, got W, which has none" in err
 
 
 @pytest.mark.usefixtures("folder", "network")
 def test_a_missing_network_is_one_line(capfd):
-    assert main(["predict", "pictures", "--weights", "none.safetensors"]) == 1
+    assert main(["predict", "images", "--weights", "none.safetensors"]) == 1
     assert capfd.readouterr().err == "personlab: error: none.safetensors: No such file or directory\n"
 
 
@@ -254,7 +254,7 @@ def test_an_interruption_keeps_what_was_found(run, folder, monkeypatch):
         return draw(*arguments, **more)
 
     monkeypatch.setattr(visualize, "overlay", interrupted)
-    code, _, err = run("pictures", "--output", "out", "--json", "r.json")
+    code, _, err = run("images", "--output", "out", "--json", "r.json")
     assert code == 130
     assert err.endswith("personlab: error: interrupted\n")
     assert {r["image_id"] for r in read_json("r.part.json")} == {0}
@@ -263,17 +263,17 @@ def test_an_interruption_keeps_what_was_found(run, folder, monkeypatch):
 
 
 def test_sources_are_found_by_kind(folder):
-    pictures = [Source("pictures/first.jpg", "picture"), Source("pictures/scene_000042.png", "picture")]
-    assert find_sources(["pictures"]) == (pictures, [])
-    assert find_sources(["pictures/*.png", "pictures"]) == (pictures[::-1], [])
-    assert find_sources(["**/*.jpg"]) == (pictures[:1], [])
-    assert find_sources(["pictures/notes.txt"]) == ([Source("pictures/notes.txt", "picture")], [])
+    images = [Source("images/first.jpg", "image"), Source("images/scene_000042.png", "image")]
+    assert find_sources(["images"]) == (images, [])
+    assert find_sources(["images/*.png", "images"]) == (images[::-1], [])
+    assert find_sources(["**/*.jpg"]) == (images[:1], [])
+    assert find_sources(["images/notes.txt"]) == ([Source("images/notes.txt", "image")], [])
     assert find_sources(["0", "a.mp4"]) == ([Source("0", "camera")], ["a.mp4: no such file"])
     (folder / "7").write_bytes(b"")
     (folder / "odd[1].png").write_bytes(b"")
     (folder / "film.MOV").write_bytes(b"")
     assert find_sources(["7", "odd[1].png", "film.MOV"])[0] == [
-        Source("7", "picture"), Source("odd[1].png", "picture"), Source("film.MOV", "video"),
+        Source("7", "image"), Source("odd[1].png", "image"), Source("film.MOV", "video"),
     ]  # fmt: skip
     (folder / "empty").mkdir()
     assert find_sources(["empty", "*.none"]) == ([], [f"{n}: expected images or videos, got none" for n in
@@ -283,10 +283,10 @@ def test_sources_are_found_by_kind(folder):
 def test_image_ids_and_names_are_never_shared():
     assert image_ids(["a/000012.jpg", "b_3.png", "x.jpg", "c.d.jpg"]) == [12, 3, 0, 1]
     assert image_ids(["a/1.jpg", "b/1.jpg", "c0.jpg", "2.jpg"]) == [1, 3, 0, 2]
-    pictures = [Source(name, "picture") for name in ("a/x.jpg", "b/x.jpg", "c/X.jpg", "x.png", "y.pgm")]
+    images = [Source(name, "image") for name in ("a/x.jpg", "b/x.jpg", "c/X.jpg", "x.png", "y.pgm")]
     videos = [Source("v.avi", "video"), Source("w/v.mp4", "video"), Source("0", "camera")]
     names = ["x.jpg", "x-2.jpg", "X-3.jpg", "x.png", "y.pgm.png", "v.mp4", "v-2.mp4", "camera0.mp4"]
-    assert drawing_names(pictures + videos) == names
+    assert drawing_names(images + videos) == names
 
 
 def test_videos_are_whole_or_not_there(tmp_path):
@@ -307,8 +307,8 @@ def test_videos_are_whole_or_not_there(tmp_path):
 
 
 @pytest.mark.usefixtures("folder")
-def test_pictures_of_one_person_anywhere(capfd, monkeypatch):
-    """The command's coordinates are the picture's, whatever its size."""
+def test_images_of_one_person_anywhere(capfd, monkeypatch):
+    """The command's coordinates are the image's, whatever its size."""
     points = np.random.default_rng(1).uniform(0.2, 0.8, (17, 2))
     fake = OnePerson(points, stride=8)
     monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *_: (fake, device_of(None)))

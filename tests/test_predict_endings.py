@@ -124,7 +124,7 @@ def test_images_of_one_stem_get_a_folder_of_fields_each(run, scene):
 
 
 def test_names_of_drawings_are_never_shared():
-    images = [Source(name, "picture") for name in ("a/v-2.jpg", "b/v.jpg", "c/v.jpg", "v.jpg")]
+    images = [Source(name, "image") for name in ("a/v-2.jpg", "b/v.jpg", "c/v.jpg", "v.jpg")]
     names = drawing_names(images)
     assert names == ["v-2.jpg", "v.jpg", "v-3.jpg", "v-4.jpg"]
 
@@ -142,7 +142,7 @@ def test_hidden_files_are_skipped_and_what_is_left_out_is_named(run, scene):
     draw("in/sub/y.jpg", scene)
     for name in ("._x.jpg", ".hidden.png", "a.heic", "b.HEIC", "notes.txt"):
         (Path("in") / name).write_bytes(b"no image")
-    assert find_sources(["in"]) == ([Source("in/x.jpg", "picture")], [])
+    assert find_sources(["in"]) == ([Source("in/x.jpg", "image")], [])
     assert left_out(["in", "in"]) == ["in: left out: folder sub, 2 .heic files"]
     code, out, err = run("in")
     assert code == 0
@@ -361,9 +361,9 @@ def test_keypoints_under_a_probability_are_not_drawn(run, scene):
     for least in ("0", "1"):
         assert run("a.png", "--output", "out", "--min-keypoint", least)[0] == 0
         drawn[least] = visualize.read_image("out/a.png")
-    picture = visualize.read_image("a.png")
-    assert np.array_equal(drawn["1"], picture)
-    assert not np.array_equal(drawn["0"], picture)
+    image = visualize.read_image("a.png")
+    assert np.array_equal(drawn["1"], image)
+    assert not np.array_equal(drawn["0"], image)
     assert run("a.png", "--min-keypoint", "2")[0] == 2
 
 

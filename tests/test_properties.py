@@ -74,7 +74,7 @@ def test_moving_the_fields_by_whole_cells_moves_the_poses(seed, g, scoring, sche
 
 
 def mirrored(fields):
-    """The fields of the mirrored picture."""
+    """The fields of the mirrored image."""
 
     def mirror(offsets, order):
         return offsets[list(order)][..., ::-1] * array([-1, 1])[:, None, None]
@@ -97,7 +97,7 @@ def mirrored_poses(poses, width):
 
 @few
 @given(seed=seeds, g=hough_strides, scoring=scorings, scheme=schemes, h=st.integers(2, 9), w=st.integers(2, 9))
-def test_the_mirrored_picture_has_the_mirrored_poses(seed, g, scoring, scheme, h, w):
+def test_the_mirrored_image_has_the_mirrored_poses(seed, g, scoring, scheme, h, w):
     fields, options = patch(seed, h, w + (h == w)), options_of(scoring, g, scheme)
     poses = core_poses(fields, options, PEOPLE)
     assert_same_poses(core_poses(mirrored(fields), options, PEOPLE), mirrored_poses(poses, fields.input_size[0]))
@@ -105,7 +105,7 @@ def test_the_mirrored_picture_has_the_mirrored_poses(seed, g, scoring, scheme, h
 
 @few
 @given(seed=seeds)
-def test_the_mirrored_picture_has_the_mirrored_masks(seed):
+def test_the_mirrored_image_has_the_mirrored_masks(seed):
     fields = patch(seed)
     poses = core_poses(fields, options_of("expected_oks", 2, {}), PEOPLE)[:5]
     width, height = fields.input_size
@@ -165,13 +165,13 @@ def test_what_is_not_scored_changes_no_byte(
 
 @few
 @given(seed=seeds, count=st.integers(0, 4), threads=st.integers(1, 6), g=hough_strides)
-def test_a_batch_is_its_pictures(seed, count, threads, g):
-    pictures = [patch(seed ^ n) for n in range(count)]
+def test_a_batch_is_its_images(seed, count, threads, g):
+    images = [patch(seed ^ n) for n in range(count)]
     options = decode_options(hough_stride=g, threads=threads)
-    batch = [np.stack([a, *b]) for a, *b in zip(*map(pose_fields, [patch(seed), *pictures]), strict=True)]
+    batch = [np.stack([a, *b]) for a, *b in zip(*map(pose_fields, [patch(seed), *images]), strict=True)]
     found = decode_poses(*batch, stride=STRIDE, skeleton=PEOPLE, options=options)
     assert len(found) == count + 1
-    for poses, fields in zip(found, [patch(seed), *pictures], strict=True):
+    for poses, fields in zip(found, [patch(seed), *images], strict=True):
         assert_same_bytes(poses, core_poses(fields, decode_options(hough_stride=g), PEOPLE))
 
 

@@ -118,7 +118,7 @@ def test_fields_do_not_depend_on_threads(load_fields):
     assert others == [one, one]
 
 
-def test_large_offsets_at_the_far_corner_of_a_large_picture():
+def test_large_offsets_at_the_far_corner_of_a_large_image():
     """Where float32 would tell points 1/16 pixel apart."""
     rng = np.random.default_rng(22)
     of = (rng.standard_normal((1, 2, 3, 5000)) * 900).astype(np.float32)
@@ -132,7 +132,7 @@ def test_large_offsets_at_the_far_corner_of_a_large_picture():
 
 
 def batch(of, by, channels, *, stride=8, steps=2, threads=1, grad=None):
-    """Refined offsets of pictures, and the gradients of sum(grad * refined), 1 by default, by offsets and fields."""
+    """Refined offsets of images, and the gradients of sum(grad * refined), 1 by default, by offsets and fields."""
     refined, grad_of, grad_by = np.empty_like(of), np.empty_like(of), np.empty_like(by)
     _core.refine_offset_batch(of, by, channels, stride, steps, threads, refined)
     grad = np.ones_like(of) if grad is None else grad
@@ -147,10 +147,10 @@ def random_batch(kind, h=6, w=9, seed=23):
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3])
-def test_a_batch_is_its_pictures(steps):
+def test_a_batch_is_its_images(steps):
     of, by, channels = random_batch(np.float32)
     refined, _, _ = batch(of, by, channels, steps=steps)
-    each = [stages.refine_offsets(*picture, channels, stride=8, steps=steps) for picture in zip(of, by, strict=True)]
+    each = [stages.refine_offsets(*image, channels, stride=8, steps=steps) for image in zip(of, by, strict=True)]
     np.testing.assert_array_equal(refined, each)
 
 

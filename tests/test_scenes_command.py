@@ -40,7 +40,7 @@ def contents(folder):
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_pictures_and_people_come_back_exactly(run, tmp_path):
+def test_images_and_people_come_back_exactly(run, tmp_path):
     folder = tmp_path / "new" / "folder"
     code, out, err = run("--output", folder, *ARGV)
     scenes = {number: expected_scene(number) for number in range(1, 5)}
@@ -90,9 +90,9 @@ def test_the_same_flags_write_the_same_files_and_another_seed_others(run, tmp_pa
         assert run("--output", tmp_path / name, *ARGV, *argv)[0] == 0
     first, again, other, fewer = (contents(tmp_path / name) for name in "abcd")
     assert first == again
-    pictures = [f"images/{number:012d}.png" for number in range(1, 5)]
-    assert all(first[name] != other[name] for name in pictures)
-    assert all(first[name] == fewer[name] for name in pictures[:2])
+    images = [f"images/{number:012d}.png" for number in range(1, 5)]
+    assert all(first[name] != other[name] for name in images)
+    assert all(first[name] == fewer[name] for name in images[:2])
 
 
 @pytest.mark.parametrize(

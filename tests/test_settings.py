@@ -36,7 +36,7 @@ def test_settings_are_data():
     assert Settings.from_dict(RATS.to_dict()) == RATS
     assert Settings(disk_radius=12).to_dict() == {"disk_radius": 12.0}
     assert Settings.from_dict({"long_edge": 5, "of a newer version": []}) == Settings(long_edge=5)
-    assert str(RATS) == "long edge 241, stride 8, disk radius 12, category rat, labelled pictures only"
+    assert str(RATS) == "long edge 241, stride 8, disk radius 12, category rat, labelled images only"
     assert str(Settings()) == ""
 
 
@@ -155,7 +155,7 @@ def test_fields_carry_the_radius_to_decode_and_bench(tmp_path, capfd):
 
 @pytest.fixture
 def rat_data(tmp_path):
-    """A data set of drawn people who are called rats; nobody has labels in one of the pictures."""
+    """A data set of drawn people who are called rats; nobody has labels in one of the images."""
     size = (181, 241)
     scenes = {number: numbered_scene(7, number, size=size, people=(2, 2)) for number in range(1, 5)}
     people = [(n, People(s.keypoints * [1, 1, n != 4], s.masks, np.zeros(size, bool))) for n, s in scenes.items()]
@@ -239,15 +239,15 @@ def test_evaluate_says_what_training_said_of_drawn_scenes(tmp_path, monkeypatch,
 
 
 def test_networks_of_scenes_in_files_are_of_drawn_scenes_too(tmp_path):
-    from personlab.data.pictures import CocoPictures
+    from personlab.data.images import CocoImages
 
     assert main(["scenes", "--output", str(tmp_path / "s"), "--count", "1", "--size", "49", "65"]) == 0
     annotations = tmp_path / "s" / "person_keypoints.json"
-    assert CocoPictures(annotations, tmp_path / "s" / "images").domain == DRAWN
+    assert CocoImages(annotations, tmp_path / "s" / "images").domain == DRAWN
     content = json.loads(annotations.read_text())
     for info in ({}, None, [], {"generator": "another"}):
         annotations.write_text(json.dumps({**content, "info": info}))
-        assert CocoPictures(annotations, tmp_path / "s" / "images").domain == "photographs"
+        assert CocoImages(annotations, tmp_path / "s" / "images").domain == "photographs"
 
 
 def test_networks_that_are_not_scored_have_no_long_edge(tmp_path, rat_data):

@@ -73,7 +73,7 @@ def test_occluded_keypoints_lie_on_the_mask_of_a_nearer_person(scenes):
     assert occluded > 0
 
 
-def test_keypoints_outside_the_picture_are_unlabelled():
+def test_keypoints_outside_the_image_are_unlabelled():
     scenes = [make_scene(seed, size=(61, 61), people=3) for seed in range(10)]
     keypoints = np.concatenate([scene.keypoints for scene in scenes])
     outside, labelled = keypoints[keypoints[..., 2] == 0], keypoints[keypoints[..., 2] > 0]

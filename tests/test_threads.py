@@ -64,7 +64,7 @@ def same_for_all(make):
 @pytest.mark.parametrize("scheme", [{}, BY_SEED], ids=["mean", "seed"])
 @pytest.mark.parametrize("g", [1, 3])
 @pytest.mark.parametrize("name", SKELETONS)
-def test_a_picture(name, g, scheme):
+def test_a_image(name, g, scheme):
     fields = random_fields(7, SKELETONS[name], 23, 31, 8)
     same_for_all(
         lambda threads: poses_bytes(
@@ -74,7 +74,7 @@ def test_a_picture(name, g, scheme):
 
 
 @pytest.mark.parametrize(("h", "w"), [(1, 9), (2, 9), (9, 1), (3, 70)])
-def test_a_thin_picture(h, w):
+def test_a_thin_image(h, w):
     fields = random_fields(8, SKELETONS["pair"], h, w, 8)
     arrays = (fields.heatmaps, fields.short_offsets)
     assert stages.hough_vote(*arrays, stride=8, options=decode_options()).any()
@@ -82,14 +82,14 @@ def test_a_thin_picture(h, w):
 
 
 @pytest.mark.parametrize("g", [1, 2])
-def test_a_large_picture(load_fields, g):
+def test_a_large_image(load_fields, g):
     fields = load_fields("soccer_1281_s8")
     same_for_all(lambda threads: poses_bytes(core_poses(fields, paper_options(hough_stride=g, threads=threads))))
 
 
 def test_a_batch():
-    pictures = [random_fields(seed, COCO_PERSON, 14, 19, 8) for seed in range(7)]
-    arrays = [np.stack([getattr(f, name) for f in pictures]) for name in ("heatmaps", "short_offsets", "mid_offsets")]
+    images = [random_fields(seed, COCO_PERSON, 14, 19, 8) for seed in range(7)]
+    arrays = [np.stack([getattr(f, name) for f in images]) for name in ("heatmaps", "short_offsets", "mid_offsets")]
 
     def decode(options):
         return [poses_bytes(poses) for poses in decode_poses(*arrays, stride=8, options=options)]

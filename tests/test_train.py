@@ -58,7 +58,7 @@ def test_a_run_leaves_weights_log_and_configuration(whole):
     assert not list(folder.glob(".*"))
 
 
-def test_tensorboard_holds_losses_and_pictures(whole):
+def test_tensorboard_holds_losses_and_images(whole):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
     events = accumulator(str(whole[0] / "tensorboard"))
     events.Reload()
@@ -89,7 +89,7 @@ def test_training_in_16_bits(tmp_path, precision):
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
     """DDP over gloo: the same batches shared, losses averaged over what counts in all of them."""
-    frozen = NetworkOptions(width=0.5, freeze_norm=True)  # batch norm sees one process's pictures otherwise
+    frozen = NetworkOptions(width=0.5, freeze_norm=True)  # batch norm sees one process's images otherwise
     sgd = OptimizerOptions(name="sgd", rate=1e-2, warmup=0, schedule="constant")
     config = tiny(tmp_path / "two", batch_size=4, network=frozen, optimizer=sgd)
     (tmp_path / "two.json").write_text(config.to_json())
@@ -273,7 +273,7 @@ def test_a_crop_that_no_grid_lies_over(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_breaks_on_the_way_is_named(tmp_path, workers):
+def test_a_image_that_breaks_on_the_way_is_named(tmp_path, workers):
     """Checked at the start, and damaged when its turn comes: one line, without the loader's traceback."""
     write_scenes(tmp_path)
     path = tmp_path / "images" / "1.png"
@@ -287,8 +287,8 @@ def test_a_picture_that_breaks_on_the_way_is_named(tmp_path, workers):
 def write_scenes(folder):
     """A data set of two drawn scenes whose category is number 3, a dancer."""
     scenes = {n: make_scene(n, size=(97, 129), people=2) for n in (1, 2)}
-    pictures = ((n, People(s.keypoints, s.masks, np.zeros((97, 129), bool))) for n, s in scenes.items())
-    content = make_dataset(pictures, file_name="{}.png")
+    images = ((n, People(s.keypoints, s.masks, np.zeros((97, 129), bool))) for n, s in scenes.items())
+    content = make_dataset(images, file_name="{}.png")
     content["categories"][0].update(id=3, name="dancer")
     for annotation in content["annotations"]:
         annotation["category_id"] = 3

@@ -1,4 +1,4 @@
-"""Training on photographs in small: from published weights, two annotated pictures are learned by heart."""
+"""Training on photographs in small: from published weights, two annotated images are learned by heart."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from personlab.train import (
     train,
 )
 
-PICTURES = ("000000442450.jpg", "000000535506.jpg")
+IMAGES = ("000000442450.jpg", "000000535506.jpg")
 
 
 @pytest.fixture
-def two_pictures(data, tmp_path):
-    """The annotations of two pictures of coco-mini, as a file of their own."""
+def two_images(data, tmp_path):
+    """The annotations of two images of coco-mini, as a file of their own."""
     content = json.loads((data / "coco-mini" / "annotations" / "person_keypoints.json").read_text())
-    content["images"] = [image for image in content["images"] if image["file_name"] in PICTURES]
+    content["images"] = [image for image in content["images"] if image["file_name"] in IMAGES]
     kept = {image["id"] for image in content["images"]}
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] in kept]
     path = tmp_path / "two.json"
@@ -37,8 +37,8 @@ def two_pictures(data, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_pictures_are_learned_by_heart(two_pictures, data, tmp_path):
-    annotations, images = two_pictures
+def test_two_images_are_learned_by_heart(two_images, data, tmp_path):
+    annotations, images = two_images
     weights = str(data / "weights" / "bodypix-mobilenet-050-stride16.onnx")
     index = load_annotations(annotations)
     before = predict_dataset(

@@ -15,9 +15,9 @@ from personlab.data.annotations import read_annotations
 from personlab.data.augment import Augmentation, View, take_view
 from personlab.data.coco import People, gather_people, grown_box, index_annotations, load_people
 from personlab.data.coverage import Coverage, count_coverage
+from personlab.data.images import CocoImages, Example
 from personlab.data.index import make_index
 from personlab.data.loader import Views, make_batch
-from personlab.data.pictures import CocoPictures, Example
 from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations, mask_results
 from personlab.poses import Poses
 
@@ -68,7 +68,7 @@ def test_annotations_are_sorted_into_people_and_regions():
 @pytest.mark.parametrize("outline", [..., None, [], [[]], [[4, 4, 20, 30]]])
 def test_a_file_brings_the_region(tmp_path, outline):
     path, images = write_changed(tmp_path, 0, segmentation=outline)
-    pictures = CocoPictures(path, images)
+    pictures = CocoImages(path, images)
     people = pictures.load(0).people
     np.testing.assert_array_equal(people.unoutlined, region(BOX))
     assert people.masks.any(axis=(1, 2)).tolist() == [False, True]
@@ -80,12 +80,12 @@ def test_a_file_brings_the_region(tmp_path, outline):
 
 
 def test_everyone_outlined_leaves_no_region(tmp_path):
-    assert CocoPictures(*write(tmp_path, good())).load(0).people.unoutlined is None
+    assert CocoImages(*write(tmp_path, good())).load(0).people.unoutlined is None
 
 
 def test_without_keypoints_either_nothing_is_known_there(tmp_path):
     path, images = write_changed(tmp_path, 0, segmentation=..., keypoints=...)
-    people = CocoPictures(path, images).load(0).people
+    people = CocoImages(path, images).load(0).people
     np.testing.assert_array_equal(people.crowd, region(BOX))
     assert people.unoutlined is None
     assert len(people.keypoints) == 1
@@ -94,7 +94,7 @@ def test_without_keypoints_either_nothing_is_known_there(tmp_path):
 def targets_of(tmp_path, **changes):
     """Targets of the image as it is, 33 x 49 pixels of it, at stride 8."""
     path, images = write_changed(tmp_path, 0, **changes)
-    pictures = CocoPictures(path, images)
+    pictures = CocoImages(path, images)
     plain = Augmentation()
     views = Views(pictures, crop=(33, 49), stride=8, disk_radius=6.0, augmentation=plain, seed=0)
     return views[0][1], pictures
@@ -251,7 +251,7 @@ def test_what_each_loss_sees_is_counted(tmp_path):
         {**bare, "id": 6, "iscrowd": 1},
         {**first, "id": 7, "iscrowd": 1},
     ]
-    pictures = CocoPictures(*write(tmp_path, content))
+    pictures = CocoImages(*write(tmp_path, content))
     assert pictures.coverage == Coverage(images=1, crowds=2, people=5, labelled=3, outlined=3, both=2)
     seen, no_labels, no_outline, neither = pictures.coverage.lines()
     assert seen.startswith("5 people and 2 crowds in 1 images; keypoint losses see 3 people (labelled keypoints), ")
@@ -262,7 +262,7 @@ def test_what_each_loss_sees_is_counted(tmp_path):
 
 
 def test_a_whole_file_needs_one_line(tmp_path):
-    assert len(CocoPictures(*write(tmp_path, good())).coverage.lines()) == 1
+    assert len(CocoImages(*write(tmp_path, good())).coverage.lines()) == 1
 
 
 def test_the_mixed_data_set_is_counted(data):

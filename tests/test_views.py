@@ -98,13 +98,13 @@ def test_tensors_that_are_expanded_are_not_copied():
         )  # fmt: skip
 
 
-def test_pictures_of_one_pixel_are_not_copied():
+def test_images_of_one_pixel_are_not_copied():
     from personlab import visualize
-    from personlab.io.images import read_picture
+    from personlab.io.images import read_image
 
     image = wide(HUGE, HUGE, 3, kind=np.uint8)
     with pytest.raises(ValueError, match="image: expected an array with memory of its own"):
-        read_picture(image)
+        read_image(image)
     with pytest.raises(ValueError, match="image: expected an array with memory of its own"):
         visualize.write_image("never.png", image)
 

@@ -256,7 +256,7 @@ def test_strided_images_are_drawn_like_contiguous_ones():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2), (0, 5), (16, 9), (900, 30)])
-def test_any_size_of_picture(size):
+def test_any_size_of_image(size):
     image = np.zeros((*size, 3), np.uint8)
     assert show.overlay(image, random_poses(3, size), np.ones((3, *size), np.bool_)).shape == image.shape
 
@@ -265,7 +265,7 @@ def test_nobody_is_nothing_drawn():
     assert np.array_equal(show.overlay(grey(), no_poses(), np.zeros((0, 90, 120), np.bool_)), grey())
 
 
-def test_keypoints_far_outside_the_picture_do_no_harm():
+def test_keypoints_far_outside_the_image_do_no_harm():
     far = pair([[1e9, -1e9], [60, 45]])
     assert show.draw_poses(grey(), far, skeleton=PAIR).shape == (90, 120, 3)
 
@@ -356,7 +356,7 @@ def test_the_canvas_is_brighter_where_a_person_is():
     assert canvas[8, 24, 0] == canvas[8, 40, 0] == canvas.min()
 
 
-def test_the_canvas_has_the_size_of_the_picture():
+def test_the_canvas_has_the_size_of_the_image():
     assert show.canvas(fields(np.zeros((1, 5, 7)), (100, 60))).shape == (60, 100, 3)
     assert show.canvas(fields(np.zeros((1, 1, 1)), (10, 6))).shape == (6, 10, 3)
     assert show.canvas(fields(np.full((1, 5, 7), np.nan))).max() == 96

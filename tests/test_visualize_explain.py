@@ -1,4 +1,4 @@
-"""Explanations are of the poses that decoding gives, step by step; their pictures and tables say so."""
+"""Explanations are of the poses that decoding gives, step by step; their images and tables say so."""
 
 from __future__ import annotations
 
@@ -255,7 +255,7 @@ def test_the_order_numbers_the_seeds_of_the_poses_kept(load_fields):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (3, 2), (0, 5), (16, 9), (900, 30)])
-def test_any_size_of_picture(size):
+def test_any_size_of_image(size):
     explanation = show.explain_seed(by_hand(), 0, 8, 8, skeleton=THREE)
     image = np.full((*size, 3), 7, np.uint8)
     image.flags.writeable = False
@@ -267,7 +267,7 @@ def test_any_size_of_picture(size):
     assert max(drawn.shape) >= 480 or 0 in size
 
 
-def test_an_explanation_shows_the_part_of_the_picture_around_the_pose():
+def test_an_explanation_shows_the_part_of_the_image_around_the_pose():
     explanation = show.explain_seed(by_hand(), 0, 8, 8, skeleton=THREE, options=decode_options())
     image = np.zeros((60, 80, 3), np.uint8)
     image[50:, 60:] = 255  # far from the pose

@@ -1,4 +1,4 @@
-"""Pictures of the fields show what hand-made fields say, where they say it."""
+"""Images of the fields show what hand-made fields say, where they say it."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ OFFSETS = {
 
 
 def drawn_over(image, drawn):
-    """Where a picture of one field differs from one without marks: what is brighter than the dimmed picture."""
+    """Where an image of one field differs from one without marks: what is brighter than the dimmed image."""
     return drawn.max(axis=2).astype(int) > image.max() * 0.55 + 25
 
 
@@ -216,7 +216,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_pictures_keep_their_size_and_inputs_stay_as_they_are(call):
+def test_images_keep_their_size_and_inputs_stay_as_they_are(call):
     fields = fields_of((3, 9), (5, 2))
     for size in (SIZE, (1, 1), (1, 9), (7, 2), (0, 5), (240, 30), (300, 500)):
         image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)

@@ -1,4 +1,4 @@
-"""The gallery has a picture of everything the fields have, as arrays, on a sheet and in files."""
+"""The gallery has an image of everything the fields have, as arrays, on a sheet and in files."""
 
 from __future__ import annotations
 
@@ -168,6 +168,6 @@ def test_the_demo_writes_the_gallery(tmp_path, monkeypatch, capsys):
     pytest.importorskip("jsonargparse")
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--fields", "out"]) == 0
-    assert capsys.readouterr().err.endswith(" pictures into out\n")
+    assert capsys.readouterr().err.endswith(" images into out\n")
     names = {path.stem for path in (tmp_path / "out").iterdir()}
     assert names >= ALWAYS | {"masks", "explanation_3", "contact_sheet"}

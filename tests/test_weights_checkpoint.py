@@ -191,8 +191,8 @@ def test_other_files_are_refused(tmp_path):
         load_checkpoint(file)
     with pytest.raises(FileNotFoundError):
         load_checkpoint(tmp_path / "none.safetensors")
-    (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8")
+    (tmp_path / "image.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(ValueError, match=r"expected \.safetensors, \.onnx, \.json or a folder .*, got \.jpg"):
-        load_model(tmp_path / "picture.jpg")
+        load_model(tmp_path / "image.jpg")
     with pytest.raises(FileNotFoundError, match=r"nor the name of a network: drawn-mobilenet-050, "):
         load_model("bodypix-mobilenet-060")

@@ -13,8 +13,8 @@ from personlab.weights import load_checkpoint, load_model, save_model
 from personlab.weights.fit import LONGEST_HEADER, check_shapes
 
 # All that is imported where it is used: a first call is not to be taken for a slow one.
-MODULES = "onnx, safetensors, torch, personlab.methods.personlab.network, personlab.methods.personlab.convert.onnx, personlab.methods.personlab.convert.tfjs"
-LOAD = f"import {MODULES}; from personlab.weights import load_model", "load_model(path)"
+MODULES = "from personlab.methods.personlab import network; from personlab.methods.personlab.convert import onnx, tfjs"
+LOAD = f"import onnx, safetensors, torch; {MODULES}; from personlab.weights import load_model", "load_model(path)"
 
 
 def refused(files, messages, *, mib=16.0):

@@ -1,4 +1,4 @@
-"""PersonLab: find every person in a picture bottom-up, from one pass of a network (ECCV 2018, arXiv 1803.08225)."""
+"""PersonLab: find every person in an image bottom-up, from one pass of a network (ECCV 2018, arXiv 1803.08225)."""
 
 from __future__ import annotations
 

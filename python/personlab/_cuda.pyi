@@ -23,7 +23,7 @@ class Memory:
 
 class Field:
     def __init__(
-        self, data: int, element: int, pictures: int, planes: int, height: int, width: int, stride: int
+        self, data: int, element: int, images: int, planes: int, height: int, width: int, stride: int
     ) -> None: ...
 
 def hough_vote(
@@ -159,7 +159,7 @@ def refine_offsets(
     offsets: Field, by: Field, channels: int, steps: int, refined: int, device: int, stream: int, /
 ) -> None: ...
 
-# `numbers`: pictures, channels, fields, height, width, stride, steps.
+# `numbers`: images, channels, fields, height, width, stride, steps.
 def refine_floats(
     offsets: int, by: int, channels: int, numbers: list[int], refined: int, device: int, stream: int, /
 ) -> None: ...
@@ -192,7 +192,7 @@ def refine_doubles_backward(
     stream: int,
     /,
 ) -> None: ...
-def refine_scratch(pictures: int, fields: int, height: int, width: int, /) -> int: ...
+def refine_scratch(images: int, fields: int, height: int, width: int, /) -> int: ...
 
 # `targets`: those of TargetViews, in its order.
 def encode_targets(

@@ -45,8 +45,8 @@ class _Picklable:
 class DecodeOptions(_Picklable):
     """How keypoints are found and grouped into poses (PersonLab, section 3.1).
 
-    With more `threads` than one, those of a pool that all calls of the process share help the caller: with pictures of
-    a batch, or with parts of one picture. The default of one leaves the other processors to the network, and to other
+    With more `threads` than one, those of a pool that all calls of the process share help the caller: with images of
+    a batch, or with parts of one image. The default of one leaves the other processors to the network, and to other
     threads and processes that decode: they use them better than one call does.
 
     Raises:

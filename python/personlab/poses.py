@@ -1,4 +1,4 @@
-"""What decoding gives back: the poses of one picture."""
+"""What decoding gives back: the poses of one image."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Poses:
     def scaled(self, sx: float, sy: float) -> Poses:
         """The same poses with x multiplied by `sx` and y by `sy`.
 
-        From a network input of W x H to its picture of w x h pixels: ``scaled((w - 1) / (W - 1), (h - 1) / (H - 1))``.
+        From a network input of W x H to its image of w x h pixels: ``scaled((w - 1) / (W - 1), (h - 1) / (H - 1))``.
         """
         keypoints = self.keypoints * np.array([sx, sy], np.float32)
         return Poses(keypoints, self.keypoint_scores, self.scores, self.keypoint_probabilities)

@@ -98,7 +98,7 @@ class Settings:
         """What scoring depends on, in the words of the commands; empty where nothing is known."""
         words = [f"{name.replace('_', ' ')} {value:g}" for name, value in self._numbers() if value is not None]
         words += [f"category {self.category}"] if self.category is not None else []
-        words += ["labelled pictures only"] * bool(self.labelled_only)
+        words += ["labelled images only"] * bool(self.labelled_only)
         return ", ".join(words + ["calibrated scores"] * (self.calibration is not None))
 
     def _numbers(self) -> list[tuple[str, float | None]]:

@@ -77,7 +77,7 @@ class Skeleton:
 
     @Cached
     def directed_flip(self) -> tuple[int, ...]:
-        """For each directed edge, the channel that takes its place in a mirrored picture.
+        """For each directed edge, the channel that takes its place in a mirrored image.
 
         Raises:
             ValueError: the mirror image of an edge is not an edge of this skeleton.

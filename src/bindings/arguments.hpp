@@ -13,13 +13,13 @@ namespace py = pybind11;
 
 namespace personlab {
 
-// The fields that the poses of N pictures come from.
+// The fields that the poses of N images come from.
 struct PoseFields {
-  py::ssize_t pictures;
-  bool batch;                                   // whether the arrays have an axis of pictures
+  py::ssize_t images;
+  bool batch;                                   // whether the arrays have an axis of images
   Field heatmaps, short_offsets, mid_offsets;  // of the first one
 
-  static Field of_picture(Field field, int n) {
+  static Field of_image(Field field, int n) {
     const std::size_t bytes = static_cast<std::size_t>(field.planes) * field.cells() * field.element_size();
     field.data = static_cast<const char*>(field.data) + static_cast<std::size_t>(n) * bytes;
     return field;
@@ -33,7 +33,7 @@ inline Element element_of(const py::dtype& type) {
   return type.num() == kHalf ? Element::kFloat16 : Element::kBfloat16;
 }
 
-// The planes of an array (..., h, w), or of its first picture.
+// The planes of an array (..., h, w), or of its first image.
 inline Field view(const py::array& array, int planes, int stride) {
   const py::ssize_t *shape = array.shape(), axes = array.ndim();
   return {array.data(), planes, static_cast<int>(shape[axes - 2]), static_cast<int>(shape[axes - 1]), stride,
@@ -51,7 +51,7 @@ inline bool view_plain(py::handle value, const PoseFields& fields, std::initiali
   if ((array.flags() & kFlags) != kFlags || type.byteorder() != '=' || element_of(type) != field.element) return false;
   if (array.ndim() != static_cast<py::ssize_t>(planes.size()) + (fields.batch ? 3 : 2)) return false;
   const py::ssize_t* axis = array.shape();
-  if (fields.batch && *axis++ != fields.pictures) return false;
+  if (fields.batch && *axis++ != fields.images) return false;
   field.planes = 1;
   for (const py::ssize_t length : planes) {
     if (*axis++ != length) return false;
@@ -65,15 +65,15 @@ inline bool view_plain(py::handle value, const PoseFields& fields, std::initiali
 // Views fields that all checks in Python would let through as they are. False for others, which may yet be right.
 inline bool view_plain(py::handle heatmaps, py::handle short_offsets, py::handle mid_offsets, int stride,
                        const Skeleton& skeleton, PoseFields& fields) {
-  constexpr py::ssize_t kMost = 8192;  // input pixels each way, and pictures: far from all limits
+  constexpr py::ssize_t kMost = 8192;  // input pixels each way, and images: far from all limits
   if (stride < 1 || stride > kMost || !py::isinstance<py::array>(heatmaps)) return false;
   const auto array = py::reinterpret_borrow<py::array>(heatmaps);
   const py::ssize_t axes = array.ndim();
   if (axes != 3 && axes != 4) return false;
   const py::ssize_t *shape = array.shape(), h = shape[axes - 2], w = shape[axes - 1];
   fields.batch = axes == 4;
-  fields.pictures = fields.batch ? shape[0] : 1;
-  if (fields.pictures > kMost || h > kMost / stride || w > kMost / stride) return false;
+  fields.images = fields.batch ? shape[0] : 1;
+  if (fields.images > kMost || h > kMost / stride || w > kMost / stride) return false;
   const Element element = element_of(array.dtype());
   if (element == Element::kBfloat16) return false;
   const Field grid{nullptr, 0, static_cast<int>(h), static_cast<int>(w), stride, element};

@@ -32,7 +32,7 @@ using Bytes = py::array_t<std::uint8_t, py::array::c_style>;
 
 // The caller's thread keeps its scratch memory from call to call.
 struct Scratch {
-  std::vector<DecodeScratch> pictures;
+  std::vector<DecodeScratch> images;
   MaskBuffers masks;
 };
 
@@ -58,7 +58,7 @@ auto* zeroed(Array& array) {
   return array.mutable_data();
 }
 
-// Four arrays for the poses of one picture.
+// Four arrays for the poses of one image.
 py::tuple arrays_of(const std::vector<float>& found, int k) {
   const auto p = static_cast<py::ssize_t>(found.size() / (4 * static_cast<std::size_t>(k) + 1));
   const float* from = found.data();
@@ -73,7 +73,7 @@ py::tuple arrays_of(const std::vector<float>& found, int k) {
   return py::make_tuple(keypoints, keypoint_scores, probabilities, scores);
 }
 
-// What one picture's decoding found, copied out of the scratch: keypoints, their scores and probabilities, scores.
+// What one image's decoding found, copied out of the scratch: keypoints, their scores and probabilities, scores.
 void copy_found(const DecodeScratch& from, std::vector<float>& found) {
   const Ranking& ranking = from.ranking;
   const auto k = static_cast<std::size_t>(from.poses.n_keypoints);
@@ -87,24 +87,24 @@ void copy_found(const DecodeScratch& from, std::vector<float>& found) {
 }
 
 py::list decode(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& given) {
-  const auto pictures = static_cast<int>(fields.pictures);
-  std::vector<std::vector<float>> found(static_cast<std::size_t>(pictures));
+  const auto images = static_cast<int>(fields.images);
+  std::vector<std::vector<float>> found(static_cast<std::size_t>(images));
   without_python(given, [&](const DecodeOptions& options) {
-    std::vector<DecodeScratch>& own = scratch().pictures;
-    const int workers = std::max(1, std::min(pictures, options.threads));
+    std::vector<DecodeScratch>& own = scratch().images;
+    const int workers = std::max(1, std::min(images, options.threads));
     if (own.size() < static_cast<std::size_t>(workers)) own.resize(static_cast<std::size_t>(workers));
     DecodeOptions each = options;
     if (workers > 1) each.threads = 1;
-    parallel_for(pictures, workers, options.interrupt, [&](int n, int worker) {
+    parallel_for(images, workers, options.interrupt, [&](int n, int worker) {
       DecodeScratch& mine = own[static_cast<std::size_t>(worker)];
       const auto decode_one = options.posenet ? decode_posenet : decode_personlab;
-      decode_one(PoseFields::of_picture(fields.heatmaps, n), PoseFields::of_picture(fields.short_offsets, n),
-                 PoseFields::of_picture(fields.mid_offsets, n), skeleton, each, mine);
+      decode_one(PoseFields::of_image(fields.heatmaps, n), PoseFields::of_image(fields.short_offsets, n),
+                 PoseFields::of_image(fields.mid_offsets, n), skeleton, each, mine);
       copy_found(mine, found[static_cast<std::size_t>(n)]);
     });
   });
-  py::list result(fields.pictures);
-  for (int n = 0; n < pictures; ++n)
+  py::list result(fields.images);
+  for (int n = 0; n < images; ++n)
     result[static_cast<std::size_t>(n)] = arrays_of(found[static_cast<std::size_t>(n)], skeleton.n_keypoints);
   return result;
 }
@@ -300,12 +300,12 @@ Floats sharpen_keypoints_dense(const Floats& keypoints, const Floats& hough, con
 template <typename Real>
 using Array = py::array_t<Real, py::array::c_style>;
 
-// Views of (N, C, 2, h, w) and (N, L, 2, h, w), or of single pictures.
+// Views of (N, C, 2, h, w) and (N, L, 2, h, w), or of single images.
 template <typename Real>
 OffsetBatch<Real> offset_batch(const Array<Real>& offsets, const Array<Real>& by, const std::vector<int>& channels,
                                int stride, int steps) {
-  const int pictures = offsets.ndim() == 5 ? extent(offsets, 5) : 1;
-  return {offsets.data(), by.data(), channels.data(), pictures, extent(offsets, 4), extent(by, 4), extent(offsets, 2),
+  const int images = offsets.ndim() == 5 ? extent(offsets, 5) : 1;
+  return {offsets.data(), by.data(), channels.data(), images, extent(offsets, 4), extent(by, 4), extent(offsets, 2),
           extent(offsets, 1), stride, steps};
 }
 

@@ -163,7 +163,7 @@ void hough_vote_dense(const Field& heatmaps, const Field& short_offsets, const D
   const Current current(device);
   const Lattice lattice(heatmaps, options);
   hough_vote(heatmaps, short_offsets, lattice, stream_of(stream), at<unsigned long long>(sums));
-  hough_scores(at<unsigned long long>(sums), static_cast<std::size_t>(heatmaps.pictures) * heatmaps.planes * lattice.points(),
+  hough_scores(at<unsigned long long>(sums), static_cast<std::size_t>(heatmaps.images) * heatmaps.planes * lattice.points(),
                lattice, stream_of(stream), at<float>(scores));
 }
 
@@ -305,9 +305,9 @@ void refine_fields(const Field& offsets, const Field& by, Address channels, int 
   refine_offsets(offsets, by, at<const int>(channels), steps, stream_of(stream), at<float>(refined));
 }
 
-std::size_t place_gradients(int pictures, int fields, int height, int width) {
+std::size_t place_gradients(int images, int fields, int height, int width) {
   Arena arena;
-  RefineScratch(arena, pictures, fields, height, width);
+  RefineScratch(arena, images, fields, height, width);
   return arena.used();
 }
 
@@ -316,11 +316,11 @@ template <typename Real>
 void define_refinement(py::module_& m, const char* forward, const char* backward) {
   using Batch = OffsetBatch<Real>;
   const auto batch = [](Address offsets, Address by, Address channels, const std::array<int, 7>& numbers) {
-    const auto [pictures, count, fields, height, width, stride, steps] = numbers;
+    const auto [images, count, fields, height, width, stride, steps] = numbers;
     return Batch{at<const Real>(offsets),
                  at<const Real>(by),
                  at<const int>(channels),
-                 pictures,
+                 images,
                  count,
                  fields,
                  height,
@@ -427,10 +427,10 @@ PYBIND11_MODULE(PERSONLAB_MODULE, m) {
       .def(py::init<std::size_t, int, Address>(), "size"_a, "device"_a, "stream"_a)
       .def_property_readonly("address", &Memory::address);
   py::class_<Field>(m, "Field", py::module_local())
-      .def(py::init([](Address data, int element, int pictures, int planes, int height, int width, int stride) {
-             return Field{at<const void>(data), static_cast<personlab::Element>(element), pictures, planes, height, width, stride};
+      .def(py::init([](Address data, int element, int images, int planes, int height, int width, int stride) {
+             return Field{at<const void>(data), static_cast<personlab::Element>(element), images, planes, height, width, stride};
            }),
-           "data"_a, "element"_a, "pictures"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
+           "data"_a, "element"_a, "images"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
 
   define_poses(m);
   define_masks(m);

@@ -275,9 +275,9 @@ class Queue:
     def field(self, array: DeviceArray, stride: int, *, batch: bool = False) -> Any:
         """The native view of fields ([N,] K, h, w) or offsets ([N,] C, 2, h, w)."""
         *outer, h, w = array.shape
-        pictures = outer.pop(0) if batch else 1
+        images = outer.pop(0) if batch else 1
         element = FIELD_ELEMENTS.index(array.element)
-        return self.native.Field(array.pointer, element, pictures, math.prod(outer), h, w, stride)
+        return self.native.Field(array.pointer, element, images, math.prod(outer), h, w, stride)
 
 
 def address_of(array: Any) -> int:

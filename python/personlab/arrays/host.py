@@ -242,7 +242,7 @@ def as_number(value: Any, name: str, lowest: float, highest: float = math.inf, *
 
 
 def as_size(value: Any, name: str, axes: str = "(H, W)", lowest: int = 0) -> tuple[int, int]:
-    """Two extents of a picture, in pixels.
+    """Two extents of an image, in pixels.
 
     Raises:
         TypeError: not two integers.
@@ -272,7 +272,7 @@ def check_extent(array: Shaped, name: str, stride: int, hough_stride: int | None
             f"got {h} x {w} cells of stride {stride}"
         )
     if h * w >= _LARGEST_GRID or array.shape[0] >= _LARGEST_GRID:
-        raise ValueError(f"{name}: expected fewer than {_LARGEST_GRID} cells, and pictures, got shape {array.shape}")
+        raise ValueError(f"{name}: expected fewer than {_LARGEST_GRID} cells, and images, got shape {array.shape}")
     if hough_stride is not None and (bottom // hough_stride + 1) * (right // hough_stride + 1) > _LARGEST_GRID:
         raise ValueError(
             f"hough_stride: expected at most {_LARGEST_GRID} lattice points on {bottom + 1} x {right + 1} "

@@ -128,18 +128,18 @@ def with_given(options: Any, given: Any) -> Any:
 
 
 def read_fields(path: str) -> Fields:
-    """The fields of the one picture in a file.
+    """The fields of the one image in a file.
 
     Raises:
         OSError: no such file.
-        ValueError: a file of something else, or of several pictures.
+        ValueError: a file of something else, or of several images.
     """
     fields = Fields.load(path)
     check_pixels(fields.image_size or fields.input_size, f"{path}: image_size")
     if fields.heatmaps.ndim != 4:
         return fields
     if len(fields.heatmaps) != 1:
-        raise ValueError(f"{path}: expected the fields of one picture, got a batch of {len(fields.heatmaps)}")
+        raise ValueError(f"{path}: expected the fields of one image, got a batch of {len(fields.heatmaps)}")
     return fields[0]
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 SUMMARY = "find the people in the output of a network"
 USAGE = "FIELDS [options]"
-DESCRIPTION = "Find the people in the output of a network and print a table of them, in pixels of the picture."
+DESCRIPTION = "Find the people in the output of a network and print a table of them, in pixels of the image."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,18 +37,18 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "fields", type=str, metavar="FIELDS", help="an .npz file of fields, as personlab.Fields.save writes it"
     )
-    parser.add_argument("--image", type=str, metavar="FILE", help="the picture that the fields are of")
+    parser.add_argument("--image", type=str, metavar="FILE", help="the image that the fields are of")
     parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
     network.add_min_keypoint(parser)
     parser.add_argument("--output", type=str, metavar="PNG", help="write a drawing of poses and masks to this file")
     parser.add_argument(
         "--fields", type=str, dest="gallery", metavar="DIR",
-        help="write a picture of each field and each step of decoding into DIR, and all of them on contact_sheet.png",
+        help="write an image of each field and each step of decoding into DIR, and all of them on contact_sheet.png",
     )  # fmt: skip
     results.add_json(parser)
     parser.add_argument(
         "--image-id", type=NonNegativeInt, metavar="N",
-        help="image_id in these results [the digits at the end of the picture's name, else 0]",
+        help="image_id in these results [the digits at the end of the image's name, else 0]",
     )  # fmt: skip
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
 
@@ -122,7 +122,7 @@ def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
 
 
 def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, NDArray[np.uint8] | None]:
-    """The fields of one picture, and the picture where it is given."""
+    """The fields of one image, and the image where it is given."""
     fields = read_fields(path)
     if masks and (fields.segmentation is None or fields.long_offsets is None):
         raise ValueError(f"{path}: expected segmentation and long_offsets, which --masks needs, got neither or one")
@@ -133,7 +133,7 @@ def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, ND
     image = visualize.read_image(image_path)
     size = (image.shape[1], image.shape[0])
     if fields.image_size not in (None, size):
-        raise ValueError(f"{image_path}: expected the picture of {fields.image_size} pixels in {path}, got {size}")
+        raise ValueError(f"{image_path}: expected the image of {fields.image_size} pixels in {path}, got {size}")
     return dataclasses.replace(fields, image_size=size), image
 
 
@@ -157,7 +157,7 @@ def _draw_fields(
     from personlab import visualize
 
     gallery = visualize.fields_gallery(fields, image, poses, masks, options=options)
-    log(f"wrote {len(visualize.write_gallery(folder, gallery))} pictures into {folder}")
+    log(f"wrote {len(visualize.write_gallery(folder, gallery))} images into {folder}")
 
 
 def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any) -> None:

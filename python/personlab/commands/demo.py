@@ -1,4 +1,4 @@
-"""`personlab demo`: a drawn picture, the network that comes with the package, and everyone found again."""
+"""`personlab demo`: a drawn image, the network that comes with the package, and everyone found again."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SUMMARY = "find the people in a drawn picture, network and all; needs no files"
+SUMMARY = "find the people in a drawn image, network and all; needs no files"
 USAGE = "[options]"
 DESCRIPTION = (
-    "Draw a picture of several people, run the network that comes with the package on it, decode what it says, and "
-    "draw who was found beside the picture. That network knows drawn people alone."
+    "Draw an image of several people, run the network that comes with the package on it, decode what it says, and "
+    "draw who was found beside the image. That network knows drawn people alone."
 )
 
 WEIGHTS = "drawn-mobilenet-050-stride8"
 STRIDE = 8  # input pixels from cell to cell
-SIZE = (60 * STRIDE + 1, 80 * STRIDE + 1)  # (H, W) of the picture and of the network input, pixels
+SIZE = (60 * STRIDE + 1, 80 * STRIDE + 1)  # (H, W) of the image and of the network input, pixels
 RUNS = 9  # runs whose median is a stage's time
 _FOUND = 0.5  # least object keypoint similarity at which a person counts as found
 _PHOTOGRAPHS = (
     "The network that comes with the package was trained on drawn people and knows nothing else. For photographs,\n"
-    "`personlab predict PICTURE --weights bodypix-mobilenet-075 --masks --output DIR` fetches one of Google's, and\n"
+    "`personlab predict IMAGE --weights bodypix-mobilenet-075 --masks --output DIR` fetches one of Google's, and\n"
     "`personlab train` makes your own from COCO's or other annotations.\n"
 )
 
@@ -51,7 +51,7 @@ class Demo:
 
     scene: Scene
     fields: Fields
-    poses: Poses  # pixels of the picture
+    poses: Poses  # pixels of the image
     masks: NDArray[np.bool_]  # (P, H, W)
     found: int  # people of the scene that a pose belongs to
     keypoint_error: float  # mean distance from their keypoints, pixels; NaN where nobody was found
@@ -62,9 +62,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """What the command takes."""
     from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-    parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="the picture to write")
+    parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="the image to write")
     parser.add_argument(
-        "--fields", type=str, metavar="DIR", help="write a picture of each field and each step of decoding into DIR"
+        "--fields", type=str, metavar="DIR", help="write an image of each field and each step of decoding into DIR"
     )
     parser.add_argument("--people", type=NonNegativeInt, default=5, metavar="N", help="people in the scene")
     parser.add_argument("--seed", type=NonNegativeInt, default=5, metavar="N", help="another seed, another scene")
@@ -89,7 +89,7 @@ def run(config: Any) -> None:
     log(f"wrote {config.output}")
     if config.fields:
         gallery = visualize.fields_gallery(demo.fields, demo.scene.image, demo.poses, demo.masks)
-        log(f"wrote {len(visualize.write_gallery(config.fields, gallery))} pictures into {config.fields}")
+        log(f"wrote {len(visualize.write_gallery(config.fields, gallery))} images into {config.fields}")
 
 
 def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
@@ -98,7 +98,7 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
     Args:
         people: people in the scene.
         seed: the scene's.
-        threads: threads that share the decoding of one picture.
+        threads: threads that share the decoding of one image.
 
     Raises:
         ImportError: torch or safetensors is missing.
@@ -126,7 +126,7 @@ def match_people(poses: Poses, scene: Scene) -> tuple[int, float]:
     """How many of a scene's people have a pose of their own, and the mean distance between their keypoints.
 
     Each pose, best first, takes the person it is most similar to (COCO's object keypoint similarity, over keypoints
-    inside the picture) of those not yet taken.
+    inside the image) of those not yet taken.
 
     Returns:
         The people found, and the mean distance in pixels over their keypoints; NaN where there is none.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from personlab.predict.dataset import Results
     from personlab.skeleton import Skeleton
 
-SUMMARY = "score a network on annotated pictures (COCO's average precision)"
+SUMMARY = "score a network on annotated images (COCO's average precision)"
 USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
 DESCRIPTION = (
     "Print COCO's average precision of keypoints and, where the network has them, of person masks, and the time of "
@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--annotations", type=str, required=True, metavar="FILE", help="COCO's person_keypoints JSON, or one alike"
     )
-    parser.add_argument("--images", type=str, metavar="DIR", help="the folder with the pictures it names")
+    parser.add_argument("--images", type=str, metavar="DIR", help="the folder with the images it names")
     parser.add_argument(
         "--ceiling", action="store_true",
         help="score no network but the annotations themselves, encoded and decoded: the most a network could reach, "
@@ -54,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--labelled-only", action=ActionYesNo(no_prefix="no-"), default=None,
-        help="leave out pictures in which nobody has labelled keypoints: whoever is found there counts as wrong "
+        help="leave out images in which nobody has labelled keypoints: whoever is found there counts as wrong "
         "[as the network was scored, else no]",
     )  # fmt: skip
     parser.add_argument(
@@ -77,7 +77,7 @@ def run(config: Any) -> None:
 
     Raises:
         UsageError: neither --weights nor --ceiling, or both, or no --images for a network.
-        ValueError: pictures that could not be read; all else is scored.
+        ValueError: images that could not be read; all else is scored.
     """
     from personlab.metrics.coco import index_for_scoring
 
@@ -85,7 +85,7 @@ def run(config: Any) -> None:
         got = "both" if config.weights else f"neither: --weights takes {network.known_weights()}"
         raise UsageError(f"expected either --weights or --ceiling, got {got}")
     if config.weights and not config.images:
-        raise UsageError("--images: expected the folder with the pictures, got none")
+        raise UsageError("--images: expected the folder with the images, got none")
     if config.ceiling and (config.compare or config.scales or config.flip):
         raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
     _check_json(config)
@@ -116,14 +116,14 @@ def run(config: Any) -> None:
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
         if len(results[name].problems) == len(annotations.imgs):
-            raise ValueError(f"none of {len(annotations.imgs)} pictures could be done; see above")
+            raise ValueError(f"none of {len(annotations.imgs)} images could be done; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored, table_stream(config.json))
     last = results[next(reversed(results))]
     _write_results(config, annotations, last)
     reliability.run(config, annotations, last, predictor)
     if last.problems:
-        raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} pictures could not be done; see above")
+        raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} images could not be done; see above")
 
 
 def _fill_in_settings(config: Any) -> None:
@@ -187,8 +187,8 @@ def _figures(config: Any, annotations: COCO, results: Results, predictor: Predic
     """One column: what the table has to say of one setting."""
     figures = _precision(config, annotations, results, predictor.skeleton, masks=predictor.masks)
     count = max(len(annotations.imgs) - len(results.problems), 1)
-    figures |= {f"{stage}, ms a picture": value for stage, value, _ in network.time_rows(results.times, count)}
-    figures["pictures a second"] = f"{count / wall:.2f}"
+    figures |= {f"{stage}, ms an image": value for stage, value, _ in network.time_rows(results.times, count)}
+    figures["images a second"] = f"{count / wall:.2f}"
     return figures
 
 
@@ -217,17 +217,17 @@ def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
     index = make_index(read, n_keypoints=skeleton.n_keypoints, labelled_only=config.labelled_only)
     for line in count_coverage(index).lines():
         log(line)
-    pictures = {number: index.people(place, config.annotations) for place, number in enumerate(index.image_ids)}
+    images = {number: index.people(place, config.annotations) for place, number in enumerate(index.image_ids)}
     scored: dict[str, dict[str, str]] = {}
     results = Results()
     for stride in [config.stride] if config.stride else _CEILING_STRIDES:
         start = time.perf_counter()
         results = Results(
-            *evaluate_ceiling(pictures, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options)
+            *evaluate_ceiling(images, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options)
         )
         wall = time.perf_counter() - start
         figures = _precision(config, annotations, results, skeleton)
-        scored[f"ceiling, stride {stride}"] = {**figures, "pictures a second": f"{len(pictures) / wall:.2f}"}
+        scored[f"ceiling, stride {stride}"] = {**figures, "images a second": f"{len(images) / wall:.2f}"}
     _write_side_by_side(scored, table_stream(config.json))
     _write_results(config, annotations, results)
 

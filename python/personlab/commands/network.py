@@ -44,16 +44,16 @@ def add_network(parser: ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--scales", type=PositiveFloat, nargs="+", metavar="X",
-        help="show it each picture at these multiples of --long-edge and merge what it says [1]",
+        help="show it each image at these multiples of --long-edge and merge what it says [1]",
     )  # fmt: skip
-    group.add_argument("--flip", action="store_true", help="show it each picture's mirror image, too")
-    group.add_argument("--batch-size", type=PositiveInt, default=1, metavar="N", help="most pictures in one run of it")
+    group.add_argument("--flip", action="store_true", help="show it each image's mirror image, too")
+    group.add_argument("--batch-size", type=PositiveInt, default=1, metavar="N", help="most images in one run of it")
     group.add_argument("--autocast", action="store_true", help="compute in 16 bits where PyTorch deems it safe")
     group.add_argument(
         "--max-pixels", type=PositiveInt, default=4096 * 4096, metavar="N",
         help="largest input, pixels: a larger one is made smaller, with a warning",
     )  # fmt: skip
-    group.add_argument("--threads", type=PositiveInt, default=None, metavar="N", help="threads that decode a picture")
+    group.add_argument("--threads", type=PositiveInt, default=None, metavar="N", help="threads that decode an image")
 
 
 def add_min_keypoint(parser: ArgumentParser) -> None:
@@ -156,7 +156,7 @@ def described(scales: Any, flip: bool) -> str:
 
 
 def explained(name: str, error: Exception) -> str:
-    """One line about a picture that could not be done, which begins with its name."""
+    """One line about an image that could not be done, which begins with its name."""
     line = " ".join(describe_error(error).split()) or type(error).__name__
     return line if line.startswith(name) else f"{name}: {line}"
 
@@ -192,5 +192,5 @@ def progress_bar(total: int | None, label: str) -> Any:
 
 
 def time_rows(times: Mapping[str, float], count: int) -> list[list[str]]:
-    """Stage, ms a picture, and seconds in all, for a table."""
+    """Stage, ms an image, and seconds in all, for a table."""
     return [[s, f"{times[s] / max(count, 1):.2f}", f"{times[s] / 1e3:.2f}"] for s in STAGES if s in times]

@@ -1,4 +1,4 @@
-"""`personlab predict`: the people in pictures, videos and cameras, drawn and as COCO results."""
+"""`personlab predict`: the people in images, videos and cameras, drawn and as COCO results."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def _predict(config: Any, predictor: Predictor, found: list[Source], report: Rep
     drawings = sources.drawing_names(found)
     drawn = dict(zip(found, drawings, strict=True))
     folders = dict(zip(found, sources.fields_folders(drawings), strict=True))
-    images = [source for source in found if source.kind == "picture"]
+    images = [source for source in found if source.kind == "image"]
     ids = sources.image_ids([source.name for source in images])
     places = iter(zip(images, ids, strict=True))
     for outcome in outcomes(predictor, [source.name for source in images], len(images), "images"):
@@ -151,7 +151,7 @@ def _predict(config: Any, predictor: Predictor, found: list[Source], report: Rep
         report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
     next_id = sources.first_frame_id(ids)
     for source in found:
-        if source.kind != "picture":
+        if source.kind != "image":
             next_id = predict_video(config, predictor, source, drawn[source], report, next_id)
 
 

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 SUMMARY = "write drawn people as a data set in COCO's format; needs no files"
 USAGE = "--output DIR [options]"
 DESCRIPTION = (
-    "Draw scenes whose keypoints and masks are exact, and write them as COCO's data sets are: pictures in DIR/images, "
+    "Draw scenes whose keypoints and masks are exact, and write them as COCO's data sets are: images in DIR/images, "
     "named by their number, and everyone in them in DIR/person_keypoints.json. The same flags write the same files."
 )
-SIZE = (481, 641)  # (H, W) of a picture, pixels
-PEOPLE = (1, 5)  # fewest and most in a picture
-PICTURE_NAME = "{:012d}.png"  # of scene n, counted from 1, whose number is the image id
+SIZE = (481, 641)  # (H, W) of an image, pixels
+PEOPLE = (1, 5)  # fewest and most in an image
+IMAGE_NAME = "{:012d}.png"  # of scene n, counted from 1, whose number is the image id
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -73,7 +73,7 @@ def run(config: Any) -> None:
             (number, numbered_scene(config.seed, number, size=size, people=(low, high)))
             for number in range(1, config.count + 1)
         )
-        dataset = make_dataset(_written(folder / "images", drawn, bar.update), file_name=PICTURE_NAME)
+        dataset = make_dataset(_written(folder / "images", drawn, bar.update), file_name=IMAGE_NAME)
     info = {
         "description": "people drawn by personlab scenes",
         "generator": SCENES_GENERATOR,
@@ -90,9 +90,9 @@ def run(config: Any) -> None:
 def _written(
     folder: Path, scenes: Iterable[tuple[int, Scene]], progress: Callable[[], Any]
 ) -> Iterator[tuple[int, People]]:
-    """Write the picture of each numbered scene; gives its number and who is in it."""
+    """Write the image of each numbered scene; gives its number and who is in it."""
     for number, scene in scenes:
         folder.mkdir(parents=True, exist_ok=True)  # now: scenes that cannot be drawn leave no folder behind
-        visualize.write_image(folder / PICTURE_NAME.format(number), scene.image)
+        visualize.write_image(folder / IMAGE_NAME.format(number), scene.image)
         progress()
         yield number, People(scene.keypoints, scene.masks, np.zeros(scene.image.shape[:2], bool))

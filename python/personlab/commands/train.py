@@ -1,4 +1,4 @@
-"""`personlab train`: a network from annotated pictures or drawn scenes, by a configuration file and flags."""
+"""`personlab train`: a network from annotated images or drawn scenes, by a configuration file and flags."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from personlab.commands.config_file import check_config_file
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-SUMMARY = "train a network on annotated pictures or on drawn scenes"
+SUMMARY = "train a network on annotated images or on drawn scenes"
 USAGE = "[--config FILE] [--resume] [options]"
 DESCRIPTION = (
     "Train a network: on COCO's annotations or any alike, or on drawn scenes where none are named. Flags behind "

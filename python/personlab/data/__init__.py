@@ -1,1 +1,1 @@
-"""Pictures with people whose keypoints and masks are known: what training and evaluation read."""
+"""Images with people whose keypoints and masks are known: what training and evaluation read."""

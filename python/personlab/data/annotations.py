@@ -233,7 +233,7 @@ def join(annotations: Annotations, others: Annotations) -> Annotations:
         label = f"{others.path}: annotation {number}"
         if person.image_id != other.image_id:
             raise ValueError(
-                f"{label}: expected it in picture {person.image_id}, as in {annotations.path}, got {other.image_id}"
+                f"{label}: expected it in image {person.image_id}, as in {annotations.path}, got {other.image_id}"
             )
         if image is None:
             continue

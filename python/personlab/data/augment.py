@@ -1,4 +1,4 @@
-"""One random view of an annotated picture: image, keypoints and masks through the same affine map."""
+"""One random view of an annotated image: pixels, keypoints and masks through the same affine map."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from personlab.data.coco import People
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.data.pictures import Example
+    from personlab.data.images import Example
     from personlab.skeleton import Skeleton
 
-_BORDER = 127  # of 0..255, what lies outside the picture
+_BORDER = 127  # of 0..255, what lies outside the image
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How views differ from the pictures they are taken of (section 4); the defaults change nothing but the size.
+    """How views differ from the images they are taken of (section 4); the defaults change nothing but the size.
 
     Raises:
         TypeError: a value of the wrong type.
         ValueError: a value out of range.
     """
 
-    long_edge: int | None = None  # pixels the longest side is scaled to first; None: pictures stay as they are
+    long_edge: int | None = None  # pixels the longest side is scaled to first; None: images stay as they are
     scale: tuple[float, float] = (1.0, 1.0)  # range of the factor on that size
     rotation: float = 0.0  # degrees, either way
     flip: float = 0.0  # probability of the mirror image
-    centre: Literal["person", "picture"] = "picture"  # of the view: anybody with labels, or the picture's
+    centre: Literal["person", "image", "picture"] = "image"  # of the view: anybody with labels, or the image's
     shift: float = 0.0  # the centre moves up to so many times the crop's sides, each way
     colour: float = 0.0  # brightness and contrast change by up to this share, each channel by a quarter of it
 
@@ -48,12 +48,14 @@ class Augmentation:
         as_number(self.flip, "flip", 0, 1)
         as_number(self.shift, "shift", 0)
         as_number(self.colour, "colour", 0, 1)
-        if self.centre not in ("person", "picture"):
-            raise ValueError(f"centre: expected person or picture, got {self.centre!r}")
+        if self.centre == "picture":  # as runs of version 0.1 name it
+            object.__setattr__(self, "centre", "image")
+        if self.centre not in ("person", "image"):
+            raise ValueError(f"centre: expected person or image, got {self.centre!r}")
 
 
 class View(NamedTuple):
-    """Where each pixel of a picture goes."""
+    """Where each pixel of an image goes."""
 
     linear: NDArray[np.float64]  # (2, 2) of x, y
     shift: NDArray[np.float64]  # (2,) pixels: a point p goes to linear @ p + shift
@@ -61,10 +63,10 @@ class View(NamedTuple):
 
 
 def draw_view(rng: np.random.Generator, people: People, crop: tuple[int, int], options: Augmentation) -> View:
-    """A random view (H', W') = `crop` of a picture.
+    """A random view (H', W') = `crop` of an image.
 
-    The view is moved so that it shows as much of the picture as it can: where the scaled picture is larger, nothing
-    beyond its sides; where it is smaller, all of it (both exact without rotation). Where a picture is neither scaled
+    The view is moved so that it shows as much of the image as it can: where the scaled image is larger, nothing
+    beyond its sides; where it is smaller, all of it (both exact without rotation). Where an image is neither scaled
     nor rotated, pixels go to pixels.
     """
     height, width = people.crowd.shape
@@ -104,7 +106,7 @@ def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
     """What a view shows: keypoints keep their fractions, and lose their label outside; masks are cut at half a pixel.
 
     Args:
-        example: a picture and its people; left as it is.
+        example: an image and its people; left as it is.
         view: what `draw_view` gave.
         crop: (H', W') of the result, pixels.
         skeleton: whose left and right change places in a mirror image.
@@ -132,7 +134,7 @@ def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
 
 
 def jitter_colour(rng: np.random.Generator, image: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
-    """Another brightness and contrast of an (H, W, 3) picture."""
+    """Another brightness and contrast of an (H, W, 3) image."""
     import cv2
 
     if amount == 0:
@@ -165,7 +167,7 @@ def _warp_mask(mask: NDArray[np.bool_], matrix: NDArray[np.float64], result: NDA
 
 
 def _warp(plane: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A picture (H, W, 3), grey outside, or a mask (H, W), 0 outside, through a map to (H', W') = `size` pixels."""
+    """An image (H, W, 3), grey outside, or a mask (H, W), 0 outside, through a map to (H', W') = `size` pixels."""
     import cv2
 
     source, own = _shrunk(plane, matrix)
@@ -179,7 +181,7 @@ def _warp(plane: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int
 def _shrunk(plane: NDArray[np.uint8], matrix: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The plane and the map; where it shrinks to half or less, a plane averaged over blocks, and the rest of the map.
 
-    Bilinear reading sees two pixels each way: of a picture that shrinks further, it would skip some. A picture gets one
+    Bilinear reading sees two pixels each way: of an image that shrinks further, it would skip some. An image gets one
     more block on each side, like the pixels at its sides, lest these fade.
     """
     import cv2

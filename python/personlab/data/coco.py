@@ -1,4 +1,4 @@
-"""COCO's annotations as arrays, one picture at a time, and arrays as COCO's annotations."""
+"""COCO's annotations as arrays, one image at a time, and arrays as COCO's annotations."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ def load_people(
     )
 
 
-def make_annotations(pictures: Mapping[int, People], *, skeleton: Skeleton = COCO_PERSON) -> COCO:
+def make_annotations(images: Mapping[int, People], *, skeleton: Skeleton = COCO_PERSON) -> COCO:
     """COCO's index of people that never were in a file, by image id; what evaluation compares with."""
-    return index_dataset(make_dataset(pictures.items(), skeleton=skeleton))
+    return index_dataset(make_dataset(images.items(), skeleton=skeleton))
 
 
 def index_dataset(dataset: dict[str, Any]) -> COCO:
@@ -173,21 +173,21 @@ def _keypoints(keypoints: NDArray[np.float64] | None, n_keypoints: int) -> dict[
 
 
 def make_dataset(
-    pictures: Iterable[tuple[int, People]], *, skeleton: Skeleton = COCO_PERSON, file_name: str | None = None
+    images: Iterable[tuple[int, People]], *, skeleton: Skeleton = COCO_PERSON, file_name: str | None = None
 ) -> dict[str, Any]:
     """People as an annotation file of COCO's holds them, for `json.dump`.
 
-    A person's area is that of the mask, as in COCO; crowd regions are one annotation for each picture.
+    A person's area is that of the mask, as in COCO; crowd regions are one annotation for each image.
 
     Args:
-        pictures: image ids and who is in each picture; gone through once, one picture at a time.
+        images: image ids and who is in each image; gone through once, one image at a time.
         skeleton: what the keypoints are.
-        file_name: of each picture, a pattern for the image id such as "{:012d}.png"; none where left out.
+        file_name: of each image, a pattern for the image id such as "{:012d}.png"; none where left out.
     """
     records: list[dict[str, Any]] = []
     listed: list[dict[str, Any]] = []
     nobody = np.zeros((skeleton.n_keypoints, 3), np.float32)
-    for image_id, people in pictures:
+    for image_id, people in images:
         height, width = people.crowd.shape
         image = {"id": image_id, "height": height, "width": width}
         records.append(image if file_name is None else image | {"file_name": file_name.format(image_id)})

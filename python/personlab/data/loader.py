@@ -1,4 +1,4 @@
-"""Training batches: views of pictures and what a network is to say of them, in an order that only the seed decides."""
+"""Training batches: views of images and what a network is to say of them, in an order that only the seed decides."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from personlab.methods.personlab.targets import encode_targets
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
-    from personlab.data.pictures import Pictures
+    from personlab.data.images import Images
     from personlab.methods.personlab.targets import Targets
 
 _VIEW, _ORDER = 2, 3  # keep these draws apart from each other and from those of the same scene, which end in none and 1
 
 
 class Batch(NamedTuple):
-    """N pictures of H x W pixels and their targets on a grid of h x w cells; see `personlab.Targets`."""
+    """N images of H x W pixels and their targets on a grid of h x w cells; see `personlab.Targets`."""
 
     images: Tensor  # (N, 3, H, W) uint8 RGB
     heatmaps: Tensor  # (N, K, h, w) 0 or 1
@@ -48,7 +48,7 @@ class Batch(NamedTuple):
 
 
 def make_batch(images: Sequence[Any], targets: Sequence[Targets]) -> Batch:
-    """Stack pictures (H, W, 3) uint8 and their targets; the channels of a pixel stay together in memory."""
+    """Stack images (H, W, 3) uint8 and their targets; the channels of a pixel stay together in memory."""
     stacked = torch.from_numpy(np.stack(images))
     return Batch(
         stacked.permute(0, 3, 1, 2),
@@ -57,16 +57,16 @@ def make_batch(images: Sequence[Any], targets: Sequence[Targets]) -> Batch:
 
 
 class Views(Dataset[tuple[Any, "Targets"]]):
-    """View g of a training run, g = 0, 1, 2 ...: which picture and how it is seen depend on the seed and g alone.
+    """View g of a training run, g = 0, 1, 2 ...: which image and how it is seen depend on the seed and g alone.
 
-    Every picture comes once before any comes again; the order is shuffled anew each time.
+    Every image comes once before any comes again; the order is shuffled anew each time.
 
     Args:
-        pictures: where they come from.
+        images: where they come from.
         crop: (H, W) of the views, each a multiple of `stride` plus 1, pixels.
         stride: input pixels from cell to cell of the targets.
         disk_radius: R, input pixels.
-        augmentation: how views differ from the pictures.
+        augmentation: how views differ from the images.
         seed: another seed, other views in another order.
 
     Raises:
@@ -75,7 +75,7 @@ class Views(Dataset[tuple[Any, "Targets"]]):
 
     def __init__(
         self,
-        pictures: Pictures,
+        images: Images,
         *,
         crop: tuple[int, int],
         stride: int,
@@ -85,21 +85,21 @@ class Views(Dataset[tuple[Any, "Targets"]]):
     ) -> None:
         if any((side - 1) % stride for side in as_size(crop, "crop", lowest=1)):
             raise ValueError(f"crop: expected multiples of the stride {stride} plus 1, got {crop}")
-        self.pictures, self.crop, self.stride, self.disk_radius = pictures, crop, stride, disk_radius
+        self.images, self.crop, self.stride, self.disk_radius = images, crop, stride, disk_radius
         self.augmentation, self.seed = augmentation, seed
         self._order: tuple[int, Any] = (-1, None)  # round, permutation
 
     def __getitem__(self, number: int) -> tuple[Any, Targets]:
         """View `number`, (H, W, 3) uint8, and its targets."""
         rng = np.random.default_rng((self.seed, number, _VIEW))
-        example = self.pictures.load(self._picture(number))
+        example = self.images.load(self._image(number))
         view = draw_view(rng, example.people, self.crop, self.augmentation)
-        skeleton = self.pictures.skeleton
+        skeleton = self.images.skeleton
         image, people = take_view(example, view, self.crop, skeleton)
         image = jitter_colour(rng, image, self.augmentation.colour)
         targets = encode_targets(
             people.keypoints,
-            people.masks if self.pictures.has_masks else None,
+            people.masks if self.images.has_masks else None,
             size=self.crop,
             stride=self.stride,
             skeleton=skeleton,
@@ -108,8 +108,8 @@ class Views(Dataset[tuple[Any, "Targets"]]):
         )
         return image, targets if people.unoutlined is None else targets.without_masks(people.unoutlined)
 
-    def _picture(self, number: int) -> int:
-        count = len(self.pictures)
+    def _image(self, number: int) -> int:
+        count = len(self.images)
         if count == 0:
             return number
         turn, place = divmod(number, count)
@@ -183,7 +183,7 @@ def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
     To be closed: that ends the processes.
 
     Raises:
-        OSError, ValueError: a picture cannot be read; its file is named.
+        OSError, ValueError: an image cannot be read; its file is named.
     """
     batches: Any = iter(loader)
     try:

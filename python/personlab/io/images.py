@@ -1,4 +1,4 @@
-"""Pictures from anywhere become RGB arrays, and these the input of a network: the one resize rule."""
+"""Images from anywhere become RGB arrays, and these the input of a network: the one resize rule."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ LARGEST_SIDE = 2**14  # pixels of a network input; OpenCV warps up to 2**15
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-def read_picture(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
-    """A picture as (H, W, 3) uint8 RGB.
+def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
+    """An image as (H, W, 3) uint8 RGB.
 
     Args:
         source: a file's path; a PIL image of 8 bits a channel; or a uint8 array or tensor in host memory of shape
@@ -76,7 +76,7 @@ def _from_array(array: NDArray[Any], *, bgr: bool) -> Image:
 
 
 def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) -> tuple[Size, bool]:
-    """The size (W, H) of the network input for a picture of (w, h) pixels.
+    """The size (W, H) of the network input for an image of (w, h) pixels.
 
     The longest side becomes `long_edge`, then each side the nearest multiple of the stride plus 1, and at least
     stride + 1.
@@ -98,7 +98,7 @@ def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) ->
 
 
 def resize(image: Image, size: Size) -> Image:
-    """The picture at `size` (W, H), corner pixel on corner pixel, read bilinearly.
+    """The image at `size` (W, H), corner pixel on corner pixel, read bilinearly.
 
     Where it shrinks to half and less, whole blocks of pixels are averaged first, lest bilinear reading skip some.
     """
@@ -107,7 +107,7 @@ def resize(image: Image, size: Size) -> Image:
     (width, height), (h, w) = size, image.shape[:2]
     if (w, h) == (width, height):
         return image
-    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # picture pixels for each input pixel
+    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
     blocks = max(int(sx), 1), max(int(sy), 1)
     if max(blocks) > 1:
         image = np.asarray(cv2.resize(image, (-(-w // blocks[0]), -(-h // blocks[1])), interpolation=cv2.INTER_AREA))

@@ -15,7 +15,7 @@ from personlab.settings import SCENES_GENERATOR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-PICTURES = (
+IMAGES = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2",
     ".avif",
 )  # fmt: skip
@@ -46,7 +46,7 @@ class Source:
     name: str
     """path, or the camera's number"""
 
-    kind: Literal["picture", "video", "camera"]
+    kind: Literal["image", "video", "camera"]
 
 
 def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
@@ -88,7 +88,7 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
 
 
 def _known(paths: Iterable[Path]) -> list[Source]:
-    return [_file(str(p)) for p in paths if p.suffix.lower() in PICTURES + VIDEOS and p.is_file()]
+    return [_file(str(p)) for p in paths if p.suffix.lower() in IMAGES + VIDEOS and p.is_file()]
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -112,9 +112,9 @@ def left_out(inputs: Sequence[str]) -> list[str]:
 
 def _file(name: str) -> Source:
     ending = Path(name).suffix.lower()
-    if ending in VIDEOS or (ending not in PICTURES and begins_as_video(name)):
+    if ending in VIDEOS or (ending not in IMAGES and begins_as_video(name)):
         return Source(name, "video")
-    return Source(name, "picture")
+    return Source(name, "image")
 
 
 def begins_as_video(name: str) -> bool:

@@ -83,7 +83,7 @@ def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
         index = keep_labelled(index)
     if not has_labels(index) and not has_outlines(index):
         raise ValueError(
-            f"{annotations.path}: expected annotated pictures, got {len(index.imgs)} without labelled keypoints or "
+            f"{annotations.path}: expected annotated images, got {len(index.imgs)} without labelled keypoints or "
             "outlines"
         )
     return index
@@ -112,7 +112,7 @@ def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
 
 
 def keep_labelled(annotations: COCO) -> COCO:
-    """The pictures in which somebody has a labelled keypoint; those without would count every person found as wrong."""
+    """The images in which somebody has a labelled keypoint; those without would count every person found as wrong."""
     from personlab.data.coco import index_dataset
 
     labelled = {
@@ -137,7 +137,7 @@ def mask_results(
     Args:
         poses: P of them.
         masks: (P, H, W).
-        image_id: of the picture.
+        image_id: of the image.
         scores: (P,) mask scores, as `decode_masks` returns them; those of the poses where left out.
     """
     from pycocotools import mask as coco_mask
@@ -194,7 +194,7 @@ def average_precision(
     sigmas: Sequence[float] | None = None,
     category: str = "person",
 ) -> Precision:
-    """COCO's average precision of results for persons over all pictures of an annotation file.
+    """COCO's average precision of results for persons over all images of an annotation file.
 
     For masks, people without outline are regions to be ignored, as large as their boxes grown by a tenth on each side.
 
@@ -247,17 +247,17 @@ def decode_ceiling(
     options: DecodeOptions,
     mask_options: MaskOptions,
 ) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
-    """What decoding makes of a network that says exactly what the annotations of one picture do.
+    """What decoding makes of a network that says exactly what the annotations of one image do.
 
     Args:
-        people: annotations of a picture of H x W pixels, which is widened to a multiple of the stride plus 1.
+        people: annotations of an image of H x W pixels, which is widened to a multiple of the stride plus 1.
         stride: pixels from cell to cell of the network imagined.
         skeleton: keypoints and edges.
         options: how poses are decoded.
         mask_options: how masks are.
 
     Returns:
-        the poses, their masks (P, H, W), in the picture's pixels, and the scores of these (P,).
+        the poses, their masks (P, H, W), in the image's pixels, and the scores of these (P,).
     """
     height, width = people.crowd.shape
     size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
@@ -295,20 +295,20 @@ def decode_ceiling(
 
 
 def evaluate_ceiling(
-    pictures: Mapping[int, People],
+    images: Mapping[int, People],
     *,
     stride: int,
     skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions | None = None,
     mask_options: MaskOptions | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """COCO keypoint and segmentation results of `decode_ceiling` over pictures by image id.
+    """COCO keypoint and segmentation results of `decode_ceiling` over images by image id.
 
     Options left out are `EXACT` and the defaults of masks.
     """
     keypoints: list[dict[str, Any]] = []
     segmentations: list[dict[str, Any]] = []
-    for image_id, people in pictures.items():
+    for image_id, people in images.items():
         poses, masks, scores = decode_ceiling(
             people,
             stride=stride,

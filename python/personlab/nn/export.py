@@ -23,7 +23,7 @@ def export_program(model: PersonLab, *, size: tuple[int, int] | None = None) -> 
 
     Args:
         model: what to export, at its own output stride.
-        size: (W, H) of the pictures it will be given, pixels; None: any number of pictures, of any size past the
+        size: (W, H) of the images it will be given, pixels; None: any number of images, of any size past the
             stride both ways, that is of two cells and more.
 
     Returns:
@@ -51,13 +51,13 @@ def export_onnx(model: PersonLab, path: str | os.PathLike[str], *, size: tuple[i
     """Write the network as one ONNX file, whole or not at all; needs onnx, onnxscript and torch 2.6.
 
     Input `images` (N, 3, H, W) float32 RGB 0..255; outputs `heatmaps`, `short_offsets`, `mid_offsets` and, with masks,
-    `segmentation` and `long_offsets`, in the layout that `personlab.decode_poses` takes: output[i] is one picture. The
+    `segmentation` and `long_offsets`, in the layout that `personlab.decode_poses` takes: output[i] is one image. The
     configuration is the metadata entry `personlab.config`, JSON.
 
     Args:
         model: what to export, at its own output stride.
         path: the file to write.
-        size: (W, H) of the pictures it will be given, pixels; None: any size and any number of pictures.
+        size: (W, H) of the images it will be given, pixels; None: any size and any number of images.
 
     Raises:
         ImportError: onnx or onnxscript is missing.

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Results:
-    """COCO results of a whole set of pictures."""
+    """COCO results of a whole set of images."""
 
     keypoints: list[dict[str, Any]] = field(default_factory=list)
     masks: list[dict[str, Any]] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)
-    """milliseconds of each stage, all pictures together"""
+    """milliseconds of each stage, all images together"""
 
     problems: dict[str, Exception] = field(default_factory=dict)
-    """by file name, what went wrong with pictures that are left out"""
+    """by file name, what went wrong with images that are left out"""
 
 
 def predict_dataset(
@@ -39,14 +39,14 @@ def predict_dataset(
     *,
     progress: Callable[[], object] = lambda: None,
 ) -> Results:
-    """Find the people in every picture of an annotation file.
+    """Find the people in every image of an annotation file.
 
     Args:
         predictor: with masks, where they are to be scored; `DecodeOptions.min_score` best 0, for average precision
             counts low scores, too.
         annotations: what `personlab.metrics.coco.load_annotations` gave.
         images: the folder that the file names in the annotations are in, or images by their id.
-        progress: called after each picture.
+        progress: called after each image.
 
     Raises:
         ValueError: an image without file name, or with one that leads out of the folder.

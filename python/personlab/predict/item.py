@@ -1,4 +1,4 @@
-"""One picture on its way through the stages of prediction, its times and its mishap, if any."""
+"""One image on its way through the stages of prediction, its times and its mishap, if any."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Item:
-    """A picture and what the stages have made of it so far."""
+    """An image and what the stages have made of it so far."""
 
     source: Any = None
     image: Any = None  # (h, w, 3) uint8 RGB
@@ -46,5 +46,5 @@ class Item:
 
     @property
     def name(self) -> str:
-        """What messages call the picture."""
+        """What messages call the image."""
         return str(self.source) if isinstance(self.source, (str, os.PathLike)) else "image"

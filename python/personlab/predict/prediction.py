@@ -1,4 +1,4 @@
-"""What prediction gives back: the people of one picture, in its own pixels."""
+"""What prediction gives back: the people of one image, in its own pixels."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Prediction:
-    """The P people of one picture, best first."""
+    """The P people of one image, best first."""
 
     poses: Poses
-    """pixels of the picture"""
+    """pixels of the image"""
 
     masks: NDArray[np.bool_] | None
-    """(P, H, W) of the picture's pixels; smaller where `Predictor.max_pixels` says so; None where not asked for or
+    """(P, H, W) of the image's pixels; smaller where `Predictor.max_pixels` says so; None where not asked for or
     where the network has none"""
 
     mask_scores: NDArray[np.float32] | None = None
     """(P,) by which masks are ranked: `personlab.decode_masks` says how; None where there are no masks"""
 
     image_size: tuple[int, int]
-    """(w, h) of the picture, pixels, its EXIF orientation followed"""
+    """(w, h) of the image, pixels, its EXIF orientation followed"""
 
     times: Mapping[str, float] = field(default_factory=dict)
     """milliseconds of each stage: read, resize, network, decode, masks; the network's share where it ran a batch. Where
@@ -42,7 +42,7 @@ class Prediction:
     """what the network said, in pixels of its input; where asked for"""
 
     image: NDArray[np.uint8] | None = None
-    """(H, W, 3) RGB, the picture as read; where asked for"""
+    """(H, W, 3) RGB, the image as read; where asked for"""
 
     skeleton: Skeleton = COCO_PERSON
     """the keypoints and edges of the poses"""
@@ -61,7 +61,7 @@ class Prediction:
         return self.poses.to_coco(image_id)
 
     def masks_to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """COCO segmentation results, run-length encoded at the picture's size, one for each person.
+        """COCO segmentation results, run-length encoded at the image's size, one for each person.
 
         Their scores are the mask scores, or those of the poses where there are none.
 
@@ -83,14 +83,14 @@ class Prediction:
         return results
 
     def draw(self, image: NDArray[np.uint8] | None = None, *, min_probability: float = 0.2) -> NDArray[np.uint8]:
-        """The picture with masks, where there are any, and poses over it.
+        """The image with masks, where there are any, and poses over it.
 
         Args:
-            image: (H, W, 3) uint8 RGB; the picture itself where it was kept.
+            image: (H, W, 3) uint8 RGB; the image itself where it was kept.
             min_probability: keypoints of a lower probability are left out.
 
         Raises:
-            ValueError: no picture was kept and none given, or it has another size.
+            ValueError: no image was kept and none given, or it has another size.
         """
         import numpy as np
 
@@ -98,7 +98,7 @@ class Prediction:
 
         image = self.image if image is None else image
         if image is None:
-            raise ValueError("image: expected the picture, for this prediction does not keep it, got None")
+            raise ValueError("image: expected the image, for this prediction does not keep it, got None")
         masks = self.masks
         if masks is not None and masks.shape[1:] != image.shape[:2]:
             size = (image.shape[1], image.shape[0])

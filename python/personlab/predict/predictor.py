@@ -1,4 +1,4 @@
-"""`Predictor`: from pictures to people, one at a time, in lists, or as a stream whose stages overlap."""
+"""`Predictor`: from images to people, one at a time, in lists, or as a stream whose stages overlap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from personlab.arrays.host import as_integer, as_number, check_type
-from personlab.io.images import LARGEST_SIDE, input_size, read_picture, resize
+from personlab.io.images import LARGEST_SIDE, input_size, read_image, resize
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import DeviceFields, decodes_there
 from personlab.methods.personlab.fields import Fields
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from personlab.skeleton import Skeleton
 
 _LONG_EDGE = 641  # where neither the caller nor the network says another
-_MASK_BYTES = 128  # masks of one picture take at most so many bytes for each pixel of `max_pixels`
+_MASK_BYTES = 128  # masks of one image take at most so many bytes for each pixel of `max_pixels`
 
 
 class Predictor:
-    """A network and everything around it: pictures in, people out, in the pictures' own pixels.
+    """A network and everything around it: images in, people out, in the images' own pixels.
 
-    The longest side of a picture becomes `long_edge` times each of `scales`, each side then the nearest multiple of the
+    The longest side of an image becomes `long_edge` times each of `scales`, each side then the nearest multiple of the
     stride plus 1, corner pixel on corner pixel. Several scales and mirror images are merged as
-    `personlab.methods.personlab.merge.see` describes; on `coco-mini` with PoseNet 0.75, scales 0.75, 1 and 1.5 with mirror images
-    raise keypoint AP from 0.287 to 0.335 (scored as by `DecodeOptions.paper`). Pictures run through the network
-    together where their inputs are of one size.
+    `personlab.methods.personlab.merge.see` describes; on `coco-mini` with PoseNet 0.75, scales 0.75, 1 and 1.5 with
+    mirror images raise keypoint AP from 0.287 to 0.335 (scored as by `DecodeOptions.paper`). Images run through the
+    network together where their inputs are of one size.
 
     Args:
         weights: a network (`personlab.nn.PersonLab`, which is put into eval mode), or what `load_model` takes.
@@ -54,8 +54,8 @@ class Predictor:
             scored at, else 641.
         scales: factors on `long_edge`.
         flip: whether to look at the mirror image, too.
-        batch_size: most pictures in one run of the network.
-        threads: threads that decode one picture; those of the options if left out. PyTorch's are set by PyTorch.
+        batch_size: most images in one run of the network.
+        threads: threads that decode one image; those of the options if left out. PyTorch's are set by PyTorch.
         autocast: compute in 16 bits where PyTorch deems it safe.
         masks: whether to find masks, where the network can.
         options: how poses are decoded. Their `disk_radius`, where it is the default of `DecodeOptions`, becomes that of
@@ -66,10 +66,10 @@ class Predictor:
             (`personlab evaluate --calibrate`) that suits the options. `min_score` is compared with scores as decoded,
             and mask scores are made of these.
         max_pixels: pixels of the largest network input; a larger one is made smaller, with a warning. Masks of one
-            picture that would take more than 128 bytes for each of these pixels are made smaller, likewise.
+            image that would take more than 128 bytes for each of these pixels are made smaller, likewise.
         bgr: arrays are blue, green, red, as OpenCV reads them.
         keep_fields: whether predictions hold the network's fields.
-        keep_image: whether predictions hold the picture.
+        keep_image: whether predictions hold the image.
 
     Raises:
         ImportError, OSError: the weights cannot be loaded.
@@ -136,10 +136,10 @@ class Predictor:
     def __call__(self, image: Any) -> Prediction: ...
 
     def __call__(self, image: Any) -> Prediction | list[Prediction]:
-        """Find the people of one picture, or of each in a list.
+        """Find the people of one image, or of each in a list.
 
         Args:
-            image: a file's path, a PIL image, a uint8 array (`personlab.io.images.read_picture`), or a list of
+            image: a file's path, a PIL image, a uint8 array (`personlab.io.images.read_image`), or a list of
                 these.
 
         Returns:
@@ -147,7 +147,7 @@ class Predictor:
 
         Raises:
             FileNotFoundError: no such file.
-            TypeError: no picture.
+            TypeError: no image.
             ValueError: a file that is no image, or an array of another shape.
         """
         if isinstance(image, (list, tuple)):
@@ -156,11 +156,11 @@ class Predictor:
         return self._deliver(next(self._decode(self._run(self._read([image])))))
 
     def stream(self, images: Iterable[Any]) -> Stream[Prediction]:
-        """Predictions of pictures as they come, in order.
+        """Predictions of images as they come, in order.
 
-        Reading, the network and decoding run in a thread each, so that decoding picture n overlaps with the network's
-        work on picture n + 1; a few pictures are read ahead, no more. A picture that cannot be read or decoded raises
-        when its turn comes, and the next `next` gives the picture after it.
+        Reading, the network and decoding run in a thread each, so that decoding image n overlaps with the network's
+        work on image n + 1; a few images are read ahead, no more. An image that cannot be read or decoded raises
+        when its turn comes, and the next `next` gives the image after it.
 
         Args:
             images: what `__call__` takes, in any iterable, which is read in another thread.
@@ -195,7 +195,7 @@ class Predictor:
 
     def _prepare(self, item: Item) -> None:
         with item.stage("read"):
-            item.image = read_picture(item.source, bgr=self.bgr, damage=item.damage)
+            item.image = read_image(item.source, bgr=self.bgr, damage=item.damage)
             item.size = (item.image.shape[1], item.image.shape[0])
         if item.error is None:
             with item.stage("resize"):
@@ -217,7 +217,7 @@ class Predictor:
         return sizes
 
     def _run(self, items: Iterator[Item]) -> Iterator[Item]:
-        """The network, over pictures of one size together."""
+        """The network, over images of one size together."""
         while batch := list(itertools.islice(items, self.batch_size)):
             groups: dict[Any, list[Item]] = {}
             for item in batch:

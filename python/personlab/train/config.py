@@ -25,7 +25,7 @@ class NetworkOptions:
     masks: bool | None = None  # heads for segmentation and long-range offsets [whether the data has masks]
     refine_steps: int | None = None  # refinements inside the network [0: the decoder does it, the loss for itself]
     intermediate: bool | None = None  # second set of heads, for training alone [no]
-    freeze_norm: bool = False  # batch norm keeps its statistics, as for a few pictures in each process
+    freeze_norm: bool = False  # batch norm keeps its statistics, as for a few images in each process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +33,10 @@ class DataOptions:
     """What it is trained on: COCO's annotations, or one alike, or drawn scenes where there are none."""
 
     annotations: str | None = None  # COCO's person_keypoints JSON, or one alike; None: drawn scenes
-    images: str | None = None  # the folder with the pictures it names
+    images: str | None = None  # the folder with the images it names
     instances: str | None = None  # COCO's instances JSON, where `annotations` has no masks
     category: str = "person"  # name of the category; its keypoints become the skeleton
-    labelled_only: bool = False  # leave out pictures in which nobody has keypoints
+    labelled_only: bool = False  # leave out images in which nobody has keypoints
     scene_size: tuple[int, int] = (481, 641)  # (H, W) of drawn scenes, pixels
     scene_people: tuple[int, int] = (1, 5)  # fewest and most people in one
     crop: tuple[int, int] = (401, 401)  # (H, W) the network sees, each a multiple of its stride plus 1
@@ -91,8 +91,8 @@ class EvaluationOptions:
 
     every: int = 0  # steps; 0: only at the end
     annotations: str | None = None  # COCO's person_keypoints JSON or one alike; None: drawn scenes
-    images: str | None = None  # the folder with the pictures it names
-    labelled_only: bool = False  # leave out pictures in which nobody has keypoints
+    images: str | None = None  # the folder with the images it names
+    labelled_only: bool = False  # leave out images in which nobody has keypoints
     scenes: int = 50  # drawn scenes
     scene_seed: int = 1_000_001  # their seed, which no training should have
     stride: int | None = None  # of the network's output [as in training]
@@ -110,8 +110,8 @@ class TrainConfig:
 
     output: str = "run"  # folder for checkpoints, weights and logs
     steps: int = 10_000  # optimiser steps in all
-    batch_size: int = 8  # pictures a step, over all processes together
-    seed: int = 0  # of first weights, order of pictures, augmentation and drawn scenes
+    batch_size: int = 8  # images a step, over all processes together
+    seed: int = 0  # of first weights, order of images, augmentation and drawn scenes
     precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of convolutions; heads and losses have float32
     device: str | None = None  # [cuda where there is any, else cpu]
     threads: int | None = None  # of PyTorch on the CPU [its own choice]

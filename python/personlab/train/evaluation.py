@@ -1,4 +1,4 @@
-"""Scoring the network of a run on held-out pictures, as `personlab evaluate` does."""
+"""Scoring the network of a run on held-out images, as `personlab evaluate` does."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from personlab.arrays.host import as_integer
 from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
-from personlab.data.pictures import check_files
+from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.io.images import LARGEST_SIDE
 from personlab.metrics.coco import EVERY_POSE, index_for_scoring
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Evaluation:
-    """The held-out pictures of a run.
+    """The held-out images of a run.
 
     Args:
         config: of the run; drawn scenes are like those trained on, of another seed.
@@ -37,7 +37,7 @@ class Evaluation:
 
     Raises:
         OSError: the annotations or their folder are missing.
-        ValueError: not COCO's format, pictures that are missing, other keypoints than the network's, or a stride that
+        ValueError: not COCO's format, images that are missing, other keypoints than the network's, or a stride that
             it cannot have.
     """
 

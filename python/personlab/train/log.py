@@ -81,8 +81,8 @@ class Log:
                 self._writer.add_scalar(name, value, step)
         self.say(f"step {step}: " + ", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
 
-    def picture(self, step: int, name: str, image: NDArray[Any]) -> None:
-        """Show an (H, W, 3) uint8 picture in TensorBoard."""
+    def image(self, step: int, name: str, image: NDArray[Any]) -> None:
+        """Show an (H, W, 3) uint8 image in TensorBoard."""
         if self._writer is not None:
             self._writer.add_image(name, image, step, dataformats="HWC")
 

@@ -18,8 +18,8 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.data.coco_file import one_line
+from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.loader import StepSampler, Views, make_loader
-from personlab.data.pictures import CocoPictures, DrawnPictures
 from personlab.data.sides import unpaired_sides
 from personlab.info import __version__
 from personlab.methods.personlab.draw.batch import draw_batch
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from personlab.data.images import Images
     from personlab.data.loader import Batch
-    from personlab.data.pictures import Pictures
     from personlab.methods.personlab.losses import Losses
     from personlab.nn import PersonLab
     from personlab.train.config import TrainConfig
@@ -94,8 +94,8 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
         if config.threads is not None:
             torch.set_num_threads(config.threads)
         _seed(config.seed)
-        pictures = _pictures(config)
-        model = _network(config, pictures, place)
+        images = _images(config)
+        model = _network(config, images, place)
         evaluation = Evaluation(config, model) if place.rank == 0 and is_scored(config) else None
         state = State(
             model,
@@ -115,15 +115,15 @@ def train(config: TrainConfig, *, resume: bool = False, metadata: dict[str, Any]
         stack.callback(log.close)
         if place.rank == 0:
             open_folder(folder, config)
-        for line in _remarks(config, pictures, evaluation):
+        for line in _remarks(config, images, evaluation):
             log.say(line)
         if not is_scored(config):
-            log.say("weights are not scored: evaluation.annotations names no pictures")
+            log.say("weights are not scored: evaluation.annotations names no images")
         warmup = with_warmup_within(config.optimizer, config.steps).warmup
         if warmup < config.optimizer.warmup:
             log.say(f"optimizer.warmup: {warmup} instead of {config.optimizer.warmup} in a run of {config.steps} steps")
         run = _Run(config, place, state, log, evaluation, metadata or {}, lock)
-        figures = run.through(pictures)
+        figures = run.through(images)
     return Summary(folder / WEIGHTS, state.step, figures, time.perf_counter() - started)
 
 
@@ -150,13 +150,13 @@ class _Run:
         self.network: Callable[[Tensor], Any] = torch.compile(network) if config.compile else network
         self.rates = [group["lr"] for group in make_optimizer(state.model, config.optimizer).param_groups]
 
-    def through(self, pictures: Pictures) -> dict[str, float]:
+    def through(self, images: Images) -> dict[str, float]:
         """The steps that are left; the figures of the last evaluation."""
         config, state = self.config, self.state
         figures = self.log.scores(state.step)
         if not figures and state.step and self._is_due(config.evaluation.every):
             figures = self._evaluate(None)  # the run was killed before it came to that
-        loader = self._loader(pictures)
+        loader = self._loader(images)
         meter = Meter(config.batch_size, self.place, losses_of(state.model.config))
         with _graceful_stop() as received, contextlib.closing(meter.waiting(loader)) as batches:
             for batch in batches:
@@ -189,14 +189,14 @@ class _Run:
         step = self.state.step
         return step == self.config.steps or (every > 0 and step % every == 0)
 
-    def _loader(self, pictures: Pictures) -> Any:
+    def _loader(self, images: Images) -> Any:
         config, state = self.config, self.state
         sampler = StepSampler(
             config.batch_size, first_step=state.step, steps=config.steps, rank=self.place.rank,
             processes=self.place.count,
         )  # fmt: skip
         views = Views(
-            pictures, crop=config.data.crop, stride=state.model.config.stride, disk_radius=config.loss.disk_radius,
+            images, crop=config.data.crop, stride=state.model.config.stride, disk_radius=config.loss.disk_radius,
             augmentation=config.augmentation, seed=config.seed,
         )  # fmt: skip
         return make_loader(
@@ -252,8 +252,8 @@ class _Run:
             scores = {name: value for name, value in figures.items() if name.endswith("_ap")}
             self._write(averaged, self.folder / WEIGHTS, scores=scores)
         if self.place.rank == 0 and batch is not None:
-            picture = draw_batch(averaged, batch, disk_radius=self.config.loss.disk_radius)
-            self.log.picture(self.state.step, "targets, found", picture)
+            image = draw_batch(averaged, batch, disk_radius=self.config.loss.disk_radius)
+            self.log.image(self.state.step, "targets, found", image)
         self.place.wait()
         return figures
 
@@ -271,23 +271,23 @@ def _seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _pictures(config: TrainConfig) -> Pictures:
+def _images(config: TrainConfig) -> Images:
     data = config.data
     if data.annotations is None:
-        return DrawnPictures(config.seed, size=data.scene_size, people=data.scene_people)
+        return DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
     assert data.images is not None
-    return CocoPictures(
+    return CocoImages(
         data.annotations, data.images, instances=data.instances, category=data.category,
         labelled_only=data.labelled_only,
     )  # fmt: skip
 
 
-def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | None) -> list[str]:
+def _remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) -> list[str]:
     """What to know of the data before training: what each loss sees, what was left out, and what flips wrong."""
     lines = [] if evaluation is None else [f"warning: {note}" for note in evaluation.notes]
-    if isinstance(pictures, CocoPictures):
-        lines = [*(f"warning: {note}" for note in pictures.notes), *lines, *pictures.coverage.lines()]
-    skeleton = pictures.skeleton
+    if isinstance(images, CocoImages):
+        lines = [*(f"warning: {note}" for note in images.notes), *lines, *images.coverage.lines()]
+    skeleton = images.skeleton
     alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
     if alone:
         names = ", ".join(map(one_line, alone))
@@ -298,17 +298,17 @@ def _remarks(config: TrainConfig, pictures: Pictures, evaluation: Evaluation | N
     return lines
 
 
-def _network(config: TrainConfig, pictures: Pictures, place: Place) -> PersonLab:
-    model = make_network(config.network, pictures.skeleton, has_masks=pictures.has_masks)
+def _network(config: TrainConfig, images: Images, place: Place) -> PersonLab:
+    model = make_network(config.network, images.skeleton, has_masks=images.has_masks)
     stride = model.config.stride
     if any((side - 1) % stride for side in config.data.crop):
         raise ValueError(f"data.crop: expected multiples of the stride {stride} plus 1, got {config.data.crop}")
     if model.config.refine_steps not in (0, config.loss.refine_steps):
         own = model.config.refine_steps
         raise ValueError(f"loss.refine_steps: expected {own} as in the network, got {config.loss.refine_steps}")
-    model.settings = scored_with(config, stride=stride, domain=pictures.domain)
+    model.settings = scored_with(config, stride=stride, domain=images.domain)
     if config.augmentation.flip:
-        _ = pictures.skeleton.directed_flip  # refuses a skeleton that has no mirror image
+        _ = images.skeleton.directed_flip  # refuses a skeleton that has no mirror image
     if config.network.freeze_norm:
         freeze_norms(model)
     elif place.count > 1 and place.device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Losses, speed and time spent waiting for pictures, since they were last read."""
+"""Losses, speed and time spent waiting for images, since they were last read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Meter:
     """What a run notes of its steps.
 
     Args:
-        batch_size: pictures a step, over all processes.
+        batch_size: images a step, over all processes.
         place: whose losses are averaged over processes when they are read.
         names: of the losses that are noted.
     """
@@ -65,7 +65,7 @@ class Meter:
         return dict(zip(self._names, self._place.mean(self._sums / self._steps).tolist(), strict=True))
 
     def speed(self) -> dict[str, float]:
-        """Pictures a second and the share of the time spent waiting for pictures; everything is forgotten then."""
+        """Images a second and the share of the time spent waiting for images; everything is forgotten then."""
         seconds = max(time.perf_counter() - self._since, 1e-9)
         figures = {"images_per_second": self._steps * self._batch_size / seconds, "waiting": self._waited / seconds}
         self._restart()

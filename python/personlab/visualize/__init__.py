@@ -1,7 +1,7 @@
-"""Pictures of what a network says, of how it is decoded, and of who was found; all take and give uint8 RGB.
+"""Images of what a network says, of how it is decoded, and of who was found; all take and give uint8 RGB.
 
-`overlay` draws the result, `fields_gallery` all the rest: one picture for each field and each step of decoding. No
-function writes to its arguments. Lines, labels and legends are sized for the picture that they are drawn on; scalars
+`overlay` draws the result, `fields_gallery` all the rest: one image for each field and each step of decoding. No
+function writes to its arguments. Lines, labels and legends are sized for the image that they are drawn on; scalars
 are in viridis and people in Okabe and Ito's palette, which are told apart with any colour vision.
 """
 

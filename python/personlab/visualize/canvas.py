@@ -1,4 +1,4 @@
-"""Pictures in and out of files, the stand-in where there is none, and fields stretched over them."""
+"""Images in and out of files, the stand-in where there is none, and fields stretched over them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
 
 
 def canvas(fields: Fields) -> Image:
-    """A stand-in for the picture where there is none: its size in grey, brighter where the fields see a person."""
+    """A stand-in for the image where there is none: its size in grey, brighter where the fields see a person."""
     width, height = as_size(fields.image_size or fields.input_size, "image_size")
     check_pixels((width, height), "image_size")
     grey = np.full((height, width, 3), 96, np.uint8)
@@ -105,12 +105,12 @@ def log_odds(probability: float) -> float:
 
 
 def stretched(field: Any, size: tuple[int, int], cell: tuple[float, float] | None = None) -> FloatArray:
-    """A field (h, w) read bilinearly at every pixel of a picture of `size` (H, W): float32 (H, W).
+    """A field (h, w) read bilinearly at every pixel of an image of `size` (H, W): float32 (H, W).
 
     Args:
         field: (h, w) finite numbers.
         size: (H, W), pixels.
-        cell: (x, y) pixels of the picture from cell to cell; where left out, corner pixel lies on corner cell.
+        cell: (x, y) pixels of the image from cell to cell; where left out, corner pixel lies on corner cell.
     """
     import cv2
 

@@ -1,4 +1,4 @@
-"""The marks that all pictures share: sizes that follow the picture, colours for any colour vision, arrows, legends."""
+"""The marks that all images share: sizes that follow the image, colours for any colour vision, arrows, legends."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _DIRECTIONS = np.array(
     np.float32,
 )  # fmt: skip
 _SHIFT = 4  # OpenCV takes coordinates as integers with this many fractional bits
-_FAR = 2**26  # largest such integer handed to OpenCV: beyond any picture, and safe from overflow
+_FAR = 2**26  # largest such integer handed to OpenCV: beyond any image, and safe from overflow
 _FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX, here without importing OpenCV
 
 
 def unit_of(image: Image) -> float:
-    """Pixels that look one line wide: 1 in a picture of 400 pixels, 4 in one of 1600."""
+    """Pixels that look one line wide: 1 in an image of 400 pixels, 4 in one of 1600."""
     height, width, _ = image.shape
     return min(max(float(np.sqrt(height * width)) / 400, 0.75), 12.0)
 
@@ -55,7 +55,7 @@ def ink_on(colour: Any) -> Colour:
 
 
 def dimmed(image: Image) -> Image:
-    """The picture in dark grey, on which every colour of a field is seen."""
+    """The image in dark grey, on which every colour of a field is seen."""
     grey = image @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.repeat((grey * np.float32(0.55)).astype(np.uint8)[..., None], 3, axis=2)
 
@@ -173,7 +173,7 @@ def _thickness(unit: float) -> int:
     return max(1, round(unit * 0.8))
 
 
-# --- Legends: small pictures of their own, laid into the corner where least is drawn ----------------------------------
+# --- Legends: small images of their own, laid into the corner where least is drawn ----------------------------------
 
 
 def note(text: str, unit: float, *, wide: int = 0) -> Image:
@@ -217,7 +217,7 @@ def _centred(patch: Image, wide: int) -> Image:
 
 
 def place_legend(image: Image, legend: Image, busy: FloatArray) -> None:
-    """Lay a legend into a corner of `image` itself where `busy` (H, W), 0 to 1, is low; none in a picture too small."""
+    """Lay a legend into a corner of `image` itself where `busy` (H, W), 0 to 1, is low; none in an image too small."""
     (height, width), (tall, wide) = image.shape[:2], legend.shape[:2]
     gap = max(2, round(2 * unit_of(image)))
     if tall + 2 * gap > 0.6 * height or wide + 2 * gap > 0.6 * width:

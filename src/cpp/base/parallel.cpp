@@ -1,5 +1,5 @@
 // The threads that help callers with their pieces: the core's one piece of state that no caller owns, because starting threads
-// takes as long as decoding a small picture.
+// takes as long as decoding a small image.
 //
 // Helpers start when a call first asks for them, and sleep while there is nothing to do. A caller works on its own pieces too,
 // and waits for nobody but the helpers that are inside its call already: where all are busy elsewhere it does everything

@@ -42,17 +42,17 @@ __host__ __device__ constexpr unsigned blocks_for(Count items, int per_block = k
   return static_cast<unsigned>((items + per_block - 1) / per_block);
 }
 
-// Blocks that go through up to `items` things of each picture, of which a device-side count says how many there are: enough of
-// them to fill any GPU, no more. Row y is picture y.
-inline dim3 loop_grid(int items, int per_block, int pictures) {
+// Blocks that go through up to `items` things of each image, of which a device-side count says how many there are: enough of
+// them to fill any GPU, no more. Row y is image y.
+inline dim3 loop_grid(int items, int per_block, int images) {
 #ifdef PERSONLAB_CUDA_ON_HOST
   constexpr unsigned kMost = 4, kLeast = 2;  // which one processor goes through
 #else
   constexpr unsigned kMost = 2048, kLeast = 64;
 #endif
-  const unsigned all = blocks_for(static_cast<std::size_t>(items), per_block), share = kMost / static_cast<unsigned>(pictures);
+  const unsigned all = blocks_for(static_cast<std::size_t>(items), per_block), share = kMost / static_cast<unsigned>(images);
   const unsigned most = share > kLeast ? share : kLeast;
-  return dim3(all < most ? (all > 0 ? all : 1) : most, static_cast<unsigned>(pictures));
+  return dim3(all < most ? (all > 0 ? all : 1) : most, static_cast<unsigned>(images));
 }
 
 // How the threads of a block work: each by itself, or in step with others through barriers, shuffles and votes.
@@ -98,11 +98,11 @@ struct Plane {
   }
 };
 
-// Fields of N pictures in device memory: (N, planes, height, width), C-contiguous. Offsets are planes 2c (dx) and 2c + 1 (dy).
+// Fields of N images in device memory: (N, planes, height, width), C-contiguous. Offsets are planes 2c (dx) and 2c + 1 (dy).
 struct Field {
   const void* data = nullptr;
   Element element = Element::kFloat32;
-  int pictures = 0;
+  int images = 0;
   int planes = 0;
   int height = 0;
   int width = 0;
@@ -111,15 +111,15 @@ struct Field {
   __host__ __device__ std::size_t cells() const { return static_cast<std::size_t>(height) * static_cast<std::size_t>(width); }
   __host__ __device__ int last_x() const { return (width - 1) * stride; }   // input pixel of the last column
   __host__ __device__ int last_y() const { return (height - 1) * stride; }  // input pixel of the last row
-  __device__ Plane plane(int picture, int p) const {
-    const std::size_t first = (static_cast<std::size_t>(picture) * planes + p) * cells();
+  __device__ Plane plane(int image, int p) const {
+    const std::size_t first = (static_cast<std::size_t>(image) * planes + p) * cells();
     return {static_cast<const char*>(data) + first * (element == Element::kFloat32 ? 4 : 2), element};
   }
-  // Some of the pictures, from one on.
+  // Some of the images, from one on.
   Field part(int from, int count) const {
     Field some = *this;
     some.data = static_cast<const char*>(data) + static_cast<std::size_t>(from) * planes * cells() * size_of(element);
-    some.pictures = count;
+    some.images = count;
     return some;
   }
 };

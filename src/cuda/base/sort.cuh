@@ -1,4 +1,4 @@
-// Sorting of each picture's list on the device, as a stable sort does: n log n steps for lists of any length, one
+// Sorting of each image's list on the device, as a stable sort does: n log n steps for lists of any length, one
 // launch for those that fit a run.
 #pragma once
 
@@ -12,9 +12,9 @@ constexpr int kRun = 4096;  // items that are put in order by counting for each 
 // A warp for each item finds its place in its run; of equal ones the first is first.
 template <typename Item>
 __global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
-  const int picture = static_cast<int>(blockIdx.y), count = from.count(picture), warps = kBlock / kWarp;
+  const int image = static_cast<int>(blockIdx.y), count = from.count(image), warps = kBlock / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const Item* const list = from.of(picture);
+  const Item* const list = from.of(image);
   for (int i = static_cast<int>(blockIdx.x) * warps + warp; i < count; i += static_cast<int>(gridDim.x) * warps) {
     const int first = i / kRun * kRun, last = count - first < kRun ? count : first + kRun;
     const Item own = list[i];
@@ -24,7 +24,7 @@ __global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
       ahead += precedes(item, own) || (other < i && !precedes(own, item)) ? 1 : 0;
     }
     for (int apart = kWarp / 2; apart > 0; apart /= 2) ahead += __shfl_xor_sync(~0U, ahead, apart);
-    if (lane == 0) to.of(picture)[first + ahead] = own;
+    if (lane == 0) to.of(image)[first + ahead] = own;
   }
 }
 
@@ -32,9 +32,9 @@ __global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
 // up to `enough` items are left as they are.
 template <typename Item>
 __global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enough) {
-  const int picture = static_cast<int>(blockIdx.y), count = from.count(picture);
+  const int image = static_cast<int>(blockIdx.y), count = from.count(image);
   if (count <= enough) return;
-  const Item* const list = from.of(picture);
+  const Item* const list = from.of(image);
   for (int i = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); i < count;
        i += static_cast<int>(gridDim.x) * kBlock) {
     const Item own = list[i];
@@ -49,16 +49,16 @@ __global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enou
       high = before ? high : middle;
     }
     const int passed = low - other;
-    to.of(picture)[is_left ? i + passed : i - width + passed] = own;
+    to.of(image)[is_left ? i + passed : i - width + passed] = own;
   }
 }
 
 // Puts lists in order: from `list`, whose items are lost, to `sorted`; both have the same counts.
 template <typename Item>
-void sort(const Lists<Item>& list, int pictures, cudaStream_t stream, const Lists<Item>& sorted) {
-  launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, pictures), dim3(kBlock), stream,
+void sort(const Lists<Item>& list, int images, cudaStream_t stream, const Lists<Item>& sorted) {
+  launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, images), dim3(kBlock), stream,
                              list, sorted);
-  const dim3 grid = loop_grid(list.capacity, kBlock, pictures);
+  const dim3 grid = loop_grid(list.capacity, kBlock, images);
   for (int width = kRun; width < list.capacity; width *= 4) {  // two at a time: there and back again
     launch(merge_runs<Item>, grid, dim3(kBlock), stream, sorted, list, width, width);
     launch(merge_runs<Item>, grid, dim3(kBlock), stream, list, sorted, 2 * width, width);

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 _MOST = 1000  # people in one scene
 _PLACES = 30  # places tried for each person before the least hidden one is taken
-_WANTED = 0.75  # share of a person's pixels that should be visible, and inside the picture
+_WANTED = 0.75  # share of a person's pixels that should be visible, and inside the image
 # 256 quantiles of the normal distribution: a random byte picks one, five times faster than a draw from it
 _NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """A picture of P people, nearest first, and what is true of them."""
+    """An image of P people, nearest first, and what is true of them."""
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB
     keypoints: NDArray[np.float32]  # (P, K, 3) x, y, v: 2 visible, 1 behind a nearer person, 0 (x = y = 0) outside
@@ -41,8 +41,8 @@ def make_scene(seed: int | Sequence[int], *, size: tuple[int, int] = (481, 641),
 
     Args:
         seed: any non-negative integer, or a sequence of them such as (run, epoch, number).
-        size: (H, W) of the picture, pixels.
-        people: P, how many to draw. In a small crowded picture some may be hidden wholly, their masks empty.
+        size: (H, W) of the image, pixels.
+        people: P, how many to draw. In a small crowded image some may be hidden wholly, their masks empty.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -72,7 +72,7 @@ def numbered_scene(seed: int, number: int, *, size: tuple[int, int], people: tup
     Args:
         seed: of the series, non-negative.
         number: of the scene, non-negative.
-        size: (H, W) of the picture, pixels.
+        size: (H, W) of the image, pixels.
         people: fewest and most people, both possible.
 
     Raises:
@@ -97,17 +97,17 @@ class _Trace(NamedTuple):
     distance: Pixels  # (h, w) from the pixels' centres to the outline, pixels, negative inside
 
     def window(self, shift: tuple[int, int], height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of an H x W picture that the shape touches once moved by `shift` (x, y) pixels."""
+        """Rows and columns of an H x W image that the shape touches once moved by `shift` (x, y) pixels."""
         (h, w), (x, y) = self.distance.shape, shift
         return _within(self.top + y, h, height), _within(self.left + x, w, width)
 
 
 class _Placed(NamedTuple):
-    """A person and where in the picture they stand."""
+    """A person and where in the image they stand."""
 
-    keypoints: NDArray[np.float64]  # (K, 2) x, y in pixels of the picture
+    keypoints: NDArray[np.float64]  # (K, 2) x, y in pixels of the image
     traces: list[_Trace]  # of what covers the person, farthest first
-    shift: tuple[int, int]  # (x, y) from the traces to the picture: whole pixels, so that distances stay true
+    shift: tuple[int, int]  # (x, y) from the traces to the image: whole pixels, so that distances stay true
 
 
 def _within(start: int, length: int, limit: int) -> slice:

@@ -28,7 +28,7 @@ _MASK_ROUNDS = 10  # at least; masks take longer than poses
 
 @dataclass(frozen=True)
 class Timing:
-    """Medians of one picture, seconds, and the least that could be hoped for."""
+    """Medians of one image, seconds, and the least that could be hoped for."""
 
     poses: float  # the whole call of decode_poses
     masks: float | None  # the whole call of decode_masks; None where the fields have no masks
@@ -46,14 +46,14 @@ def time_decoding(
     mask_options: MaskOptions = MaskOptions(),  # noqa: B008  # frozen
     rounds: int = 100,
 ) -> Timing:
-    """Time the paper's decoder on one picture, each stage by itself and the whole calls.
+    """Time the paper's decoder on one image, each stage by itself and the whole calls.
 
     Floors are not goals: they say what memory alone would take. The scan reads the heatmaps once, as fast as that goes.
     Votes are added twice each, to sums in the first-level cache, after the scan. Peaks read the tiles of scores that
     are high enough; a step of a growing pose reads two rows of two planes; a keypoint's score reads its disc.
 
     Args:
-        fields: of one picture, not a batch.
+        fields: of one image, not a batch.
         skeleton: keypoints and edges.
         options: how to decode; `threads` counts.
         mask_options: how to find masks.
@@ -67,7 +67,7 @@ def time_decoding(
         *arrays, stride=fields.stride, skeleton=skeleton, hough_stride=options.hough_stride
     )
     if heatmaps.ndim != 3:
-        raise ValueError(f"fields: expected those of one picture, got a batch of {len(heatmaps)}")
+        raise ValueError(f"fields: expected those of one image, got a batch of {len(heatmaps)}")
     if options.decoder != "personlab":
         raise ValueError(f"options: expected the paper's decoder, whose stages these are, got {options.decoder}")
     rounds = as_integer(rounds, "rounds", 1)

@@ -119,7 +119,7 @@ def decode_poses(
     found = _core.decode_plain(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
     if found is None:
         if all_on_device(heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets):
-            from personlab import cuda
+            from personlab.methods.personlab.backends.cuda import poses as cuda
 
             return cuda.decode_all(
                 heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton, options=options
@@ -236,7 +236,7 @@ def decode_masks(
         long_offsets: ([N,] K, 2, h, w) (dx, dy) from a person's pixel to keypoint k, in pixels of the network input.
         short_offsets: ([N,] K, 2, h, w), for the last refinement steps; None leaves these out.
         stride: input pixels from cell to cell.
-        size: (H, W) of the picture the masks are for; the fields are stretched over it, corner pixel on corner pixel.
+        size: (H, W) of the image the masks are for; the fields are stretched over it, corner pixel on corner pixel.
         options: thresholds and refinement steps, whether masks exclude each other, and the power in mask scores.
         return_scores: whether to return mask scores, too: a pose's score times the mean person probability over its
             mask to the power `options.score_power`, and 0 for an empty mask. By these masks are to be ranked.
@@ -279,7 +279,7 @@ def _decode_masks_of(
     options: MaskOptions,
     scored: bool,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32] | None]:
-    """The masks of one picture, and their scores where these are wanted, else None; on the core."""
+    """The masks of one image, and their scores where these are wanted, else None; on the core."""
     segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
         poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=as_elements
     )
@@ -292,7 +292,7 @@ def _decode_masks_of(
 def _check_mask_batch(
     poses: Sequence[Poses], segmentation: Any, long_offsets: Any, short_offsets: Any, take: Callable[[Any, str], Any]
 ) -> tuple[Any, Any, Any]:
-    """The fields of as many pictures as there are poses; each picture's own are still to be checked."""
+    """The fields of as many images as there are poses; each image's own are still to be checked."""
     if not isinstance(poses, Sequence):
         raise TypeError(f"poses: expected Poses or a sequence of them, got {type(poses).__name__}")
     for i, one in enumerate(poses):

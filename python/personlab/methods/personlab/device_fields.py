@@ -1,4 +1,4 @@
-"""The fields of one picture where the network left them, on a GPU, for decoding there."""
+"""The fields of one image where the network left them, on a GPU, for decoding there."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class DeviceFields:
 
     @property
     def image_scale(self) -> tuple[float, float]:
-        """(sx, sy) that take input pixels to pixels of the picture."""
+        """(sx, sy) that take input pixels to pixels of the image."""
         (h, w), (width, height) = self.heatmaps.shape[-2:], self.image_size
         return (width - 1) / max((w - 1) * self.stride, 1), (height - 1) / max((h - 1) * self.stride, 1)
 

@@ -11,7 +11,7 @@ from personlab import stages
 from personlab.arrays.host import as_integer, as_number, check_type
 from personlab.methods.personlab.backends import reference
 from personlab.methods.personlab.decode import check_pose_fields
-from personlab.methods.personlab.draw.offsets import check_picture_fields
+from personlab.methods.personlab.draw.offsets import check_image_fields
 from personlab.options import DecodeOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -126,13 +126,13 @@ class Explanation:
 def explain_poses(
     fields: Fields, *, skeleton: Skeleton = COCO_PERSON, options: DecodeOptions = _DEFAULTS
 ) -> list[Explanation]:
-    """How every pose of a picture came to be, in the order in which they were seeded.
+    """How every pose of an image came to be, in the order in which they were seeded.
 
     Computed by the float64 reference from the compiled core's Hough peaks (all by the reference in PoseNet's decoder);
     `rank` tells which of the poses of `decode_poses` each one is.
 
     Args:
-        fields: of one picture.
+        fields: of one image.
         skeleton: keypoints and edges of the fields.
         options: as for `decode_poses`.
 
@@ -197,7 +197,7 @@ def explain_seed(
     """The pose that would grow from a seed of your choice, whatever poses there are beside it.
 
     Args:
-        fields: of one picture.
+        fields: of one image.
         keypoint: type of the seed.
         x: position of the seed, input pixels.
         y: likewise.
@@ -242,7 +242,7 @@ def explain_seed(
 
 
 def _checked(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
-    check_picture_fields(fields)
+    check_image_fields(fields)
     check_type(options, "options", DecodeOptions)
     heat, short, mid, _ = check_pose_fields(
         fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, skeleton=skeleton

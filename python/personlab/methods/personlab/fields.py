@@ -23,7 +23,7 @@ _SHOWN = 10  # names in an error message
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fields:
-    """What a network says of one picture (or, with a leading axis, of a batch) on a grid of h x w cells.
+    """What a network says of one image (or, with a leading axis, of a batch) on a grid of h x w cells.
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k".
@@ -32,7 +32,7 @@ class Fields:
         segmentation: (1, h, w) logits of "is a person"; None where the network has no masks.
         long_offsets: (K, 2, h, w) (dx, dy) from a person's pixel to that person's keypoint k; None likewise.
         stride: input pixels from cell to cell.
-        image_size: (w, h) of the picture that was resized to make the network input, where known.
+        image_size: (w, h) of the image that was resized to make the network input, where known.
         disk_radius: R of the network, input pixels, where known.
 
     Raises:
@@ -86,7 +86,7 @@ class Fields:
 
     @property
     def image_scale(self) -> tuple[float, float]:
-        """(sx, sy) that take input pixels to pixels of the picture, corner pixel on corner pixel; 1 where unknown."""
+        """(sx, sy) that take input pixels to pixels of the image, corner pixel on corner pixel; 1 where unknown."""
         if self.image_size is None:
             return 1.0, 1.0
         (width, height), (w, h) = self.input_size, self.image_size
@@ -133,7 +133,7 @@ class Fields:
         write_whole(path, content.getvalue())
 
     def __getitem__(self, index: int) -> Fields:
-        """One picture of a batch.
+        """One image of a batch.
 
         Raises:
             IndexError: out of range, or these fields are no batch.
@@ -165,7 +165,7 @@ class Fields:
             segmentation: (h, w, 1) logits.
             long_offsets: (h, w, 2K), blocks likewise in BodyPix's ONNX and tfjs files.
             stride: input pixels from cell to cell.
-            image_size: (w, h) of the picture, where known.
+            image_size: (w, h) of the image, where known.
         """
         forward = _from_blocks(displacement_fwd, "displacement_fwd")
         backward = _from_blocks(displacement_bwd, "displacement_bwd")
@@ -207,7 +207,7 @@ class Fields:
             segmentation: (h, w, 1) probabilities.
             long_offsets: (h, w, 34), dx and dy side by side.
             stride: input pixels from cell to cell.
-            image_size: (w, h) of the picture, where known.
+            image_size: (w, h) of the image, where known.
 
         Raises:
             ValueError: a probability outside 0..1, or the wrong shape.

@@ -40,7 +40,7 @@ def count_valid(batch: Batch) -> Tensor:
     """(5,) over how many cells each loss is averaged, in the order of `Losses`; at least 1 each.
 
     With several processes, the mean over all: gradients averaged over processes are then those of one process that
-    sees every picture.
+    sees every image.
     """
     counts = torch.stack(
         [

@@ -1,4 +1,4 @@
-"""One picture seen at several scales and mirrored: the fields of all these views merged into one."""
+"""One image seen at several scales and mirrored: the fields of all these views merged into one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def see(
 
     Args:
         network: (N, 3, H, W) -> an object with the attributes of `Fields`, in tensors with a leading axis N.
-        inputs: the same N pictures at each scale, (N, 3, H, W).
+        inputs: the same N images at each scale, (N, 3, H, W).
         skeleton: of the network.
         flip: whether to show each view mirrored, too.
         masks: whether to keep `segmentation` and `long_offsets`.
@@ -67,7 +67,7 @@ def see(
 
 
 def unmirrored(arrays: Arrays, skeleton: Skeleton) -> Arrays:
-    """What a network says of mirrored pictures, as it would say it of the pictures themselves."""
+    """What a network says of mirrored images, as it would say it of the images themselves."""
 
     def order(name: str) -> Sequence[int]:
         return skeleton.directed_flip if name == "mid_offsets" else skeleton.flip

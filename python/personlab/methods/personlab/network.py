@@ -36,7 +36,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Outputs(NamedTuple):
-    """What the network says of N pictures on a grid of h x w cells; offsets are (dx, dy) in input pixels."""
+    """What the network says of N images on a grid of h x w cells; offsets are (dx, dy) in input pixels."""
 
     heatmaps: Tensor  # (N, K, h, w) logits
     short_offsets: Tensor  # (N, K, 2, h, w)
@@ -122,7 +122,7 @@ class PersonLab(nn.Module):
         self.register_buffer("keypoint_numbers", torch.arange(skeleton.n_keypoints), persistent=False)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Fields of pictures; in training mode with `config.intermediate`, `Outputs.intermediate` is set as well.
+        """Fields of images; in training mode with `config.intermediate`, `Outputs.intermediate` is set as well.
 
         Args:
             images: (N, 3, H, W) RGB 0..255, any number type; H and W at best a multiple of the stride plus 1: then cell
@@ -181,12 +181,12 @@ def _twin(module: M) -> M:
 
 
 def to_fields(outputs: Outputs, *, stride: int, image_size: tuple[int, int] | None = None) -> Fields:
-    """The outputs as float32 `Fields` in host memory, with the leading axis N; `fields[i]` is one picture.
+    """The outputs as float32 `Fields` in host memory, with the leading axis N; `fields[i]` is one image.
 
     Args:
         outputs: what a network returned, on any device, of any float type.
         stride: its output stride, input pixels.
-        image_size: (w, h) of the picture that was resized to the network's input, where known; one for all.
+        image_size: (w, h) of the image that was resized to the network's input, where known; one for all.
 
     Raises:
         TypeError, ValueError: as `Fields` raises them.

@@ -3,9 +3,9 @@
 Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group_poses`, `score_poses`,
 `sharpen_keypoints`, then `associate_pixels` and `score_masks`; beside them `refine_offsets` and `encode_targets`. All
 take NumPy arrays, torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend
-"cpu" is the compiled core and returns float32; "reference" is `personlab.methods.personlab.backends.reference` and its fellows, slow float64
-NumPy. The backend "cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields
-are torch's, else arrays with `__cuda_array_interface__`.
+"cpu" is the compiled core and returns float32; "reference" is slow float64 NumPy (`backends/reference`). The backend
+"cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else
+arrays with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
 """

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Targets:
-    """What a network is to say of one picture, and where that counts, on a grid of h x w cells (PersonLab, section 4).
+    """What a network is to say of one image, and where that counts, on a grid of h x w cells (PersonLab, section 4).
 
     Short- and mid-range offsets also stand where they do not count, so that what is encoded can be decoded: one cell's
     diagonal beyond each disc, for reading between cells inside it, and around an unlabelled keypoint as if it lay on
@@ -93,7 +93,7 @@ def _as_mask(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> NDA
 def check_annotations(
     keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: Any
 ) -> tuple[FloatArray, NDArray[np.uint8] | None, NDArray[np.uint8] | None, tuple[int, int], int, float]:
-    """The annotations of one picture, checked against each other.
+    """The annotations of one image, checked against each other.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -163,7 +163,7 @@ def encode_targets(
     disk_radius: float = 32.0,
     crowd: Any = None,
 ) -> Targets:
-    """Training targets for one picture (PersonLab, section 4): the inverse of decoding.
+    """Training targets for one image (PersonLab, section 4): the inverse of decoding.
 
     Where discs of one keypoint type overlap, the nearest keypoint owns the cell, the first person at equal distance.
     Arrays in the memory of a GPU stay there, and so do their targets; nobody looks at their numbers, so that a keypoint

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class Backbone(nn.Module, ABC):
-    """Pictures (N, 3, H, W) -> features on the grid of h = ceil(H / stride) by w = ceil(W / stride) cells."""
+    """Images (N, 3, H, W) -> features on the grid of h = ceil(H / stride) by w = ceil(W / stride) cells."""
 
     channels: int  # C, of the features
     middle_channels: int  # C', of the features part of the way
@@ -19,4 +19,4 @@ class Backbone(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, C, h, w), and those part of the way (N, C', h, w), of normalised pictures (N, 3, H, W)."""
+        """Features (N, C, h, w), and those part of the way (N, C', h, w), of normalised images (N, 3, H, W)."""

@@ -101,7 +101,7 @@ class MobileNetV1(Backbone):
                 dilation *= native
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, C, h, w), and those after block 10 (N, C', h, w), of normalised pictures (N, 3, H, W)."""
+        """Features (N, C, h, w), and those after block 10 (N, C', h, w), of normalised images (N, 3, H, W)."""
         x = self.stem(images)
         middle = x
         for i, block in enumerate(self.blocks):

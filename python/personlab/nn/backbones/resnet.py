@@ -100,7 +100,7 @@ class ResNet(Backbone):
                 block.set_stride(*(first if i == 0 else (1, dilation)))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features (N, 2048, h, w), and those of layer3 (N, 1024, h, w), of normalised pictures (N, 3, H, W)."""
+        """Features (N, 2048, h, w), and those of layer3 (N, 1024, h, w), of normalised images (N, 3, H, W)."""
         x = functional.relu(self.bn1(self.conv1(images)))
         x = functional.max_pool2d(x, 3, stride=2, padding=1)
         middle = self.layer3(self.layer2(self.layer1(x)))

@@ -157,7 +157,7 @@ Floats split(Floats offset, std::int32_t* whole) {
 // Rounds votes.
 void store_votes(Floats votes, std::int32_t* to) { Wide::store_integers(votes + Wide::all(0.5F), to); }
 
-// Where votes fall, relative to the voter: as precise at the far corner of a large picture as at the near one; and what each of
+// Where votes fall, relative to the voter: as precise at the far corner of a large image as at the near one; and what each of
 // the four points gets.
 void aim(Ballots& ballots, float inverse_g, float unit) {
   const Floats one = Wide::all(1.0F);

@@ -84,7 +84,7 @@ struct ShiftSums {
 // Keypoints are bounded in groups of this many.
 constexpr int kKeypointGroup = 8;
 
-constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any picture reaches
+constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any image reaches
 
 // Bounds of a pose's weighted distances, for each keypoint of a group.
 struct DistanceBounds {

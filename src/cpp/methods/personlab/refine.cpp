@@ -22,16 +22,16 @@ struct Scratch {
   Batch batch;
 };
 
-// The channels of one picture that one field refines.
+// The channels of one image that one field refines.
 template <typename Real>
 struct Group {
   const OffsetBatch<Real>& all;
-  int picture, field;
+  int image, field;
 
   std::ptrdiff_t cells() const { return static_cast<std::ptrdiff_t>(all.height) * all.width; }
   // Where channel c begins in an array (N, C, 2, h, w), and this field in one (N, L, 2, h, w).
-  std::ptrdiff_t channel(int c) const { return (static_cast<std::ptrdiff_t>(picture) * all.count + c) * 2 * cells(); }
-  std::ptrdiff_t source() const { return (static_cast<std::ptrdiff_t>(picture) * all.fields + field) * 2 * cells(); }
+  std::ptrdiff_t channel(int c) const { return (static_cast<std::ptrdiff_t>(image) * all.count + c) * 2 * cells(); }
+  std::ptrdiff_t source() const { return (static_cast<std::ptrdiff_t>(image) * all.fields + field) * 2 * cells(); }
 };
 
 PERSONLAB_INSIDE bool all_finite(const float* values, std::ptrdiff_t count) {
@@ -261,12 +261,12 @@ bool has_avx2() { return false; }
 
 #endif
 
-// Calls work(group, scratch) for every field of every picture; no two groups write to the same place, so that threads
+// Calls work(group, scratch) for every field of every image; no two groups write to the same place, so that threads
 // need not wait for each other and their number changes nothing.
 template <typename Real, typename Work>
 void for_each_group(const OffsetBatch<Real>& batch, int threads, bool backwards, const Work& work) {
   if (batch.height == 0 || batch.width == 0) return;
-  const int groups = batch.pictures * batch.fields;
+  const int groups = batch.images * batch.fields;
   const OffsetGrid grid(batch.height, batch.width, batch.stride);
   if (grid.numbers() > std::numeric_limits<std::int32_t>::max())
     throw std::invalid_argument("offsets: expected fewer than 2^30 cells, got " + std::to_string(batch.height) + " x " +

@@ -1,6 +1,6 @@
 // Points that take refinement steps side by side, and what gradients become on the way back.
 //
-// All maths is in double: single precision resolves 1e-4 pixels only on small pictures, and steep offsets magnify that.
+// All maths is in double: single precision resolves 1e-4 pixels only on small images, and steep offsets magnify that.
 #pragma once
 
 #include <cstddef>

@@ -38,7 +38,7 @@ bool stands_before(const Candidate& a, const Candidate& b) {
 bool first_on_top(const Candidate& a, const Candidate& b) { return stands_before(b, a); }
 bool last_on_top(const Candidate& a, const Candidate& b) { return stands_before(a, b); }
 
-// Scores and ranks the poses of one picture: those that may be kept wait, the highest bound first.
+// Scores and ranks the poses of one image: those that may be kept wait, the highest bound first.
 class PoseScorer {
  public:
   PoseScorer(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,

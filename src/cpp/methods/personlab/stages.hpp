@@ -104,7 +104,7 @@ void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions
 template <typename Real>
 double pose_size(const Real* keypoints, int n_keypoints);
 
-// Everything that decoding one picture works in.
+// Everything that decoding one image works in.
 struct DecodeScratch {
   std::vector<HoughPlane> hough;
   HoughScratch hough_scratch;
@@ -125,7 +125,7 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                     const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
 
-// Pixels of a picture, or none.
+// Pixels of an image, or none.
 struct PixelBox {
   int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // half-open
 
@@ -175,7 +175,7 @@ struct MaskScratch {
 
   // For the n foreground pixels of one block that are still open and the m poses left there; pitches are the first n made
   // whole groups of points.
-  std::vector<std::size_t> pixel;             // (n) index in the picture
+  std::vector<std::size_t> pixel;             // (n) index in the image
   std::vector<float> start, points;           // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
                                               // groups by repeating the last
   std::vector<float> sums;                    // (m, pitch) weighted distances
@@ -190,7 +190,7 @@ struct MaskScratch {
   std::vector<MaskSum> mask_sums;  // (P) of all strips so far
 };
 
-// A picture's pixels along one axis, placed over the grid.
+// An image's pixels along one axis, placed over the grid.
 struct PixelAxis {
   std::vector<std::int32_t> first;  // (blocks + 1): pixels from cell b to cell b + 1
   std::vector<float> t;             // (pixels) in [0, 1] from cell b
@@ -217,7 +217,7 @@ void associate_pixels(const PoseArrays& poses,
                       const Field& segmentation,   // 1 plane
                       const Field& long_offsets,   // 2K planes
                       const Field* short_offsets,  // 2K planes, or null
-                      int height, int width,       // of the picture
+                      int height, int width,       // of the image
                       const MaskOptions& options, std::uint8_t* masks,
                       float* mask_scores,  // (P), or null
                       MaskBuffers& scratch);
@@ -227,16 +227,16 @@ void score_masks(const std::uint8_t* masks,  // (P, H, W)
                  const float* scores,        // (P) instance scores
                  int n_poses,
                  const Field& segmentation,  // 1 plane
-                 int height, int width,      // of the picture
+                 int height, int width,      // of the image
                  const MaskOptions& options, float* mask_scores, MaskBuffers& scratch);
 
-// Offset fields of N pictures on grids of h x w cells, and the fields that refine them.
+// Offset fields of N images on grids of h x w cells, and the fields that refine them.
 template <typename Real>
 struct OffsetBatch {
   const Real* offsets;  // (N, C, 2, h, w) input pixels
   const Real* by;       // (N, L, 2, h, w) input pixels
   const int* channels;  // (C) in 0 .. L - 1
-  int pictures, count, fields;  // N, C, L
+  int images, count, fields;  // N, C, L
   int height, width;
   int stride;  // input pixels
   int steps;
@@ -261,7 +261,7 @@ struct OffsetGradients {
 template <typename Real>
 void refine_offset_batch_backward(const OffsetBatch<Real>& batch, int threads, const OffsetGradients<Real>& gradients);
 
-// What is to be encoded for one picture.
+// What is to be encoded for one image.
 struct Annotations {
   const float* keypoints;     // (P, K, 3): x, y in input pixels, v > 0 where labelled
   const std::uint8_t* masks;  // (P, H, W), or null

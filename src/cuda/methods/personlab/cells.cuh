@@ -14,55 +14,55 @@ constexpr int kFewPoints = 4096;
 class CellLists {
  public:
   CellLists() = default;
-  // Room for so many points of each picture; none where they are few.
-  CellLists(Arena& arena, int pictures, int capacity, int per_row) {
+  // Room for so many points of each image; none where they are few.
+  CellLists(Arena& arena, int images, int capacity, int per_row) {
     if (capacity <= kFewPoints) return;
     capacity_ = capacity * per_row;
     buckets_ = 1;
     while (buckets_ <= capacity_ / 2) buckets_ *= 2;
-    heads_ = arena.take<int>(static_cast<std::size_t>(pictures) * buckets_);
-    next_ = arena.take<int>(static_cast<std::size_t>(pictures) * capacity_);
+    heads_ = arena.take<int>(static_cast<std::size_t>(images) * buckets_);
+    next_ = arena.take<int>(static_cast<std::size_t>(images) * capacity_);
   }
 
   // Empties the lists, for points that are near within `radius`.
-  void clear(double radius, int pictures, cudaStream_t stream) {
+  void clear(double radius, int images, cudaStream_t stream) {
     if (buckets_ == 0) return;
     const double least = 1.0, most = 1e300;  // input pixels
     side_ = radius < least ? least : (radius < most ? radius : most);
-    check(cudaMemsetAsync(heads_, 0xff, static_cast<std::size_t>(pictures) * buckets_ * sizeof *heads_, stream),
+    check(cudaMemsetAsync(heads_, 0xff, static_cast<std::size_t>(images) * buckets_ * sizeof *heads_, stream),
           "clearing lists");
   }
 
   __host__ __device__ bool in_use() const { return buckets_ > 0; }
 
   // The list that a point of type k is in. Point i < capacity joins it by next(i) = atomicExch(list, i).
-  __device__ int* list(int picture, int k, double x, double y) const {
-    return heads_ + head(picture, k, cell(x), cell(y));
+  __device__ int* list(int image, int k, double x, double y) const {
+    return heads_ + head(image, k, cell(x), cell(y));
   }
-  __device__ int& next(int picture, int i) const { return next_[at(picture, capacity_) + i]; }
+  __device__ int& next(int image, int i) const { return next_[at(image, capacity_) + i]; }
 
   // The cells around a point, of which kAround may hold others that are near: the point's own first.
   static constexpr int kAround = 9;
-  __device__ int first(int picture, int k, double x, double y, int around) const {
+  __device__ int first(int image, int k, double x, double y, int around) const {
     // 0, 1, -1 from the own cell on: a point that is near in numbers that have been rounded is in none beyond.
     const int right = (around % 3 + 1) % 3 - 1, down = (around / 3 + 1) % 3 - 1;
-    return heads_[head(picture, k, cell(x) - right, cell(y) - down)];
+    return heads_[head(image, k, cell(x) - right, cell(y) - down)];
   }
 
  private:
-  static __device__ std::size_t at(int picture, int each) { return static_cast<std::size_t>(picture) * each; }
+  static __device__ std::size_t at(int image, int each) { return static_cast<std::size_t>(image) * each; }
   // A cell is a little larger than the distance within which points are near.
   __device__ int cell(double v) const {
     constexpr double kMargin = 1.0 + 1e-6, kFar = 1e9;
     return floor_int(clamp(v / side_ / kMargin, -kFar, kFar));
   }
-  __device__ std::size_t head(int picture, int k, int column, int row) const {
+  __device__ std::size_t head(int image, int k, int column, int row) const {
     unsigned hash = static_cast<unsigned>(column) * 0x9e3779b1U ^ static_cast<unsigned>(row) * 0x85ebca77U ^
                     static_cast<unsigned>(k) * 0xc2b2ae3dU;
     hash ^= hash >> 15;
     hash *= 0x2c1b3c6dU;
     hash ^= hash >> 13;
-    return at(picture, buckets_) + (hash & static_cast<unsigned>(buckets_ - 1));
+    return at(image, buckets_) + (hash & static_cast<unsigned>(buckets_ - 1));
   }
 
   int* heads_ = nullptr;  // (N, buckets) first point of a list, -1 for none

@@ -18,19 +18,19 @@ struct Step {
   int keypoint;
 };
 
-// How poses grow over the fields of one picture: in double by the paper, in float by Google's decoder, which computes so.
+// How poses grow over the fields of one image: in double by the paper, in float by Google's decoder, which computes so.
 template <typename Real>
 class Grower {
  public:
   static constexpr bool kPosenet = std::is_same<Real, float>::value;
 
-  __device__ Grower(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, int refine_steps, int picture)
+  __device__ Grower(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets, int refine_steps, int image)
       : follow_(heatmaps),
         heatmaps_(heatmaps),
         short_offsets_(short_offsets),
         mid_offsets_(mid_offsets),
         refine_steps_(refine_steps),
-        picture_(picture) {}
+        image_(image) {}
 
   // Where a pose begins.
   __device__ Step<Real> start(const Peak& seed) const {
@@ -38,8 +38,8 @@ class Grower {
     if (!kPosenet) return point;
     const int cell = static_cast<int>(seed.y) * heatmaps_.width + static_cast<int>(seed.x);
     const auto stride = static_cast<Real>(heatmaps_.stride);
-    Real dx = static_cast<Real>(short_offsets_.plane(picture_, 2 * seed.keypoint)[cell]);
-    Real dy = static_cast<Real>(short_offsets_.plane(picture_, 2 * seed.keypoint + 1)[cell]);
+    Real dx = static_cast<Real>(short_offsets_.plane(image_, 2 * seed.keypoint)[cell]);
+    Real dy = static_cast<Real>(short_offsets_.plane(image_, 2 * seed.keypoint + 1)[cell]);
     if (!is_finite(dx) || !is_finite(dy)) dx = dy = Real(0);
     point.x = clamp(point.x * stride + dx, Real(0), static_cast<Real>(heatmaps_.last_x()));
     point.y = clamp(point.y * stride + dy, Real(0), static_cast<Real>(heatmaps_.last_y()));
@@ -49,17 +49,17 @@ class Grower {
   // The target of a branch that leaves a point.
   __device__ Step<Real> along(const SkeletonView::Branch& branch, Real x, Real y) const {
     Point<Real> point{x, y};
-    point = follow_.moved(mid_offsets_.plane(picture_, 2 * branch.channel), mid_offsets_.plane(picture_, 2 * branch.channel + 1),
+    point = follow_.moved(mid_offsets_.plane(image_, 2 * branch.channel), mid_offsets_.plane(image_, 2 * branch.channel + 1),
                           follow_.inside(point), point);
-    const Plane dx = short_offsets_.plane(picture_, 2 * branch.target);
-    const Plane dy = short_offsets_.plane(picture_, 2 * branch.target + 1);
+    const Plane dx = short_offsets_.plane(image_, 2 * branch.target);
+    const Plane dy = short_offsets_.plane(image_, 2 * branch.target + 1);
     for (int step = 0; step < refine_steps_; ++step) point = follow_.moved(dx, dy, point, point);
     return {point.x, point.y, branch.target};
   }
 
   // The key a target waits by; a NaN logit waits longest.
   __device__ float key(const Step<Real>& point) const {
-    const Plane logits = heatmaps_.plane(picture_, point.keypoint);
+    const Plane logits = heatmaps_.plane(image_, point.keypoint);
     const Site<Real> site = follow_.site(follow_.inside({point.x, point.y}));
     if (!kPosenet) return read_probability(logits, site);
     const auto logit = static_cast<float>(read(logits, site));
@@ -77,7 +77,7 @@ class Grower {
   const Field& heatmaps_;
   const Field& short_offsets_;
   const Field& mid_offsets_;
-  int refine_steps_, picture_;
+  int refine_steps_, image_;
 };
 
 // Without cycles each keypoint is reached along one way only, whatever came before: those of one distance all at once.
@@ -85,15 +85,15 @@ template <typename Real>
 __global__ void grow_along_paths(Peaks seeds, Field heatmaps, Field short_offsets, Field mid_offsets, SkeletonView skeleton,
                                  int refine_steps, PoseRows poses) {
   __shared__ Real places[kGrowWarps][2 * kMostKeypoints];
-  const int picture = static_cast<int>(blockIdx.y), count = seeds.count(picture), n_keypoints = skeleton.n_keypoints;
+  const int image = static_cast<int>(blockIdx.y), count = seeds.count(image), n_keypoints = skeleton.n_keypoints;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const Grower<Real> grow(heatmaps, short_offsets, mid_offsets, refine_steps, picture);
+  const Grower<Real> grow(heatmaps, short_offsets, mid_offsets, refine_steps, image);
   Real* const at = places[warp];
   for (int c = static_cast<int>(blockIdx.x) * kGrowWarps + warp; c < count; c += static_cast<int>(gridDim.x) * kGrowWarps) {
-    const Peak seed = seeds.of(picture)[c];
+    const Peak seed = seeds.of(image)[c];
     const Step<Real> start = grow.start(seed);
-    float* const probabilities = poses.probability(picture, c);
-    double* const keypoints = poses.pose(picture, c);
+    float* const probabilities = poses.probability(image, c);
+    double* const keypoints = poses.pose(image, c);
     for (int k = lane; k < n_keypoints; k += kWarp) {  // a keypoint that no edge reaches stays at the seed
       at[2 * k] = start.x;
       at[2 * k + 1] = start.y;
@@ -112,7 +112,7 @@ __global__ void grow_along_paths(Peaks seeds, Field heatmaps, Field short_offset
     }
     for (int i = lane; i < 2 * n_keypoints; i += kWarp) keypoints[i] = static_cast<double>(at[i]);
     if (Grower<Real>::kPosenet && lane == 0) {
-      Peak& moved = seeds.of(picture)[c];
+      Peak& moved = seeds.of(image)[c];
       moved.x = static_cast<float>(start.x);
       moved.y = static_cast<float>(start.y);
     }
@@ -142,14 +142,14 @@ __device__ Reached shown_by(const Reached& own, int lane) {
 template <typename Real>
 __global__ void grow_best_first(Peaks seeds, Field heatmaps, Field short_offsets, Field mid_offsets, SkeletonView skeleton,
                                 int refine_steps, PoseRows poses) {
-  const int picture = static_cast<int>(blockIdx.y), count = seeds.count(picture), n_keypoints = skeleton.n_keypoints;
+  const int image = static_cast<int>(blockIdx.y), count = seeds.count(image), n_keypoints = skeleton.n_keypoints;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const Grower<Real> grow(heatmaps, short_offsets, mid_offsets, refine_steps, picture);
+  const Grower<Real> grow(heatmaps, short_offsets, mid_offsets, refine_steps, image);
   for (int c = static_cast<int>(blockIdx.x) * kGrowWarps + warp; c < count; c += static_cast<int>(gridDim.x) * kGrowWarps) {
-    const Peak seed = seeds.of(picture)[c];
+    const Peak seed = seeds.of(image)[c];
     const Step<Real> start = grow.start(seed);
-    double* const keypoints = poses.pose(picture, c);
-    float* const probabilities = poses.probability(picture, c);
+    double* const keypoints = poses.pose(image, c);
+    float* const probabilities = poses.probability(image, c);
     unsigned waiting = 0, done = 0;  // bit i: keypoint lane + 32 i
     for (int k = lane; k < n_keypoints; k += kWarp) {
       keypoints[2 * k] = static_cast<double>(start.x);
@@ -197,7 +197,7 @@ __global__ void grow_best_first(Peaks seeds, Field heatmaps, Field short_offsets
     for (int k = lane; k < n_keypoints; k += kWarp)
       if ((done & 1U << (k / kWarp)) != 0) probabilities[k] = grow.probability(probabilities[k]);
     if (Grower<Real>::kPosenet && lane == 0) {
-      Peak& moved = seeds.of(picture)[c];
+      Peak& moved = seeds.of(image)[c];
       moved.x = static_cast<float>(start.x);
       moved.y = static_cast<float>(start.y);
     }
@@ -221,31 +221,31 @@ struct OpenTile {
   int next;                  // the first that is left for later
 };
 
-// A block for each picture. Candidates are decided a tile at a time: who takes whom is found for all pairs at once, then one
+// A block for each image. Candidates are decided a tile at a time: who takes whom is found for all pairs at once, then one
 // thread goes through them in order, then all later candidates, or those near, are held against those accepted.
 __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_mean, int most, AcceptScratch scratch,
                        Accepted accepted) {
   __shared__ OpenTile tile;
-  const int picture = static_cast<int>(blockIdx.x), count = seeds.count(picture), n_keypoints = poses.n_keypoints;
+  const int image = static_cast<int>(blockIdx.x), count = seeds.count(image), n_keypoints = poses.n_keypoints;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp, warp = thread / kWarp;
-  const Peak* const list = seeds.of(picture);
-  std::uint8_t* const taken = scratch.taken + static_cast<std::size_t>(picture) * seeds.capacity;
-  int* const rows = accepted.rows + static_cast<std::size_t>(picture) * accepted.capacity;
+  const Peak* const list = seeds.of(image);
+  std::uint8_t* const taken = scratch.taken + static_cast<std::size_t>(image) * seeds.capacity;
+  int* const rows = accepted.rows + static_cast<std::size_t>(image) * accepted.capacity;
   const auto takes = [&](int pose, const Peak& seed) {
-    const double* const at = poses.pose(picture, pose) + 2 * seed.keypoint;
+    const double* const at = poses.pose(image, pose) + 2 * seed.keypoint;
     const double dx = at[0] - static_cast<double>(seed.x), dy = at[1] - static_cast<double>(seed.y);
     return dx * dx + dy * dy <= radius * radius;
   };
 
   for (int c = thread; c < count; c += kAcceptBlock) {  // a pose too weak is never accepted, and takes nobody
     double sum = 0.0;
-    const float* const p = poses.probability(picture, c);
+    const float* const p = poses.probability(image, c);
     for (int k = 0; k < n_keypoints && lowest_mean > 0.0F; ++k) sum += static_cast<double>(p[k]);
     taken[c] = sum / n_keypoints < static_cast<double>(lowest_mean) ? 1 : 0;
     const Peak& seed = list[c];
     if (scratch.seeds.in_use())
-      scratch.seeds.next(picture, c) = atomicExch(
-          scratch.seeds.list(picture, seed.keypoint, static_cast<double>(seed.x), static_cast<double>(seed.y)), c);
+      scratch.seeds.next(image, c) = atomicExch(
+          scratch.seeds.list(image, seed.keypoint, static_cast<double>(seed.x), static_cast<double>(seed.y)), c);
   }
   __syncthreads();
 
@@ -319,8 +319,8 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
     const CellLists& seeds_by_cell = scratch.seeds;
     for (int i = thread; seeds_by_cell.in_use() && i < n * n_keypoints * kAround && total < most; i += kAcceptBlock) {
       const int pose = tile.accepted[i / kAround / n_keypoints], k = i / kAround % n_keypoints;
-      const double* const at = poses.pose(picture, pose) + 2 * k;
-      for (int c = seeds_by_cell.first(picture, k, at[0], at[1], i % kAround); c >= 0; c = seeds_by_cell.next(picture, c))
+      const double* const at = poses.pose(image, pose) + 2 * k;
+      for (int c = seeds_by_cell.first(image, k, at[0], at[1], i % kAround); c >= 0; c = seeds_by_cell.next(image, c))
         if (list[c].keypoint == k && takes(pose, list[c])) taken[c] = 1;
     }
     for (int c = first + thread; !seeds_by_cell.in_use() && c < count && total < most; c += kAcceptBlock) {
@@ -333,14 +333,14 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float lowest_
     }
     __syncthreads();
   }
-  if (thread == 0) accepted.counts[picture] = total;
+  if (thread == 0) accepted.counts[image] = total;
 }
 
 template <typename Real>
 void grow_all(const Peaks& seeds, const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
               const SkeletonView& skeleton, int refine_steps, cudaStream_t stream, const PoseRows& poses) {
   launch<Threads::kTogether>(skeleton.has_cycles ? grow_best_first<Real> : grow_along_paths<Real>,
-                             loop_grid(seeds.capacity, kGrowWarps, heatmaps.pictures), dim3(kGrowBlock), stream, seeds,
+                             loop_grid(seeds.capacity, kGrowWarps, heatmaps.images), dim3(kGrowBlock), stream, seeds,
                              heatmaps, short_offsets, mid_offsets, skeleton, refine_steps, poses);
 }
 
@@ -352,12 +352,12 @@ void grow_poses(const Peaks& seeds, const Field& heatmaps, const Field& short_of
   grow(seeds, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, stream, poses);
 }
 
-void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options,
+void accept_poses(const Peaks& seeds, const PoseRows& poses, int images, const DecodeOptions& options,
                   cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted) {
   const int most = options.posenet ? options.max_poses : seeds.capacity;
   const auto radius = static_cast<double>(options.nms_radius);
-  scratch.seeds.clear(radius, pictures, stream);
-  launch<Threads::kTogether>(accept, dim3(static_cast<unsigned>(pictures)), dim3(kAcceptBlock), stream, seeds, poses,
+  scratch.seeds.clear(radius, images, stream);
+  launch<Threads::kTogether>(accept, dim3(static_cast<unsigned>(images)), dim3(kAcceptBlock), stream, seeds, poses,
                              radius, options.posenet ? options.min_score : 0.0F, most, scratch, accepted);
 }
 

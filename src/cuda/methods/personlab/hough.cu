@@ -49,13 +49,13 @@ __global__ void cast_votes(Field heatmaps, Field short_offsets, Lattice lattice,
   const Between x(column, lattice.stride, heatmaps.width, heatmaps.stride);
   const Between y(row, lattice.stride, heatmaps.height, heatmaps.stride);
   const Corners corners(x, y, heatmaps.height, heatmaps.width);
-  const int planes = heatmaps.pictures * heatmaps.planes;
+  const int planes = heatmaps.images * heatmaps.planes;
   for (int p = static_cast<int>(blockIdx.y); p < planes; p += static_cast<int>(gridDim.y)) {
-    const int picture = p / heatmaps.planes, k = p % heatmaps.planes;
-    const float logit = corners.read(heatmaps.plane(picture, k));
+    const int image = p / heatmaps.planes, k = p % heatmaps.planes;
+    const float logit = corners.read(heatmaps.plane(image, k));
     if (!(logit >= lattice.lowest)) continue;
-    const float dx = corners.read(short_offsets.plane(picture, 2 * k));
-    const float dy = corners.read(short_offsets.plane(picture, 2 * k + 1));
+    const float dx = corners.read(short_offsets.plane(image, 2 * k));
+    const float dy = corners.read(short_offsets.plane(image, 2 * k + 1));
     const Vote vote = vote_of(logit, dx, dy, lattice.inverse, lattice.unit);
     unsigned long long* const plane = sums + static_cast<std::size_t>(p) * lattice.points();
     for (int i = 0; i < 4; ++i) {
@@ -90,7 +90,7 @@ Lattice::Lattice(const Field& heatmaps, const DecodeOptions& options) : stride(o
 
 void hough_vote(const Field& heatmaps, const Field& short_offsets, const Lattice& lattice, cudaStream_t stream,
                 unsigned long long* sums) {
-  const std::size_t planes = static_cast<std::size_t>(heatmaps.pictures) * heatmaps.planes;
+  const std::size_t planes = static_cast<std::size_t>(heatmaps.images) * heatmaps.planes;
   if (planes == 0 || lattice.points() == 0) return;
   check(cudaMemsetAsync(sums, 0, planes * lattice.points() * sizeof *sums, stream), "clearing votes");
   const dim3 grid(blocks_for(lattice.columns, kAcross) * blocks_for(lattice.rows, kDown),

@@ -23,10 +23,10 @@ __global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, Field segm
   const std::size_t area = static_cast<std::size_t>(height) * width;
   const std::size_t first = static_cast<std::size_t>(blockIdx.x) * (kBlock * kEach) + threadIdx.x;
   for (int i = static_cast<int>(blockIdx.y); i < places; i += static_cast<int>(gridDim.y)) {
-    const int picture = i / poses.most, j = i % poses.most;
-    if (j >= poses.count(picture)) continue;
-    const std::size_t row = poses.first_row(picture) + static_cast<std::size_t>(j);
-    const Plane logits = segmentation.plane(picture, 0);
+    const int image = i / poses.most, j = i % poses.most;
+    if (j >= poses.count(image)) continue;
+    const std::size_t row = poses.first_row(image) + static_cast<std::size_t>(j);
+    const Plane logits = segmentation.plane(image, 0);
     unsigned long long total = 0, pixels = 0;
     for (int n = 0; n < kEach; ++n) {
       const std::size_t pixel = first + static_cast<std::size_t>(n) * kBlock;
@@ -49,9 +49,9 @@ __global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, Field segm
 __global__ void finish_scores(PoseBatch poses, MaskScoreScratch scratch, int places, float power, float* scores) {
   const int i = static_cast<int>(blockIdx.x * kBlock + threadIdx.x);
   if (i >= places) return;
-  const int picture = i / poses.most, j = i % poses.most;
-  const std::size_t row = poses.first_row(picture) + static_cast<std::size_t>(j);
-  if (j >= poses.count(picture)) {
+  const int image = i / poses.most, j = i % poses.most;
+  const std::size_t row = poses.first_row(image) + static_cast<std::size_t>(j);
+  if (j >= poses.count(image)) {
     if (poses.first == nullptr) scores[row] = 0.0F;
     return;
   }
@@ -74,7 +74,7 @@ void score_masks(const PoseBatch& poses, const std::uint8_t* masks, const Field&
   if (poses.rows == 0) return;
   const std::size_t area = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
   const MaskScoreScratch scratch(arena, poses.rows, height, width);
-  const int places = segmentation.pictures * poses.most, pixels = height + width;
+  const int places = segmentation.images * poses.most, pixels = height + width;
   const int most = pixels > poses.rows ? pixels : poses.rows;
   launch(prepare_sums, dim3(blocks_for(most)), dim3(kBlock), stream, segmentation, scratch, poses.rows, height, width);
   if (segmentation.cells() > 0) {

@@ -19,7 +19,7 @@ constexpr int kAtOnce = 2;  // keypoints followed side by side: the next reads o
 constexpr int kKept = 18;   // keypoints, in whole steps of kAtOnce, whose points are kept for the next kPoses poses
 static_assert(kKept % kAtOnce == 0);
 
-// Memory for the offsets of so many pictures at a time; more pictures come one lot after the other.
+// Memory for the offsets of so many images at a time; more images come one lot after the other.
 constexpr std::size_t kMostPairBytes = std::size_t{128} << 20;
 
 struct Point {
@@ -28,7 +28,7 @@ struct Point {
 
 // What a block needs to know of the fields it reads.
 struct Grids {
-  const OffsetPair *long_pairs, *short_pairs;  // (pictures, K, h, w), the latter null where not given
+  const OffsetPair *long_pairs, *short_pairs;  // (images, K, h, w), the latter null where not given
   int n_keypoints, height, width;
   float inverse_stride;  // cells per input pixel
   int long_steps, short_steps;
@@ -61,14 +61,14 @@ __device__ void follow(const Grids& grids, const OffsetPair* const planes[kAtOnc
 }
 
 // G_k of one pixel for the keypoints from k on; past the last one, the last one's.
-__device__ void refine(const Grids& grids, int picture, int k, const Site<float>& pixel, Point at,
+__device__ void refine(const Grids& grids, int image, int k, const Site<float>& pixel, Point at,
                        Point points[kAtOnce]) {
   const OffsetPair* planes[kAtOnce];
   std::size_t first[kAtOnce];
   PERSONLAB_UNROLL
   for (int u = 0; u < kAtOnce; ++u) {
     const int own = k + u < grids.n_keypoints ? k + u : grids.n_keypoints - 1;
-    first[u] = (static_cast<std::size_t>(picture) * grids.n_keypoints + own) * grids.cells();
+    first[u] = (static_cast<std::size_t>(image) * grids.n_keypoints + own) * grids.cells();
     planes[u] = grids.long_pairs + first[u];
     points[u] = moved(planes[u], pixel, at);
   }
@@ -81,12 +81,12 @@ __device__ void refine(const Grids& grids, int picture, int k, const Site<float>
 
 // --- what is made of the arguments first -----------------------------------------------------------------------------
 
-// The offsets of some pictures side by side.
+// The offsets of some images side by side.
 __device__ void pair_up(const Field& field, std::size_t i, OffsetPair* pairs) {
   const std::size_t cells = field.cells(), plane = i / cells;
   const int channels = field.planes / 2, cell = static_cast<int>(i % cells);
-  const int picture = static_cast<int>(plane / channels), k = static_cast<int>(plane % channels);
-  pairs[i] = {field.plane(picture, 2 * k)[cell], field.plane(picture, 2 * k + 1)[cell]};
+  const int image = static_cast<int>(plane / channels), k = static_cast<int>(plane % channels);
+  pairs[i] = {field.plane(image, 2 * k)[cell], field.plane(image, 2 * k + 1)[cell]};
 }
 
 // The power of two that brings weights to 1 or just below it where they are no probabilities, so that no sum of
@@ -125,7 +125,7 @@ __device__ void prepare_pose(const float* keypoints, const float* weights, int n
   *unit = static_cast<float>(size);
 }
 
-// The place of a pose among those of its picture, highest score first, NaN last, ties in their order.
+// The place of a pose among those of its image, highest score first, NaN last, ties in their order.
 __device__ int rank_of(int j, const float* scores, int count) {
   const float own = scores[j];
   int ahead = 0;
@@ -160,11 +160,11 @@ __global__ void prepare(Field long_offsets, Field short_offsets, PoseBatch poses
                         int places, std::size_t pairs, int height, int width, float threshold, bool exclusive) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (i < static_cast<std::size_t>(pose_slots)) {
-    const int picture = static_cast<int>(i) / poses.most, j = static_cast<int>(i) % poses.most;
-    if (j >= poses.count(picture)) return;
-    const std::size_t first = poses.first_row(picture), row = first + static_cast<std::size_t>(j);
+    const int image = static_cast<int>(i) / poses.most, j = static_cast<int>(i) % poses.most;
+    if (j >= poses.count(image)) return;
+    const std::size_t first = poses.first_row(image), row = first + static_cast<std::size_t>(j);
     const std::size_t k = static_cast<std::size_t>(poses.n_keypoints);
-    const int place = exclusive ? rank_of(j, poses.scores + first, poses.count(picture)) : j;
+    const int place = exclusive ? rank_of(j, poses.scores + first, poses.count(image)) : j;
     const std::size_t to = first + static_cast<std::size_t>(place);
     prepare_pose(poses.keypoints + row * 2 * k, poses.weights + row * k, poses.n_keypoints, threshold,
                  scratch.targets + to * k, scratch.unit + to);
@@ -200,7 +200,7 @@ struct Pixel {
 };
 static_assert(kPatchAcross * kPatchDown == kWarp);
 
-// Pictures `from` to `to` of the batch, the fields of the first of them at the beginning of `grids`.
+// Images `from` to `to` of the batch, the fields of the first of them at the beginning of `grids`.
 __global__ void __launch_bounds__(kPixels)
     give_pixels(Field segmentation, Grids grids, PoseBatch poses, MaskScratch scratch, int from, int to, int height,
                 int width, float lowest, bool exclusive, std::uint8_t* masks) {
@@ -213,10 +213,10 @@ __global__ void __launch_bounds__(kPixels)
   const std::size_t area = static_cast<std::size_t>(height) * width;
   const std::size_t own = static_cast<std::size_t>(pixel.y) * width + pixel.x;
 
-  for (int picture = from + static_cast<int>(blockIdx.y); picture < to; picture += static_cast<int>(gridDim.y)) {
-    const int count = poses.count(picture);
-    if (count == 0 || !(read(segmentation.plane(picture, 0), site) >= lowest)) continue;
-    const std::size_t row = poses.first_row(picture);
+  for (int image = from + static_cast<int>(blockIdx.y); image < to; image += static_cast<int>(gridDim.y)) {
+    const int count = poses.count(image);
+    if (count == 0 || !(read(segmentation.plane(image, 0), site) >= lowest)) continue;
+    const std::size_t row = poses.first_row(image);
     int known = 0;  // keypoints that are kept
     Rivals rivals;
     for (int first = 0; first < count; first += kPoses) {
@@ -230,7 +230,7 @@ __global__ void __launch_bounds__(kPixels)
           PERSONLAB_UNROLL
           for (int u = 0; u < kAtOnce; ++u) points[u] = kept[k + u][threadIdx.x];
         } else {
-          refine(grids, picture - from, k, site, {x.position, y.position}, points);
+          refine(grids, image - from, k, site, {x.position, y.position}, points);
           if (k < kKept) {
             PERSONLAB_UNROLL
             for (int u = 0; u < kAtOnce; ++u) kept[k + u][threadIdx.x] = points[u];
@@ -268,7 +268,7 @@ MaskScratch::MaskScratch(Arena& arena, const PoseBatch& poses, const Field& long
                          int width) {
   const std::size_t each = static_cast<std::size_t>(poses.n_keypoints) * long_offsets.cells();
   const std::size_t bytes = each * sizeof(OffsetPair) * (short_too ? 2 : 1),
-                    all = static_cast<std::size_t>(long_offsets.pictures);
+                    all = static_cast<std::size_t>(long_offsets.images);
   const std::size_t fit = bytes > 0 && bytes < kMostPairBytes ? kMostPairBytes / bytes : 1;
   at_once = static_cast<int>(fit < all ? fit : all);
   const std::size_t rows = static_cast<std::size_t>(poses.rows);
@@ -296,11 +296,11 @@ void associate_pixels(const PoseBatch& poses, const Field& segmentation, const F
                     options.long_refine_steps, options.short_refine_steps};
   const std::size_t each = static_cast<std::size_t>(poses.n_keypoints) * long_offsets.cells();
   const unsigned tiles = blocks_for(width, kTileAcross) * blocks_for(height, kTileDown);
-  for (int from = 0; from < segmentation.pictures; from += scratch.at_once) {
-    const int count = segmentation.pictures - from < scratch.at_once ? segmentation.pictures - from : scratch.at_once;
+  for (int from = 0; from < segmentation.images; from += scratch.at_once) {
+    const int count = segmentation.images - from < scratch.at_once ? segmentation.images - from : scratch.at_once;
     const std::size_t pairs = static_cast<std::size_t>(count) * each;
     // Places and poses are there from the first time on.
-    const int places = from == 0 ? height + width : 0, slots = from == 0 ? segmentation.pictures * poses.most : 0;
+    const int places = from == 0 ? height + width : 0, slots = from == 0 ? segmentation.images * poses.most : 0;
     const std::size_t items = pairs + static_cast<std::size_t>(places) + static_cast<std::size_t>(slots);
     launch(prepare, dim3(blocks_for(items)), dim3(kBlock), stream, long_offsets.part(from, count),
            short_too ? short_offsets->part(from, count) : Field{}, poses, scratch, slots, places, pairs, height, width,

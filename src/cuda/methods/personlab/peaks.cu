@@ -1,4 +1,4 @@
-// Peaks: every lattice point, or cell, that no neighbour beats joins its picture's list; then the lists are put in order.
+// Peaks: every lattice point, or cell, that no neighbour beats joins its image's list; then the lists are put in order.
 #include "base/sort.cuh"
 #include "methods/personlab/stages.cuh"
 
@@ -51,10 +51,10 @@ struct CellRule {
 };
 
 template <typename Rule>
-__global__ void search(Rule rule, int pictures, int n_keypoints, Peaks peaks) {
+__global__ void search(Rule rule, int images, int n_keypoints, Peaks peaks) {
   const int columns = rule.columns(), points = rule.rows() * columns;
   const int first = static_cast<int>(blockIdx.x) * (kBlock * kEach) + static_cast<int>(threadIdx.x);
-  for (int p = static_cast<int>(blockIdx.y); p < pictures * n_keypoints; p += static_cast<int>(gridDim.y)) {
+  for (int p = static_cast<int>(blockIdx.y); p < images * n_keypoints; p += static_cast<int>(gridDim.y)) {
     float values[kEach];
     for (int n = 0; n < kEach; ++n) {
       const int i = first + n * kBlock;
@@ -65,40 +65,40 @@ __global__ void search(Rule rule, int pictures, int n_keypoints, Peaks peaks) {
       if (i >= points || !(values[n] >= rule.lowest)) continue;
       const int row = i / columns, column = i % columns;
       if (!rule.holds(p, row, column, values[n])) continue;
-      const int picture = p / n_keypoints, place = atomicAdd(peaks.counts + picture, 1);
+      const int image = p / n_keypoints, place = atomicAdd(peaks.counts + image, 1);
       if (place < peaks.capacity)
-        peaks.of(picture)[place] = {values[n], p % n_keypoints, static_cast<float>(column) * rule.step,
+        peaks.of(image)[place] = {values[n], p % n_keypoints, static_cast<float>(column) * rule.step,
                                     static_cast<float>(row) * rule.step};
     }
   }
 }
 
 template <typename Rule>
-void search_all(const Rule& rule, int pictures, int n_keypoints, cudaStream_t stream, const Peaks& peaks) {
+void search_all(const Rule& rule, int images, int n_keypoints, cudaStream_t stream, const Peaks& peaks) {
   const std::size_t points = static_cast<std::size_t>(rule.rows()) * rule.columns();
-  const std::size_t planes = static_cast<std::size_t>(pictures) * n_keypoints;
+  const std::size_t planes = static_cast<std::size_t>(images) * n_keypoints;
   const dim3 grid(blocks_for(points, kBlock * kEach), static_cast<unsigned>(planes < kMostRows ? planes : kMostRows));
-  launch(search<Rule>, grid, dim3(kBlock), stream, rule, pictures, n_keypoints, peaks);
+  launch(search<Rule>, grid, dim3(kBlock), stream, rule, images, n_keypoints, peaks);
 }
 
 }  // namespace
 
 template <typename Scores>
-void find_peaks(const Scores& scores, int pictures, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
+void find_peaks(const Scores& scores, int images, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
                 const Peaks& peaks) {
   const LatticeRule<Scores> rule{scores, options.peak_threshold, static_cast<float>(options.hough_stride)};
-  search_all(rule, pictures, n_keypoints, stream, peaks);
+  search_all(rule, images, n_keypoints, stream, peaks);
 }
 
 template void find_peaks<VoteScores>(const VoteScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&);
 template void find_peaks<GivenScores>(const GivenScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&);
 
 void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& seeds) {
-  search_all(CellRule{heatmaps, seed_logit(options)}, heatmaps.pictures, heatmaps.planes, stream, seeds);
+  search_all(CellRule{heatmaps, seed_logit(options)}, heatmaps.images, heatmaps.planes, stream, seeds);
 }
 
-void sort_peaks(const Peaks& peaks, int pictures, cudaStream_t stream, const Peaks& sorted) {
-  sort(peaks, pictures, stream, sorted);
+void sort_peaks(const Peaks& peaks, int images, cudaStream_t stream, const Peaks& sorted) {
+  sort(peaks, images, stream, sorted);
 }
 
 }  // namespace cuda

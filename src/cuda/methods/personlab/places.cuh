@@ -1,4 +1,4 @@
-// Where the pixels of a picture lie over a grid of cells that is stretched over it.
+// Where the pixels of an image lie over a grid of cells that is stretched over it.
 #pragma once
 
 #include "methods/personlab/stages.cuh"

@@ -13,33 +13,33 @@ struct Order {
   const Ranked* by_mean;  // (N, capacity), or null
   int capacity;
 
-  __device__ int pose(int picture, int rank) const {
-    return by_mean == nullptr ? rank : by_mean[static_cast<std::size_t>(picture) * capacity + rank].pose;
+  __device__ int pose(int image, int rank) const {
+    return by_mean == nullptr ? rank : by_mean[static_cast<std::size_t>(image) * capacity + rank].pose;
   }
 };
 
 // The mean s_jk of each pose.
 __global__ void take_means(Accepted accepted, int n_keypoints, const float* scores, Lists<Ranked> means) {
-  const int picture = static_cast<int>(blockIdx.y), count = accepted.counts[picture];
+  const int image = static_cast<int>(blockIdx.y), count = accepted.counts[image];
   for (int j = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); j < count;
        j += static_cast<int>(gridDim.x) * kBlock) {
-    const float* const own = scores + (static_cast<std::size_t>(picture) * accepted.capacity + j) * n_keypoints;
+    const float* const own = scores + (static_cast<std::size_t>(image) * accepted.capacity + j) * n_keypoints;
     double sum = 0.0;
     for (int k = 0; k < n_keypoints; ++k) sum += static_cast<double>(own[k]);
-    means.of(picture)[j] = {sum / n_keypoints, j};
+    means.of(image)[j] = {sum / n_keypoints, j};
   }
 }
 
 // The keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. Those of the first are put
 // in last: who takes most begins a list.
 __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, CellLists lists) {
-  const int picture = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
-  const int count = accepted.counts[picture] * n_keypoints;
+  const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
+  const int count = accepted.counts[image] * n_keypoints;
   for (int n = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); n < count;
        n += static_cast<int>(gridDim.x) * kBlock) {
     const int i = count - 1 - n, k = i % n_keypoints;
-    const double* const at = poses.pose(picture, accepted.of(picture)[order.pose(picture, i / n_keypoints)]) + 2 * k;
-    lists.next(picture, i) = atomicExch(lists.list(picture, k, at[0], at[1]), i);
+    const double* const at = poses.pose(image, accepted.of(image)[order.pose(image, i / n_keypoints)]) + 2 * k;
+    lists.next(image, i) = atomicExch(lists.list(image, k, at[0], at[1]), i);
   }
 }
 
@@ -47,10 +47,10 @@ __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, C
 __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
                                TakenKeypoints taken) {
   __shared__ unsigned near[kMostKeypoints / 32];
-  const int picture = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
-  const int n_keypoints = poses.n_keypoints, count = accepted.counts[picture];
+  const int image = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
+  const int n_keypoints = poses.n_keypoints, count = accepted.counts[image];
   const auto keypoint = [&](int rank, int k) {
-    return poses.pose(picture, accepted.of(picture)[order.pose(picture, rank)]) + 2 * k;
+    return poses.pose(image, accepted.of(image)[order.pose(image, rank)]) + 2 * k;
   };
   const auto is_near = [&](const double* a, const double* b) {
     const double dx = a[0] - b[0], dy = a[1] - b[1];
@@ -63,8 +63,8 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
     for (int k = thread; lists.in_use() && k < n_keypoints; k += kTakeBlock) {
       bool is_taken = false;
       for (int around = 0; around < CellLists::kAround && !is_taken; ++around)
-        for (int i = lists.first(picture, k, own[2 * k], own[2 * k + 1], around); i >= 0 && !is_taken;
-             i = lists.next(picture, i))
+        for (int i = lists.first(image, k, own[2 * k], own[2 * k + 1], around); i >= 0 && !is_taken;
+             i = lists.next(image, i))
           is_taken =
               i / n_keypoints < rank && i % n_keypoints == k && is_near(own + 2 * k, keypoint(i / n_keypoints, k));
       if (is_taken) atomicOr(&near[k / 32], 1U << (k % 32));
@@ -74,7 +74,7 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
       if (is_near(own + 2 * k, keypoint(i / n_keypoints, k))) atomicOr(&near[k / 32], 1U << (k % 32));
     }
     __syncthreads();
-    unsigned* const words = taken.of(picture, order.pose(picture, rank));
+    unsigned* const words = taken.of(image, order.pose(image, rank));
     for (int i = thread; i < taken.each; i += kTakeBlock) words[i] = near[i];
     __syncthreads();
   }
@@ -83,37 +83,37 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
 // Instance scores, by rank.
 __global__ void score_instances(Accepted accepted, int n_keypoints, const float* scores, Order order,
                                 TakenKeypoints taken, bool is_mean, Lists<Ranked> instances) {
-  const int picture = static_cast<int>(blockIdx.y), count = accepted.counts[picture];
+  const int image = static_cast<int>(blockIdx.y), count = accepted.counts[image];
   for (int rank = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); rank < count;
        rank += static_cast<int>(gridDim.x) * kBlock) {
-    const int j = order.pose(picture, rank);
-    const float* const own = scores + (static_cast<std::size_t>(picture) * accepted.capacity + j) * n_keypoints;
+    const int j = order.pose(image, rank);
+    const float* const own = scores + (static_cast<std::size_t>(image) * accepted.capacity + j) * n_keypoints;
     double sum = 0.0;
     for (int k = 0; k < n_keypoints; ++k) {
-      const double score = own[k] > 0.0F && !taken.at(picture, j, k) ? static_cast<double>(own[k]) : 0.0;
+      const double score = own[k] > 0.0F && !taken.at(image, j, k) ? static_cast<double>(own[k]) : 0.0;
       sum += is_mean ? score : score * score;
     }
-    instances.of(picture)[rank] = {is_mean ? sum / n_keypoints : sqrt(sum / n_keypoints), j};
+    instances.of(image)[rank] = {is_mean ? sum / n_keypoints : sqrt(sum / n_keypoints), j};
   }
 }
 
 // A warp for each row: a pose that is kept, or nothing.
 __global__ void write_best(PoseRows poses, Accepted accepted, const float* scores, Lists<Ranked> best, double min_score,
                            Found found) {
-  const int picture = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints, warps = kBlock / kWarp;
+  const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints, warps = kBlock / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int most = best.count(picture) < found.rows ? best.count(picture) : found.rows;
-  const auto is_kept = [&](int r) { return r < most && !(best.of(picture)[r].score < min_score); };
+  const int most = best.count(image) < found.rows ? best.count(image) : found.rows;
+  const auto is_kept = [&](int r) { return r < most && !(best.of(image)[r].score < min_score); };
   const int first = static_cast<int>(blockIdx.x) * warps + warp;
-  if (first == 0 && lane == 0 && !is_kept(0)) found.counts[picture] = 0;
+  if (first == 0 && lane == 0 && !is_kept(0)) found.counts[image] = 0;
   for (int r = first; r < found.rows; r += static_cast<int>(gridDim.x) * warps) {
     const bool kept = is_kept(r);
-    const Ranked own = kept ? best.of(picture)[r] : Ranked{0.0, 0};
-    const std::size_t to = static_cast<std::size_t>(picture) * found.rows + r;
-    const std::size_t from = (static_cast<std::size_t>(picture) * accepted.capacity + own.pose) * n_keypoints;
-    const int row = kept ? accepted.of(picture)[own.pose] : 0;
-    const double* const pose = poses.pose(picture, row);
-    const float* const probabilities = poses.probability(picture, row);
+    const Ranked own = kept ? best.of(image)[r] : Ranked{0.0, 0};
+    const std::size_t to = static_cast<std::size_t>(image) * found.rows + r;
+    const std::size_t from = (static_cast<std::size_t>(image) * accepted.capacity + own.pose) * n_keypoints;
+    const int row = kept ? accepted.of(image)[own.pose] : 0;
+    const double* const pose = poses.pose(image, row);
+    const float* const probabilities = poses.probability(image, row);
     for (int i = lane; i < 2 * n_keypoints; i += kWarp)
       found.keypoints[to * 2 * n_keypoints + i] = kept ? static_cast<float>(pose[i]) : 0.0F;
     for (int k = lane; k < n_keypoints; k += kWarp) {
@@ -123,25 +123,25 @@ __global__ void write_best(PoseRows poses, Accepted accepted, const float* score
     if (lane != 0) continue;
     found.scores[to] = static_cast<float>(own.score);
     found.kept[to] = own.pose;
-    if (kept && !is_kept(r + 1)) found.counts[picture] = r + 1;
+    if (kept && !is_kept(r + 1)) found.counts[image] = r + 1;
   }
 }
 
-void find_taken(const PoseRows& poses, const Accepted& accepted, const Order& order, int pictures, double radius,
+void find_taken(const PoseRows& poses, const Accepted& accepted, const Order& order, int images, double radius,
                 cudaStream_t stream, ScoreScratch& scratch) {
-  scratch.keypoints.clear(radius, pictures, stream);
+  scratch.keypoints.clear(radius, images, stream);
   if (scratch.keypoints.in_use())
-    launch(list_keypoints, loop_grid(accepted.capacity * poses.n_keypoints, kBlock, pictures), dim3(kBlock), stream,
+    launch(list_keypoints, loop_grid(accepted.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream,
            poses, accepted, order, scratch.keypoints);
-  launch<Threads::kTogether>(take_keypoints, loop_grid(accepted.capacity, 1, pictures), dim3(kTakeBlock), stream, poses,
+  launch<Threads::kTogether>(take_keypoints, loop_grid(accepted.capacity, 1, images), dim3(kTakeBlock), stream, poses,
                              accepted, order, radius, scratch.keypoints, scratch.taken);
 }
 
 }  // namespace
 
-ScoreScratch::ScoreScratch(Arena& arena, int pictures, int capacity, int n_keypoints)
-    : keypoints(arena, pictures, capacity, n_keypoints) {
-  const std::size_t rows = static_cast<std::size_t>(pictures) * capacity;
+ScoreScratch::ScoreScratch(Arena& arena, int images, int capacity, int n_keypoints)
+    : keypoints(arena, images, capacity, n_keypoints) {
+  const std::size_t rows = static_cast<std::size_t>(images) * capacity;
   keypoint_scores = arena.take<float>(rows * n_keypoints);
   ranked = {arena.take<Ranked>(rows), nullptr, capacity};
   ordered = {arena.take<Ranked>(rows), nullptr, capacity};
@@ -151,30 +151,30 @@ ScoreScratch::ScoreScratch(Arena& arena, int pictures, int capacity, int n_keypo
 }
 
 template <typename Scores>
-void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
                  const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, ScoreScratch scratch,
                  const Found& found) {
   const double radius = static_cast<double>(options.nms_radius);
-  const dim3 grid = loop_grid(accepted.capacity, kBlock, pictures);
+  const dim3 grid = loop_grid(accepted.capacity, kBlock, images);
   scratch.ranked.counts = scratch.ordered.counts = accepted.counts;
   const bool by_mean = options.rank_by_mean;
   const Order order{by_mean ? scratch.ordered.items : nullptr, accepted.capacity};
-  if (!by_mean) find_taken(poses, accepted, order, pictures, radius, stream, scratch);
+  if (!by_mean) find_taken(poses, accepted, order, images, radius, stream, scratch);
   if (options.expected_oks)
-    expected_oks(hough, poses, accepted, pictures, skeleton, options, by_mean ? nullptr : &scratch.taken, stream,
+    expected_oks(hough, poses, accepted, images, skeleton, options, by_mean ? nullptr : &scratch.taken, stream,
                  scratch.keypoint_scores);
   else
-    heatmap_scores(poses, accepted, pictures, stream, scratch.keypoint_scores);
+    heatmap_scores(poses, accepted, images, stream, scratch.keypoint_scores);
   if (by_mean) {
     launch(take_means, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores,
            scratch.ranked);
-    sort(scratch.ranked, pictures, stream, scratch.ordered);
-    find_taken(poses, accepted, order, pictures, radius, stream, scratch);
+    sort(scratch.ranked, images, stream, scratch.ordered);
+    find_taken(poses, accepted, order, images, radius, stream, scratch);
   }
   launch(score_instances, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, order,
          scratch.taken, options.mean_instance_score, scratch.ranked);
-  sort(scratch.ranked, pictures, stream, scratch.ordered);
-  launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, pictures), dim3(kBlock), stream, poses,
+  sort(scratch.ranked, images, stream, scratch.ordered);
+  launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, images), dim3(kBlock), stream, poses,
                              accepted, scratch.keypoint_scores, scratch.ordered, static_cast<double>(options.min_score),
                              found);
 }

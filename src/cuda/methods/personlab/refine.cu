@@ -1,7 +1,7 @@
 // Dense refinement of whole offset fields, as the network does it inside itself, and its gradient.
 //
 // All maths is in double, step by step as in ../cpp/refine_steps.hpp, so that refined offsets and their gradients are
-// the CPU's to the last bit: single precision resolves 1e-4 pixels only on small pictures, and steep offsets magnify
+// the CPU's to the last bit: single precision resolves 1e-4 pixels only on small images, and steep offsets magnify
 // that. What many points add to the gradient by one cell of a field is summed up in 64-bit fixed point, in any order: a
 // first pass finds the largest contribution to each field, which places the point. With n contributions to a field at
 // most, each is rounded by at most n * 2^-60 of the largest.
@@ -117,11 +117,11 @@ __global__ void refine_checked(Field offsets, Field by, const int* channels, int
   if (i >= cells) return;
   const int cell = static_cast<int>(i), count = offsets.planes / 2;
   const Vector home = grid.home(cell);
-  for (int p = static_cast<int>(blockIdx.y); p < offsets.pictures * count; p += static_cast<int>(gridDim.y)) {
-    const int picture = p / count, c = p % count, field = channels[c];
-    const Planes<Wide> source{{by.plane(picture, 2 * field)}, {by.plane(picture, 2 * field + 1)}};
-    Vector offset{static_cast<double>(offsets.plane(picture, 2 * c)[cell]),
-                  static_cast<double>(offsets.plane(picture, 2 * c + 1)[cell])};
+  for (int p = static_cast<int>(blockIdx.y); p < offsets.images * count; p += static_cast<int>(gridDim.y)) {
+    const int image = p / count, c = p % count, field = channels[c];
+    const Planes<Wide> source{{by.plane(image, 2 * field)}, {by.plane(image, 2 * field + 1)}};
+    Vector offset{static_cast<double>(offsets.plane(image, 2 * c)[cell]),
+                  static_cast<double>(offsets.plane(image, 2 * c + 1)[cell])};
     if (!is_finite(offset.x) || !is_finite(offset.y)) offset = {0.0, 0.0};
     for (int step = 0; step < steps; ++step) advance_checked(grid, source, home, offset);
     float* to = refined + 2 * static_cast<std::size_t>(p) * cells;
@@ -161,7 +161,7 @@ __global__ void refine_kept(OffsetBatch<Real> batch, Real* refined) {
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (i >= grid.cells()) return;
   const Vector home = grid.home(static_cast<int>(i));
-  for (int p = static_cast<int>(blockIdx.y); p < batch.pictures * batch.count; p += static_cast<int>(gridDim.y)) {
+  for (int p = static_cast<int>(blockIdx.y); p < batch.images * batch.count; p += static_cast<int>(gridDim.y)) {
     const Channel<Real> channel(batch, p);
     const std::size_t x = channel.first + i, y = x + channel.cells;
     if (channel.field < 0) {
@@ -218,7 +218,7 @@ __global__ void back_to_offsets(OffsetBatch<Real> batch, const Real* refined, Re
   const Grid grid(batch.height, batch.width, batch.stride);
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   const Vector home = grid.home(static_cast<int>(i));
-  for (int p = static_cast<int>(blockIdx.y); p < batch.pictures * batch.count; p += static_cast<int>(gridDim.y)) {
+  for (int p = static_cast<int>(blockIdx.y); p < batch.images * batch.count; p += static_cast<int>(gridDim.y)) {
     const Channel<Real> channel(batch, p);
     unsigned long long most = 0;
     if (i < grid.cells()) {
@@ -272,7 +272,7 @@ __global__ void back_to_fields(OffsetBatch<Real> batch, const Real* refined, int
   const std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (i >= grid.cells()) return;
   const Vector home = grid.home(static_cast<int>(i));
-  for (int p = static_cast<int>(blockIdx.y); p < batch.pictures * batch.count; p += static_cast<int>(gridDim.y)) {
+  for (int p = static_cast<int>(blockIdx.y); p < batch.images * batch.count; p += static_cast<int>(gridDim.y)) {
     const Channel<Real> channel(batch, p);
     if (channel.field < 0) continue;
     const unsigned long long largest = scratch.largest[channel.field];
@@ -308,8 +308,8 @@ __global__ void finish_fields(std::size_t count, std::size_t per_field, int room
                                    : static_cast<Real>(sum * power_of_two(-unit_exponent(largest, room)));
 }
 
-unsigned rows_of(int pictures, int channels) {
-  const std::size_t rows = static_cast<std::size_t>(pictures) * static_cast<std::size_t>(channels);
+unsigned rows_of(int images, int channels) {
+  const std::size_t rows = static_cast<std::size_t>(images) * static_cast<std::size_t>(channels);
   return static_cast<unsigned>(rows < kMostRows ? rows : kMostRows);
 }
 
@@ -325,7 +325,7 @@ int bits_of(double count) {
 void refine_offsets(const Field& offsets, const Field& by, const int* channels, int steps, cudaStream_t stream,
                     float* refined) {
   if (offsets.cells() == 0) return;
-  launch(refine_checked, dim3(blocks_for(offsets.cells()), rows_of(offsets.pictures, offsets.planes / 2)), dim3(kBlock),
+  launch(refine_checked, dim3(blocks_for(offsets.cells()), rows_of(offsets.images, offsets.planes / 2)), dim3(kBlock),
          stream, offsets, by, channels, steps, refined);
 }
 
@@ -333,12 +333,12 @@ template <typename Real>
 void refine_offset_batch(const OffsetBatch<Real>& batch, cudaStream_t stream, Real* refined) {
   const std::size_t cells = static_cast<std::size_t>(batch.height) * static_cast<std::size_t>(batch.width);
   if (cells == 0) return;
-  launch(refine_kept<Real>, dim3(blocks_for(cells), rows_of(batch.pictures, batch.count)), dim3(kBlock), stream, batch,
+  launch(refine_kept<Real>, dim3(blocks_for(cells), rows_of(batch.images, batch.count)), dim3(kBlock), stream, batch,
          refined);
 }
 
-RefineScratch::RefineScratch(Arena& arena, int pictures, int fields, int height, int width) {
-  const std::size_t planes = static_cast<std::size_t>(pictures) * static_cast<std::size_t>(fields);
+RefineScratch::RefineScratch(Arena& arena, int images, int fields, int height, int width) {
+  const std::size_t planes = static_cast<std::size_t>(images) * static_cast<std::size_t>(fields);
   largest = arena.take<unsigned long long>(planes);
   sums =
       arena.take<unsigned long long>(2 * planes * static_cast<std::size_t>(height) * static_cast<std::size_t>(width));
@@ -349,14 +349,14 @@ void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGr
                                   cudaStream_t stream) {
   const std::size_t cells = static_cast<std::size_t>(batch.height) * static_cast<std::size_t>(batch.width);
   if (cells == 0) return;
-  const dim3 grid(blocks_for(cells), rows_of(batch.pictures, batch.count)), block(kBlock);
+  const dim3 grid(blocks_for(cells), rows_of(batch.images, batch.count)), block(kBlock);
   if (gradients.by == nullptr) {
     launch<Threads::kTogether>(back_to_offsets<Real>, grid, block, stream, batch, gradients.refined, gradients.offsets,
                                nullptr);
     return;
   }
-  const RefineScratch scratch(arena, batch.pictures, batch.fields, batch.height, batch.width);
-  const std::size_t planes = static_cast<std::size_t>(batch.pictures) * static_cast<std::size_t>(batch.fields);
+  const RefineScratch scratch(arena, batch.images, batch.fields, batch.height, batch.width);
+  const std::size_t planes = static_cast<std::size_t>(batch.images) * static_cast<std::size_t>(batch.fields);
   const std::size_t per_field = 2 * cells, numbers = planes * per_field;
   if (numbers == 0) return;
   check(cudaMemsetAsync(scratch.largest, 0, planes * sizeof *scratch.largest, stream), "clearing largest gradients");

@@ -9,16 +9,16 @@ namespace {
 template <typename Scores>
 __global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted, int g, double sigma, Found found) {
   __shared__ double parts[3][kDiscWarps];
-  const int picture = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
-  const int pairs = found.counts[picture] * n_keypoints;
+  const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
+  const int pairs = found.counts[image] * n_keypoints;
   const auto inverse = static_cast<float>(1.0 / (2.0 * sigma * sigma));
   for (int pair = static_cast<int>(blockIdx.x); pair < pairs; pair += static_cast<int>(gridDim.x)) {
     const int k = pair % n_keypoints;
-    const std::size_t to = static_cast<std::size_t>(picture) * found.rows + pair / n_keypoints;
-    const double* const at = poses.pose(picture, accepted.of(picture)[found.kept[to]]) + 2 * k;
+    const std::size_t to = static_cast<std::size_t>(image) * found.rows + pair / n_keypoints;
+    const double* const at = poses.pose(image, accepted.of(image)[found.kept[to]]) + 2 * k;
     double sums[3] = {0.0, 0.0, 0.0};  // of weighted scores: by themselves, times dx, times dy
     visit_disc(
-        hough, picture * n_keypoints + k, at[0], at[1], kSharpenRadius * sigma, g, [&](float h, float dx, float dy) {
+        hough, image * n_keypoints + k, at[0], at[1], kSharpenRadius * sigma, g, [&](float h, float dx, float dy) {
           if (!(h > 0.0F)) return;
           const auto mass = static_cast<double>(h * exp_same(-(dy * dy * inverse)) * exp_same(-(dx * dx * inverse)));
           sums[0] += mass;
@@ -39,10 +39,10 @@ __global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted,
 }  // namespace
 
 template <typename Scores>
-void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
                        const DecodeOptions& options, cudaStream_t stream, const Found& found) {
   if (!(options.sharpen > 0.0F)) return;
-  launch<Threads::kTogether>(shift_keypoints<Scores>, loop_grid(found.rows * poses.n_keypoints, 1, pictures),
+  launch<Threads::kTogether>(shift_keypoints<Scores>, loop_grid(found.rows * poses.n_keypoints, 1, images),
                              dim3(kDiscBlock), stream, hough, poses, accepted, options.hough_stride,
                              static_cast<double>(options.sharpen), found);
 }

@@ -1,4 +1,4 @@
-// The contract of decoding on a GPU: the stages of ../cpp/stages.hpp for a batch of N pictures, with a stream.
+// The contract of decoding on a GPU: the stages of ../cpp/stages.hpp for a batch of N images, with a stream.
 //
 // All memory belongs to the caller and lies on the device. Nothing here waits for the device: results are there once the
 // stream has come so far.
@@ -65,7 +65,7 @@ struct GivenScores {
   }
 };
 
-// A list of each picture. Counts go on where there is no room for more; then all items are forgotten, as it is chance who
+// A list of each image. Counts go on where there is no room for more; then all items are forgotten, as it is chance who
 // came in time.
 template <typename Item>
 struct Lists {
@@ -73,22 +73,22 @@ struct Lists {
   int* counts = nullptr;  // (N)
   int capacity = 0;
 
-  __device__ Item* of(int picture) const { return items + static_cast<std::size_t>(picture) * capacity; }
-  __device__ int count(int picture) const { return counts[picture] <= capacity ? counts[picture] : 0; }
+  __device__ Item* of(int image) const { return items + static_cast<std::size_t>(image) * capacity; }
+  __device__ int count(int image) const { return counts[image] <= capacity ? counts[image] : 0; }
 };
 
-using Peaks = Lists<Peak>;  // candidates of each picture
+using Peaks = Lists<Peak>;  // candidates of each image
 
 // Local maxima of scores, in any order; counts are 0 before.
 template <typename Scores>
-void find_peaks(const Scores& scores, int pictures, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
+void find_peaks(const Scores& scores, int images, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
                 const Peaks& peaks);
 
 // Seeds of Google's decoder, in any order: cells (x, y), by logit.
 void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& seeds);
 
 // Puts candidates in their order, as `sort` does.
-void sort_peaks(const Peaks& peaks, int pictures, cudaStream_t stream, const Peaks& sorted);
+void sort_peaks(const Peaks& peaks, int images, cudaStream_t stream, const Peaks& sorted);
 
 constexpr int kMostKeypoints = 256;  // of a skeleton
 
@@ -108,16 +108,16 @@ struct SkeletonView {
   const int* first_level = nullptr;   // (K + 1) levels of the branches from keypoint k: first_level[k] .. first_level[k + 1]
 };
 
-// Poses of each picture: keypoints in double, so that they are rounded once, at the end.
+// Poses of each image: keypoints in double, so that they are rounded once, at the end.
 struct PoseRows {
   double* keypoints = nullptr;     // (N, capacity, K, 2) input pixels
   float* probabilities = nullptr;  // (N, capacity, K)
   int capacity = 0;
   int n_keypoints = 0;
 
-  __device__ std::size_t row(int picture, int j) const { return static_cast<std::size_t>(picture) * capacity + j; }
-  __device__ double* pose(int picture, int j) const { return keypoints + row(picture, j) * 2 * n_keypoints; }
-  __device__ float* probability(int picture, int j) const { return probabilities + row(picture, j) * n_keypoints; }
+  __device__ std::size_t row(int image, int j) const { return static_cast<std::size_t>(image) * capacity + j; }
+  __device__ double* pose(int image, int j) const { return keypoints + row(image, j) * 2 * n_keypoints; }
+  __device__ float* probability(int image, int j) const { return probabilities + row(image, j) * n_keypoints; }
 };
 
 // A pose grown from each candidate, taken or not; Google's seeds move to their refined places.
@@ -130,7 +130,7 @@ struct Accepted {
   int* counts = nullptr;  // (N)
   int capacity = 0;
 
-  __device__ const int* of(int picture) const { return rows + static_cast<std::size_t>(picture) * capacity; }
+  __device__ const int* of(int image) const { return rows + static_cast<std::size_t>(image) * capacity; }
 };
 
 // What greedy acceptance works in.
@@ -138,13 +138,13 @@ struct AcceptScratch {
   std::uint8_t* taken;  // (N, capacity)
   CellLists seeds;
 
-  AcceptScratch(Arena& arena, int pictures, int capacity)
-      : taken(arena.take<std::uint8_t>(static_cast<std::size_t>(pictures) * capacity)),
-        seeds(arena, pictures, capacity, 1) {}
+  AcceptScratch(Arena& arena, int images, int capacity)
+      : taken(arena.take<std::uint8_t>(static_cast<std::size_t>(images) * capacity)),
+        seeds(arena, images, capacity, 1) {}
 };
 
 // Greedy acceptance: those whose seeds no pose accepted before has taken.
-void accept_poses(const Peaks& seeds, const PoseRows& poses, int pictures, const DecodeOptions& options,
+void accept_poses(const Peaks& seeds, const PoseRows& poses, int images, const DecodeOptions& options,
                   cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted);
 
 // What decoding finds, best first; what lies behind the poses is 0.
@@ -171,10 +171,10 @@ struct TakenKeypoints {
   unsigned* words = nullptr;  // (N, capacity, each) by the order of acceptance
   int capacity = 0, each = 0;
 
-  __device__ unsigned* of(int picture, int j) const {
-    return words + (static_cast<std::size_t>(picture) * capacity + j) * each;
+  __device__ unsigned* of(int image, int j) const {
+    return words + (static_cast<std::size_t>(image) * capacity + j) * each;
   }
-  __device__ bool at(int picture, int j, int k) const { return (of(picture, j)[k / 32] >> (k % 32) & 1) != 0; }
+  __device__ bool at(int image, int j, int k) const { return (of(image, j)[k / 32] >> (k % 32) & 1) != 0; }
 };
 
 // What scoring works in.
@@ -184,29 +184,29 @@ struct ScoreScratch {
   TakenKeypoints taken;
   CellLists keypoints;
 
-  ScoreScratch(Arena& arena, int pictures, int capacity, int n_keypoints);
+  ScoreScratch(Arena& arena, int images, int capacity, int n_keypoints);
 };
 
 // Scores s_jk of the keypoints of all poses, in the order of acceptance: by Expected-OKS, section 3.1.3, or by the
 // heatmaps. A pose whose probabilities show that it will not be kept gets zeros.
 template <typename Scores>
-void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
                   const SkeletonView& skeleton, const DecodeOptions& options,
                   const TakenKeypoints* taken,  // where known, else null
                   cudaStream_t stream,
                   float* scores);  // (N, capacity, K)
-void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int pictures, cudaStream_t stream,
+void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int images, cudaStream_t stream,
                     float* scores);  // (N, capacity, K)
 
 // Keypoint scores, then instance scores by soft non-maximum suppression, cut at min_score and at the rows there are.
 template <typename Scores>
-void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
                  const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, ScoreScratch scratch,
                  const Found& found);
 
 // One Hough mean shift of each keypoint of the poses found, which are those of rows accepted[found.kept].
 template <typename Scores>
-void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int pictures,
+void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
                        const DecodeOptions& options, cudaStream_t stream, const Found& found);
 
 // Fields that poses are decoded from.
@@ -217,7 +217,7 @@ struct PoseFields {
 // Bytes of scratch that decoding needs.
 std::size_t decode_scratch(const PoseFields& fields, const DecodeOptions& options, int capacity);
 
-// Everything in a row, as many pictures at once as fit the scratch: either decoder.
+// Everything in a row, as many images at once as fit the scratch: either decoder.
 void decode_poses(const PoseFields& fields, const SkeletonView& skeleton, const DecodeOptions& options, int capacity,
                   cudaStream_t stream, void* scratch,
                   int* candidates,  // (N) found; where they are more than `capacity`, there is no pose
@@ -230,16 +230,16 @@ struct PoseBatch {
   const float* keypoints;  // (rows, K, 2) input pixels
   const float* weights;    // (rows, K) p_jk
   const float* scores;     // (rows) instance scores
-  const int* first;        // (N) row of each picture's first pose; null where picture n has the rows from n * most on
+  const int* first;        // (N) row of each image's first pose; null where image n has the rows from n * most on
   const int* counts;       // (N) how many it has; past `most` they are not there
   int rows;
-  int most;  // poses of a picture
+  int most;  // poses of an image
   int n_keypoints;
 
-  __device__ int count(int picture) const { return counts[picture] < most ? counts[picture] : most; }
-  __device__ std::size_t first_row(int picture) const {
-    return first != nullptr ? static_cast<std::size_t>(first[picture])
-                            : static_cast<std::size_t>(picture) * static_cast<std::size_t>(most);
+  __device__ int count(int image) const { return counts[image] < most ? counts[image] : most; }
+  __device__ std::size_t first_row(int image) const {
+    return first != nullptr ? static_cast<std::size_t>(first[image])
+                            : static_cast<std::size_t>(image) * static_cast<std::size_t>(most);
   }
 };
 
@@ -255,7 +255,7 @@ struct alignas(16) MaskTarget {
   float reach;   // of the pose: the weighted sum of distances up to which a pixel belongs; -1 for no pixel
 };
 
-// A pixel of a picture along one axis of the grid.
+// A pixel of an image along one axis of the grid.
 struct PixelPlace {
   int cell;
   float t;         // in [0, 1] from that cell
@@ -264,9 +264,9 @@ struct PixelPlace {
 
 // Where mask association works.
 struct MaskScratch {
-  int at_once;                           // pictures whose offsets there is room for
+  int at_once;                           // images whose offsets there is room for
   OffsetPair *long_pairs, *short_pairs;  // (at_once, K, h, w)
-  int* order;                            // (rows) poses of each picture; where they exclude each other, by their scores
+  int* order;                            // (rows) poses of each image; where they exclude each other, by their scores
   MaskTarget* targets;                   // (rows, K) in this order, as the next two
   float* unit;                           // (rows) lambda_j sum_k p_jk
   float* scores;                         // (rows)
@@ -280,7 +280,7 @@ void associate_pixels(const PoseBatch& poses,
                       const Field& segmentation,   // (N, 1, h, w)
                       const Field& long_offsets,   // (N, 2K, h, w)
                       const Field* short_offsets,  // (N, 2K, h, w), or null
-                      int height, int width,       // of the pictures
+                      int height, int width,       // of the images
                       const MaskOptions& options, Arena& arena, cudaStream_t stream,
                       std::uint8_t* masks);  // (rows, H, W)
 
@@ -297,7 +297,7 @@ struct MaskScoreScratch {
 void score_masks(const PoseBatch& poses,     // without keypoints and weights
                  const std::uint8_t* masks,  // (rows, H, W)
                  const Field& segmentation,  // (N, 1, h, w)
-                 int height, int width,      // of the pictures
+                 int height, int width,      // of the images
                  float power, Arena& arena, cudaStream_t stream,
                  float* scores);  // (rows)
 
@@ -319,11 +319,11 @@ struct RefineScratch {
   unsigned long long* largest;  // (N, L) bits of the largest contribution's magnitude
   unsigned long long* sums;     // (N, L, 2, h, w) fixed point
 
-  RefineScratch(Arena& arena, int pictures, int fields, int height, int width);
+  RefineScratch(Arena& arena, int images, int fields, int height, int width);
 };
 
 // The way back through dense refinement. Where a gradient by a field gets a contribution that is not finite, all of
-// that field's gradient in the picture is NaN.
+// that field's gradient in the image is NaN.
 template <typename Real>
 void refine_offset_batch_backward(const OffsetBatch<Real>& batch, const OffsetGradients<Real>& gradients, Arena& arena,
                                   cudaStream_t stream);

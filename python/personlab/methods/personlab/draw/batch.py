@@ -1,4 +1,4 @@
-"""Pictures for the log: what was to be found in the views of a batch, beside what the network found."""
+"""Images for the log: what was to be found in the views of a batch, beside what the network found."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ def draw_batch(model: PersonLab, batch: Batch, *, disk_radius: float) -> NDArray
     for i, image in enumerate(batch.images[:_VIEWS].cpu().numpy()):
         pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
         wanted = _fields_of(batch, i, model)
-        rows.append(
-            np.concatenate([_overlay(pixels, fields, model, options) for fields in (wanted, found[i])], axis=1)
-        )
+        rows.append(np.concatenate([_overlay(pixels, fields, model, options) for fields in (wanted, found[i])], axis=1))
     return np.concatenate(rows)
 
 
@@ -54,7 +52,7 @@ def _fields_of(batch: Batch, i: int, model: PersonLab) -> Fields:
     )
 
 
-def _overlay(picture: NDArray[np.uint8], fields: Fields, model: PersonLab, options: DecodeOptions) -> NDArray[np.uint8]:
+def _overlay(image: NDArray[np.uint8], fields: Fields, model: PersonLab, options: DecodeOptions) -> NDArray[np.uint8]:
     from personlab import visualize
 
     skeleton = model.config.skeleton
@@ -66,6 +64,6 @@ def _overlay(picture: NDArray[np.uint8], fields: Fields, model: PersonLab, optio
     if fields.segmentation is not None:
         masks = decode_masks(
             poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
-            size=picture.shape[:2],
+            size=image.shape[:2],
         )  # fmt: skip
-    return visualize.overlay(picture, poses, masks, skeleton=skeleton)
+    return visualize.overlay(image, poses, masks, skeleton=skeleton)

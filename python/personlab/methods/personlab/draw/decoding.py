@@ -112,7 +112,7 @@ def draw_explanation(image: Image, explanation: Explanation) -> Image:
 
 
 def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanation]:
-    """The dimmed part of the picture around a pose, enlarged, and the explanation in its pixels."""
+    """The dimmed part of the image around a pose, enlarged, and the explanation in its pixels."""
     import cv2
 
     points = np.concatenate([explanation.keypoints, *(step.path for step in explanation.steps)])
@@ -130,10 +130,10 @@ def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanatio
 
 
 def _moved(explanation: Explanation, corner: Any, factor: float) -> Explanation:
-    """In pixels of a part of the picture that begins at `corner` and is enlarged by `factor`."""
+    """In pixels of a part of the image that begins at `corner` and is enlarged by `factor`."""
 
     def move(points: Any) -> Any:
-        return (points - corner + 0.5) * factor - 0.5  # resizing keeps the picture's edges, not its pixel centres
+        return (points - corner + 0.5) * factor - 0.5  # resizing keeps the image's edges, not its pixel centres
 
     steps = tuple(replace(step, start=move(step.start), path=move(step.path)) for step in explanation.steps)
     at = move(explanation.seed_position)

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def draw_heatmap(image: Image, heatmap: Any, *, title: str = "probability") -> Image:
-    """Probability of a keypoint over the picture.
+    """Probability of a keypoint over the image.
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is.
         heatmap: (h, w) logits of one keypoint type, or (K, h, w) of which each pixel shows the largest; the grid is
-            stretched over the picture, corner cell on corner pixel.
+            stretched over the image, corner cell on corner pixel.
         title: of the legend.
 
     Returns:
@@ -54,7 +54,7 @@ def draw_hough(
     peaks: Peaks | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> Image:
-    """Hough scores over the picture, and a ring around each peak.
+    """Hough scores over the image, and a ring around each peak.
 
     Votes gather within a few pixels: each score is spread over a spot wide enough to be seen.
 
@@ -63,7 +63,7 @@ def draw_hough(
         hough: (H', W') scores of one keypoint type, or (K, H', W') of which each pixel shows the largest.
         hough_stride: input pixels from one lattice point to the next.
         peaks: what `stages.find_peaks` gives; all are ringed, in the colour of their score.
-        input_size: (W, H) of the network input, pixels, where the picture has another size.
+        input_size: (W, H) of the network input, pixels, where the image has another size.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -99,11 +99,11 @@ def draw_hough(
 
 
 def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5) -> Image:
-    """Probability of a person over the picture, and an outline around the binary mask.
+    """Probability of a person over the image, and an outline around the binary mask.
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is.
-        segmentation: (1, h, w) or (h, w) logits, stretched over the picture.
+        segmentation: (1, h, w) or (h, w) logits, stretched over the image.
         threshold: probability from which a pixel belongs to the mask.
 
     Returns:
@@ -134,6 +134,6 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
 
 
 def _scalars(image: Image, values: FloatArray, highest: float) -> Image:
-    """Values (H, W) from 0 to `highest` in colour over the dimmed picture, more opaque the higher."""
+    """Values (H, W) from 0 to `highest` in colour over the dimmed image, more opaque the higher."""
     share = np.clip(values / highest, 0, 1)
     return marks.blended(marks.dimmed(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))

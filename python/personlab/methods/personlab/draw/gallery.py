@@ -1,4 +1,4 @@
-"""All pictures of one decoding at once, as arrays, as files, and on one sheet."""
+"""All images of one decoding at once, as arrays, as files, and on one sheet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
 from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
 from personlab.methods.personlab.draw.offsets import (
-    check_picture_fields,
+    check_image_fields,
     draw_long_offsets,
     draw_mid_offsets,
     draw_short_offsets,
@@ -50,27 +50,27 @@ def fields_gallery(
     explanations: int = 3,
     longest_side: int = 1600,
 ) -> dict[str, Image]:
-    """A picture of each field, of each step of decoding and of its result, by names fit for files.
+    """An image of each field, of each step of decoding and of its result, by names fit for files.
 
     The names are "heatmaps", "heatmap_<keypoint>" for each type, "hough", "short_offsets", "short_offsets_wheel",
     "mid_offsets", "mid_offsets_wheel", "order", "poses", "explanation_1" and so on, and, where there are such fields,
     "segmentation", "long_offsets", "long_offsets_arrows" and "masks". PoseNet's decoder has no "hough".
 
     Args:
-        fields: of one picture.
+        fields: of one image.
         image: (H, W, 3) uint8 RGB; a grey canvas where left out.
         poses: to draw, in pixels of `image`; decoded here where left out.
         masks: (P, H, W) bool, to draw; decoded here where neither poses nor masks are given and the fields allow it.
         options: how the fields are decoded for the Hough map, the order and the explanations.
         skeleton: keypoints and edges of the fields.
         explanations: how many poses are explained, best first.
-        longest_side: pixels; a larger picture is drawn on smaller.
+        longest_side: pixels; a larger image is drawn on smaller.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape, fields of a batch or fields of another skeleton.
     """
-    count = check_picture_fields(fields)
+    count = check_image_fields(fields)
     background = canvas(fields) if image is None else as_image(image)
     height, width = background.shape[:2]
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
@@ -88,7 +88,7 @@ def fields_gallery(
     drawn = {"poses": draw_poses(small, poses.scaled(sx, sy), skeleton=skeleton)}
     if masks is not None:
         drawn["masks"] = draw_masks(small, masks)
-    drawn |= _field_pictures(small, fields, skeleton, options)
+    drawn |= _field_images(small, fields, skeleton, options)
     explained = [e.scaled(*_scale(fields, small)) for e in explain_poses(fields, skeleton=skeleton, options=options)]
     drawn["order"] = draw_order(small, explained)
     ranked = sorted((e for e in explained if e.rank is not None), key=lambda e: e.rank or 0)
@@ -100,8 +100,8 @@ def fields_gallery(
     return drawn
 
 
-def _field_pictures(image: Image, fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> dict[str, Image]:
-    """The pictures of all fields but the single heatmaps."""
+def _field_images(image: Image, fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> dict[str, Image]:
+    """The images of all fields but the single heatmaps."""
     drawn = {"heatmaps": draw_heatmap(image, fields.heatmaps)}
     if options.decoder != "posenet":
         hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
@@ -126,7 +126,7 @@ def _scale(fields: Fields, image: Image) -> tuple[float, float]:
 
 
 def _shrunk(image: Image, longest_side: int) -> tuple[Image, float, float]:
-    """The picture with no side longer than that, and (sx, sy) that take its old pixels to the new ones."""
+    """The image with no side longer than that, and (sx, sy) that take its old pixels to the new ones."""
     import cv2
 
     height, width = image.shape[:2]
@@ -147,15 +147,15 @@ def _shrunk_masks(masks: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
 
 
 def contact_sheet(images: Mapping[str, Image], *, columns: int = 4, width: int = 1600) -> Image:
-    """All pictures on one sheet, each under its name.
+    """All images on one sheet, each under its name.
 
     Args:
         images: name -> (H, W, 3) uint8 RGB, of any sizes; laid out row by row in their order.
-        columns: pictures side by side.
+        columns: images side by side.
         width: of the sheet, pixels; at least 16 for each column.
 
     Returns:
-        (H', width, 3) uint8 RGB; (0, width, 3) of no pictures.
+        (H', width, 3) uint8 RGB; (0, width, 3) of no images.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -176,7 +176,7 @@ def contact_sheet(images: Mapping[str, Image], *, columns: int = 4, width: int =
 
 
 def _tile(name: str, image: Image, cell: int) -> Image:
-    """One picture of a sheet, `cell` pixels wide with its margins, under its name."""
+    """One image of a sheet, `cell` pixels wide with its margins, under its name."""
     import cv2
 
     gap = max(1, cell // 80)
@@ -199,7 +199,7 @@ def _tile(name: str, image: Image, cell: int) -> Image:
 
 
 def write_gallery(folder: str | os.PathLike[str], images: Mapping[str, Image], *, columns: int = 4) -> list[Path]:
-    """Write pictures as PNG files under their names, and `contact_sheet.png` of all, into a folder, made where missing.
+    """Write images as PNG files under their names, and `contact_sheet.png` of all, into a folder, made where missing.
 
     Returns:
         The files.

@@ -30,7 +30,7 @@ def draw_short_offsets(
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is; the fields are stretched over it.
-        fields: of one picture.
+        fields: of one image.
         keypoint: the type to show; where left out, each cell shows its likeliest one.
         style: "arrows", one colour for each type, or "wheel", whose hue is the direction and whose value the length.
         threshold: probability of the keypoint under which nothing is drawn.
@@ -42,7 +42,7 @@ def draw_short_offsets(
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range, or fields of a batch.
     """
-    count = check_picture_fields(fields)
+    count = check_image_fields(fields)
     shown = range(count) if keypoint is None else [as_integer(keypoint, "keypoint", 0, count - 1)]
     channels = [(k, fields.heatmaps[k], fields.short_offsets[k]) for k in shown]
     return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_SHORT, title="to the keypoint")
@@ -61,7 +61,7 @@ def draw_mid_offsets(
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is; the fields are stretched over it.
-        fields: of one picture.
+        fields: of one image.
         edge: the directed edge to show, e parent -> child or E + e child -> parent; where left out, all from parent to
             child, of which the wheel shows at each pixel the one whose source is likeliest.
         style: "arrows", one colour for each edge, or "wheel", whose hue is the direction and whose value the length.
@@ -76,7 +76,7 @@ def draw_mid_offsets(
         ValueError: an argument out of range, fields of a batch, or fields of another skeleton.
     """
     check_type(skeleton, "skeleton", Skeleton)
-    check_picture_fields(fields)
+    check_image_fields(fields)
     check_shape(fields.heatmaps, "fields.heatmaps", (skeleton.n_keypoints, None, None), "(K, h, w)")
     check_shape(fields.mid_offsets, "fields.mid_offsets", (2 * skeleton.n_edges, 2, None, None), "(2E, 2, h, w)")
     shown = range(skeleton.n_edges) if edge is None else [as_integer(edge, "edge", 0, 2 * skeleton.n_edges - 1)]
@@ -101,7 +101,7 @@ def draw_long_offsets(
 
     Args:
         image: (H, W, 3) uint8 RGB, left as it is; the fields are stretched over it.
-        fields: of one picture, with long_offsets; where they lack a segmentation, every pixel counts as a person's.
+        fields: of one image, with long_offsets; where they lack a segmentation, every pixel counts as a person's.
         keypoint: the type that the offsets lead to.
         style: "wheel", whose hue is the direction and whose value the length, or "arrows".
         threshold: probability of a person under which nothing is drawn.
@@ -115,7 +115,7 @@ def draw_long_offsets(
         ValueError: an argument out of range, fields of a batch, or fields without long_offsets.
     """
     check_type(skeleton, "skeleton", Skeleton)
-    count = check_picture_fields(fields)
+    count = check_image_fields(fields)
     keypoint = as_integer(keypoint, "keypoint", 0, min(count, skeleton.n_keypoints) - 1)
     if fields.long_offsets is None:
         raise ValueError("fields.long_offsets: expected an array, got None")
@@ -126,8 +126,8 @@ def draw_long_offsets(
     return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_FAR, title=title)
 
 
-def check_picture_fields(fields: Any) -> int:
-    """K, after a look at whether these are the fields of one picture.
+def check_image_fields(fields: Any) -> int:
+    """K, after a look at whether these are the fields of one image.
 
     Raises:
         TypeError: no fields.

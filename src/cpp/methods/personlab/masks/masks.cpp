@@ -1,6 +1,6 @@
 // Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
 //
-// The picture is walked in blocks, the pixels between four neighbouring cells, several of them at once where that will do.
+// The image is walked in blocks, the pixels between four neighbouring cells, several of them at once where that will do.
 // Boxes that hold the refined offsets of all pixels of a region bound its distances, and so decide most poses for all of
 // it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that decide.
 #include <algorithm>

@@ -44,7 +44,7 @@ struct MaskPoses {
   MaskPoses(const PoseArrays& poses, float threshold);
 };
 
-// Places the pixels of a picture's axis over a grid, corner pixel on corner pixel.
+// Places the pixels of an image's axis over a grid, corner pixel on corner pixel.
 void place_pixels(int pixels, int cells, int stride, PixelAxis& axis);
 
 // A field of float32 elements: itself, or widened into `room`.
@@ -62,7 +62,7 @@ void start_sums(int n_poses, std::vector<MaskScratch>& workers);
 void finish_scores(const std::vector<MaskScratch>& workers, const float* scores, int n_poses, float power,
                    float* mask_scores);
 
-// One picture's masks to be made.
+// One image's masks to be made.
 struct MaskTask {
   const MaskPoses& poses;
   const PairGrid& long_pairs;

@@ -56,7 +56,7 @@ def associate_pixels(
     options: MaskOptions,
     scored: bool,
 ) -> tuple[list[Any], list[Any]]:
-    """Masks (P, H, W) bool of each picture of a batch, and their scores (P,) or None; see `personlab.decode_masks`."""
+    """Masks (P, H, W) bool of each image of a batch, and their scores (P,) or None; see `personlab.decode_masks`."""
     counts = [len(one) for one in poses]
     first = np.cumsum([0, *counts])[:-1].tolist()
     rows, k, area = sum(counts), long_offsets.shape[1], size[0] * size[1]

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DevicePoses", "decode_masks", "decode_poses"]
 
-CAPACITY = 4096  # candidates of a picture, unless a caller wants another number
-_MOST = 2**22  # candidates of a picture: the stages count the keypoints of all of them in 32 bits
+CAPACITY = 4096  # candidates of an image, unless a caller wants another number
+_MOST = 2**22  # candidates of an image: the stages count the keypoints of all of them in 32 bits
 _DECODE_DEFAULTS = DecodeOptions()
 _MASK_DEFAULTS = MaskOptions()
 
@@ -52,15 +52,15 @@ def native_skeleton(module: Any, skeleton: Skeleton, device: int) -> _cuda.Skele
 
 @dataclass(frozen=True, eq=False)
 class DevicePoses:
-    """Poses of N pictures in the memory of a GPU.
+    """Poses of N images in the memory of a GPU.
 
     The arrays are torch tensors where the fields were, else they offer `__cuda_array_interface__`. Of C rows for each
-    picture the first `counts` are its poses, best first; the others are 0. A picture with more than `capacity`
+    image the first `counts` are its poses, best first; the others are 0. An image with more than `capacity`
     candidates has no poses: `candidates` shows it, and `read` raises.
     """
 
     shape: tuple[int, int, int]  # N, C, K
-    capacity: int  # candidates of a picture that there is room for
+    capacity: int  # candidates of an image that there is room for
     _is_batch: bool  # whether the fields had the axis N
     _buffer: Any  # all of the arrays in a row, 4 bytes an element
     _scratch: Any
@@ -104,24 +104,24 @@ class DevicePoses:
         return self._queue.part(self._buffer, *_places(*self.shape)[i], element)
 
     def read(self) -> list[Poses]:
-        """The poses of each picture, in host memory.
+        """The poses of each image, in host memory.
 
         Waits for the stream that they were decoded on, and for torch's current one, on which a graph may have run.
 
         Raises:
-            RuntimeError: a picture had more candidates than `capacity`.
+            RuntimeError: an image had more candidates than `capacity`.
         """
         candidates, poses = self._read()
         if (candidates > self.capacity).any():
             i = int(candidates.argmax())
             raise RuntimeError(
-                f"capacity: picture {i} has {candidates[i]} candidates, and room was made for {self.capacity}; "
+                f"capacity: image {i} has {candidates[i]} candidates, and room was made for {self.capacity}; "
                 "decode it with more"
             )
         return poses
 
     def _read(self) -> tuple[NDArray[np.int32], list[Poses]]:
-        """Numbers of candidates, and the poses of those pictures that had room."""
+        """Numbers of candidates, and the poses of those images that had room."""
         host = self._queue.current().read(self._buffer)
         views = [host[start : start + math.prod(shape)].reshape(shape) for start, shape in _places(*self.shape)]
         candidates, counts = views[0].view(np.int32), views[1].view(np.int32)
@@ -147,7 +147,7 @@ def _places(n: int, rows: int, k: int) -> list[tuple[int, tuple[int, ...]]]:
 
 
 def _room(queue: Queue, n: int | None, rows: int, skeleton: Skeleton, capacity: int, scratch_size: int) -> DevicePoses:
-    """Memory for poses that are to be decoded; n is None for one picture that is no batch."""
+    """Memory for poses that are to be decoded; n is None for one image that is no batch."""
     is_batch, n = n is not None, 1 if n is None else n
     k = skeleton.n_keypoints
     table = native_skeleton(queue.native, skeleton, queue.device)
@@ -181,7 +181,7 @@ def decode_poses(
         stride: input pixels from cell to cell.
         skeleton: the keypoints, at most 256 on a GPU, and edges that the network was trained for.
         options: how to decode; threads are of no importance.
-        capacity: candidates of one picture that there is room for.
+        capacity: candidates of one image that there is room for.
         out: what an earlier call returned, to be filled again.
 
     Returns:
@@ -278,18 +278,18 @@ def decode_masks(
     """Queue what `personlab.decode_masks` does, for poses that are on the device; nothing waits for it.
 
     Args:
-        poses: of N pictures, decoded on the stream of the fields, or on another one that has come so far.
+        poses: of N images, decoded on the stream of the fields, or on another one that has come so far.
         segmentation: (N, 1, h, w) logits, in the memory of the same GPU, the others too; for fields that were no batch,
             without the axis N.
         long_offsets: ([N,] K, 2, h, w).
         short_offsets: ([N,] K, 2, h, w), or None.
         stride: input pixels from cell to cell.
-        size: (H, W) of the pictures.
+        size: (H, W) of the images.
         options: thresholds and refinement steps, whether masks exclude each other, and the power in mask scores.
         return_scores: whether to return mask scores, too, by which masks are to be ranked.
 
     Returns:
-        (N, C, H, W) bool, on the GPU: the masks of the C rows of `poses`, empty past each picture's count. With
+        (N, C, H, W) bool, on the GPU: the masks of the C rows of `poses`, empty past each image's count. With
         `return_scores`, these and the scores (N, C) float32, on the GPU as well, 0 where a mask is empty.
 
     Raises:

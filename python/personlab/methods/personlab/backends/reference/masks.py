@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> tuple[Array, Array]:
-    """Where the pixels of a picture of `size` (H, W) lie over a grid (..., h, w): y and x (H, W) in input pixels."""
+    """Where the pixels of an image of `size` (H, W) lie over a grid (..., h, w): y and x (H, W) in input pixels."""
     (h, w), (height, width) = shape[-2:], size
     y, x = np.meshgrid(
         np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
