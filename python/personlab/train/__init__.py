@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 _LAZY = {  # names whose modules import torch: the command line reads the options without it
-    "Losses": "losses",
-    "Summary": "loop",
-    "compute_losses": "losses",
-    "train": "loop",
+    "Losses": "personlab.methods.personlab.losses",
+    "Summary": "personlab.train.loop",
+    "compute_losses": "personlab.methods.personlab.losses",
+    "train": "personlab.train.loop",
 }
 
 
@@ -43,4 +43,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+    return getattr(import_module(_LAZY[name]), name)
