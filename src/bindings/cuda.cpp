@@ -199,7 +199,7 @@ void group_poses(Address peaks, Address sorted, Address count, int capacity, con
   Arena arena(at<void>(scratch));
   const Peaks list{at<Peak>(peaks), at<int>(count), capacity}, in_order{at<Peak>(sorted), at<int>(count), capacity};
   const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
-  options.posenet = false;
+  options.decoder = DecodeOptions::Decoder::kPersonlab;
   sort_peaks(list, 1, stream_of(stream), in_order);
   grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options, stream_of(stream),
              poses);
