@@ -14,7 +14,7 @@ import pytest
 import personlab
 from personlab import DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, encode_targets, visualize
 from personlab.cli import COMMANDS, main
-from personlab.commands.flags import UsageError, with_given
+from personlab.commands.flags import UsageError, apply_flags
 from personlab.data.synthetic import make_scene
 from personlab.io.console import log, write_table
 
@@ -409,6 +409,6 @@ def test_flags_that_were_not_given_keep_the_options():
             vars(self).update(values)
 
     options = MaskOptions(mask_threshold=0.7)
-    assert with_given(options, Given(mask_threshold=None, threads=3)) == MaskOptions(mask_threshold=0.7, threads=3)
+    assert apply_flags(options, Given(mask_threshold=None, threads=3)) == MaskOptions(mask_threshold=0.7, threads=3)
     with pytest.raises(UsageError, match="threads"):
-        with_given(options, Given(threads=-1))
+        apply_flags(options, Given(threads=-1))

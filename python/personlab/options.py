@@ -198,7 +198,7 @@ class MaskOptions(_Picklable):
         short_refine_steps: refinements after these by the short offsets, if there are any
         exclusive: a pose yields a pixel to a nearer pose of a higher score, and to no other
         score_power: mask score = instance score x (mean person probability over the mask) to this power
-        threads: threads that share the work of one call, the caller's included (see `DecodeOptions`)
+        threads: threads that share the work of one call, the caller's included
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.

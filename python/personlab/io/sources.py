@@ -95,7 +95,7 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def left_out(inputs: Sequence[str]) -> list[str]:
+def skipped_files(inputs: Sequence[str]) -> list[str]:
     """One line for each folder named that holds folders, or images in formats that are not read."""
     lines = []
     for text in dict.fromkeys(inputs):
