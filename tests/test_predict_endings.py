@@ -337,12 +337,12 @@ def test_a_network_of_drawn_people_warns_of_photographs_once(run, scene, network
     assert run("photos")[2] == ""
     network.settings = Settings(domain=DRAWN)
     assert run("photos", weights="own.safetensors")[2] == (
-        "personlab: warning: own.safetensors knows drawn people alone: for photographs take --weights "
+        "personlab: warning: own.safetensors knows drawn people only: for photographs use --weights "
         "bodypix-mobilenet-075 or another\n"
     )
     assert main(["scenes", "--output", "drawn", "--count", "2", "--size", "97", "129"]) == 0
     assert run("drawn/images")[2] == ""
-    assert "knows drawn people alone" in run("drawn/images", "photos")[2]
+    assert "knows drawn people only" in run("drawn/images", "photos")[2]
     assert load_model("drawn-mobilenet-050").settings.domain == DRAWN
 
 

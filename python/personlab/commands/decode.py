@@ -14,7 +14,7 @@ from personlab.commands.fields_file import read_fields
 from personlab.commands.flags import UsageError
 from personlab.io.console import log, timed, write_table
 from personlab.io.results import mask_results, write_results
-from personlab.io.sources import LARGEST_ID, image_number
+from personlab.io.sources import MAX_ID, image_number
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions
 from personlab.settings import Settings
@@ -63,8 +63,8 @@ def run(config: Any) -> None:
         UsageError: an option out of range or without effect, or an output file that is also an input.
         ValueError: a file that is damaged or of another kind.
     """
-    if config.image_id is not None and config.image_id > LARGEST_ID:
-        raise UsageError(f"--image-id: expected an integer of at most {LARGEST_ID}, got {config.image_id}")
+    if config.image_id is not None and config.image_id > MAX_ID:
+        raise UsageError(f"--image-id: expected an integer of at most {MAX_ID}, got {config.image_id}")
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},

@@ -12,7 +12,7 @@ import torch
 
 from personlab.arrays.host import as_integer, as_number, check_type
 from personlab.io.images import read_image
-from personlab.io.resize import LARGEST_SIDE, input_size, resize
+from personlab.io.resize import MAX_SIDE, input_size, resize
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import DeviceFields, decodes_there
 from personlab.methods.personlab.fields import Fields
@@ -103,7 +103,7 @@ class Predictor:
         check_type(options, "options", DecodeOptions)
         check_type(mask_options, "mask_options", MaskOptions)
         if long_edge is not None:
-            long_edge = as_integer(long_edge, "long_edge", 1, LARGEST_SIDE)
+            long_edge = as_integer(long_edge, "long_edge", 1, MAX_SIDE)
         self.scales = tuple(as_number(scale, "scales", 0, 64, above=True) for scale in scales)
         if not self.scales:
             raise ValueError("scales: expected at least one, got none")
@@ -115,7 +115,7 @@ class Predictor:
             options, mask_options = replace(options, threads=threads), replace(mask_options, threads=threads)
         self.network, self.device = load_network(weights, stride, device)
         self.settings = settings_of(self.network)
-        self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, LARGEST_SIDE)
+        self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, MAX_SIDE)
         self.options = self.settings.decoding(options, disk_radius=disk_radius)
         self._disk_radius = self.settings.disk_radius if disk_radius is None else self.options.disk_radius
         self.calibration = self.settings.calibration if calibrated else None

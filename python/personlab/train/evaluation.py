@@ -16,7 +16,7 @@ from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.resize import LARGEST_SIDE
+from personlab.io.resize import MAX_SIDE
 from personlab.metrics.coco import EVERY_POSE, index_for_scoring
 from personlab.nn.config import check_stride
 from personlab.predict import Predictor
@@ -101,7 +101,7 @@ def scored_with(config: TrainConfig, *, stride: int, domain: str) -> Settings:
     options = config.evaluation
     return replace(
         known,
-        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, LARGEST_SIDE),
+        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, MAX_SIDE),
         stride=check_stride(stride if options.stride is None else options.stride),
         labelled_only=options.labelled_only,
     )
