@@ -3,9 +3,9 @@
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
+from processes import SUPPORT
 
 PROGRAM = """
 import faulthandler, os, signal, sys, threading, time
@@ -96,7 +96,7 @@ GRID = {"a batch": (40, 51, 8), "a batch on threads": (40, 51, 8), "votes": (400
 def run(name, grid):
     call, prepare = CALLS[name]
     h, w, stride = grid
-    values = {"h": h, "w": w, "stride": stride, "tests": str(Path(__file__).parent)}
+    values = {"h": h, "w": w, "stride": stride, "tests": str(SUPPORT)}
     program = textwrap.dedent(PROGRAM).format(call=call, prepare=prepare.format(**values), **values)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
@@ -128,6 +128,6 @@ def test_a_handler_that_raises_nothing_ends_nothing():
     assert all(poses.keypoints.tobytes() == expected.keypoints.tobytes() for poses in found)
     print(len(came))
     """
-    program = textwrap.dedent(program).format(tests=str(Path(__file__).parent))
+    program = textwrap.dedent(program).format(tests=str(SUPPORT))
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr

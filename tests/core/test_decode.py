@@ -4,11 +4,11 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from agreement import assert_same_bytes, assert_same_masks, assert_same_poses, core_poses, reference_poses
+from processes import SUPPORT
 from scenes import (
     BY_SEED,
     GRIDS,
@@ -250,7 +250,7 @@ def test_fork_after_use():
         assert decode() == expected
         sys.exit(os.waitstatus_to_exitcode(status))
     """
-    command = [sys.executable, "-c", textwrap.dedent(program), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", textwrap.dedent(program), str(SUPPORT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
 import sys
 
 import pytest
+from processes import run_with_isa, runnable_isas
 
 from personlab import _core, build_info
 
@@ -69,38 +68,22 @@ print(digest.hexdigest())
 """
 
 
-def run(code, isa, *arguments):
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PERSONLAB_ISA": isa},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def runnable():
-    """The instruction sets of this build that this processor has."""
-    names = _core.instruction_sets.split(", ")
-    return [name for name in names if run("import personlab", name).returncode == 0]
-
-
 def test_same_bytes_from_every_instruction_set(data):
-    names = runnable()
+    names = runnable_isas()
     assert "baseline" in names
-    digests = {name: run(DIGEST, name, str(data / "fields")) for name in names}
+    digests = {name: run_with_isa(DIGEST, name, str(data / "fields")) for name in names}
     assert all(result.returncode == 0 for result in digests.values()), digests
     assert len({result.stdout for result in digests.values()}) == 1
 
 
-@pytest.mark.parametrize("name", runnable())
+@pytest.mark.parametrize("name", runnable_isas())
 def test_the_variable_chooses(name):
-    result = run("import personlab; print(personlab.build_info()['instruction set'])", name)
+    result = run_with_isa("import personlab; print(personlab.build_info()['instruction set'])", name)
     assert result.stdout.split()[0] == name
 
 
 def test_an_unknown_name_is_refused():
-    result = run("import personlab", "mmx")
+    result = run_with_isa("import personlab", "mmx")
     assert result.returncode != 0
     assert "PERSONLAB_ISA: expected one of baseline" in result.stderr
     assert "'mmx'" in result.stderr

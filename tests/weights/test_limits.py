@@ -8,12 +8,14 @@ import pytest
 from cost import measure
 from published import random_model, tfjs_of
 
+from personlab.weights import load_checkpoint, load_model, save_model  # first: it and `convert` import each other
+
+# isort: split
 from personlab.methods.personlab.convert.manifest import LONGEST_JSON
-from personlab.weights import load_checkpoint, load_model, save_model
 from personlab.weights.fit import LONGEST_HEADER, check_shapes
 
 # All that is imported where it is used: a first call is not to be taken for a slow one.
-MODULES = "from personlab.methods.personlab import network; from personlab.methods.personlab.convert import onnx, tfjs"
+MODULES = "import personlab.weights; from personlab.methods.personlab import network; from personlab.methods.personlab.convert import onnx, tfjs"
 LOAD = f"import onnx, safetensors, torch; {MODULES}; from personlab.weights import load_model", "load_model(path)"
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from agreement import PIXELS
+from processes import run_with_isa, runnable_isas
 from scenes import GRIDS, SKELETONS, array, offsets, random_fields, sprinkled
-from test_instruction_sets import run, runnable
 
 from personlab import COCO_PERSON, _core, stages
 
@@ -236,7 +236,7 @@ print(digest.hexdigest())
 
 
 def test_batches_do_not_depend_on_the_instruction_set():
-    results = [run(BATCH_DIGEST, name) for name in runnable()]
+    results = [run_with_isa(BATCH_DIGEST, name) for name in runnable_isas()]
     assert all(result.returncode == 0 for result in results), results
     assert len({result.stdout for result in results}) == 1
 

@@ -1,8 +1,8 @@
 """Damaged annotation files, made from a seed: training is set up, and the ceiling scored, with each.
 
-`python tests/fuzz_annotations.py COUNT` runs the first COUNT cases. A case passes when both either work or end in an
-error of one line that begins with the file or folder it is about, in under a second. Its number is all that it takes to
-make it again: `--first NUMBER 1`.
+`python tests/support/fuzz_annotations.py COUNT` runs the first COUNT cases. A case passes when both either work or end
+in an error of one line that begins with the file or folder it is about, in under a second. Its number is all that it
+takes to make it again: `--first NUMBER 1`.
 """
 
 from __future__ import annotations

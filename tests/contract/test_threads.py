@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from agreement import core_poses
+from processes import ROOT, SUPPORT
 from scenes import BY_SEED, SKELETONS, decode_options, mask_options, paper_options, random_fields
 
 from personlab import COCO_PERSON, DecodeOptions, _core, decode_masks, decode_poses, stages
 
-HERE = Path(__file__).parent
 THREADS = (2, 3, 4, 5, 13)  # five and more share keypoint types out in bands of cell rows
 
 
@@ -35,7 +35,7 @@ def run(program, *arguments, **options):
         decode = lambda n=3: core_poses(fields, decode_options(hough_stride=2, threads=n)).keypoints.tobytes()
     """
     program = textwrap.dedent(prologue) + textwrap.dedent(program)
-    command = [sys.executable, "-c", program, str(HERE), *arguments]
+    command = [sys.executable, "-c", program, str(SUPPORT), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
     assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
     assert not done.stderr, done.stderr
@@ -272,8 +272,8 @@ def pool_program(tmp_path_factory):
     if compiler is None or sys.platform == "win32":
         pytest.skip("no C++ compiler of the kind that takes these flags")
     program = tmp_path_factory.mktemp("pool") / "pool"
-    core = HERE.parent / "src" / "cpp"
-    sources = [str(HERE / "pool.cpp"), str(core / "parallel.cpp")]
+    core = ROOT / "src" / "cpp"
+    sources = [str(Path(__file__).with_name("pool.cpp")), str(core / "base" / "parallel.cpp")]
     subprocess.run([compiler, "-std=c++17", "-O1", "-pthread", f"-I{core}", *sources, "-o", str(program)], check=True)
     return program
 
