@@ -15,7 +15,7 @@ from personlab.methods.personlab.convert.manifest import LONGEST_JSON
 from personlab.weights.fit import LONGEST_HEADER, check_shapes
 
 # All that is imported where it is used: a first call is not to be taken for a slow one.
-MODULES = "import personlab.weights; from personlab.methods.personlab import network; from personlab.methods.personlab.convert import onnx, tfjs"
+MODULES = "import personlab.weights, personlab.nn; from personlab.methods.personlab.convert import onnx, tfjs"
 LOAD = f"import onnx, safetensors, torch; {MODULES}; from personlab.weights import load_model", "load_model(path)"
 
 
