@@ -274,7 +274,8 @@ def pool_program(tmp_path_factory):
     program = tmp_path_factory.mktemp("pool") / "pool"
     core = ROOT / "src" / "cpp"
     sources = [str(Path(__file__).with_name("pool.cpp")), str(core / "base" / "parallel.cpp")]
-    subprocess.run([compiler, "-std=c++17", "-O1", "-pthread", f"-I{core}", *sources, "-o", str(program)], check=True)
+    folders = [f"-I{core}", f"-I{core / 'include'}"]
+    subprocess.run([compiler, "-std=c++17", "-O1", "-pthread", *folders, *sources, "-o", str(program)], check=True)
     return program
 
 

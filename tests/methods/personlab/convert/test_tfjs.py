@@ -8,8 +8,10 @@ import pytest
 import torch
 from published import random_model, tfjs_of
 
+from personlab.weights import load_model  # first: it and `convert` import each other
+
+# isort: split
 from personlab.methods.personlab.convert.tfjs import read_tfjs
-from personlab.weights import load_model
 
 
 def differences(model, other):
