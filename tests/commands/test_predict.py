@@ -156,7 +156,7 @@ def test_a_bad_video_is_told_of_and_skipped(run, folder):
     (folder / "bad.mp4").write_bytes(b"no video")
     code, out, err = run("bad.mp4", "images/first.jpg", "--output", "out")
     assert code == 1
-    assert "personlab: skipped bad.mp4: expected a video, got a file that is none\n" in err
+    assert "personlab: skipped bad.mp4: expected a video, got another kind of file\n" in err
     assert [row[0] for row in rows(out)] == ["images/first.jpg"]
     assert [path.name for path in (folder / "out").iterdir()] == ["first.jpg"]
 
