@@ -6,8 +6,8 @@ import json
 import numpy as np
 import torch
 
+from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.network import PersonLab
-from personlab.nn.config import ModelConfig
 
 # (output, its weights, our head) of BodyPix and of PoseNet.
 BODYPIX = (

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import torch
 
+    from personlab.methods.personlab.config import ModelConfig
     from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import ModelConfig
 
 __all__ = [
     "Checkpoint",

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from personlab.methods.personlab.config import ModelConfig
     from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import ModelConfig
 
 _VERSION = 1  # of the metadata
 _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
@@ -187,7 +187,7 @@ def _read_entry(file: Any) -> dict[str, Any]:
 
 
 def _config_of(entry: dict[str, Any]) -> ModelConfig:
-    from personlab.nn.config import ModelConfig
+    from personlab.methods.personlab.config import ModelConfig
 
     return ModelConfig.from_json(json.dumps(entry.get("config")))
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
-    from personlab.nn.config import ModelConfig
+    from personlab.methods.personlab.config import ModelConfig
 
 LONGEST_HEADER = 4 << 20  # bytes of a safetensors file that are not weights; a network's have some 10 thousand
 _SHOWN = 3  # names in an error message
