@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fake_networks import SceneNetwork
 
+import personlab.methods.personlab.views
 import personlab.nn.devices
 import personlab.predict.predictor
 from personlab import visualize
@@ -314,7 +315,7 @@ def test_a_full_disk_is_named_as_the_user_named_it(run, scene, monkeypatch):
 def test_memory_that_runs_out_on_one_image_is_told_and_the_rest_done(run, scene, monkeypatch):
     for name in ("a.png", "b.png"):
         draw(name, scene)
-    resize = personlab.predict.predictor.resize
+    resize = personlab.methods.personlab.views.resize
     calls = iter(range(10))
 
     def hungry(*arguments):
@@ -322,7 +323,7 @@ def test_memory_that_runs_out_on_one_image_is_told_and_the_rest_done(run, scene,
             raise MemoryError("Unable to allocate 10.0 GiB")
         return resize(*arguments)
 
-    monkeypatch.setattr(personlab.predict.predictor, "resize", hungry)
+    monkeypatch.setattr(personlab.methods.personlab.views, "resize", hungry)
     code, out, err = run("a.png", "b.png")
     assert code == 1
     assert "personlab: skipped a.png: out of memory: Unable to allocate 10.0 GiB\n" in err

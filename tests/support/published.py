@@ -6,7 +6,8 @@ import json
 import numpy as np
 import torch
 
-from personlab.nn import ModelConfig, PersonLab
+from personlab.methods.personlab.config import ModelConfig
+from personlab.methods.personlab.network import PersonLab
 
 # (output, its weights, our head) of BodyPix and of PoseNet.
 BODYPIX = (
