@@ -38,7 +38,7 @@ void find_seeds(const Field& heatmaps, float lowest, DecodeScratch& scratch) {
     for (std::size_t word = 0; word < words; ++word) {
       for (std::uint64_t bits = high[word]; bits != 0; bits &= bits - 1) {
         const int cell = static_cast<int>(word * 64) + lowest_bit(bits);
-        const float logit = widen(logits[cell]);
+        const float logit = to_float32(logits[cell]);
         scratch.order.push_back(sort_key(logit, scratch.peaks.size()));
         scratch.peaks.push_back({logit, k, static_cast<float>(cell % w), static_cast<float>(cell / w)});
       }
@@ -52,7 +52,7 @@ Offset<float> offset_at(const Field& short_offsets, const Peak& seed) {
       static_cast<std::ptrdiff_t>(seed.y) * short_offsets.width + static_cast<std::ptrdiff_t>(seed.x);
   return with_elements(short_offsets, [&](auto of) {
     const auto* dx = short_offsets.plane<decltype(of)>(2 * seed.keypoint) + cell;
-    const Offset<float> offset{widen(dx[0]), widen(dx[short_offsets.cells()])};
+    const Offset<float> offset{to_float32(dx[0]), to_float32(dx[short_offsets.cells()])};
     return is_finite(offset.dx) && is_finite(offset.dy) ? offset : Offset<float>{0.0F, 0.0F};
   });
 }
