@@ -113,8 +113,8 @@ def test_what_cannot_be_derived_is_one_line(score, data, name, argv):
 
 
 def test_an_image_of_another_size_is_left_out(score, data):
-    code, figures, err = score("14-image-of-another-size", *NETWORK)
-    path = data / "faults" / "14-image-of-another-size" / "images" / "a.jpg"
+    code, figures, err = score("14-picture-of-another-size", *NETWORK)
+    path = data / "faults" / "14-picture-of-another-size" / "images" / "a.jpg"
     assert (code, figures) == (1, {})
     assert err[-2:] == [
         f"personlab: skipped {path}: expected (H, W) = (161, 225) as annotated, got (322, 450)",

@@ -14,8 +14,9 @@ import pytest
 import personlab
 from personlab import DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, encode_targets, visualize
 from personlab.cli import COMMANDS, main
-from personlab.commands.common import UsageError, log, with_given, write_table
+from personlab.commands.flags import UsageError, with_given
 from personlab.data.synthetic import make_scene
+from personlab.io.console import log, write_table
 
 for module in ("cv2", "jsonargparse", "pycocotools"):
     pytest.importorskip(module)

@@ -30,8 +30,9 @@ def test_importing_the_library_imports_none_of_the_extras():
 
 def test_names_that_no_encoding_has_are_printed():
     code = (
-        "import sys; from personlab.cli import main; from personlab.commands import common, info; "
-        "info.run = lambda _: common.write_table(['é', 'n'], [['a\\udcff', '1']]); main(['info'])"
+        "import sys; from personlab.cli import main; from personlab.commands import info; "
+        "from personlab.io import console; "
+        "info.run = lambda _: console.write_table(['é', 'n'], [['a\\udcff', '1']]); main(['info'])"
     )
     done = process("-c", code, env={**os.environ, "PYTHONIOENCODING": "ascii:strict"})
     assert (done.stdout.splitlines(), done.stderr) == ([r"\xe9        n", r"a\udcff  1"], "")

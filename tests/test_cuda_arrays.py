@@ -1,6 +1,9 @@
 """Arrays on a GPU: how they come in, what is said of those that cannot, and how votes on them agree with the core's."""
 
+import ast
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,6 +152,37 @@ def test_the_order_of_blocks_and_threads_changes_nothing(host, monkeypatch, orde
     np.testing.assert_array_equal(host.get(votes(host, *arrays)), expected)
 
 
+def test_the_module_takes_arguments_by_keyword_only_and_the_stub_mirrors_them(host):
+    module, _ = _device._load()
+    stub = ast.parse((Path(personlab.__file__).parent / "_cuda.pyi").read_text(encoding="utf-8"))
+    functions = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
+    classes = {node.name: node.body[0] for node in stub.body if isinstance(node, ast.ClassDef)}
+    numbers = {node.target.id for node in stub.body if isinstance(node, ast.AnnAssign)}
+    assert {*functions, *classes, *numbers} == {name for name in dir(module) if not name.startswith("__")}
+    for name, node in {**functions, **classes}.items():
+        native = getattr(module, name)
+        signature = (native.__init__ if name in classes else native).__doc__.splitlines()[0]
+        by_keyword = [argument.arg for argument in node.args.kwonlyargs]
+        assert re.findall(r", (\w+): ", signature) == by_keyword, name
+        assert not by_keyword or re.search(r"[(,] ?\*, ", signature), name
+        assert len(node.args.args) == (name in classes), name
+    with pytest.raises(TypeError, match="incompatible function arguments"):
+        module.wait_for(0, 0, 0)
+
+
+def test_candidates_are_records_of_the_modules_layout(host):
+    module, _ = _device._load()
+    dtype = np.dtype(module.peak_layout)
+    assert dtype.names == ("score", "keypoint", "x", "y")
+    assert [dtype[name] for name in dtype.names] == ["f4", "i4", "f4", "f4"]
+
+
+def test_an_element_type_that_no_field_has_is_named(host):
+    module, _ = _device._load()
+    with pytest.raises(ValueError, match=r"^element: expected float32, float16 or bfloat16, got float64$"):
+        module.DeviceField(data=0, element="float64", images=1, planes=1, height=1, width=1, stride=1)
+
+
 def test_a_missing_module_is_one_clear_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "personlab._cuda", None)  # as if there were no such file
     monkeypatch.setattr(_device, "_load", _device._load.__wrapped__)
@@ -175,7 +209,7 @@ def test_a_driver_that_refuses_is_quoted(host, monkeypatch):
         compiler, architectures = module.compiler, module.architectures
 
         @staticmethod
-        def why_not():
+        def unavailable_reason():
             return "CUDA driver version is insufficient for CUDA runtime version"
 
         @staticmethod

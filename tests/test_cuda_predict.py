@@ -45,7 +45,7 @@ def test_fields_that_stay_in_tensors_decode_alike(more):
 
 
 def test_fields_stay_on_gpus_alone_where_there_is_a_module(monkeypatch):
-    monkeypatch.setattr(_device, "native", lambda: SimpleNamespace(most_keypoints=256))
+    monkeypatch.setattr(_device, "native", lambda: SimpleNamespace(max_keypoints=256))
     assert decodes_there(torch.device("cuda:1"))
     assert not decodes_there(torch.device("cuda:1"), 257)
     assert not decodes_there(torch.device("cpu"))

@@ -95,16 +95,20 @@ def test_what_is_wrong_is_named(gpu):
 
 def batch(module, of, by, channels, *, stride=8, steps=2, grad):
     """Refined offsets and the gradients of sum(grad * refined) by offsets and fields, from addresses of the host."""
-    kind = "refine_floats" if of.dtype == np.float32 else "refine_doubles"
     (n, count, _, h, w), fields = of.shape, by.shape[1]
     known = np.array(channels, np.int32)
-    arguments = *(a.ctypes.data for a in (of, by, known)), [n, count, fields, h, w, stride, steps]
+    extents = {"images": n, "fields": fields, "height": h, "width": w}
+    call = {
+        "element": of.dtype.name, "offsets": of.ctypes.data, "by": by.ctypes.data, "channels": known.ctypes.data,
+        **extents, "count": count, "stride": stride, "steps": steps, "device": 0, "stream": 0,
+    }  # fmt: skip
     refined, grad_of, grad_by = (np.full_like(a, 7) for a in (of, of, by))
-    scratch = np.full(module.refine_scratch(n, fields, h, w), 0xA5, np.uint8)
-    getattr(module, kind)(*arguments, refined.ctypes.data, 0, 0)
-    getattr(module, f"{kind}_backward")(
-        *arguments, grad.ctypes.data, grad_of.ctypes.data, grad_by.ctypes.data, scratch.ctypes.data, 0, 0
-    )
+    scratch = np.full(module.refine_scratch_bytes(**extents), 0xA5, np.uint8)
+    module.refine_offset_batch(**call, refined=refined.ctypes.data)
+    module.refine_offset_batch_backward(
+        **call, grad_refined=grad.ctypes.data, grad_offsets=grad_of.ctypes.data, grad_by=grad_by.ctypes.data,
+        scratch=scratch.ctypes.data,
+    )  # fmt: skip
     return refined, grad_of, grad_by
 
 

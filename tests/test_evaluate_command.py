@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from fake_networks import FakeNetwork, SceneNetwork
 
-import personlab.predict.load
+import personlab.nn.devices
 from personlab import DecodeOptions, Predictor, visualize
 from personlab.cli import main
 from personlab.data.coco import People, make_annotations
@@ -70,7 +70,7 @@ def folder(tmp_path, monkeypatch, scenes):
 @pytest.fixture
 def network(monkeypatch, scenes):
     fake = ScenesNetwork(scenes, stride=8)
-    device = personlab.predict.load.find_device("cpu")
+    device = personlab.nn.devices.find_device("cpu")
     monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *_: (fake, device))
     return fake
 

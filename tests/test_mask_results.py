@@ -8,7 +8,7 @@ from scenes import array
 
 from personlab import DecodeOptions, MaskOptions, Poses, decode_masks
 from personlab.cli import main
-from personlab.metrics import coco as evaluate
+from personlab.io.results import mask_results
 from personlab.predict import Prediction
 
 
@@ -21,7 +21,7 @@ def test_results_carry_mask_scores():
         assert [result["score"] for result in ranked.to_coco(1)] == [0.75, 0.5]
         plain = Prediction(poses=poses, masks=masks, image_size=size)
         assert [result["score"] for result in plain.masks_to_coco(1)] == [0.75, 0.5]
-    assert [r["score"] for r in evaluate.mask_results(poses, masks, 1)] == [0.75, 0.5]
+    assert [r["score"] for r in mask_results(poses, masks, 1)] == [0.75, 0.5]
 
 
 def test_the_command_writes_mask_scores(load_fields, data, tmp_path):

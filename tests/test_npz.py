@@ -195,7 +195,7 @@ def test_the_shared_files_are_refused(data, name):
 
 def test_a_image_too_large_to_draw_is_refused(data):
     path = data / "faults" / "files" / "npz_image_size_30000.npz"
-    (cost,) = measure("from personlab.commands.common import read_fields", "read_fields(path)", [path])
+    (cost,) = measure("from personlab.commands.fields_file import read_fields", "read_fields(path)", [path])
     assert cost.message == f"{path}: image_size: expected an image of at most 178956970 pixels, got 60000 x 60000"
     code = "from personlab import Fields; from personlab.visualize import canvas; import cv2"
     (cost,) = measure(code, "canvas(Fields.load(path))", [path])

@@ -13,7 +13,7 @@ from fake_networks import OnePerson, SceneNetwork, Spot, bright_left, spots, tur
 import personlab
 from personlab import COCO_PERSON, DecodeOptions, Predictor, visualize
 from personlab.data.synthetic import make_scene
-from personlab.io.images import input_size
+from personlab.io.resize import input_size
 from personlab.methods.personlab.merge import see, unmirrored
 from personlab.nn import Outputs
 

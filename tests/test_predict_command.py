@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fake_networks import OnePerson, SceneNetwork, bright_left
 
-import personlab.predict.load
+import personlab.nn.devices
 from personlab import DecodeOptions, Fields, Predictor, visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
@@ -42,7 +42,7 @@ def network(monkeypatch, scene):
 
 
 def device_of(name):
-    return personlab.predict.load.find_device(name or "cpu")
+    return personlab.nn.devices.find_device(name or "cpu")
 
 
 @pytest.fixture

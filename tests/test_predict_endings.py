@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from fake_networks import SceneNetwork
 
-import personlab.predict.load
+import personlab.nn.devices
 import personlab.predict.predictor
 from personlab import visualize
 from personlab.cli import main
@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch, capfd, network):
     """Run `personlab predict` in an empty folder; gives the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        personlab.predict.predictor, "load_network", lambda *_: (network, personlab.predict.load.find_device("cpu"))
+        personlab.predict.predictor, "load_network", lambda *_: (network, personlab.nn.devices.find_device("cpu"))
     )
 
     def call(*argv, weights="W"):

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from personlab.cli import main
-from personlab.commands.common import join_pairs
+from personlab.commands.flags import join_pairs
 from personlab.commands.train import shipped_configs
 from personlab.train import TrainConfig
 from personlab.weights import load_checkpoint

@@ -18,7 +18,8 @@ from personlab.data.coverage import Coverage, count_coverage
 from personlab.data.images import CocoImages, Example
 from personlab.data.index import make_index
 from personlab.data.loader import Views, make_batch
-from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations, mask_results
+from personlab.io.results import mask_results
+from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations
 from personlab.poses import Poses
 
 BOX = (slice(1, 33), slice(2, 22))  # [4, 4, 16, 26] grown: x 2.4 .. 21.6, y 1.4 .. 32.6

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from personlab.arrays.host import as_integer, as_number, check_type
-from personlab.io.images import LARGEST_SIDE, input_size, read_image, resize
+from personlab.io.images import read_image
+from personlab.io.resize import LARGEST_SIDE, input_size, resize
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import DeviceFields, decodes_there
 from personlab.methods.personlab.fields import Fields

@@ -1,20 +1,14 @@
-"""What the commands share: errors in the command line, flags from option classes, files of fields, tables, times."""
+"""What the commands parse with: flags from option classes, and errors in the command line."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
 import re
-import sys
-import time
-from typing import TYPE_CHECKING, Any, TextIO, get_type_hints
-
-from personlab.io.image_size import check_pixels
-from personlab.methods.personlab.fields import Fields
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from jsonargparse import ArgumentParser
 
@@ -30,27 +24,6 @@ _NESTED = re.compile(r"--\w+(\.\w+)+")
 
 class UsageError(Exception):
     """The command line itself is wrong, whatever the files hold."""
-
-
-def log(message: str) -> None:
-    """Tell the person at the terminal something that is no result."""
-    sys.stderr.write(f"personlab: {printable(message)}\n")
-
-
-def printable(text: str) -> str:
-    """Text in one line that a terminal shows as it is: line breaks, control characters and the like escaped."""
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
-def describe_error(error: Exception) -> str:
-    """What went wrong, for a reader who does not know the code."""
-    if isinstance(error, MemoryError):
-        return f"out of memory{f': {error}' if str(error) else ''}"
-    if isinstance(error, RecursionError):
-        return "input nested too deeply (recursion limit reached)"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return str(error)
 
 
 def _comments(options: type) -> dict[str, str]:
@@ -125,40 +98,3 @@ def with_given(options: Any, given: Any) -> Any:
         return dataclasses.replace(options, **values)
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from None
-
-
-def read_fields(path: str) -> Fields:
-    """The fields of the one image in a file.
-
-    Raises:
-        OSError: no such file.
-        ValueError: a file of something else, or of several images.
-    """
-    fields = Fields.load(path)
-    check_pixels(fields.image_size or fields.input_size, f"{path}: image_size")
-    if fields.heatmaps.ndim != 4:
-        return fields
-    if len(fields.heatmaps) != 1:
-        raise ValueError(f"{path}: expected the fields of one image, got a batch of {len(fields.heatmaps)}")
-    return fields[0]
-
-
-def write_table(header: list[str], rows: list[list[str]], stream: TextIO | None = None) -> None:
-    """Columns as wide as their widest cell, numbers to the right and names to the left; to stdout unless told."""
-    table = [[printable(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[c]) for row in table) for c in range(len(header))]
-    numbers = [all(re.fullmatch(r"-?[\d.]+", row[c]) for row in rows) for c in range(len(header))]
-    for row in table:
-        cells = [
-            text.rjust(width) if number else text.ljust(width)
-            for text, width, number in zip(row, widths, numbers, strict=True)
-        ]
-        (stream or sys.stdout).write("  ".join(cells).rstrip() + "\n")
-
-
-@contextlib.contextmanager
-def timed(times: dict[str, float], name: str) -> Iterator[None]:
-    """Note under `name` how long the block took, milliseconds."""
-    start = time.perf_counter()
-    yield
-    times[name] = 1e3 * (time.perf_counter() - start)
