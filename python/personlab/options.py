@@ -169,22 +169,7 @@ class DecodeOptions(_Picklable):
         """The compiled core's copy of these options."""
         from personlab import _core
 
-        return _core.DecodeOptions(
-            hough_stride=self.hough_stride,
-            disk_radius=self.disk_radius,
-            vote_threshold=self.vote_threshold,
-            peak_threshold=self.peak_threshold,
-            nms_radius=self.nms_radius,
-            refine_steps=self.refine_steps,
-            expected_oks=self.scoring == "expected_oks",
-            posenet=self.decoder == "posenet",
-            min_score=self.min_score,
-            max_poses=self.max_poses,
-            threads=self.threads,
-            rank_by_mean=self.ranking == "mean",
-            mean_instance_score=self.instance_score == "mean",
-            sharpen=self.sharpen,
-        )
+        return _core.DecodeOptions(**{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,12 +213,4 @@ class MaskOptions(_Picklable):
         """The compiled core's copy of these options."""
         from personlab import _core
 
-        return _core.MaskOptions(
-            mask_threshold=self.mask_threshold,
-            distance_threshold=self.distance_threshold,
-            long_refine_steps=self.long_refine_steps,
-            short_refine_steps=self.short_refine_steps,
-            exclusive=self.exclusive,
-            threads=self.threads,
-            score_power=self.score_power,
-        )
+        return _core.MaskOptions(**{field.name: getattr(self, field.name) for field in fields(self)})

@@ -120,7 +120,7 @@ struct PlaneKernels {
                  std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
 
   // Makes n values float32.
-  void (*widen)(const T* values, std::size_t n, float* to);
+  void (*to_float32)(const T* values, std::size_t n, float* to);
 };
 
 constexpr float kPersonUnit = 16777216.0F;  // of person probabilities in fixed point: 2^24
