@@ -36,7 +36,7 @@ def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):
 
 def test_the_demo_finds_people_in_other_scenes():
     demos = [make_demo(people=3, seed=seed, threads=2) for seed in range(6)]
-    assert sum(demo.found for demo in demos) >= 16  # of 18
+    assert sum(demo.matched for demo in demos) >= 16  # of 18
     for demo in demos:
         assert demo.keypoint_error < 20.0
         assert demo.masks.shape == (len(demo.poses), *demo.scene.image.shape[:2])

@@ -52,8 +52,8 @@ class Demo:
     fields: Fields
     poses: Poses  # pixels of the image
     masks: NDArray[np.bool_]  # (P, H, W)
-    found: int  # people of the scene with a pose
-    keypoint_error: float  # mean distance from their keypoints, pixels; NaN where `found` is 0
+    matched: int  # people of the scene with a pose
+    keypoint_error: float  # mean distance from their keypoints, pixels; NaN where `matched` is 0
     milliseconds: Mapping[str, float]  # median time of each call
 
 
@@ -79,8 +79,8 @@ def run(config: Any) -> None:
     demo = make_demo(people=config.people, seed=config.seed, threads=config.threads)
     image = visualize.overlay(demo.scene.image, demo.poses, demo.masks)
     visualize.write_image(config.output, np.concatenate([demo.scene.image, image], axis=1))
-    error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.found else ""
-    sys.stdout.write(f"{demo.found} of {config.people} people found by {len(demo.poses)} poses{error}\n\n")
+    error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.matched else ""
+    sys.stdout.write(f"{demo.matched} of {config.people} people found by {len(demo.poses)} poses{error}\n\n")
     rows = [[name, f"{value:.2f}"] for name, value in demo.milliseconds.items()]
     write_table(["call", f"ms, median of {RUNS} runs"], rows)
     sys.stdout.write("\n`personlab bench` times the stages inside.\n\n")
@@ -117,8 +117,8 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
         seconds, outputs = _timed(lambda: network(images))
     fields = to_fields(outputs, stride=STRIDE)[0]
     milliseconds, poses, masks = _decode(fields, options, mask_options)
-    found, error = match_people(poses, scene.keypoints)
-    return Demo(scene, fields, poses, masks, found, error, {"network": 1e3 * seconds, **milliseconds})
+    matched, error = match_people(poses, scene.keypoints)
+    return Demo(scene, fields, poses, masks, matched, error, {"network": 1e3 * seconds, **milliseconds})
 
 
 def _timed(call: Callable[[], Result]) -> tuple[float, Result]:

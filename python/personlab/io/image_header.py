@@ -42,17 +42,17 @@ def check_pixels(size: Size, name: str) -> None:
 
 def read_format(content: bytes) -> str:
     """Return the name of an image file's format; empty where its first bytes do not tell one."""
-    found = _find_format(content)
-    return found.name if found else ""
+    one = _find_format(content)
+    return one.name if one else ""
 
 
 def read_size(content: bytes) -> Size | None:
     """Return (w, h) by the header of an image file, the larger of two; None where it has none."""
-    found = _find_format(content)
-    if found is None:
+    one = _find_format(content)
+    if one is None:
         return None
     try:
-        return found.read_size(content)
+        return one.read_size(content)
     except (IndexError, struct.error, ValueError):  # cut short, or damaged
         return None
 
