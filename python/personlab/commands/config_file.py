@@ -13,7 +13,7 @@ _MAX_DEPTH = 8
 
 
 def check_config_file(path: Path) -> None:
-    """Check that a file is YAML or JSON that a parser reads in no time.
+    """Check that a file is YAML or JSON that takes a parser little time.
 
     Raises:
         OSError: the file cannot be read.
