@@ -68,7 +68,7 @@ if(with_cuda)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 
   pybind11_add_module(_cuda ${cuda_bindings} ${cuda_stages})
-  target_include_directories(_cuda PRIVATE src/cpp src/cuda ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
+  target_include_directories(_cuda PRIVATE src/cpp src/cpp/include src/cuda ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   set(architectures ${CMAKE_CUDA_ARCHITECTURES})
   if(architectures STREQUAL "native")
     set(architectures ${CMAKE_CUDA_ARCHITECTURES_NATIVE})
@@ -93,7 +93,7 @@ if(PERSONLAB_CUDA_ON_HOST)
     list(APPEND on_host ${wrapper})
   endforeach()
   pybind11_add_module(_cuda_on_host ${on_host})
-  target_include_directories(_cuda_on_host PRIVATE tests/cuda_host src/cpp src/cuda)
+  target_include_directories(_cuda_on_host PRIVATE tests/cuda_host src/cpp src/cpp/include src/cuda)
   target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_ON_HOST PERSONLAB_CUDA_MODULE=_cuda_on_host
     PERSONLAB_CUDA_ARCHITECTURES="none"
     PERSONLAB_CUDA_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")

@@ -273,8 +273,9 @@ def pool_program(tmp_path_factory):
         pytest.skip("no C++ compiler of the kind that takes these flags")
     program = tmp_path_factory.mktemp("pool") / "pool"
     core = HERE.parent / "src" / "cpp"
-    sources = [str(HERE / "pool.cpp"), str(core / "parallel.cpp")]
-    subprocess.run([compiler, "-std=c++17", "-O1", "-pthread", f"-I{core}", *sources, "-o", str(program)], check=True)
+    sources = [str(HERE / "pool.cpp"), str(core / "base" / "parallel.cpp")]
+    folders = [f"-I{core}", f"-I{core / 'include'}"]
+    subprocess.run([compiler, "-std=c++17", "-O1", "-pthread", *folders, *sources, "-o", str(program)], check=True)
     return program
 
 

@@ -122,7 +122,7 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
           const Peaks list{at<Peak>(peaks), at<int>(count), capacity};
           const Peaks in_order{at<Peak>(ordered), at<int>(count), capacity};
           const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
-          options.posenet = false;
+          options.decoder = DecodeOptions::Decoder::kPersonlab;
           sort_peaks(list, 1, stream_of(stream), in_order);
           grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options,
                      stream_of(stream), poses);

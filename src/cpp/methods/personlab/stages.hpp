@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/types.hpp"
+#include "methods/personlab/hough_plane.hpp"
 #include "methods/personlab/kernels.hpp"
 #include "methods/personlab/keypoint_grid.hpp"
-#include "base/types.hpp"
+#include "methods/personlab/pose_list.hpp"
 #include "methods/personlab/votes.hpp"
 
 namespace personlab {

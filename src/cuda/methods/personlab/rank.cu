@@ -157,10 +157,10 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
   const double radius = static_cast<double>(options.nms_radius);
   const dim3 grid = loop_grid(accepted.capacity, kBlock, images);
   scratch.ranked.counts = scratch.ordered.counts = accepted.counts;
-  const bool by_mean = options.rank_by_mean;
+  const bool by_mean = options.ranks_by_mean();
   const Order order{by_mean ? scratch.ordered.items : nullptr, accepted.capacity};
   if (!by_mean) find_taken(poses, accepted, order, images, radius, stream, scratch);
-  if (options.expected_oks)
+  if (options.uses_oks())
     expected_oks(hough, poses, accepted, images, skeleton, options, by_mean ? nullptr : &scratch.taken, stream,
                  scratch.keypoint_scores);
   else
@@ -172,7 +172,7 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
     find_taken(poses, accepted, order, images, radius, stream, scratch);
   }
   launch(score_instances, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, order,
-         scratch.taken, options.mean_instance_score, scratch.ranked);
+         scratch.taken, options.scores_by_mean(), scratch.ranked);
   sort(scratch.ranked, images, stream, scratch.ordered);
   launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, images), dim3(kBlock), stream, poses,
                              accepted, scratch.keypoint_scores, scratch.ordered, static_cast<double>(options.min_score),
