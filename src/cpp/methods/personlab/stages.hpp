@@ -15,6 +15,7 @@
 #include "methods/personlab/hough_plane.hpp"
 #include "methods/personlab/kernels.hpp"
 #include "methods/personlab/keypoint_grid.hpp"
+#include "methods/personlab/masks/points.hpp"
 #include "methods/personlab/pose_list.hpp"
 #include "methods/personlab/votes.hpp"
 
@@ -132,20 +133,6 @@ struct PixelBox {
     return {std::min(x0, other.x0), std::min(y0, other.y0), std::max(x1, other.x1), std::max(y1, other.y1)};
   }
 };
-
-// The person probability of a mask's pixels, added up in fixed point: the same sum in any order.
-struct MaskSum {
-  std::uint64_t total = 0;  // in units of 2^-24
-  std::uint64_t pixels = 0;
-};
-
-// The score of a mask, from the instance score and the mean probability over its pixels; 0 where there is none.
-inline float mask_score(float score, const MaskSum& sum, float power) {
-  if (sum.pixels == 0 || !(score - score == 0.0F)) return 0.0F;
-  const double whole = static_cast<double>(kPersonUnit) * static_cast<double>(sum.pixels);
-  const double mean = static_cast<double>(sum.total) / whole;
-  return static_cast<float>(static_cast<double>(score) * std::pow(mean, static_cast<double>(power)));
-}
 
 // Rows of person probabilities: logits between the columns of two rows of cells, and what pixels between these rows read.
 struct PersonRows {
