@@ -4,7 +4,9 @@
 #include <numeric>
 
 #include "base/interrupt.hpp"
+#include "base/parallel.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/decode.hpp"
 #include "methods/personlab/stages.hpp"
 #include "methods/personlab/vote_unit.hpp"
 
@@ -67,6 +69,25 @@ std::size_t sort_more(std::vector<std::uint64_t>& keys, std::size_t sorted) {
   return next;
 }
 
+// Copies the poses that are kept out of the scratch.
+void copy_poses(const DecodeScratch& from, Poses& to) {
+  const Ranking& ranking = from.ranking;
+  const auto k = static_cast<std::size_t>(from.poses.n_keypoints), count = ranking.index.size();
+  to.count = static_cast<int>(count);
+  to.n_keypoints = from.poses.n_keypoints;
+  to.keypoints.resize(2 * k * count);
+  to.keypoint_probabilities.resize(k * count);
+  float* keypoints = to.keypoints.data();
+  float* probabilities = to.keypoint_probabilities.data();
+  for (const int j : ranking.index) {
+    const double* pose = from.poses.pose(j);
+    keypoints = std::transform(pose, pose + 2 * k, keypoints, [](double v) { return static_cast<float>(v); });
+    probabilities = std::copy_n(from.poses.probability(j), k, probabilities);
+  }
+  to.keypoint_scores = ranking.keypoint_scores;
+  to.scores = ranking.scores;
+}
+
 }  // namespace
 
 void decode_personlab(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
@@ -113,6 +134,22 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
   by_mean.ranking = DecodeOptions::Ranking::kMean;
   by_mean.instance_score = DecodeOptions::InstanceScore::kMean;
   score_poses(poses, scratch.hough, skeleton, by_mean, true, scratch.score, scratch.ranking);
+}
+
+void decode_batch(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& options,
+                  std::vector<DecodeScratch>& scratch, std::vector<Poses>& poses) {
+  const int workers = std::max(1, std::min(fields.images, options.threads));
+  if (scratch.size() < static_cast<std::size_t>(workers)) scratch.resize(static_cast<std::size_t>(workers));
+  poses.resize(static_cast<std::size_t>(fields.images));
+  DecodeOptions each = options;
+  if (workers > 1) each.threads = 1;
+  const auto decode_one = options.is_posenet() ? decode_posenet : decode_personlab;
+  parallel_for(fields.images, workers, options.interrupt, [&](int n, int worker) {
+    DecodeScratch& mine = scratch[static_cast<std::size_t>(worker)];
+    const PoseFields image = fields.image(n);
+    decode_one(image.heatmaps, image.short_offsets, image.mid_offsets, skeleton, each, mine);
+    copy_poses(mine, poses[static_cast<std::size_t>(n)]);
+  });
 }
 
 }  // namespace personlab

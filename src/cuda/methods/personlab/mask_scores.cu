@@ -1,6 +1,7 @@
 // Mask scores: the mean person probability over the pixels of each mask.
 //
 // Probabilities are added up in fixed point, as on the CPU: the same sum in any order.
+#include "methods/personlab/masks/mask_sum.hpp"
 #include "methods/personlab/stages.cuh"
 
 namespace personlab {

@@ -9,6 +9,7 @@
 #include "base/parallel.hpp"
 #include "base/pose_size.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/points.hpp"
 
 namespace personlab {
 namespace {
