@@ -17,9 +17,9 @@
 #include "arguments.hpp"
 #include "methods/personlab/bench.hpp"
 #include "base/disc.hpp"
-#include "methods/personlab/kernels.hpp"
 #include "base/parallel.hpp"
 #include "methods/personlab/stages.hpp"
+#include "simd/dispatch.hpp"
 #include "without_python.hpp"
 
 using namespace py::literals;
@@ -396,8 +396,8 @@ std::string compiler() {
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled decoding core of personlab; use it through the functions of the package.";
   m.attr("compiler") = compiler();
-  m.attr("instruction_set") = kernels().name;
-  m.attr("instruction_sets") = kernel_names();
+  m.attr("instruction_set") = isa_name();
+  m.attr("instruction_sets") = isa_names();
   m.attr("version") = PERSONLAB_VERSION;
   m.attr("build_type") = PERSONLAB_BUILD_TYPE;
 
