@@ -13,8 +13,8 @@ from personlab.commands import json_flag, network
 from personlab.commands.fields_file import read_fields
 from personlab.commands.flags import UsageError
 from personlab.io.console import log, timed, write_table
-from personlab.io.image_files import LARGEST_ID, image_number
 from personlab.io.results import mask_results, write_results
+from personlab.io.sources import LARGEST_ID, image_number
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions
 from personlab.settings import Settings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from personlab.io.image_size import check_pixels
+from personlab.io.image_header import check_pixels
 from personlab.methods.personlab.fields import Fields
 
 

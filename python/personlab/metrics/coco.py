@@ -13,6 +13,7 @@ import numpy as np
 
 from personlab.io.results import mask_results
 from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.method import METHOD
 from personlab.methods.personlab.targets import encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from personlab.data.annotations import Annotations
     from personlab.data.coco import People
 
-EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
+EVERY_POSE: DecodeOptions = METHOD.every_pose
 EXACT = replace(EVERY_POSE, hough_stride=1)  # for fields that are perfect: what they reach is to be seen
 
 

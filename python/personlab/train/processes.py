@@ -1,4 +1,4 @@
-"""The processes of a run: which one this is, where it computes, and the little they have to agree on."""
+"""The processes of a run: which one this is, where it computes, and what they agree on."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ class Place:
 
 
 @contextmanager
-def joined(device: str | None) -> Iterator[Place]:
-    """This process among those that torchrun started; alone, where it started none.
+def process_group(device: str | None) -> Iterator[Place]:
+    """Join the processes that torchrun started; where it started none, this process is alone.
 
     Raises:
         ValueError: no such device.

@@ -5,6 +5,7 @@
 
 #include "base/interrupt.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/decode.hpp"
 #include "methods/personlab/stages.hpp"
 #include "methods/personlab/vote_unit.hpp"
 
