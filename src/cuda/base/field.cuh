@@ -19,7 +19,7 @@ struct Plane {
 
   __device__ float operator[](int i) const {
     if (element == Element::kFloat32) return static_cast<const float*>(data)[i];
-    if (element == Element::kBfloat16) return widen(static_cast<const Bfloat16*>(data)[i]);
+    if (element == Element::kBfloat16) return to_float32(static_cast<const Bfloat16*>(data)[i]);
     return half_to_float32(static_cast<const Float16*>(data)[i]);
   }
 };

@@ -24,7 +24,7 @@ cudaLaunchConfig_t launch_config(dim3 grid, dim3 block, cudaStream_t stream) {
   return config;
 }
 
-inline float half_to_float32(Float16 half) { return widen(half); }
+inline float half_to_float32(Float16 half) { return to_float32(half); }
 
 }  // namespace cuda
 }  // namespace personlab
