@@ -13,19 +13,6 @@ namespace py = pybind11;
 
 namespace personlab {
 
-// The fields that the poses of N images come from.
-struct PoseFields {
-  py::ssize_t images;
-  bool batch;                                   // whether the arrays have an axis of images
-  Field heatmaps, short_offsets, mid_offsets;  // of the first one
-
-  static Field of_image(Field field, int n) {
-    const std::size_t bytes = static_cast<std::size_t>(field.planes) * field.cells() * field.element_size();
-    field.data = static_cast<const char*>(field.data) + static_cast<std::size_t>(n) * bytes;
-    return field;
-  }
-};
-
 // What an array holds: float32, float16, or what Python calls BFLOAT16.
 inline Element element_of(const py::dtype& type) {
   constexpr int kHalf = 23;  // NPY_HALF
@@ -42,16 +29,16 @@ inline Field view(const py::array& array, int planes, int stride) {
 
 // Views an array of ([N,] planes, h, w) in which the planes may have several axes; false unless it has this shape and holds the
 // field's elements in this machine's byte order, aligned, in C order.
-inline bool view_plain(py::handle value, const PoseFields& fields, std::initializer_list<py::ssize_t> planes, Field& field) {
+inline bool view_plain(py::handle value, bool batch, int images, std::initializer_list<py::ssize_t> planes, Field& field) {
   using py::detail::npy_api;
   constexpr int kFlags = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
   if (!py::isinstance<py::array>(value)) return false;
   const auto array = py::reinterpret_borrow<py::array>(value);
   const py::dtype type = array.dtype();
   if ((array.flags() & kFlags) != kFlags || type.byteorder() != '=' || element_of(type) != field.element) return false;
-  if (array.ndim() != static_cast<py::ssize_t>(planes.size()) + (fields.batch ? 3 : 2)) return false;
+  if (array.ndim() != static_cast<py::ssize_t>(planes.size()) + (batch ? 3 : 2)) return false;
   const py::ssize_t* axis = array.shape();
-  if (fields.batch && *axis++ != fields.images) return false;
+  if (batch && *axis++ != images) return false;
   field.planes = 1;
   for (const py::ssize_t length : planes) {
     if (*axis++ != length) return false;
@@ -71,16 +58,17 @@ inline bool view_plain(py::handle heatmaps, py::handle short_offsets, py::handle
   const py::ssize_t axes = array.ndim();
   if (axes != 3 && axes != 4) return false;
   const py::ssize_t *shape = array.shape(), h = shape[axes - 2], w = shape[axes - 1];
-  fields.batch = axes == 4;
-  fields.images = fields.batch ? shape[0] : 1;
-  if (fields.images > kMost || h > kMost / stride || w > kMost / stride) return false;
+  const bool batch = axes == 4;
+  if (batch && shape[0] > kMost) return false;
+  fields.images = batch ? static_cast<int>(shape[0]) : 1;
+  if (h > kMost / stride || w > kMost / stride) return false;
   const Element element = element_of(array.dtype());
   if (element == Element::kBfloat16) return false;
   const Field grid{nullptr, 0, static_cast<int>(h), static_cast<int>(w), stride, element};
   fields.heatmaps = fields.short_offsets = fields.mid_offsets = grid;
-  return view_plain(heatmaps, fields, {skeleton.n_keypoints}, fields.heatmaps) &&
-         view_plain(short_offsets, fields, {skeleton.n_keypoints, 2}, fields.short_offsets) &&
-         view_plain(mid_offsets, fields, {2 * skeleton.n_edges(), 2}, fields.mid_offsets);
+  return view_plain(heatmaps, batch, fields.images, {skeleton.n_keypoints}, fields.heatmaps) &&
+         view_plain(short_offsets, batch, fields.images, {skeleton.n_keypoints, 2}, fields.short_offsets) &&
+         view_plain(mid_offsets, batch, fields.images, {2 * skeleton.n_edges(), 2}, fields.mid_offsets);
 }
 
 }  // namespace personlab

@@ -87,7 +87,7 @@ void copy_found(const DecodeScratch& from, std::vector<float>& found) {
 }
 
 py::list decode(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& given) {
-  const auto images = static_cast<int>(fields.images);
+  const int images = fields.images;
   std::vector<std::vector<float>> found(static_cast<std::size_t>(images));
   without_python(given, [&](const DecodeOptions& options) {
     std::vector<DecodeScratch>& own = scratch().images;
@@ -97,13 +97,13 @@ py::list decode(const PoseFields& fields, const Skeleton& skeleton, const Decode
     if (workers > 1) each.threads = 1;
     parallel_for(images, workers, options.interrupt, [&](int n, int worker) {
       DecodeScratch& mine = own[static_cast<std::size_t>(worker)];
-      const auto decode_one = options.posenet ? decode_posenet : decode_personlab;
-      decode_one(PoseFields::of_image(fields.heatmaps, n), PoseFields::of_image(fields.short_offsets, n),
-                 PoseFields::of_image(fields.mid_offsets, n), skeleton, each, mine);
+      const auto decode_one = options.is_posenet() ? decode_posenet : decode_personlab;
+      decode_one(fields.heatmaps.image(n), fields.short_offsets.image(n), fields.mid_offsets.image(n), skeleton, each,
+                 mine);
       copy_found(mine, found[static_cast<std::size_t>(n)]);
     });
   });
-  py::list result(fields.images);
+  py::list result(static_cast<std::size_t>(images));
   for (int n = 0; n < images; ++n)
     result[static_cast<std::size_t>(n)] = arrays_of(found[static_cast<std::size_t>(n)], skeleton.n_keypoints);
   return result;
@@ -113,7 +113,7 @@ py::list decode_poses(const py::array& heatmaps, const py::array& short_offsets,
                       int stride, const Skeleton& skeleton, const DecodeOptions& options) {
   const int k = skeleton.n_keypoints;
   const bool batch = heatmaps.ndim() == 4;
-  return decode({batch ? heatmaps.shape(0) : 1, batch, view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
+  return decode({batch ? static_cast<int>(heatmaps.shape(0)) : 1, view(heatmaps, k, stride), view(short_offsets, 2 * k, stride),
                  view(mid_offsets, 4 * skeleton.n_edges(), stride)},
                 skeleton, options);
 }
@@ -408,9 +408,22 @@ PYBIND11_MODULE(_core, m) {
       .def(py::init([](int hough_stride, float disk_radius, float vote_threshold, float peak_threshold,
                        float nms_radius, int refine_steps, bool oks, bool posenet, float min_score, int max_poses,
                        int threads, bool rank_by_mean, bool mean_instance_score, float sharpen) {
-             return DecodeOptions{hough_stride, disk_radius,  vote_threshold,      peak_threshold, nms_radius,
-                                  refine_steps, oks,          posenet,             min_score,      max_poses,
-                                  threads,      rank_by_mean, mean_instance_score, sharpen};
+             DecodeOptions options;
+             options.hough_stride = hough_stride;
+             options.disk_radius = disk_radius;
+             options.vote_threshold = vote_threshold;
+             options.peak_threshold = peak_threshold;
+             options.nms_radius = nms_radius;
+             options.refine_steps = refine_steps;
+             if (!oks) options.scoring = DecodeOptions::Scoring::kHeatmap;
+             if (rank_by_mean) options.ranking = DecodeOptions::Ranking::kMean;
+             if (mean_instance_score) options.instance_score = DecodeOptions::InstanceScore::kMean;
+             options.sharpen = sharpen;
+             options.min_score = min_score;
+             options.max_poses = max_poses;
+             options.threads = threads;
+             if (posenet) options.decoder = DecodeOptions::Decoder::kPosenet;
+             return options;
            }),
            py::kw_only(), "hough_stride"_a, "disk_radius"_a, "vote_threshold"_a, "peak_threshold"_a, "nms_radius"_a,
            "refine_steps"_a, "expected_oks"_a, "posenet"_a, "min_score"_a, "max_poses"_a, "threads"_a,
@@ -419,7 +432,7 @@ PYBIND11_MODULE(_core, m) {
       .def(py::init([](float mask_threshold, float distance_threshold, int long_refine_steps, int short_refine_steps,
                        bool exclusive, int threads, float score_power) {
              return MaskOptions{mask_threshold, distance_threshold, long_refine_steps, short_refine_steps,
-                                exclusive,      threads,            score_power};
+                                exclusive,      score_power,        threads};
            }),
            py::kw_only(), "mask_threshold"_a, "distance_threshold"_a, "long_refine_steps"_a, "short_refine_steps"_a,
            "exclusive"_a, "threads"_a, "score_power"_a);

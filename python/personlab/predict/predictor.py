@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from personlab.arrays.host import as_integer, as_number, check_type
-from personlab.io.images import LARGEST_SIDE, read_image
+from personlab.io.images import read_image
+from personlab.io.resize import LARGEST_SIDE
 from personlab.methods import method_of
 from personlab.methods.base import InputOptions, Setup
 from personlab.predict.engines.torch import TorchEngine

@@ -16,7 +16,7 @@ from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.images import LARGEST_SIDE
+from personlab.io.resize import LARGEST_SIDE
 from personlab.methods import method_of
 from personlab.metrics.coco import index_for_scoring
 from personlab.predict import Predictor

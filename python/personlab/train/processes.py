@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import distributed
 
-from personlab.predict.load import find_device
+from personlab.nn.devices import find_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def process_group(device: str | None) -> Iterator[Place]:
     Raises:
         ValueError: no such device.
     """
-    chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = find_device(device)
     if "RANK" not in os.environ:
         yield Place(0, 1, chosen)
         return

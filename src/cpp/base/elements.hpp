@@ -5,11 +5,9 @@
 #include <cstring>
 
 #include "base/host_device.hpp"
+#include "personlab/types.hpp"
 
 namespace personlab {
-
-// Their numbers are part of the interface to Python.
-enum class Element : std::uint8_t { kFloat32, kFloat16, kBfloat16 };
 
 // IEEE 754 binary16.
 struct Float16 {
@@ -38,6 +36,19 @@ PERSONLAB_HD float widen(Float16 v) {
   if (magnitude >= 0x7c00) return float_of_bits(sign | ((magnitude << 13) + 2 * rebias));  // infinite or NaN
   const float v_abs = float_of_bits(0x3f000000U + magnitude) - 0.5F;  // counts 2^-24
   return sign != 0 ? -v_abs : v_abs;
+}
+
+// Calls work(T()) for the type T of a field's elements.
+template <typename Work>
+auto with_elements(const Field& field, const Work& work) {
+  switch (field.element) {
+    case Element::kFloat16:
+      return work(Float16());
+    case Element::kBfloat16:
+      return work(Bfloat16());
+    default:
+      return work(float());
+  }
 }
 
 }  // namespace personlab

@@ -20,7 +20,7 @@ def can_decode_on(device: torch.device, n_keypoints: int = 1) -> bool:
     if device.type != "cuda":
         return False
     try:
-        return n_keypoints <= int(_device.native().most_keypoints)
+        return n_keypoints <= int(_device.native().max_keypoints)
     except RuntimeError:
         return False
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab.io.images import input_size, resize
+from personlab.io.resize import input_size, resize
 from personlab.methods.base import Prepared
 from personlab.methods.personlab.device_fields import DeviceFields
 from personlab.methods.personlab.fields import Fields

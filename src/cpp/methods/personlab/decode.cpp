@@ -109,8 +109,9 @@ void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Fie
     }
   }
   DecodeOptions by_mean = options;
-  by_mean.expected_oks = false;
-  by_mean.rank_by_mean = by_mean.mean_instance_score = true;
+  by_mean.scoring = DecodeOptions::Scoring::kHeatmap;
+  by_mean.ranking = DecodeOptions::Ranking::kMean;
+  by_mean.instance_score = DecodeOptions::InstanceScore::kMean;
   score_poses(poses, scratch.hough, skeleton, by_mean, true, scratch.score, scratch.ranking);
 }
 

@@ -7,7 +7,7 @@
 #include "base/disc.hpp"
 #include "methods/personlab/kernels.hpp"
 #include "base/sampling.hpp"
-#include "base/types.hpp"
+#include "methods/personlab/hough_plane.hpp"
 
 namespace personlab {
 

@@ -1,7 +1,6 @@
 // Greedy grouping: poses grow from the best peaks along mid-range offsets, refined at each step by short offsets.
 #include <algorithm>
 #include <limits>
-#include <numeric>
 #include <type_traits>
 
 #include "methods/personlab/follower.hpp"
@@ -10,27 +9,6 @@
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
-
-Skeleton::Skeleton(int keypoints, const std::vector<std::pair<int, int>>& pairs, const std::vector<float>& oks_sigmas)
-    : n_keypoints(keypoints), first(static_cast<std::size_t>(keypoints) + 1, 0), sigmas(oks_sigmas) {
-  const int count = static_cast<int>(pairs.size());
-  for (int k = 0; k < keypoints; ++k) {
-    for (int e = 0; e < 2 * count; ++e) {
-      const std::pair<int, int>& pair = pairs[static_cast<std::size_t>(e % count)];
-      const int source = e < count ? pair.first : pair.second, target = e < count ? pair.second : pair.first;
-      if (source == k) edges.push_back({e, target});
-    }
-    first[static_cast<std::size_t>(k) + 1] = static_cast<int>(edges.size());
-  }
-  std::vector<int> part(static_cast<std::size_t>(keypoints));  // keypoints of one number are joined by edges so far
-  std::iota(part.begin(), part.end(), 0);
-  for (const std::pair<int, int>& pair : pairs) {
-    const int joined = part[static_cast<std::size_t>(pair.first)], other = part[static_cast<std::size_t>(pair.second)];
-    acyclic = acyclic && joined != other;
-    std::replace(part.begin(), part.end(), other, joined);
-  }
-}
-
 namespace {
 
 constexpr int kTogether = 8;  // edges followed side by side

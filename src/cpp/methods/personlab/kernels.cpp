@@ -174,8 +174,8 @@ void aim(Ballots& ballots, float inverse_g, float unit) {
 }
 
 std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
-  constexpr int kShift = VotingLattice::kTileShift;
-  constexpr std::int32_t kInside = (1 << kShift) - 1;
+  constexpr int kShift = kHoughTileShift;
+  constexpr std::int32_t kInside = kHoughTile - 1;
   const VotingLattice to = lattice;
   std::uint32_t total = 0;
   for (; ballots.count % Wide::kLanes != 0; ++ballots.count)  // a whole register, of which the rest does not vote
@@ -202,7 +202,7 @@ std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
 }
 
 TileTotal gather(const TileSums& sums, float scale, float* scores) {
-  constexpr int kTile = 1 << VotingLattice::kTileShift, kPoints = kTile * kTile;
+  constexpr int kTile = kHoughTile, kPoints = kTile * kTile;
   const auto left = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum); };
   const auto right = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum >> 32); };
   std::uint32_t points[kPoints];  // modulo 2^32
@@ -245,7 +245,7 @@ void lay_out(int first, int g, double centre, int n, float inverse, float* weigh
 }
 
 void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums) {
-  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  constexpr int kTile = kHoughTile;
   float weight[kTile], oks[kTile];
   for (int j = 0; j < kTile; j += Wide::kLanes) {
     const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.weight + j);
@@ -266,7 +266,7 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
 }
 
 void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums) {
-  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  constexpr int kTile = kHoughTile;
   float mass[kTile], x[kTile], y[kTile];
   for (int j = 0; j < kTile; j += Wide::kLanes) {
     const Floats distance2 = Wide::load(columns.distance2 + j), column = Wide::load(columns.weight + j);

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/elements.hpp"
+#include "methods/personlab/hough_tile.hpp"
 
 namespace personlab {
 
@@ -31,10 +32,8 @@ struct alignas(64) CellPoints {
 };
 
 // Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
-// is at (row + 1, column + 1), in tiles of 2^kTileShift points a side.
+// is at (row + 1, column + 1), in tiles.
 struct VotingLattice {
-  static constexpr int kTileShift = 4;
-
   std::int32_t columns, rows;  // without the margin
   std::int32_t tile_columns;
   std::int32_t nowhere;  // `at` of the first point in a tile that nobody reads, for votes that do not count

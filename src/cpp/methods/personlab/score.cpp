@@ -5,8 +5,9 @@
 #include <limits>
 #include <numeric>
 
-#include "methods/personlab/disc_tiles.hpp"
 #include "base/parallel.hpp"
+#include "base/pose_size.hpp"
+#include "methods/personlab/disc_tiles.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
@@ -76,7 +77,7 @@ class PoseScorer {
         const float* scores = scores_of(j);
         double& mean = means[static_cast<std::size_t>(j)];
         mean = std::accumulate(scores, scores + count_, 0.0) / static_cast<double>(count_);
-        return bounded_ && options_.mean_instance_score && mean < min_score_;
+        return bounded_ && options_.scores_by_mean() && mean < min_score_;
       };
       s_.order.erase(std::remove_if(s_.order.begin(), s_.order.end(), dropped), s_.order.end());
     };
@@ -110,7 +111,7 @@ class PoseScorer {
       parallel_for(static_cast<int>(together.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
         Candidate& one = together[static_cast<std::size_t>(i)];
         const std::uint8_t* free = free_of(pose_of(one));
-        if (options_.rank_by_mean) return;
+        if (options_.ranks_by_mean()) return;
         score_keypoints(pose_of(one), worker, row(one.row), [&](std::size_t k) { return free[k] != 0; });
         one.score = instance_score(row(one.row), free);
       });
@@ -123,7 +124,7 @@ class PoseScorer {
     parallel_for(static_cast<int>(s_.best.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
       const Candidate& one = s_.best[static_cast<std::size_t>(i)];
       const std::uint8_t* free = free_of(pose_of(one));
-      if (!options_.rank_by_mean)
+      if (!options_.ranks_by_mean())
         score_keypoints(pose_of(one), worker, row(one.row), [&](std::size_t k) { return free[k] == 0; });
     });
     for (const Candidate& one : s_.best) {
@@ -154,10 +155,10 @@ class PoseScorer {
     double sum = 0.0;
     for (std::size_t k = 0; k < count_; ++k) {
       const auto score = static_cast<double>(scores[k]);
-      if (free[k] != 0 && score > 0.0) sum += options_.mean_instance_score ? score : score * score;
+      if (free[k] != 0 && score > 0.0) sum += options_.scores_by_mean() ? score : score * score;
     }
     const double mean = sum / static_cast<double>(count_);
-    return options_.mean_instance_score ? mean : std::sqrt(mean);
+    return options_.scores_by_mean() ? mean : std::sqrt(mean);
   }
 
   void wait(Candidate one, const float* scores) {
@@ -185,12 +186,12 @@ class PoseScorer {
   template <typename Wanted>
   void score_keypoints(int j, int worker, float* scores, const Wanted& wanted) {
     DiscTiles& disc = discs_[static_cast<std::size_t>(worker)];
-    const double size = options_.expected_oks ? pose_size(poses_.pose(j), poses_.n_keypoints) : 1.0;
+    const double size = options_.uses_oks() ? pose_size(poses_.pose(j), poses_.n_keypoints) : 1.0;
     for (std::size_t k = 0; k < count_; ++k) {
       if (!wanted(k)) continue;
       const float p = poses_.probability(j)[k];
-      scores[k] = options_.expected_oks ? 0.0F : p;
-      if (!options_.expected_oks || !(p > 0.0F)) continue;
+      scores[k] = options_.uses_oks() ? 0.0F : p;
+      if (!options_.uses_oks() || !(p > 0.0F)) continue;
       const double kappa = 2.0 * static_cast<double>(skeleton_.sigmas[k]);
       const double* at = poses_.pose(j) + 2 * k;
       const double expected =
@@ -213,22 +214,6 @@ class PoseScorer {
 
 }  // namespace
 
-template <typename Real>
-double pose_size(const Real* keypoints, int n_keypoints) {
-  double low[2] = {static_cast<double>(keypoints[0]), static_cast<double>(keypoints[1])};
-  double high[2] = {low[0], low[1]};
-  for (int k = 1; k < n_keypoints; ++k) {
-    for (int a = 0; a < 2; ++a) {
-      low[a] = std::min(low[a], static_cast<double>(keypoints[2 * k + a]));
-      high[a] = std::max(high[a], static_cast<double>(keypoints[2 * k + a]));
-    }
-  }
-  return std::sqrt(std::max(1.0, (high[0] - low[0]) * (high[1] - low[1])));
-}
-
-template double pose_size<float>(const float*, int);
-template double pose_size<double>(const double*, int);
-
 void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
                  const DecodeOptions& options, bool bounded, ScoreScratch& scratch, Ranking& ranking) {
   ranking.index.clear();
@@ -236,7 +221,7 @@ void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, co
   ranking.scores.clear();
   if (poses.count == 0 || options.max_poses == 0) return;
   PoseScorer scorer(poses, hough, skeleton, options, bounded, scratch);
-  options.rank_by_mean ? scorer.rank_by_mean() : scorer.rank_by_seed();
+  options.ranks_by_mean() ? scorer.rank_by_mean() : scorer.rank_by_seed();
   scorer.select();
   scorer.write(ranking);
 }

@@ -11,9 +11,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/types.hpp"
+#include "methods/personlab/hough_plane.hpp"
 #include "methods/personlab/kernels.hpp"
 #include "methods/personlab/keypoint_grid.hpp"
-#include "base/types.hpp"
+#include "methods/personlab/pose_list.hpp"
 #include "methods/personlab/votes.hpp"
 
 namespace personlab {
@@ -99,10 +101,6 @@ void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, co
 // them.
 void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions& options, const std::vector<int>& kept,
                        PoseList& poses);
-
-// lambda_j: the square root of the area, at least 1, of the tight box of a pose (K, 2).
-template <typename Real>
-double pose_size(const Real* keypoints, int n_keypoints);
 
 // Everything that decoding one image works in.
 struct DecodeScratch {

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "methods/personlab/hough_plane.hpp"
 #include "methods/personlab/kernels.hpp"
-#include "base/types.hpp"
 
 namespace personlab {
 

@@ -21,7 +21,7 @@ struct Scratch {
       : accept(arena, images, capacity), score(arena, images, capacity, fields.heatmaps.planes) {
     const int k = fields.heatmaps.planes;
     const std::size_t rows = static_cast<std::size_t>(images) * capacity;
-    const std::size_t points = options.posenet ? 0 : Lattice(fields.heatmaps, options).points();
+    const std::size_t points = options.is_posenet() ? 0 : Lattice(fields.heatmaps, options).points();
     sums = arena.take<unsigned long long>(static_cast<std::size_t>(images) * k * points);
     peaks = {arena.take<Peak>(rows), nullptr, capacity};
     sorted = {arena.take<Peak>(rows), nullptr, capacity};
@@ -67,10 +67,11 @@ void decode_some(const PoseFields& fields, const SkeletonView& skeleton, DecodeO
   const Lattice lattice(heatmaps, options);
   const VoteScores hough{scratch.sums, lattice};
   scratch.peaks.counts = scratch.sorted.counts = candidates;
-  if (options.posenet) {  // which has no votes, and one way to rank
-    options.expected_oks = false;
+  if (options.is_posenet()) {  // which has no votes, and one way to rank
+    options.scoring = DecodeOptions::Scoring::kHeatmap;
     options.sharpen = 0.0F;
-    options.rank_by_mean = options.mean_instance_score = true;
+    options.ranking = DecodeOptions::Ranking::kMean;
+    options.instance_score = DecodeOptions::InstanceScore::kMean;
     find_seeds(heatmaps, options, stream, scratch.peaks);
   } else {
     hough_vote(heatmaps, short_offsets, lattice, stream, scratch.sums);

@@ -84,7 +84,7 @@ class Grower {
 template <typename Real>
 __global__ void grow_along_paths(Peaks seeds, Field heatmaps, Field short_offsets, Field mid_offsets, SkeletonView skeleton,
                                  int refine_steps, PoseRows poses) {
-  __shared__ Real places[kGrowWarps][2 * kMostKeypoints];
+  __shared__ Real places[kGrowWarps][2 * kMaxKeypoints];
   const int image = static_cast<int>(blockIdx.y), count = seeds.count(image), n_keypoints = skeleton.n_keypoints;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const Grower<Real> grow(heatmaps, short_offsets, mid_offsets, refine_steps, image);
@@ -348,17 +348,17 @@ void grow_all(const Peaks& seeds, const Field& heatmaps, const Field& short_offs
 
 void grow_poses(const Peaks& seeds, const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                 const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, const PoseRows& poses) {
-  const auto grow = options.posenet ? grow_all<float> : grow_all<double>;
+  const auto grow = options.is_posenet() ? grow_all<float> : grow_all<double>;
   grow(seeds, heatmaps, short_offsets, mid_offsets, skeleton, options.refine_steps, stream, poses);
 }
 
 void accept_poses(const Peaks& seeds, const PoseRows& poses, int images, const DecodeOptions& options,
                   cudaStream_t stream, AcceptScratch scratch, const Accepted& accepted) {
-  const int most = options.posenet ? options.max_poses : seeds.capacity;
+  const int most = options.is_posenet() ? options.max_poses : seeds.capacity;
   const auto radius = static_cast<double>(options.nms_radius);
   scratch.seeds.clear(radius, images, stream);
   launch<Threads::kTogether>(accept, dim3(static_cast<unsigned>(images)), dim3(kAcceptBlock), stream, seeds, poses,
-                             radius, options.posenet ? options.min_score : 0.0F, most, scratch, accepted);
+                             radius, options.is_posenet() ? options.min_score : 0.0F, most, scratch, accepted);
 }
 
 }  // namespace cuda

@@ -46,7 +46,7 @@ __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, C
 // A block for each pose: which of its keypoints are near those of a pose ahead; all of these are asked, or those near.
 __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
                                TakenKeypoints taken) {
-  __shared__ unsigned near[kMostKeypoints / 32];
+  __shared__ unsigned near[kMaxKeypoints / 32];
   const int image = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
   const int n_keypoints = poses.n_keypoints, count = accepted.counts[image];
   const auto keypoint = [&](int rank, int k) {
@@ -58,7 +58,7 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
   };
   for (int rank = static_cast<int>(blockIdx.x); rank < count; rank += static_cast<int>(gridDim.x)) {
     const double* const own = keypoint(rank, 0);
-    for (int i = thread; i < kMostKeypoints / 32; i += kTakeBlock) near[i] = 0;
+    for (int i = thread; i < kMaxKeypoints / 32; i += kTakeBlock) near[i] = 0;
     __syncthreads();
     for (int k = thread; lists.in_use() && k < n_keypoints; k += kTakeBlock) {
       bool is_taken = false;
@@ -157,10 +157,10 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
   const double radius = static_cast<double>(options.nms_radius);
   const dim3 grid = loop_grid(accepted.capacity, kBlock, images);
   scratch.ranked.counts = scratch.ordered.counts = accepted.counts;
-  const bool by_mean = options.rank_by_mean;
+  const bool by_mean = options.ranks_by_mean();
   const Order order{by_mean ? scratch.ordered.items : nullptr, accepted.capacity};
   if (!by_mean) find_taken(poses, accepted, order, images, radius, stream, scratch);
-  if (options.expected_oks)
+  if (options.uses_oks())
     expected_oks(hough, poses, accepted, images, skeleton, options, by_mean ? nullptr : &scratch.taken, stream,
                  scratch.keypoint_scores);
   else
@@ -172,7 +172,7 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
     find_taken(poses, accepted, order, images, radius, stream, scratch);
   }
   launch(score_instances, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, order,
-         scratch.taken, options.mean_instance_score, scratch.ranked);
+         scratch.taken, options.scores_by_mean(), scratch.ranked);
   sort(scratch.ranked, images, stream, scratch.ordered);
   launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, images), dim3(kBlock), stream, poses,
                              accepted, scratch.keypoint_scores, scratch.ordered, static_cast<double>(options.min_score),

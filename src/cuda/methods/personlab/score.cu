@@ -102,9 +102,9 @@ void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& ac
                   const SkeletonView& skeleton, const DecodeOptions& options, const TakenKeypoints* taken,
                   cudaStream_t stream, float* scores) {
   // Of the mean of s_jk the order of poses may depend, even where an instance score is another.
-  const bool may_prune = Scores::kNeverNegative && (!options.rank_by_mean || options.mean_instance_score);
+  const bool may_prune = Scores::kNeverNegative && (!options.ranks_by_mean() || options.scores_by_mean());
   const Outlook outlook{taken != nullptr ? *taken : TakenKeypoints{},
-                        may_prune ? static_cast<double>(options.min_score) : 0.0, options.mean_instance_score};
+                        may_prune ? static_cast<double>(options.min_score) : 0.0, options.scores_by_mean()};
   launch<Threads::kTogether>(score_discs<Scores>, loop_grid(poses.capacity * poses.n_keypoints, 1, images),
                              dim3(kDiscBlock), stream, hough, poses, accepted, skeleton, options.hough_stride,
                              static_cast<double>(options.disk_radius), outlook, scores);

@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "base/parallel.hpp"
+#include "base/pose_size.hpp"
 #include "base/sampling.hpp"
 
 namespace personlab {
