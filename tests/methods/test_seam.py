@@ -116,6 +116,8 @@ def test_options_of_another_method_are_refused(tmp_path):
     network = ToyNetwork(ToyConfig())
     with pytest.raises(TypeError, match="options: expected ToyOptions, got DecodeOptions"):
         Predictor(network, options=DecodeOptions())
+    with pytest.raises(ValueError, match="stride: expected 8, got 16"):
+        Predictor(network, stride=16)
     with pytest.raises(TypeError, match="mask_options: expected None"):
         Predictor(network, mask_options=3)
 

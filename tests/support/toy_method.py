@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import cv2
 import numpy as np
 import torch
-from personlab.io.resize import input_size, resize
 from torch import nn
 from torch.nn import functional
 
 from personlab import COCO_PERSON, Poses, Skeleton
+from personlab.io.resize import input_size, resize
 from personlab.methods import Method
 from personlab.methods.base import Prepared
 from personlab.nn.config import read_config
@@ -56,6 +56,9 @@ class ToyFields:
     def to_host(self):
         return self
 
+    def save(self, path):
+        np.savez_compressed(path, heat=self.heat, image_size=self.image_size)
+
 
 @dataclass(frozen=True)
 class ToyTargets:
@@ -73,6 +76,10 @@ class ToyNetwork(nn.Module):
         layers = [(nn.Conv2d(i, o, 3, stride=2, padding=1), nn.ReLU()) for i, o in ((3, 8), (8, 16), (16, 16))]
         self.backbone = nn.Sequential(*(module for layer in layers for module in layer))
         self.head = nn.Conv2d(16, config.skeleton.n_keypoints, 1)
+
+    def at_stride(self, stride):
+        replace(self.config, stride=stride)  # there is no other
+        return self
 
     def forward(self, images):
         return ToyOutputs(self.head(self.backbone(images.float() / 127.5 - 1)))

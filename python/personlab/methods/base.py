@@ -63,14 +63,14 @@ class Method:
 
     Functions import torch where they need it, so that a method can be looked up without. A network of the method is a
     `torch.nn.Module` with `config`, an object of the type below, and `settings` (`personlab.settings.Settings`); it
-    takes images (N, 3, H, W) RGB 0..255 and returns an object with its outputs as attributes. Its parameters named
-    `backbone.*` have the learning rate of a run, all others that of heads. Where it has several strides,
-    `at_stride(stride)` returns a module over the same weights.
+    takes images (N, 3, H, W) RGB 0..255 and returns an object with its outputs as attributes; `at_stride(stride)`
+    returns a network over the same weights, or raises ValueError. In training, parameters named `backbone.*` have the
+    learning rate of the run, all others that of heads.
     """
 
     name: str
     config: type  # of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`
-    fields: type  # of one image: has `image_scale`, (sx, sy) from its pixels to the image's, and `to_host()`
+    fields: type  # of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`
     targets: type  # of one image: a dataclass, whose arrays `make_batch` stacks
     options: type  # of decoding: every field has a default
     mask_options: type | None = None  # of masks
