@@ -17,7 +17,7 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
     Args:
         weights: a network, or what `load_model` takes.
         stride: of its output; None: the one it was scored at, else its own.
-        device: None: that of a network given as such, else CUDA where available, else the CPU.
+        device: None: that of the network where `weights` is one, else CUDA where available, else the CPU.
     """
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model

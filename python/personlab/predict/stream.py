@@ -17,7 +17,7 @@ _END = object()
 
 
 class _Failed:
-    """A stage itself broke, not a frame in it."""
+    """Error of a stage itself, not of a frame in it."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
@@ -103,7 +103,7 @@ def _work(
         for frame in stage(frames):
             if not _put(target, frame, stop):
                 return
-    except BaseException as error:  # noqa: BLE001  # to be raised where the results are taken
+    except BaseException as error:  # noqa: BLE001  # raised again where the results are read
         last = _Failed(error)
     _put(target, last, stop)
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a network's weights as safetensors, what the network is as metadata; pickles are refused."""
+"""Checkpoints: weights as safetensors, with method, configuration and settings as metadata; pickles are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 class Checkpoint(NamedTuple):
-    """A network and what was saved beside it."""
+    """A network and its metadata."""
 
     model: Any  # the network of a method, `personlab.nn.PersonLab` or another
     metadata: dict[str, Any]
@@ -50,7 +50,7 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
     Args:
         model: a network of any method, on any device.
         path: ends in .safetensors.
-        metadata: more to save beside it, whatever JSON can hold: where the weights are from, how they were trained.
+        metadata: more to save beside it, of types that JSON holds: source of the weights, training settings.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -77,7 +77,7 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = None) -> Checkpoint:
-    """Read what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
+    """Load what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
 
     Args:
         path: the file.
@@ -90,12 +90,12 @@ def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = Non
     """
     with _opened(path, "pt") as file:
         entry = _read_entry(file)
-        found = _method_of(entry, method)
-        config: Any = found.config
+        own = _method_of(entry, method)
+        config: Any = own.config
         config = config.from_json(json.dumps(entry.get("config")))
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # no dict
-        check_fit(found, config, shapes)
-        model = found.network(config)
+        check_fit(own, config, shapes)
+        model = own.network(config)
         model.settings = _settings_of(entry)
         if model.settings.stride is not None:
             replace(config, stride=model.settings.stride)  # refuses one that the network does not have
@@ -105,7 +105,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = Non
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:
-    """The settings that `save_model` wrote, without the network: needs safetensors alone.
+    """Read the settings that `save_model` wrote, without the network: needs safetensors alone.
 
     Raises:
         FileNotFoundError, ValueError: as `load_checkpoint`.
@@ -115,7 +115,7 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
 
 
 def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
-    """Give a network its weights: all of them, and nothing else.
+    """Copy weights into a network: all of its weights, and no others.
 
     Raises:
         ValueError: names, shapes or element types are not the network's, or weights are not finite.
@@ -135,7 +135,7 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.f
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Whether a checkpoint's file is named as one.
+    """Check that the name of a file is that of a checkpoint.
 
     Raises:
         ValueError: it does not end in .safetensors.
@@ -145,7 +145,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def refuse_pickle(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that only unpickling would open, by its name or by how it begins.
+    """Refuse a file that only unpickling would open, by its name or by its first bytes.
 
     Raises:
         FileNotFoundError: no such file.
@@ -164,7 +164,7 @@ def refuse_pickle(path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
-    """A safetensors file; what is wrong with it, and with what the block reads from it, names the path."""
+    """Open a safetensors file; errors in it, and in what the block reads from it, name the path."""
     from safetensors import SafetensorError, safe_open
 
     refuse_pickle(path)
@@ -198,7 +198,7 @@ def _read_entry(file: Any) -> dict[str, Any]:
 
 
 def _method_of(entry: dict[str, Any], method: Method | None) -> Method:
-    """The method of a checkpoint, which those from before there was a second do not name."""
+    """Return the method of a checkpoint; those written before the second method name none."""
     name = entry.get("method", DEFAULT_METHOD)
     if method is None:
         return get_method(name)

@@ -1,4 +1,4 @@
-"""What a file says of a network's weights, compared with the network before memory is given to either."""
+"""Checks of a file of weights against the network, before memory is allocated for either."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
     from personlab.methods import Method
 
-LONGEST_HEADER = 4 << 20  # bytes of a safetensors file that are not weights; a network's have some 10 thousand
+LONGEST_HEADER = 4 << 20  # bytes of a safetensors file that are not weights; networks here have some 10 thousand
 _SHOWN = 3  # names in an error message
 
 
 def read_limited(path: Path, limit: int) -> bytes:
-    """The content of a file of at most `limit` bytes.
+    """Read a file of at most `limit` bytes.
 
     Raises:
         FileNotFoundError: no such file.
@@ -32,11 +32,11 @@ def read_limited(path: Path, limit: int) -> bytes:
 
 
 def check_header(path: str | os.PathLike[str]) -> None:
-    """Refuse a safetensors file whose header is too long to be read.
+    """Check that the header of a safetensors file is not too long to be read.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it is.
+        ValueError: it is too long.
     """
     with Path(path).open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -58,10 +58,10 @@ def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) 
 
 
 def check_shapes(expected: Mapping[str, Sequence[int]], got: Mapping[str, Sequence[int]]) -> None:
-    """Compare the names and shapes of weights with a network's.
+    """Check the names and shapes of weights against a network's.
 
     Raises:
-        ValueError: they are not the network's.
+        ValueError: names or shapes are not the network's.
     """
     for problem, names in (
         ("missing", [name for name in expected if name not in got]),
@@ -75,6 +75,6 @@ def check_shapes(expected: Mapping[str, Sequence[int]], got: Mapping[str, Sequen
 
 
 def some(names: Iterable[Any], shown: int = _SHOWN) -> str:
-    """The first names of a list for a message, and how many more there are."""
+    """Return the first names of a list for a message, and the number of the others."""
     words = [str(name)[:80] for name in names]
     return ", ".join(words[:shown]) + (f" and {len(words) - shown} more" if len(words) > shown else "")
