@@ -17,9 +17,9 @@ from toy_method import TOY, ToyConfig, ToyNetwork, ToyOptions, ToyOutputs
 
 from personlab import DecodeOptions, Predictor, load_model
 from personlab.data.coco import People, make_annotations
+from personlab.data.grid import Grid
 from personlab.data.synthetic import make_scene
 from personlab.methods import METHODS, get_method, method_of
-from personlab.methods.base import Grid
 from personlab.nn import export_onnx
 from personlab.predict.dataset import predict_dataset, score_results
 from personlab.train import LossOptions, NetworkOptions, OptimizerOptions, train

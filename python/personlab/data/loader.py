@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from personlab.arrays.host import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
-from personlab.methods.base import Grid
+from personlab.data.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence

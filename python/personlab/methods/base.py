@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.data.coco import People
+    from personlab.data.grid import Grid
     from personlab.poses import Poses
     from personlab.settings import Settings
-    from personlab.skeleton import Skeleton
 
     Arrays = Mapping[str, Any]  # outputs of a network by name, as the engine has them: leading axis N, float32
 
@@ -25,15 +25,6 @@ class Prepared(NamedTuple):
 
     views: tuple[NDArray[Any], ...]  # (n, H, W, 3) uint8 RGB: a run of the network each, of n rows of one size
     way: Any  # what `Method.merge` needs to know of these views and of the image
-
-
-class Grid(NamedTuple):
-    """What training targets are made for."""
-
-    size: tuple[int, int]  # (H, W) of the network input, pixels
-    stride: int  # input pixels from cell to cell
-    skeleton: Skeleton
-    has_masks: bool  # whether the people's masks are known
 
 
 @dataclass(frozen=True, kw_only=True)

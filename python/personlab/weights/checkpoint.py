@@ -8,19 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from personlab.io.files import write_whole
+from personlab.io.limits import LONGEST_HEADER, check_header
 from personlab.methods import DEFAULT_METHOD, get_method, method_of
+from personlab.nn.state import check_shapes, fill
 from personlab.settings import Settings
-from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
-
-    import torch
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Mapping, Sequence
 
     from personlab.methods import Method
 
@@ -114,24 +110,17 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
         return _settings_of(_read_entry(file))
 
 
-def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
-    """Copy weights into a network: all of its weights, and no others.
+def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Check that weights of these shapes are those of a method's network, without memory for the network.
 
     Raises:
-        ValueError: names, shapes or element types are not the network's, or weights are not finite.
+        ValueError: names or shapes are not the network's.
     """
-    expected = model.state_dict()
-    check_shapes({name: value.shape for name, value in expected.items()}, {n: v.shape for n, v in state.items()})
     import torch
 
-    with torch.no_grad():
-        for name, value in state.items():
-            tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
-            if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.dtype == torch.bool:
-                raise ValueError(f"{name}: expected {expected[name].dtype}, got {tensor.dtype}")
-            expected[name].copy_(tensor)
-            if not expected[name].isfinite().all():
-                raise ValueError(f"{name}: expected finite weights, got NaN or infinity among them")
+    with torch.device("meta"):  # tensors without memory
+        expected = method.network(config).state_dict()
+    check_shapes({name: value.shape for name, value in expected.items()}, shapes)
 
 
 def check_name(path: str | os.PathLike[str]) -> None:

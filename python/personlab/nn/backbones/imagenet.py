@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from personlab.weights.fit import check_header
+    from personlab.io.limits import check_header
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
