@@ -215,7 +215,7 @@ def _precision(
 def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
     from personlab.data.coverage import count_coverage
     from personlab.data.index import make_index
-    from personlab.metrics.coco import EXACT, evaluate_ceiling
+    from personlab.methods.personlab.ceiling import EXACT, evaluate_ceiling
     from personlab.predict.dataset import Results
 
     options, mask_options = network.decode_options(config, EXACT, _POSENET)

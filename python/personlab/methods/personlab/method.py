@@ -13,6 +13,7 @@ from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.metrics.coco import EVERY_POSE
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.data.coco import People
+    from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Grid, Setup
+    from personlab.methods.base import Setup
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
@@ -121,7 +123,7 @@ METHOD = Method(
     targets=Targets,
     options=DecodeOptions,
     mask_options=MaskOptions,
-    every_pose=DecodeOptions(min_score=0.0, peak_threshold=0.01),
+    every_pose=EVERY_POSE,
     outputs=_outputs,
     tune=_tune,
     prepare=views.prepare,

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "methods/personlab/kernels.hpp"
 #include "base/parallel.hpp"
-#include "methods/personlab/refine_steps.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/refine_steps.hpp"
 #include "methods/personlab/stages.hpp"
+#include "simd/dispatch.hpp"
 
 namespace personlab {
 namespace {
@@ -249,7 +249,7 @@ __attribute__((target("avx2"))) void backward_avx2(const Group<Real>& group, Scr
   backward<F64x4>(group, scratch, gradients);
 }
 
-bool has_avx2() { return std::strcmp(kernels().name, "baseline") != 0; }
+bool has_avx2() { return isa() >= Isa::kAvx2; }
 
 #else
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab import stages
 from personlab.arrays.host import as_integer
 from personlab.io.images import as_image, write_image
+from personlab.methods.personlab import stages
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
 from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation

@@ -1,4 +1,4 @@
-// The kernels of mask association: points and boxes that follow offsets. Part of kernels.cpp, and compiled with it.
+// The kernels of mask association: points and boxes that follow offsets. Part of kernels_isa.cpp, and compiled with it.
 #pragma once
 
 #include <math.h>
