@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from personlab.arrays.host import as_integer, as_number, check_type
-from personlab.metrics.calibration import Calibration
+from personlab.calibration import Calibration
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
