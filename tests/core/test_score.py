@@ -13,9 +13,9 @@ NO_HOUGH = np.zeros((2, 1, 3), np.float32)
 
 
 def score(keypoints, probabilities, hough, backend, *, people=PAIR, **options):
-    return stages.score_poses(
-        (array(keypoints), array(probabilities)), array(hough),
-        skeleton=people, options=decode_options(**options), backend=backend,
+    return backend.run(
+        "score_poses", (array(keypoints), array(probabilities)), array(hough),
+        skeleton=people, options=decode_options(**options),
     )  # fmt: skip
 
 
@@ -148,27 +148,31 @@ def test_no_poses_give_no_scores(backend, scoring):
     assert ranked.keypoint_scores.shape == (0, 2)
 
 
-def assert_same_ranking(groups, hough, people, options):
-    core, reference = (
-        stages.score_poses(groups, hough, skeleton=people, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
+def ranked_twice(backend, groups, hough, people, options):
+    """Ranked by a backend and by the reference."""
+    how = {"skeleton": people, "options": options}
+    expected = stages.score_poses(groups, hough, **how, backend="reference")
+    return backend.run("score_poses", groups, hough, **how), expected
+
+
+def assert_equals_reference(backend, groups, hough, people, options):
+    ranked, expected = ranked_twice(backend, groups, hough, people, options)
     keypoints, probabilities = groups
     assert_same_poses(
         *(
             Poses(keypoints[r.kept], array(r.keypoint_scores), array(r.scores), probabilities[r.kept])
-            for r in (core, reference)
+            for r in (ranked, expected)
         )
     )
-    assert (np.diff(core.scores) <= 0).all()
-    return core
+    assert (np.diff(ranked.scores) <= 0).all()
+    return ranked
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
 @pytest.mark.parametrize("lattice", [(40, 61), (23, 12), (1, 37), (33, 1), (1, 1)], ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
-def test_core_equals_reference_on_noise(name, lattice, scoring, scheme):
+def test_equals_reference_on_noise(compiled, name, lattice, scoring, scheme):
     people, rng = SKELETONS[name], np.random.default_rng(11)
     rows, columns = lattice
     for g in HOUGH_STRIDES:
@@ -176,29 +180,29 @@ def test_core_equals_reference_on_noise(name, lattice, scoring, scheme):
         groups = array(keypoints), rng.random((12, people.n_keypoints)).astype(np.float32)
         hough = array(rng.random((people.n_keypoints, rows, columns)) ** 8)
         options = decode_options(hough_stride=g, disk_radius=6.5, nms_radius=2.5, scoring=scoring, **scheme)
-        assert len(assert_same_ranking(groups, hough, people, options).scores) == 12
+        assert len(assert_equals_reference(compiled, groups, hough, people, options).scores) == 12
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf)], ids=str)
-def test_core_equals_reference_where_scores_are_not_finite(values):
+def test_equals_reference_where_scores_are_not_finite(compiled, values):
     people, rng = SKELETONS["tree"], np.random.default_rng(12)
     groups = array(rng.uniform(0, 30, (9, 4, 2))), rng.random((9, 4)).astype(np.float32)
     hough = array(rng.random((4, 31, 45)))
     hough[rng.random(hough.shape) < 0.1] = rng.choice(values)
-    ranked = assert_same_ranking(groups, hough, people, decode_options(disk_radius=6.5))
+    ranked = assert_equals_reference(compiled, groups, hough, people, decode_options(disk_radius=6.5))
     assert np.isfinite(ranked.keypoint_scores).all()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
-def test_core_equals_reference_on_real_fields(fields, scoring, scheme):
+def test_equals_reference_on_real_fields(compiled, fields, scoring, scheme):
     options = paper_options(hough_stride=2, scoring=scoring, min_score=0.02, **scheme)
     hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
     peaks = stages.find_peaks(hough, options=options)
     groups = stages.group_poses(
         peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
     )
-    assert len(assert_same_ranking(groups, hough, COCO_PERSON, options).scores) > 1
+    assert len(assert_equals_reference(compiled, groups, hough, COCO_PERSON, options).scores) > 1
 
 
 # --- Ties and huge numbers --------------------------------------------------------------------------------------------
@@ -218,7 +222,7 @@ def test_a_lattice_point_exactly_on_the_edge_of_the_disc_is_in_it(backend, far):
             assert (ranked.keypoint_scores[0, 0] > 0) == inside
 
 
-def test_ties_on_the_edge_fall_alike_in_core_and_reference():
+def test_ties_on_the_edge_fall_alike_on_all_backends(compiled):
     # Radii that are distances of some lattice point from the keypoint, rounded to float32, up to a few units apart.
     rng, people = np.random.default_rng(5), skeleton(1, sigma=0.5)
     hough = array(rng.random((1, 30, 41)))
@@ -226,7 +230,9 @@ def test_ties_on_the_edge_fall_alike_in_core_and_reference():
         x, y = rng.uniform(0, 38, 2).astype(np.float32)
         away = np.float32(np.hypot(float(x) - rng.integers(41), float(y) - rng.integers(30)))
         radius = max(float((away.view(np.int32) + np.int32(rng.integers(-2, 3))).view(np.float32)), 1e-3)
-        assert_same_ranking((array([[[x, y]]]), array([[1]])), hough, people, decode_options(disk_radius=radius))
+        assert_equals_reference(
+            compiled, (array([[[x, y]]]), array([[1]])), hough, people, decode_options(disk_radius=radius)
+        )
 
 
 HUGE = np.float32(3.4e38)
@@ -234,7 +240,7 @@ HUGE = np.float32(3.4e38)
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("spoil", ["hough", "some", "keypoints", "one", "probabilities", "negative", "all"])
-def test_huge_numbers_give_finite_scores_and_the_same_in_core_and_reference(spoil, scheme):
+def test_huge_numbers_give_finite_scores_and_the_same_on_all_backends(compiled, spoil, scheme):
     people, rng = SKELETONS["tree"], np.random.default_rng(12)
     keypoints, probabilities = array(rng.uniform(0, 30, (9, 4, 2))), array(rng.random((9, 4)))
     hough = array(rng.random((4, 31, 45)))
@@ -251,13 +257,10 @@ def test_huge_numbers_give_finite_scores_and_the_same_in_core_and_reference(spoi
     if spoil in ("probabilities", "all"):
         probabilities[:] = HUGE
     options = decode_options(disk_radius=6.5, **scheme)
-    core, reference = (
-        stages.score_poses((keypoints, probabilities), hough, skeleton=people, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    assert sorted(core.kept) == sorted(reference.kept) == list(range(9))
+    ranked, expected = ranked_twice(compiled, (keypoints, probabilities), hough, people, options)
+    assert sorted(ranked.kept) == sorted(expected.kept) == list(range(9))
     for name in ("keypoint_scores", "scores"):
-        ours, theirs = (getattr(r, name)[np.argsort(r.kept)] for r in (core, reference))
+        ours, theirs = (getattr(r, name)[np.argsort(r.kept)] for r in (ranked, expected))
         assert np.isfinite(ours).all()
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
