@@ -215,3 +215,36 @@ def test_equals_reference_on_real_fields(compiled, fields):
     hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
     peaks = stages.find_peaks(hough, options=options)
     assert len(assert_equals_reference(compiled, peaks, fields, COCO_PERSON, options).keypoints) > 1
+
+
+def found_peaks(people=SKELETONS["tree"], h=7, w=5, stride=5):
+    """Random fields and the peaks of their Hough scores."""
+    fields, options = random_fields(11, people, h, w, stride), decode_options(hough_stride=2)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=stride, options=options)
+    return fields, tuple(stages.find_peaks(hough, options=options))
+
+
+@pytest.mark.parametrize("width", [np.float64, np.float32])
+def test_peaks_come_in_any_order_and_width(compiled, width):
+    fields, peaks = found_peaks(h=14, w=9)
+    order = np.random.default_rng(3).permutation(len(peaks[2]))
+    assert len(order) > 64  # more than a GPU decides at once
+    mixed = peaks[0][order].astype(np.int64), *(part[order].astype(width) for part in peaks[1:])
+    how = {"stride": 5, "skeleton": SKELETONS["tree"], "options": decode_options(hough_stride=2)}
+    expected = stages.group_poses(peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, **how)
+    groups = compiled.run("group_poses", mixed, fields.heatmaps, fields.short_offsets, fields.mid_offsets, **how)
+    for one, other in zip(groups, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_peaks_may_come_twice(compiled):
+    fields, peaks = found_peaks()
+    twice = tuple(np.concatenate([part, part[::2]]) for part in peaks)
+    assert_equals_reference(compiled, twice, fields, SKELETONS["tree"], decode_options(nms_radius=0.0))
+
+
+@pytest.mark.parametrize("radius", [0.0, 2.0, 1000.0])
+def test_any_radius_takes_whom_it_should(compiled, radius):
+    fields, peaks = found_peaks()
+    groups = assert_equals_reference(compiled, peaks, fields, SKELETONS["tree"], decode_options(nms_radius=radius))
+    assert len(groups.keypoints) == {1000.0: 1}.get(radius, len(groups.keypoints))

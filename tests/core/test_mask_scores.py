@@ -64,10 +64,11 @@ def test_values_that_are_not_finite(backend):
     )
 
 
+@pytest.mark.parametrize("grid", [(2, 3), (0, 3), (2, 0)], ids=str)
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
-def test_no_masks_or_no_pixels(backend, shape):
+def test_no_masks_no_pixels_no_cells(backend, shape, grid):
     found = backend.run(
-        "score_masks", np.zeros(shape, bool), np.zeros((1, 2, 3), np.float32), np.ones(shape[0], np.float32), stride=8
+        "score_masks", np.ones(shape, bool), np.zeros((1, *grid), np.float32), np.ones(shape[0], np.float32), stride=8
     )
     assert found.tolist() == [0] * shape[0]
 

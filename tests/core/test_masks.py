@@ -127,6 +127,29 @@ def test_a_pose_yields_pixels_to_a_nearer_pose_of_a_higher_score(backend, scores
     assert row(two_poses(*scores), NOWHERE, backend, distance_threshold=0.5, exclusive=True) == [".#...", "...#."]
 
 
+def on_a_line(backend, places, scores):
+    """Exclusive masks of poses of one keypoint on a line of five pixels, within two pixels of each."""
+    weights = np.ones((len(places), 1), np.float32)
+    poses = Poses(array([[[x, 0]] for x in places]), weights, array(scores), weights)
+    return row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True)
+
+
+def test_a_pose_yields_pixels_to_nearer_poses_of_a_higher_score(backend):
+    assert on_a_line(backend, [0, 3], [0.9, 0.5]) == ["###..", "..###"]
+    assert on_a_line(backend, [0, 3], [0.5, 0.9]) == ["##...", ".####"]
+    assert on_a_line(backend, [0, 2, 4], [0.5, 0.9, 0.7]) == ["##...", "#####", "...##"]
+    # The middle one is as near as the others at pixels 1 and 3.
+    assert on_a_line(backend, [0, 2, 4], [0.9, 0.5, 0.9]) == ["###..", ".###.", "..###"]
+
+
+def test_poses_of_one_score_or_none_yield_nothing_to_each_other(backend):
+    assert on_a_line(backend, [0, 3], [0.5, 0.5]) == ["###..", ".####"]
+    assert on_a_line(backend, [0, 3], [np.nan, 0.5]) == ["###..", ".####"]
+    assert on_a_line(backend, [0, 3], [0.5, np.nan]) == ["###..", ".####"]
+    assert on_a_line(backend, [0, 3, 2], [np.nan, 0.9, 0.5]) == ["###..", ".####", "###.."]
+    assert on_a_line(backend, [0, 3], [-np.inf, np.inf]) == ["##...", ".####"]
+
+
 def test_a_pose_that_yields_takes_nothing_from_others(backend):
     # Keypoints at 0, 1 and 3, scores rising: the second yields x >= 3 to the third, the first all that the others are
     # nearer to. At x = 2 the second and the third are equally near.
@@ -214,6 +237,64 @@ def assert_equals_reference(backend, poses, fields, size, options, *, short=True
     masks, expected = backend.run("associate_pixels", *arrays, **how), REFERENCE.run("associate_pixels", *arrays, **how)
     assert_same_masks(masks, expected, poses, fields, size=size, options=options, short_offsets=short_offsets)
     return masks
+
+
+def noise_of_poses(seed, count=6):
+    """Random fields of a tree, poses over them, and what `associate_pixels` is asked for."""
+    people = SKELETONS["tree"]
+    fields = random_fields(seed, people, 5, 8, 8)
+    return fields, random_poses(np.random.default_rng(seed + 1), people, fields, count)
+
+
+def noise_masks(backend, poses, fields, **options):
+    return backend.run(
+        "associate_pixels", poses, fields.segmentation, fields.long_offsets, fields.short_offsets,
+        stride=8, size=(31, 47), options=mask_options(distance_threshold=1.0, **options),
+    )  # fmt: skip
+
+
+def test_a_point_that_would_get_too_far_stays_where_it_is(backend):
+    # To 3e38, where two more such steps would overflow, and back to 0 by the short offset: all point at the pose.
+    masks = row(
+        poses_of([[[0, 0]]], [[1]]), offsets(1, 5, (3e38, 3e38)), backend, short=offsets(1, 5, (-3e38, -3e38)),
+        long_refine_steps=2, short_refine_steps=1, distance_threshold=0.5,
+    )  # fmt: skip
+    assert masks == ["#####"]
+
+
+@pytest.mark.parametrize("power", [127, 40, 1, -30, -100])
+def test_only_the_ratios_of_weights_count(backend, power):
+    fields, poses = noise_of_poses(50)
+    scaled = np.ldexp(poses.keypoint_probabilities, power).astype(np.float32)
+    assert np.isfinite(scaled).all()
+    large = Poses(poses.keypoints, poses.keypoint_scores, poses.scores, scaled)
+    masks = noise_masks(backend, large, fields)
+    assert masks.any()
+    np.testing.assert_array_equal(masks, noise_masks(backend, poses, fields))
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_poses_that_lie_nowhere_or_weigh_nothing_own_nothing(backend, exclusive):
+    fields, sound = noise_of_poses(21, 7)
+    keypoints, weights = sound.keypoints.copy(), sound.keypoint_probabilities.copy()
+    keypoints[0, 1, 0], keypoints[1, 2, 1], keypoints[2, 0, 0] = np.nan, np.inf, 2e6
+    weights[3], weights[4, 1], weights[5, 3] = 0, -0.1, np.nan
+    poses = Poses(keypoints, weights, weights.mean(axis=1), weights)
+    masks = noise_masks(backend, poses, fields, exclusive=exclusive)
+    assert not masks[:6].any()
+    np.testing.assert_array_equal(masks[6:], noise_masks(backend, sound[6], fields, exclusive=exclusive))
+    assert masks[6].any()
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_poses_as_near_all_have_the_pixel(backend, exclusive):
+    fields, one = noise_of_poses(23, 1)
+    twice = one[[0] * 12]
+    twice = Poses(twice.keypoints, twice.keypoint_scores, array(range(12)), twice.keypoint_probabilities)
+    masks = noise_masks(backend, twice, fields, exclusive=exclusive)
+    assert masks[0].any()
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
 
 
 @pytest.mark.parametrize("exclusive", [False, True])

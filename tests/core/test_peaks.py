@@ -68,7 +68,7 @@ def test_what_is_not_finite_hides_no_peak_beside_it(backend, value):
     assert peaks_of([[[value, 0.5, value], [value, value, value]]], backend) == ([0], [[1, 0]], [0.5])
 
 
-@pytest.mark.parametrize("shape", [(2, 0, 0), (2, 0, 5), (1, 3, 0)])
+@pytest.mark.parametrize("shape", [(2, 0, 0), (2, 0, 5), (2, 4, 0), (1, 3, 0)])
 def test_no_lattice_has_no_peaks(backend, shape):
     keypoints, positions, scores = backend.run("find_peaks", np.zeros(shape, np.float32))
     assert keypoints.shape == scores.shape == (0,)
@@ -88,6 +88,11 @@ def test_equals_reference_on_noise(compiled, shape, levels):
     # Few levels: most neighbours tie.
     hough = np.random.default_rng(5).integers(0, levels, shape).astype(np.float32) / levels
     assert_equals_reference(compiled, hough, decode_options(hough_stride=3, peak_threshold=0.2))
+
+
+def test_plateaus_at_borders_and_corners(compiled):
+    hough = np.random.default_rng(0).integers(0, 4, (3, 9, 14)).astype(np.float32)
+    assert len(assert_equals_reference(compiled, hough, decode_options(peak_threshold=0.5)).scores)
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (-np.inf,), (np.inf,)], ids=str)

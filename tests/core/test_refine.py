@@ -102,6 +102,15 @@ def test_huge_offsets_stay_finite(backend):
     np.testing.assert_allclose(refined, offsets(1, 3, (3e38, -3e38)), rtol=1e-6)
 
 
+@pytest.mark.parametrize("far", [(3e38, 1.0), (1.0, -3e38), (3.4e38, -3.4e38)], ids=str)
+def test_offsets_that_get_too_large_are_none(backend, far):
+    # Where both are the same the sum does not fit float32; one that fits stays what it is.
+    of, by = offsets(2, 3, far, (1e37, 2)), offsets(2, 3, far, (1e37, 1))
+    refined = refine(of, by, [0, 1], backend, steps=1)
+    np.testing.assert_array_equal(refined[0], 0)
+    np.testing.assert_allclose(refined[1], offsets(2, 3, (2e37, 3))[0], rtol=1e-6)
+
+
 def test_equals_reference_on_real_fields(compiled, fields):
     targets = [target for _, target in COCO_PERSON.directed_edges]
     assert_equals_reference(compiled, fields.mid_offsets, fields.short_offsets, targets, fields.stride, steps=2)

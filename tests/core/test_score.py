@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 from agreement import assert_same_poses
-from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, paper_options, skeleton
+from scenes import (
+    BY_SEED,
+    HOUGH_STRIDES,
+    PAIR,
+    SKELETONS,
+    array,
+    decode_options,
+    paper_options,
+    random_fields,
+    skeleton,
+)
 
 from personlab import COCO_PERSON, DecodeOptions, Poses, stages
 
@@ -203,6 +213,92 @@ def test_equals_reference_on_real_fields(compiled, fields, scoring, scheme):
         peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
     )
     assert len(assert_equals_reference(compiled, groups, hough, COCO_PERSON, options).scores) > 1
+
+
+@pytest.mark.parametrize("radius", [0.5, 8.0, 300.0])
+@pytest.mark.parametrize("g", [1, 3, 64])
+def test_discs_of_any_size_are_cut_at_the_lattice(compiled, g, radius):
+    options = decode_options(hough_stride=g, disk_radius=radius)
+    fields = random_fields(2, PAIR, 7, 5, 16)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=16, options=options)
+    rng = np.random.default_rng(4)
+    groups = rng.uniform(-40, 130, (9, 2, 2)).astype(np.float32), rng.uniform(0, 1, (9, 2)).astype(np.float32)
+    groups[0][0] = g  # on a lattice point: others lie at exactly the radius
+    groups[1][1] = 0.0
+    assert_equals_reference(compiled, groups, hough, PAIR, options)
+
+
+@pytest.mark.parametrize("max_poses", [0, 1, 4, 1000])
+def test_poses_are_cut_at_the_best(compiled, max_poses):
+    rng = np.random.default_rng(13)
+    groups = array(rng.uniform(0, 80, (30, 2, 2))), array(rng.random((30, 2)))
+    hough, options = array(rng.random((2, 41, 41))), decode_options(hough_stride=2, max_poses=max_poses)
+    ranked = assert_equals_reference(compiled, groups, hough, PAIR, options)
+    assert len(ranked.kept) == min(max_poses, 30)
+
+
+def test_many_poses_that_tie_keep_their_order(compiled):
+    rng = np.random.default_rng(5)
+    keypoints = rng.integers(0, 30, (600, 2, 2)).astype(np.float32)
+    probabilities = rng.integers(0, 3, (600, 2)).astype(np.float32) / 2
+    options = decode_options(scoring="heatmap", nms_radius=1.0, min_score=0.1)
+    ranked, expected = ranked_twice(
+        compiled, (keypoints, probabilities), np.zeros((2, 3, 4), np.float32), PAIR, options
+    )
+    np.testing.assert_array_equal(ranked.kept, expected.kept)
+    np.testing.assert_array_equal(ranked.scores, array(expected.scores))
+
+
+# Two poses that have their first keypoint in one place.
+SHARED = array([[[0, 0], [10, 0]], [[0, 3], [30, 0]]]), array([[0.3, 0.4], [0.8, 0.9]])
+RANKINGS = {
+    "paper": {"ranking": "mean", "instance_score": "mean"},
+    "default": {"ranking": "seed", "instance_score": "rms"},
+    "mean-rms": {"ranking": "mean", "instance_score": "rms"},
+    "seed-mean": {"ranking": "seed", "instance_score": "mean"},
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "second"),
+    [
+        ("paper", 0.85, 0.2),
+        ("default", np.sqrt(0.81 / 2), np.sqrt((0.09 + 0.16) / 2)),
+        ("mean-rms", np.sqrt((0.64 + 0.81) / 2), np.sqrt(0.16 / 2)),
+        ("seed-mean", 0.45, 0.35),
+    ],
+)
+def test_who_stands_ahead_takes_the_shared_keypoint(backend, scheme, first, second):
+    ranked = score(*SHARED, NO_HOUGH, backend, scoring="heatmap", **RANKINGS[scheme])
+    assert ranked.kept.tolist() == [1, 0]
+    np.testing.assert_allclose(ranked.scores, [first, second], rtol=1e-6)
+    np.testing.assert_array_equal(ranked.keypoint_scores, SHARED[1][::-1])
+
+
+def test_a_pose_that_is_dropped_has_taken_its_keypoints_all_the_same(backend):
+    ranked = score(*SHARED, NO_HOUGH, backend, scoring="heatmap", min_score=0.5, **RANKINGS["default"])
+    assert ranked.kept.tolist() == [1]
+    np.testing.assert_allclose(ranked.scores, [np.sqrt(0.81 / 2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("distance", [4.0, np.nextafter(np.float32(4), np.float32(5))])
+@pytest.mark.parametrize("scheme", RANKINGS)
+def test_a_keypoint_at_the_radius_is_taken(backend, scheme, distance):
+    keypoints = array([[[5, 1], [50, 1]], [[5 + distance, 1], [90, 1]]])
+    ranked = score(
+        keypoints, [[1, 1], [1, 1]], NO_HOUGH, backend, scoring="heatmap", nms_radius=4.0, **RANKINGS[scheme]
+    )
+    assert (ranked.scores[1] < 1) == (keypoints[1, 0, 0] - keypoints[0, 0, 0] <= 4)
+
+
+@pytest.mark.parametrize("scheme", RANKINGS)
+def test_scores_below_0_leave_no_bound(backend, scheme):
+    # Hough scores 1 at the keypoint and -0.9 beside it: their mean OKS is far above 1, and s above p.
+    hough = np.zeros((1, 1, 9), np.float32)
+    hough[0, 0, [4, 8]] = 1, -0.9
+    ranked = score([[[4, 0]]], [[0.1]], hough, backend, people=SKELETONS["single"], min_score=0.5, **RANKINGS[scheme])
+    assert ranked.kept.tolist() == [0]
+    assert ranked.keypoint_scores[0, 0] > 0.5
 
 
 # --- Ties and huge numbers --------------------------------------------------------------------------------------------

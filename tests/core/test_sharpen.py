@@ -68,10 +68,11 @@ def test_off_means_off(backend):
     np.testing.assert_array_equal(sharpen(keypoints, row(1, 1, 3), backend, sharpen=0.0), keypoints)
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 2), (4, 3, 2)], ids=str)
-def test_nobody_and_no_lattice(backend, shape):
-    keypoints = np.full(shape, 2.5, np.float32)
-    np.testing.assert_array_equal(sharpen(keypoints, np.zeros((3, 0, 0)), backend), keypoints)
+@pytest.mark.parametrize("lattice", [(0, 0), (0, 5), (4, 0), (4, 5)], ids=str)
+@pytest.mark.parametrize("count", [0, 4])
+def test_nobody_and_no_lattice(backend, count, lattice):
+    keypoints = np.full((count, 3, 2), 2.5, np.float32)
+    np.testing.assert_array_equal(sharpen(keypoints, np.zeros((3, *lattice)), backend), keypoints)
 
 
 def test_keypoints_anywhere_are_safe(backend):
