@@ -61,6 +61,7 @@ def host(request, monkeypatch):
     return make_gpu("host", monkeypatch)
 
 
+@pytest.mark.torch
 def test_strides_that_are_not_c_order_are_named(host):
     array = np.zeros((2, 5, 8), np.float32)
     turned = OnDevice(array, strides=(4, 64, 8))
@@ -89,6 +90,7 @@ def test_masked_arrays_are_refused(host):
         votes(host, masked, host.put(FIELDS.short_offsets))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", [2, 13])
 def test_dlpack_producers_are_asked_for_the_stream(host, kind):
     producer = Produced(in_halves(FIELDS.heatmaps, "float32"), (kind, 0))
@@ -98,6 +100,7 @@ def test_dlpack_producers_are_asked_for_the_stream(host, kind):
     assert producer.streams == [7]
 
 
+@pytest.mark.torch
 def test_devices_do_not_mix(host):
     far = Produced(in_halves(FIELDS.heatmaps, "float32"), (2, 1))
     with pytest.raises(ValueError, match="short_offsets: expected device 1, where heatmaps lies, got device 0"):

@@ -40,6 +40,7 @@ def test_votes_that_are_not_finite_are_dropped(gpu):
     np.testing.assert_array_equal(scores, stages.hough_vote(*arrays, stride=8, options=decode_options()))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
     wide = [rounded(array, element) for array in (FIELDS.heatmaps, FIELDS.short_offsets)]

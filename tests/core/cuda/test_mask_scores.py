@@ -1,4 +1,4 @@
-"""Masks that exclude each other, and scores of masks, on a GPU: by hand and against the core."""
+"""Masks that exclude each other, and scores of masks, on a GPU: the core's; whole batches; poses on the device."""
 
 import numpy as np
 import pytest
@@ -92,6 +92,7 @@ def test_scores_of_no_poses(gpu):
     assert scores.shape == (0,)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
     logits, marks = random_fields(7, TREE, 5, 8, 8).segmentation, np.ones((1, *SIZE), bool)
@@ -147,6 +148,8 @@ def test_poses_that_are_on_the_device(gpu, exclusive):
     assert not gpu.get(nowhere[1]).any()
 
 
+@pytest.mark.cuda_host
+@pytest.mark.slow_sanitized
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch, exclusive):
     host = make_gpu("host", monkeypatch)

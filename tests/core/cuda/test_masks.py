@@ -149,6 +149,7 @@ def test_background_no_poses_no_pixels_no_cells(gpu):
         assert not masks.any()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
     fields = random_fields(27, TREE, 5, 8, 8)
@@ -283,6 +284,7 @@ def test_the_stage_is_the_same(gpu):
         np.testing.assert_array_equal(gpu.get(masks), gpu.get(on_gpu(gpu, poses, fields, SIZE, options)))
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.cuda_host
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch, exclusive):

@@ -1,4 +1,4 @@
-"""Ranking and sharpening on a GPU: both schemes by hand and against the core; lists too long to ask everybody."""
+"""Ranking and sharpening on a GPU: the core's, in either scheme; lists too long to compare every pair."""
 
 import time
 
@@ -110,6 +110,7 @@ def test_poses_found_by_cells_of_a_grid_are_the_cores(gpu, people, options):
     assert_same_poses(found, core_poses(fields, options, people), pixels=1e-3, score=1e-4)
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.parametrize("scheme", ["paper", "default"])
 @pytest.mark.parametrize("radius", [0.0, 4.0, 30.0])
 def test_thousands_of_poses(gpu, radius, scheme):
@@ -118,6 +119,7 @@ def test_thousands_of_poses(gpu, radius, scheme):
     assert len(kept) >= (20 if radius == 30.0 else 700)
 
 
+@pytest.mark.slow_sanitized
 def test_thousands_of_poses_in_two_places(gpu):
     keypoints = np.zeros((MANY + 50, 2, 2), np.float32)
     keypoints[::2] = 7.0
@@ -126,6 +128,7 @@ def test_thousands_of_poses_in_two_places(gpu):
     np.testing.assert_array_equal(scores, array([0.5, 0.5]))
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.parametrize("count", [MANY, MANY + 1, 2 * MANY, 2 * MANY + 1, 4 * MANY + 77])
 def test_thousands_of_peaks_are_sorted(gpu, count):
     # Scores of few values, so that ties are ordered by keypoint, y and x; a peak on every second point each way.
@@ -141,6 +144,7 @@ def test_thousands_of_peaks_are_sorted(gpu, count):
         np.testing.assert_array_equal(gpu.get(one), other)
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.parametrize("radius", [0.0, 5.0])
 def test_thousands_of_peaks_are_grouped(gpu, radius):
     # Anywhere, far outside the input too, some of them more than once.
@@ -156,6 +160,7 @@ def test_thousands_of_peaks_are_grouped(gpu, radius):
         np.testing.assert_array_equal(gpu.get(one), other)
 
 
+@pytest.mark.slow_sanitized
 def test_more_candidates_than_a_run_are_decoded(gpu):
     fields = random_fields(8, PAIR, 15, 26, 8)
     options = decode_options(peak_threshold=1e-9, vote_threshold=0.0, disk_radius=4.0, max_poses=300, **BY_SEED)
@@ -168,6 +173,8 @@ def test_more_candidates_than_a_run_are_decoded(gpu):
     assert_same_bytes(found.read()[0], expected)
 
 
+@pytest.mark.cuda_host
+@pytest.mark.slow_sanitized
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     gpu = make_gpu("host", monkeypatch)
     fields, people = random_fields(9, SKELETONS["tree"], 7, 9, 8), SKELETONS["tree"]

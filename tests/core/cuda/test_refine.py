@@ -54,6 +54,7 @@ def test_offsets_that_are_not_finite_count_as_none(gpu, grid, values):
         np.testing.assert_allclose(refined, expected, rtol=1e-6, atol=1e-3)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
     fields = random_fields(22, SKELETONS["tree"], 5, 8, 8)

@@ -1,4 +1,4 @@
-"""Peaks, grouping and scoring on a GPU, each by itself, against the core and the reference."""
+"""Peaks, grouping and scoring on a GPU, each by itself: the core's; lists that were too short; arguments."""
 
 import numpy as np
 import pytest
@@ -112,6 +112,7 @@ def test_stages_in_a_row_on_real_fields(gpu, load_fields):
     assert_same_ranking(gpu, found[2], expected[2])
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     gpu = make_gpu("host", monkeypatch)
