@@ -1,4 +1,5 @@
-// How points follow offset fields on the CPU: x and y side by side in one register, where that can be.
+// Following offset fields on the CPU: `Follower` with x and y in one register, where the grid is at least 2 x 2 cells
+// and the offset finite.
 #pragma once
 
 #include <algorithm>
@@ -16,14 +17,14 @@ class WideFollower : public Follower<Real> {
  public:
   using Follower<Real>::Follower;
 
-  // A point moves by the offset read at `at`, and stays within the input, as that is.
+  // Moves a point by the offset at `at`, which is within the input, as the point stays.
   void step(const Field& offsets, int channel, const Point<Real>& at, Point<Real>& point) const {
     if (right_ > 0 && below_ > 0 && step_wide(offsets, channel, at, point)) return;
     point = this->moved(offsets.plane<T>(2 * channel), offsets.plane<T>(2 * channel + 1), at, point);
   }
 
  private:
-  // The same with x and y in one register; false where the offset is not finite.
+  // `moved` in the same order of operations; returns false where the offset is not finite.
   bool step_wide(const Field& offsets, int channel, const Point<float>& at, Point<float>& point) const {
     const F32x4 from = load_halves(&at.x, &at.x);
     const F32x4 c = inverse_ > 0.0F ? from * broadcast<F32x4>(inverse_) : from / broadcast<F32x4>(stride_);
@@ -43,7 +44,6 @@ class WideFollower : public Follower<Real> {
     return true;
   }
 
-  // In double: what `moved` computes, in the same order.
   bool step_wide(const Field& offsets, int channel, const Point<double>& at, Point<double>& point) const {
     const F64x2 from = load<F64x2>(&at.x);
     const F64x2 c = inverse_ > 0.0 ? from * broadcast<F64x2>(inverse_) : from / broadcast<F64x2>(stride_);
