@@ -51,7 +51,7 @@ struct Pairs {
   float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
 
-// Points are followed in groups of this many.
+// Points are followed in groups of so many.
 constexpr int kPointGroup = 8;
 
 // Sums of packed votes that count for one tile of 16 x 16 points: its own and those of three neighbours. Each is 17
@@ -82,7 +82,7 @@ struct ShiftSums {
   double mass[16], x[16], y[16];
 };
 
-// Keypoints are bounded in groups of this many.
+// Keypoints are bounded in groups of so many.
 constexpr int kKeypointGroup = 8;
 
 constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any image reaches
@@ -92,7 +92,7 @@ struct DistanceBounds {
   float lower[kKeypointGroup], upper[kKeypointGroup];
 };
 
-// Where a pose has the keypoints of a group; those past the last one weigh nothing.
+// A group of keypoints of a pose; those past the last one have weight 0.
 struct Targets {
   float x[kKeypointGroup], y[kKeypointGroup], weight[kKeypointGroup];
 };
@@ -155,34 +155,32 @@ struct Kernels {
   void (*sum_mean_shift)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums);
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
-  void (*follow)(const Pairs& pairs, int n, float* points);
+  void (*follow_points)(const Pairs& pairs, int n, float* points);
 
-  // The first of these steps, for points between the four cells from (column, row) on, given in [0, 1] from that cell.
-  void (*follow_inside)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
+  // The first step, for points between the four cells from (column, row) on, with t in [0, 1] from that cell.
+  void (*follow_in_cell)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
 
-  // The same for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: boxes of
-  // the results, as tight as boxes can be, then `slack` wider. What has spread over very many cells is given up: its
-  // box holds everything.
+  // One step for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: replaces
+  // them by tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything.
   void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
                        float (*boxes)[4]);
 
-  // For the n poses listed: weighted distances of a group's keypoints to the nearest and to the farthest point of their
-  // boxes; their sums are added to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
-  void (*bound)(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
-                DistanceBounds* bounds, float* lower, float* upper);
+  // For the n poses listed: bounds of the weighted distances of a group's keypoints to the points of their boxes; adds
+  // their sums to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
+  void (*bound_distances)(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n,
+                          const std::int32_t* listed, DistanceBounds* bounds, float* lower, float* upper);
 
-  // Adds the weighted distances of n points (x, y) to n sums, of which weight zero has none, be it infinite; n is a
-  // multiple of kPointGroup. Sets all bits of open[i] where a sum is above `low` and at most `high`; returns whether
-  // any is.
-  bool (*measure)(const Target& target, int n, const float* points, float low, float high, float* sums,
-                  std::int32_t* open);
+  // Adds the weighted distances of n points (x, y) to n sums; one of weight zero is 0, even if infinite; n is a
+  // multiple of kPointGroup. Sets all bits of open[i] where low < sum <= high; returns whether any is.
+  bool (*add_distances)(const Target& target, int n, const float* points, float low, float high, float* sums,
+                        std::int32_t* open);
 
-  // Person probabilities in fixed point, rounded down, of logits read t of the way from `upper` to `lower`; n is a
-  // multiple of 16. False, and nothing of use written, where not all logits are finite.
-  bool (*read_person)(const float* upper, const float* lower, float t, int n, std::uint32_t* probability);
+  // Person probabilities in fixed point, rounded down, of logits t of the way from `upper` to `lower`; n is a multiple
+  // of kMaxLanes. Returns false, with `probability` undefined, where a logit is not finite.
+  bool (*read_person_probabilities)(const float* upper, const float* lower, float t, int n, std::uint32_t* probability);
 
-  // Adds up the values, each at most kPersonUnit, of those of n pixels that are marked, and how many these are.
-  void (*sum_marked)(const std::uint8_t* marks, const std::uint32_t* values, int n, std::uint64_t& total,
+  // Adds the values, each at most kPersonUnit, of those of n pixels that a mask holds, and the number of these.
+  void (*sum_masked)(const std::uint8_t* mask, const std::uint32_t* values, int n, std::uint64_t& total,
                      std::uint64_t& count);
 };
 

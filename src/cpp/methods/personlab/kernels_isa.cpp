@@ -302,13 +302,13 @@ const Kernels kKernels{{&threshold, &suppress_non_maxima, &sample, &to_float32_a
                        &fill_disc_axis,
                        &sum_disc,
                        &sum_mean_shift,
-                       &follow,
-                       &follow_inside,
+                       &follow_points,
+                       &follow_in_cell,
                        &follow_boxes,
-                       &bound,
-                       &measure,
-                       &read_person,
-                       &sum_marked};
+                       &bound_distances,
+                       &add_distances,
+                       &read_person_probabilities,
+                       &sum_masked};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

@@ -20,7 +20,8 @@ struct PixelBox {
   }
 };
 
-// Rows of person probabilities: logits between the columns of two rows of cells, and what pixels between these rows read.
+// Rows of person probabilities: logits between the columns of two rows of cells, and what pixels between these rows
+// read.
 struct PersonRows {
   std::vector<float> upper, lower;         // (W, in whole registers)
   std::vector<std::uint32_t> probability;  // likewise, in units of 2^-24
@@ -44,11 +45,11 @@ struct MaskScratch {
   };
   std::vector<Level> levels;  // one for each size of regions, largest first
 
-  // For the n foreground pixels of one block that are still open and the m poses left there; pitches are the first n made
-  // whole groups of points.
+  // For the n foreground pixels of one block that are still open and the m poses left there; pitches are the first n
+  // made whole groups of points.
   std::vector<std::size_t> pixel;             // (n) index in the image
-  std::vector<float> start, points;           // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
-                                              // groups by repeating the last
+  std::vector<float> start, points;  // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
+                                     // groups by repeating the last
   std::vector<float> sums;                    // (m, pitch) weighted distances
   std::vector<std::int32_t> open;             // (pitch) not 0 where any pose is undecided
   std::vector<float> low;                     // (m) sums up to this one are within reach
