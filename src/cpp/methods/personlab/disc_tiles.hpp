@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "base/disc.hpp"
-#include "methods/personlab/kernels.hpp"
 #include "base/sampling.hpp"
 #include "methods/personlab/hough_plane.hpp"
+#include "methods/personlab/kernels.hpp"
 
 namespace personlab {
 

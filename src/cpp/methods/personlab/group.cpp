@@ -4,9 +4,9 @@
 #include <limits>
 #include <type_traits>
 
-#include "methods/personlab/follower.hpp"
 #include "base/interrupt.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/follow_simd.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
@@ -111,7 +111,7 @@ class Grower {
   const Skeleton& skeleton_;
   int refine_steps_;
   GrowScratch& scratch_;
-  WideFollower<Real, T> follow_;
+  SimdFollower<Real, T> follow_;
   int count_ = 0;  // targets of the batch
   int keypoint_[kBatch];
   Point<Real> point_[kBatch];

@@ -9,8 +9,8 @@
 #include <limits>
 
 #include "base/disc.hpp"
-#include "methods/personlab/masks/kernels.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/kernels.hpp"
 #include "simd/floats.hpp"
 
 namespace personlab {

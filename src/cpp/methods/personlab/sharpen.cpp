@@ -3,8 +3,8 @@
 #include <iterator>
 #include <numeric>
 
-#include "methods/personlab/disc_tiles.hpp"
 #include "base/parallel.hpp"
+#include "methods/personlab/disc_tiles.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {

@@ -6,8 +6,8 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "methods/personlab/kernels.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/kernels.hpp"
 #include "simd/floats.hpp"
 
 namespace personlab {

@@ -10,9 +10,9 @@
 #include <limits>
 
 #include "base/interrupt.hpp"
-#include "methods/personlab/masks/parts.hpp"
 #include "base/parallel.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/parts.hpp"
 #include "methods/personlab/stages.hpp"
 #include "methods/personlab/vote_unit.hpp"
 

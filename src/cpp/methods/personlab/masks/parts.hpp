@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/types.hpp"
 #include "methods/personlab/kernels.hpp"
 #include "methods/personlab/stages.hpp"
-#include "base/types.hpp"
 
 namespace personlab {
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "methods/personlab/masks/parts.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/parts.hpp"
 
 namespace personlab {
 namespace {

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
-#include "methods/personlab/masks/parts.hpp"
 #include "base/parallel.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/parts.hpp"
 
 namespace personlab {
 namespace {
