@@ -9,6 +9,7 @@
 #include "base/parallel.hpp"
 #include "base/pose_size.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/points.hpp"
 
 namespace personlab {
 namespace {
@@ -63,14 +64,12 @@ void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
   axis.t.resize(static_cast<std::size_t>(pixels));
   axis.position.resize(static_cast<std::size_t>(pixels));
-  const double extent = static_cast<double>((cells - 1) * stride);
   int block = -1;
   for (int p = 0; p < pixels; ++p) {
-    const double position = p * extent / std::max(pixels - 1, 1);
-    const int b = std::min(static_cast<int>(position / stride), blocks - 1);
-    while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
-    axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
-    axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
+    const PixelPlace place = place_pixel(p, pixels, cells, stride);
+    while (block < place.cell) axis.first[static_cast<std::size_t>(++block)] = p;
+    axis.t[static_cast<std::size_t>(p)] = place.t;
+    axis.position[static_cast<std::size_t>(p)] = place.position;
   }
 }
 
@@ -100,18 +99,6 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {{pairs.data(), h, w, stride, 1.0F / stride}, max_offset, &field};
 }
 
-namespace {
-
-// The power of two that scales weights to 1 or just below, unless they are probabilities already, so that no sum of
-// distances overflows or underflows: only their ratios count.
-double scale_of(const float* weights, int n) {
-  const float largest = *std::max_element(weights, weights + n);
-  if (!is_finite(largest) || largest <= 0.0F || (largest <= 1.0F && largest >= 1e-6F)) return 1.0;
-  return std::ldexp(1.0, -std::ilogb(largest) - 1);
-}
-
-}  // namespace
-
 MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
     : count(poses.count),
       n_keypoints(poses.n_keypoints),
@@ -122,7 +109,7 @@ MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
   const auto per_pose = static_cast<std::size_t>(groups);
   targets.resize(static_cast<std::size_t>(count) * per_pose, Targets{});
   for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j, keypoints += 2 * k_count, weights += k_count) {
-    const double scale = scale_of(weights, k_count);
+    const double scale = weight_scale(*std::max_element(weights, weights + k_count));
     double total = 0.0;
     bool valid = true;
     for (int k = 0; k < k_count; ++k) {
