@@ -11,7 +11,7 @@ import os
 import numpy as np
 import pytest
 
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 
 class OnDevice:
@@ -87,7 +87,7 @@ class RealGpu:
 def make_gpu(name, monkeypatch):
     """The fixture `gpu` by name: "host" or "cuda"."""
     if name == "cuda":
-        _device.native()  # where there is none this says so, and fails
+        cuda_module.native()  # where there is none this says so, and fails
         return RealGpu()
     try:
         _cuda_on_host = importlib.import_module("personlab._cuda_on_host")
@@ -96,7 +96,7 @@ def make_gpu(name, monkeypatch):
         if os.environ.get("PERSONLAB_REQUIRE_CUDA_ON_HOST") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    monkeypatch.setattr(_device, "_load", lambda: (_cuda_on_host, ""))
+    monkeypatch.setattr(cuda_module, "_load", lambda: (_cuda_on_host, ""))
     return HostGpu()
 
 
@@ -107,4 +107,4 @@ def has_host_build():
 
 def can_use_cuda():
     """Whether tests on a real GPU can run here."""
-    return _device.describe().startswith("yes")
+    return cuda_module.describe().startswith("yes")

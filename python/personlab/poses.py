@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_field, as_integer, check_shape
+from personlab.arrays.host import take_on_host
+from personlab.arrays.numbers import as_integer
+from personlab.arrays.shapes import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from personlab.arrays.array import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +41,15 @@ class Poses:
     def __post_init__(self) -> None:
         if cast("FloatArray | None", self.keypoint_probabilities) is None:
             object.__setattr__(self, "keypoint_probabilities", self.keypoint_scores)
-        for name in ("keypoints", "keypoint_scores", "scores", "keypoint_probabilities"):
-            object.__setattr__(self, name, as_field(getattr(self, name), name))
-        check_shape(self.keypoints, "keypoints", (None, None, 2), "(P, K, 2)")
-        count, k = self.keypoints.shape[:2]
-        check_shape(self.keypoint_scores, "keypoint_scores", (count, k), "(P, K)")
-        check_shape(self.keypoint_probabilities, "keypoint_probabilities", (count, k), "(P, K)")
-        check_shape(self.scores, "scores", (count,), "(P,)")
+        names = ("keypoints", "keypoint_scores", "scores", "keypoint_probabilities")
+        keypoints, keypoint_scores, scores, probabilities = arrays = [take_on_host(getattr(self, n), n) for n in names]
+        check_shape(keypoints, "keypoints", (None, None, 2), "(P, K, 2)")
+        count, k = keypoints.shape[:2]
+        check_shape(keypoint_scores, "keypoint_scores", (count, k), "(P, K)")
+        check_shape(probabilities, "keypoint_probabilities", (count, k), "(P, K)")
+        check_shape(scores, "scores", (count,), "(P,)")
+        for array in arrays:
+            object.__setattr__(self, array.name, array.to_float32())
 
     @classmethod
     def _trusted(cls, arrays: tuple[FloatArray, FloatArray, FloatArray, FloatArray]) -> Poses:

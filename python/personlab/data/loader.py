@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from personlab.arrays.host import as_integer, as_size
+from personlab.arrays.numbers import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
 from personlab.methods.personlab.targets import encode_targets
 

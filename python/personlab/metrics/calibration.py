@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from personlab.arrays.host import FloatArray
+    from personlab.arrays.array import FloatArray
     from personlab.options import DecodeOptions
 
 _KNOTS = 12  # of a fitted map, at most

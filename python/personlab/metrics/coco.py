@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.targets import encode_targets
 from personlab.options import DecodeOptions, MaskOptions

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, get_args
 
-from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 BackboneName = Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab.arrays.host import as_size
+from personlab.arrays.numbers import as_size
 from personlab.io.files import write_whole
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 import torch
 
-from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.io.images import LARGEST_SIDE, input_size, read_image, resize
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import DeviceFields, decodes_there

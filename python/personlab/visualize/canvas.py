@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_size, check_copy, check_shape, to_numpy
+from personlab.arrays.host import check_copy, to_numpy
+from personlab.arrays.numbers import as_size
+from personlab.arrays.shapes import check_shape
 from personlab.io.files import write_whole
 from personlab.io.image_files import read_image_file
 from personlab.io.image_size import check_pixels
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.fields import Fields
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB

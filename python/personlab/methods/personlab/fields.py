@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_size, check_shape, view_elements
+from personlab.arrays.host import as_field, take_on_host
+from personlab.arrays.numbers import as_integer, as_number, as_size
+from personlab.arrays.shapes import check_shape
 from personlab.io.files import write_whole
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
     import os
+
+    from personlab.arrays.array import FloatArray
 
 _NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _NUMBERS = ("stride", "image_size", "disk_radius")
@@ -52,22 +56,25 @@ class Fields:
     def __post_init__(self) -> None:
         freeze = object.__setattr__
         freeze(self, "stride", as_integer(self.stride, "stride", 1, 4096))
-        for name in _NAMES:
-            if getattr(self, name) is not None:
-                freeze(self, name, view_elements(getattr(self, name), name))
-        if self.heatmaps.ndim not in (3, 4):
-            raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w), got {self.heatmaps.shape}")
-        *batch, k, h, w = self.heatmaps.shape
-        n, axis = tuple(batch), "N, " if batch else ""
-        check_shape(self.short_offsets, "short_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
-        check_shape(self.mid_offsets, "mid_offsets", (*n, None, 2, h, w), f"({axis}2E, 2, h, w)")
-        if self.segmentation is not None:
-            check_shape(self.segmentation, "segmentation", (*n, 1, h, w), f"({axis}1, h, w)")
-        if self.long_offsets is not None:
-            check_shape(self.long_offsets, "long_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
-        for name in _NAMES:
-            if getattr(self, name) is not None:
-                freeze(self, name, as_field(getattr(self, name), name))
+        arrays = {
+            n: take_on_host(getattr(self, n), n) for n in _NAMES if n in _NAMES[:3] or getattr(self, n) is not None
+        }
+        shape = arrays["heatmaps"].shape
+        if len(shape) not in (3, 4):
+            raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w), got {shape}")
+        *batch, k, h, w = shape
+        axis = "N, " if batch else ""
+        expected: dict[str, tuple[tuple[int | None, ...], str]] = {
+            "short_offsets": ((*batch, k, 2, h, w), f"({axis}K, 2, h, w)"),
+            "mid_offsets": ((*batch, None, 2, h, w), f"({axis}2E, 2, h, w)"),
+            "segmentation": ((*batch, 1, h, w), f"({axis}1, h, w)"),
+            "long_offsets": ((*batch, k, 2, h, w), f"({axis}K, 2, h, w)"),
+        }
+        for name, (wanted, meaning) in expected.items():
+            if name in arrays:
+                check_shape(arrays[name], name, wanted, meaning)
+        for name, array in arrays.items():
+            freeze(self, name, array.to_float32())
         if self.image_size is not None:
             freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
         if self.disk_radius is not None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ _ELEMENTS = {torch.float32: "float32", torch.float64: "float64"}
 def is_available() -> bool:
     """Whether there are a module and a driver to work with."""
     try:
-        _device.native()
+        cuda_module.native()
     except RuntimeError:
         return False
     return True
@@ -27,7 +27,7 @@ def is_available() -> bool:
 def _queue(offsets: Tensor) -> tuple[Any, int, int]:
     """The module that works on these offsets, their device, and torch's stream there."""
     device = offsets.device.index
-    return _device.native(), device, torch.cuda.current_stream(device).cuda_stream
+    return cuda_module.native(), device, torch.cuda.current_stream(device).cuda_stream
 
 
 def _arguments(

@@ -7,28 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab import _core
-from personlab.arrays.device import DeviceArray, Queue, all_on_device, as_device_array
-from personlab.arrays.host import (
-    FloatArray,
-    as_integer,
-    as_number,
-    as_numbers,
-    as_size,
-    check_copy,
-    check_shape,
-    check_type,
-    narrowed,
-    to_numpy,
-)
-from personlab.methods.personlab.backends.cuda import dense as _dense_cuda
+from personlab.arrays.shapes import check_shape
+from personlab.arrays.take import take
+from personlab.methods.personlab.backends import BACKENDS
+from personlab.methods.personlab.checks import MASKS, PEOPLE, check_annotations, check_labelled
 from personlab.methods.personlab.fields import Fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from personlab.arrays.array import FloatArray
+    from personlab.methods.personlab.backends import Backend
+
     BoolArray = NDArray[np.bool_]
+
+_ELEMENTS = {"keypoints": PEOPLE, "masks": MASKS, "crowd": MASKS}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,78 +75,6 @@ class Targets:
         )
 
 
-def _as_mask(value: Any, name: str, shape: tuple[int, ...], meaning: str) -> NDArray[np.uint8]:
-    array = to_numpy(value, name)
-    if array.dtype not in (np.bool_, np.uint8):
-        raise TypeError(f"{name}: expected bool or uint8, got {array.dtype}")
-    check_shape(array, name, shape, meaning)
-    check_copy(array, name)
-    return np.require(array, None, ["C", "A"]).view(np.uint8)
-
-
-def check_annotations(
-    keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: Any
-) -> tuple[FloatArray, NDArray[np.uint8] | None, NDArray[np.uint8] | None, tuple[int, int], int, float]:
-    """The annotations of one image, checked against each other.
-
-    Raises:
-        TypeError: an argument of the wrong type.
-        ValueError: a wrong shape, a size that no grid of this stride lies over, or a labelled keypoint not finite.
-    """
-    size, stride, disk_radius = _check_grid(size, stride, skeleton, disk_radius)
-    numbers = as_numbers(keypoints, "keypoints")
-    check_shape(numbers, "keypoints", (None, skeleton.n_keypoints, 3), "(P, K, 3)")
-    people = narrowed(numbers)
-    labelled = people[people[..., 2] > 0]
-    if not np.isfinite(labelled).all() or np.isnan(people[..., 2]).any():
-        raise ValueError("keypoints: expected finite coordinates where v > 0, got NaN or infinity")
-    if masks is not None:
-        masks = _as_mask(masks, "masks", (len(people), *size), "(P, H, W)")
-    if crowd is not None:
-        crowd = _as_mask(crowd, "crowd", size, "(H, W)")
-    return people, masks, crowd, size, stride, disk_radius
-
-
-def _check_grid(size: Any, stride: Any, skeleton: Any, disk_radius: Any) -> tuple[tuple[int, int], int, float]:
-    check_type(skeleton, "skeleton", Skeleton)
-    height, width = size = as_size(size, "size")
-    stride = as_integer(stride, "stride", 1, 4096)
-    if height < 1 or width < 1 or (height - 1) % stride or (width - 1) % stride:
-        raise ValueError(f"size: expected a multiple of the stride {stride} plus 1 each way, got {size}")
-    return size, stride, as_number(disk_radius, "disk_radius", 1e-3, 4096)
-
-
-def _people_on_device(keypoints: Any, queue: Queue, k: int) -> DeviceArray:
-    """Keypoints (P, K, 3) float32; torch makes these of other numbers."""
-    if queue.torch is not None and isinstance(keypoints, queue.torch.Tensor):
-        if keypoints.is_complex() or keypoints.dtype is queue.torch.bool:
-            raise TypeError(f"keypoints: expected numbers, got {keypoints.dtype}")
-        keypoints = keypoints.float()
-    people = as_device_array(keypoints, "keypoints", queue)
-    if people.element != "float32":
-        raise TypeError(f"keypoints: expected float32 on a device, got {people.element}")
-    check_shape(people, "keypoints", (None, k, 3), "(P, K, 3)")
-    return people
-
-
-def _encode_on_device(
-    keypoints: Any, masks: Any, crowd: Any, *, size: Any, stride: Any, skeleton: Skeleton, disk_radius: Any
-) -> Targets:
-    queue = Queue.of(keypoints=keypoints, masks=masks, crowd=crowd)
-    size, stride, disk_radius = _check_grid(size, stride, skeleton, disk_radius)
-    people = _people_on_device(keypoints, queue, skeleton.n_keypoints)
-    if masks is not None:
-        masks = queue.take(masks, "masks", ("bool", "uint8"))
-        check_shape(masks, "masks", (len(people), *size), "(P, H, W)")
-    if crowd is not None:
-        crowd = queue.take(crowd, "crowd", ("bool", "uint8"))
-        check_shape(crowd, "crowd", size, "(H, W)")
-    arrays = _dense_cuda.encode_targets(
-        queue, people, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
-    )
-    return Targets(**arrays, stride=stride)
-
-
 def encode_targets(
     keypoints: Any,
     masks: Any,
@@ -183,12 +105,31 @@ def encode_targets(
         TypeError: an argument of the wrong type, or some arrays on a GPU and some not.
         ValueError: an argument of the wrong shape or range.
     """
-    if all_on_device(keypoints=keypoints, masks=masks, crowd=crowd):
-        return _encode_on_device(
-            keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
-        )
-    people, people_masks, crowd, size, stride, disk_radius = check_annotations(
+    return encode(None, keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius)
+
+
+def encode(
+    backend: Backend | None,
+    keypoints: Any,
+    masks: Any,
+    crowd: Any,
+    *,
+    size: Any,
+    stride: Any,
+    skeleton: Skeleton,
+    disk_radius: Any,
+) -> Targets:
+    """Returns what `encode_targets` does, computed on a backend for where the arrays lie; None is the one of there."""
+    given = {"keypoints": keypoints, "masks": masks, "crowd": crowd}
+    keypoints, masks, crowd = take(given, _ELEMENTS, optional=["masks", "crowd"])
+    size, stride, disk_radius = check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
-    arrays = _core.encode_targets(people, people_masks, crowd, size, stride, skeleton.native, disk_radius)
+    people = keypoints.to_float32()
+    if keypoints.place == "cpu":  # elsewhere a look at the numbers would wait for them
+        check_labelled(people)
+    arrays = BACKENDS[backend or keypoints.place].encode_targets(
+        people, None if masks is None else masks.contiguous(), None if crowd is None else crowd.contiguous(),
+        size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius,
+    )  # fmt: skip
     return Targets(**arrays, stride=stride)

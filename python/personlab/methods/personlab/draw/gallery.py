@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab import stages
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
 from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_integer, as_number, check_shape, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
+from personlab.arrays.shapes import check_shape
 from personlab.methods.personlab.fields import Fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
@@ -15,6 +16,7 @@ from personlab.visualize.canvas import as_image, finite_logits, log_odds, stretc
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from personlab.arrays.array import FloatArray
     from personlab.visualize.canvas import Image
 
     Channel = tuple[int, FloatArray, FloatArray]  # number, logits (h, w) of where it is shown, offsets (2, h, w)

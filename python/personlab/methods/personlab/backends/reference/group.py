@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab.methods.personlab.backends.reference.hough import sort_order
+from personlab.methods.personlab.backends.reference.peaks import sort_order
 from personlab.methods.personlab.backends.reference.sampling import (
     Array,
     Field,
