@@ -88,7 +88,6 @@ def test_commands_that_need_nothing_else_run(alone, fields, tmp_path):
     [
         ["demo"],
         ["predict", "a.jpg", "--weights", "w.safetensors"],
-        ["predict", "a.jpg"],
         ["decode", "f.npz", "--output", "a.png"],
         ["scenes", "--output", "x"],
         ["convert", "drawn-mobilenet-050", "b.safetensors"],
@@ -99,6 +98,12 @@ def test_other_commands_say_in_one_line_what_they_need(alone, fields, argv):
     assert done.returncode == 1
     hint = r"personlab: error: this command needs \w+ \(.*\): pip install '\S+\[full\]'\n"
     assert re.fullmatch(hint, done.stderr)
+
+
+def test_wrong_usage_needs_nothing_else(alone):
+    done = alone("predict", "a.jpg")
+    assert done.returncode == 2
+    assert re.fullmatch(r"personlab: error: --weights: expected a network's file or [^\n]+; got none\n", done.stderr)
 
 
 def test_requirements_are_numpy_and_the_parser_alone():
@@ -129,9 +134,9 @@ def test_hints_name_the_place_that_the_package_is_from(tmp_path, monkeypatch, in
     monkeypatch.setattr(cli, "__file__", str(package / "cli.py"))
     monkeypatch.chdir(tmp_path)
     error = ModuleNotFoundError("No module named 'cv2'", name="cv2")
-    assert cli._explained(error).endswith(f"pip install '{checkout}[full]'")
+    assert cli._describe(error).endswith(f"pip install '{checkout}[full]'")
     monkeypatch.chdir(checkout)
-    assert cli._explained(error).endswith("pip install '.[full]'")
+    assert cli._describe(error).endswith("pip install '.[full]'")
 
 
 def missing(_):
@@ -153,4 +158,4 @@ def test_hints_name_the_package_where_there_is_no_checkout(tmp_path, monkeypatch
     (tmp_path / "pyproject.toml").touch()  # of another project, in which the user works
     monkeypatch.chdir(tmp_path)
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
-    assert cli._explained(error).endswith("pip install 'personlab[full]'")
+    assert cli._describe(error).endswith("pip install 'personlab[full]'")

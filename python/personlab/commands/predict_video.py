@@ -1,13 +1,12 @@
-"""`personlab predict` on a video or a camera: every frame that can be read, drawn at its own time."""
+"""`personlab predict` on a video or a camera: predicts each readable frame, and draws it at its own time."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands import network
-from personlab.commands.common import log, timed
 from personlab.commands.report import outcomes
+from personlab.io.console import above_progress, describe_failure, log, timed
 
 if TYPE_CHECKING:
     from personlab.commands.report import Report
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def predict_video(config: Any, predictor: Predictor, source: Source, name: str, report: Report, first_id: int) -> int:
-    """Predict each frame, and draw it to the file `name` of the output folder where that is asked for.
+    """Predict each frame, and draw it to the file `name` of the output folder with --output.
 
     Returns:
         The image_id after the last frame's.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, while it was no camera: the frames drawn so far are kept as a part.
+        KeyboardInterrupt: Ctrl-C on a file; the frames drawn so far are kept as a part.
         OSError: the drawing cannot be written.
     """
     from personlab.io.video import Video
@@ -33,7 +32,7 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     try:
         video = Video(source)
     except (OSError, ValueError) as error:
-        report.fail(network.explained(source.name, error))
+        report.fail(describe_failure(source.name, error))
         return first_id
     draws = config.output and config.overlay
     writer = VideoWriter(Path(config.output) / name, video.drawing_rate()) if draws else None
@@ -45,16 +44,16 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     except KeyboardInterrupt:
         part = writer.close(is_part=True) if writer is not None else None
         if part is not None:
-            log(f"wrote {part}: a part, for the run broke off")
+            log(f"wrote {part}: a part, as the run was interrupted")
         raise
     finally:
         if writer is not None:
             writer.discard()
     if not frames:
-        report.fail(f"{source.name}: expected a video, got one without a frame that can be read")
+        report.fail(f"{source.name}: expected a video, got one without a readable frame")
     elif missing:
         count = f"{missing} of {frames + missing}" if video.count is not None else f"at least {missing} of its"
-        with network.above_progress():
+        with above_progress():
             log(f"warning: {source.name}: the video is damaged: {count} frames are missing")
         report.damaged += 1
     return first_id + frames
@@ -69,12 +68,12 @@ def _predict_frames(
     report: Report,
     first_id: int,
 ) -> int:
-    """Do each frame; gives how many were read. Ctrl-C ends a camera, and its row says no more of it."""
+    """Process each frame, and return how many were read. Ctrl-C ends a camera as its end does."""
     frames, people, size = 0, 0, (0, 0)
     try:
         for outcome in outcomes(predictor, video, video.count, source.name):
             if isinstance(outcome, Exception):
-                report.fail(network.explained(f"{source.name}, frame {frames}", outcome))
+                report.fail(describe_failure(f"{source.name}, frame {frames}", outcome))
                 frames += 1
                 continue
             times: dict[str, float] = {}

@@ -28,7 +28,7 @@ from personlab.data.coco_file import (
     shown,
 )
 from personlab.data.rle import count_pixels, encode_outline
-from personlab.io.image_size import check_pixels
+from personlab.io.image_header import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,6 +104,12 @@ class Annotations(NamedTuple):
                 raise ValueError(f"{self.path}: image {number}: file_name: expected the name of a file, got none")
             names.append(image.name)
         return names
+
+    def labelled_images(self) -> Annotations:
+        """Return the annotations of the images in which a person, no crowd, has a labelled keypoint."""
+        labelled = {person.image_id for person in self.people if not person.crowd and person.keypoints is not None}
+        images = {number: image for number, image in self.images.items() if number in labelled}
+        return self._replace(images=images, people=[person for person in self.people if person.image_id in labelled])
 
     def of_skeleton(self, skeleton: Skeleton) -> Annotations:
         """The annotations with the keypoints in the order of a network's skeleton, matched by name.

@@ -1,4 +1,4 @@
-"""Whatever stands for a network becomes one, at the stride and on the device asked for."""
+"""From weights, or the name of weights, to a network at the stride and on the device asked for."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ from typing import Any
 
 import torch
 
+from personlab.nn.devices import find_device
 from personlab.settings import Settings
 
 
 def load_network(weights: Any, stride: int | None, device: str | torch.device | None) -> tuple[Any, torch.device]:
-    """The network in eval mode, at the stride or, where that is None, the one it was scored at, on the device."""
+    """Return the network in eval mode and its device.
+
+    Args:
+        weights: a network, or what `load_model` takes.
+        stride: of its output; None: the one it was scored at, else its own.
+        device: None: that of the network where `weights` is one, else CUDA where available, else the CPU.
+    """
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model
 
-        chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = find_device(device)
         return _at_stride(load_model(weights, stride=stride, device=chosen), stride), chosen
     if not isinstance(weights, torch.nn.Module) or not hasattr(weights, "config"):
         raise TypeError(f"weights: expected a path, a name or a PersonLab network, got {type(weights).__name__}")
@@ -27,7 +34,7 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
 
 
 def settings_of(network: Any) -> Settings:
-    """What the network was scored with, as far as it says."""
+    """Return what the network was scored with, as far as it says."""
     settings = getattr(network, "settings", None)
     return settings if isinstance(settings, Settings) else Settings()
 
@@ -35,18 +42,3 @@ def settings_of(network: Any) -> Settings:
 def _at_stride(network: Any, stride: int | None) -> Any:
     wanted = settings_of(network).stride if stride is None else stride
     return network if wanted in (None, network.config.stride) else network.at_stride(wanted).eval()
-
-
-def find_device(device: str | torch.device) -> torch.device:
-    """A device that is there.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device: {str(error).splitlines()[0]}") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: expected one that is there, got {chosen}: PyTorch finds no CUDA")
-    return chosen

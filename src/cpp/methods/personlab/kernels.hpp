@@ -1,10 +1,11 @@
-// The inner loops that are compiled once for each instruction set, and the choice between them.
+// The kernel table: the inner loops that are compiled once for each instruction set.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
 #include "base/elements.hpp"
+#include "methods/personlab/hough_tile.hpp"
 
 namespace personlab {
 
@@ -31,10 +32,8 @@ struct alignas(64) CellPoints {
 };
 
 // Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
-// is at (row + 1, column + 1), in tiles of 2^kTileShift points a side.
+// is at (row + 1, column + 1), in tiles.
 struct VotingLattice {
-  static constexpr int kTileShift = 4;
-
   std::int32_t columns, rows;  // without the margin
   std::int32_t tile_columns;
   std::int32_t nowhere;  // `at` of the first point in a tile that nobody reads, for votes that do not count
@@ -121,13 +120,12 @@ struct PlaneKernels {
                  std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
 
   // Makes n values float32.
-  void (*widen)(const T* values, std::size_t n, float* to);
+  void (*to_float32)(const T* values, std::size_t n, float* to);
 };
 
 constexpr float kPersonUnit = 16777216.0F;  // of person probabilities in fixed point: 2^24
 
 struct Kernels {
-  const char* name;
   PlaneKernels<float> float32;
   PlaneKernels<Float16> float16;
   PlaneKernels<Bfloat16> bfloat16;
@@ -184,13 +182,7 @@ struct Kernels {
                      std::uint64_t& count);
 };
 
-// The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the
-// same to the last bit.
-//
-// Throws std::invalid_argument where that variable names none that can run.
+// The kernels of the instruction set that `isa` chooses.
 const Kernels& kernels();
-
-// Names of all kernels in this build, fastest last, separated by commas.
-const char* kernel_names();
 
 }  // namespace personlab
