@@ -11,7 +11,7 @@ __version__: str = _core.version
 
 
 def build_info() -> dict[str, str]:
-    """Facts about this installation that a bug report needs.
+    """Returns facts about this installation that a bug report needs.
 
     Returns:
         version, compiler, build type, machine, Python, instruction set in use, and whether CUDA can be

@@ -1,4 +1,4 @@
-"""What decoding gives back: the poses of one image."""
+"""The result of decoding: the poses of one image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Poses:
 
     Args:
         keypoints: (P, K, 2).
-        keypoint_scores: (P, K), s_jk: what the chosen scoring says of each keypoint.
+        keypoint_scores: (P, K), s_jk: the score of each keypoint under the chosen scoring.
         scores: (P,), instance scores.
         keypoint_probabilities: (P, K), p_jk: the heatmap's probability at each keypoint, by which masks weigh;
             the keypoint scores where a caller leaves it out.
@@ -75,7 +75,7 @@ class Poses:
         return len(self.scores)
 
     def __getitem__(self, index: Any) -> Poses:
-        """The poses that an integer, a slice, or an array of indices or booleans selects; always `Poses`.
+        """Returns the poses that an integer, a slice, or an array of indices or booleans selects; always `Poses`.
 
         Raises:
             IndexError: out of range.
@@ -92,7 +92,7 @@ class Poses:
         return (self[i] for i in range(len(self)))
 
     def scaled(self, sx: float, sy: float) -> Poses:
-        """The same poses with x multiplied by `sx` and y by `sy`.
+        """Returns the same poses with x multiplied by `sx` and y by `sy`.
 
         From a network input of W x H to its image of w x h pixels: ``scaled((w - 1) / (W - 1), (h - 1) / (H - 1))``.
         """
@@ -100,7 +100,7 @@ class Poses:
         return Poses(keypoints, self.keypoint_scores, self.scores, self.keypoint_probabilities)
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """One COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score.
+        """Returns one COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score.
 
         Raises:
             TypeError: `image_id` is no integer.

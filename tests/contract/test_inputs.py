@@ -201,7 +201,7 @@ NOT_PLAIN = {
 
 def glance(**changes):
     arguments = {**PLAIN, "stride": 8, "skeleton": PAIR.native, "options": OPTIONS.native, **changes}
-    return _core.decode_plain(*arguments.values())
+    return _core.decode_plain(**arguments)
 
 
 def test_ordinary_arrays_need_no_more_than_a_glance():

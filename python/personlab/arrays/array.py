@@ -26,7 +26,7 @@ class Elements(NamedTuple):
     expected: str  # of an array in host memory, in errors
     names: tuple[str, ...]  # element types; () on a device: any
     dtypes: tuple[np.dtype[Any], ...]  # the same, as NumPy's
-    kinds: str  # NumPy's kinds, of any width: in host memory these count instead, where there are any
+    kinds: str  # NumPy's kinds, of any width: in host memory these count instead, unless empty
 
 
 def elements(expected: str, *names: str, kinds: str = "") -> Elements:

@@ -7,7 +7,9 @@ import numbers
 import operator
 from typing import Any
 
-MAX_SIDE = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
+from personlab import _core
+
+MAX_SIDE = _core.MAX_INPUT  # pixels each way
 
 
 def check_type(value: Any, name: str, cls: type) -> None:
@@ -20,7 +22,7 @@ def check_type(value: Any, name: str, cls: type) -> None:
         raise TypeError(f"{name}: expected {cls.__name__}, got {type(value).__name__}")
 
 
-def as_integer(value: Any, name: str, lowest: int = -(2**63), highest: int = 2**63 - 1) -> int:
+def as_integer(value: Any, name: str, minimum: int = -(2**63), maximum: int = 2**63 - 1) -> int:
     """Returns a Python int for anything that is an integer.
 
     Raises:
@@ -33,13 +35,13 @@ def as_integer(value: Any, name: str, lowest: int = -(2**63), highest: int = 2**
         number = None
     if number is None or isinstance(value, bool):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    if not lowest <= number <= highest:
-        raise ValueError(f"{name}: expected an integer from {lowest} to {highest}, got {number}")
+    if not minimum <= number <= maximum:
+        raise ValueError(f"{name}: expected an integer from {minimum} to {maximum}, got {number}")
     return number
 
 
-def as_number(value: Any, name: str, lowest: float, highest: float = math.inf, *, above: bool = False) -> float:
-    """Returns a finite Python float for anything that is a real number; `above` leaves `lowest` itself out.
+def as_number(value: Any, name: str, minimum: float, maximum: float = math.inf, *, above: bool = False) -> float:
+    """Returns a finite Python float for anything that is a real number; `above` leaves `minimum` itself out.
 
     Raises:
         TypeError: no number.
@@ -51,22 +53,22 @@ def as_number(value: Any, name: str, lowest: float, highest: float = math.inf, *
         number = float(value)
     except OverflowError:  # an int or a fraction past float64
         number = math.inf
-    if not math.isfinite(number) or not (lowest < number if above else lowest <= number) or number > highest:
+    if not math.isfinite(number) or not (minimum < number if above else minimum <= number) or number > maximum:
         bound = ">" if above else ">="
-        limit = "" if highest == math.inf else f" and <= {highest:g}"
-        raise ValueError(f"{name}: expected a finite number {bound} {lowest:g}{limit}, got {value!r}")
+        limit = "" if maximum == math.inf else f" and <= {maximum:g}"
+        raise ValueError(f"{name}: expected a finite number {bound} {minimum:g}{limit}, got {value!r}")
     return number
 
 
-def as_size(value: Any, name: str, axes: str = "(H, W)", lowest: int = 0) -> tuple[int, int]:
+def as_size(value: Any, name: str, axes: str = "(H, W)", minimum: int = 0) -> tuple[int, int]:
     """Returns two extents of an image, in pixels.
 
     Raises:
         TypeError: not two integers.
-        ValueError: below `lowest`, or above `MAX_SIDE`.
+        ValueError: below `minimum`, or above `MAX_SIDE`.
     """
     try:
         first, second = value
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected {axes}, got {value!r}") from None
-    return as_integer(first, f"{name}[0]", lowest, MAX_SIDE), as_integer(second, f"{name}[1]", lowest, MAX_SIDE)
+    return as_integer(first, f"{name}[0]", minimum, MAX_SIDE), as_integer(second, f"{name}[1]", minimum, MAX_SIDE)

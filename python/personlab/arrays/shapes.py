@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from personlab import _core
 from personlab.arrays.numbers import MAX_SIDE
 
-MAX_CELLS = 2**30  # cells, or lattice points, of one plane: the core counts them in 32 bits
+MAX_CELLS = _core.MAX_GRID  # cells, or lattice points, of one plane
 
 
 class Shaped(Protocol):

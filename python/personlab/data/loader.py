@@ -96,7 +96,7 @@ class Views(Dataset[tuple[Any, Any]]):
         augmentation: Augmentation,
         seed: int,
     ) -> None:
-        if any((side - 1) % stride for side in as_size(crop, "crop", lowest=1)):
+        if any((side - 1) % stride for side in as_size(crop, "crop", minimum=1)):
             raise ValueError(f"crop: expected multiples of the stride {stride} plus 1, got {crop}")
         self.images, self.encode, self.options, self.crop = images, encode, options, crop
         self.grid = Grid(crop, stride, images.skeleton, images.has_masks)

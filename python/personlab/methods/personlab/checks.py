@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab import _core
 from personlab.arrays.array import FIELDS, elements
 from personlab.arrays.numbers import as_integer, as_number, as_size, check_type
 from personlab.arrays.shapes import check_grid, check_lattice, check_shape
@@ -29,7 +30,7 @@ INTEGERS = elements("integers", "int32", "int64", "uint8", kinds="iu")
 MASKS = elements("bool or uint8", "bool", "uint8")
 BOOLS = elements("bool", "bool")
 PEOPLE = elements("numbers", kinds="fiu")  # on a GPU what the backend can convert
-MAX_STRIDE = 4096  # input pixels
+MAX_STRIDE = _core.MAX_STRIDE  # input pixels
 
 
 def check_stride(stride: Any) -> int:

@@ -1,4 +1,4 @@
-"""From a network's fields to poses and masks: the two calls most users need."""
+"""From a network's fields to poses and masks, the two calls of everyday use: check, choose the backend, compute."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def decode_poses(
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k"; float32, float16 or bfloat16, a NumPy
             array, a torch tensor or any DLPack producer, or anything with `__cuda_array_interface__`. Where all three
-            fields lie in the memory of a GPU, they are decoded there. A leading axis N makes it a batch. Contiguous
+            fields lie in the memory of a GPU, that GPU decodes them. A leading axis N makes it a batch. Contiguous
             fields of one element type are read where they lie; others in host memory are copied first.
         short_offsets: ([N,] K, 2, h, w) (dx, dy) to the nearest keypoint of type k, in pixels of the network input.
         mid_offsets: ([N,] 2E, 2, h, w) (dx, dy) along each directed edge, in pixels of the network input.
@@ -56,10 +56,13 @@ def decode_poses(
     """
     check_type(options, "options", DecodeOptions)
     check_type(skeleton, "skeleton", Skeleton)
-    # That all is well with ordinary arrays the core sees at a glance, which takes Python longer than decoding a cell.
-    found = _core.decode_plain(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
-    if found is not None:
-        return [Poses._trusted(one) for one in found] if heatmaps.ndim == 4 else Poses._trusted(found[0])
+    # The core checks ordinary arrays at a glance; checks in Python take longer than decoding a cell.
+    arrays = _core.decode_plain(
+        heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+        skeleton=skeleton.native, options=options.native,
+    )  # fmt: skip
+    if arrays is not None:
+        return [Poses._trusted(one) for one in arrays] if heatmaps.ndim == 4 else Poses._trusted(arrays[0])
     fields = take({"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets})
     stride = check_pose_fields(*fields, stride=stride, skeleton=skeleton, options=options)
     heatmaps, short_offsets, mid_offsets = dense(fields)
@@ -127,7 +130,7 @@ def decode_masks(
 ) -> Any:
     """Give each pose the pixels of its person (PersonLab, section 3.2).
 
-    Fields in the memory of a GPU stay there, and so do their masks and scores.
+    Masks and scores lie where the fields do: in host memory, or on a GPU.
 
     Args:
         poses: P poses in pixels of the network input, as `decode_poses` gave them; a sequence of N for a batch. A pose
@@ -143,11 +146,11 @@ def decode_masks(
 
     Returns:
         (P, H, W) bool; a list of N of them for a batch. With `return_scores`, these and the scores (P,) float32, or a
-        list of N of them. For fields on a GPU all lie there too, torch tensors where the fields are torch's, else
-        arrays with `__cuda_array_interface__`, and are there once the fields' stream has come so far.
+        list of N of them. On a GPU these are torch tensors where the fields are torch's, else arrays with
+        `__cuda_array_interface__`, written by work queued on the fields' stream.
 
     Raises:
-        RuntimeError: fields on a GPU, and no module or driver to work there.
+        RuntimeError: fields on a GPU, and CUDA cannot be used.
         TypeError: an argument of the wrong type, or some fields on a GPU and some not.
         ValueError: an argument of the wrong shape or range.
     """

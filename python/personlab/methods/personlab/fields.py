@@ -1,4 +1,4 @@
-"""The five arrays a PersonLab network gives, and how other layouts become them."""
+"""The five output arrays of a PersonLab network, and the adapters of other layouts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = 10  # names in an error message
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fields:
-    """What a network says of one image (or, with a leading axis, of a batch) on a grid of h x w cells.
+    """The outputs of a network for one image (or, with a leading axis, for a batch) on a grid of h x w cells.
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k".
@@ -100,12 +100,12 @@ class Fields:
         return (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
 
     def to_host(self) -> Fields:
-        """Return these fields, which are in host memory, as fields on a GPU return a copy there."""
+        """Returns these fields, as they lie in host memory already."""
         return self
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fields:
-        """Read an .npz file: the arrays under their names, `stride`, and optionally `image_size` and `disk_radius`.
+        """Reads an .npz file: the arrays under their names, `stride`, and optionally `image_size` and `disk_radius`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -126,7 +126,7 @@ class Fields:
             raise ValueError(f"{path}: {error}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file that `load` reads; the file appears whole or not at all.
+        """Writes an .npz file that `load` reads; the file appears whole or not at all.
 
         Raises:
             FileNotFoundError: the folder does not exist.
@@ -249,7 +249,7 @@ class Fields:
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz file that fields are made of, those that must be there among them.
+    """Returns the arrays of an .npz file that fields are made of, all required ones among them.
 
     Raises:
         OSError: no such file, or it cannot be read.
@@ -257,10 +257,10 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     """
     from personlab.io.npz import read_arrays  # and with it zipfile
 
-    arrays, found = read_arrays(path, (*_NAMES, *_NUMBERS), "an .npz file of fields")
+    arrays, names = read_arrays(path, (*_NAMES, *_NUMBERS), "an .npz file of fields")
     missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
     if missing:
-        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found[:_SHOWN]) or 'none'}")
+        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(names[:_SHOWN]) or 'none'}")
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""Poses and masks that stay on a GPU, for those who go on with them there or capture a CUDA graph (`personlab.cuda`).
+"""Poses and masks that stay on a GPU: for further work on them, and for CUDA graphs (`personlab.cuda`).
 
 `personlab.decode_poses` takes arrays in the memory of a GPU too, and waits for what it returns; here nothing waits
 until `DevicePoses.read`.
@@ -55,7 +55,7 @@ def decode_poses(
         stride: input pixels from cell to cell.
         skeleton: the keypoints, at most 256 on a GPU, and edges that the network was trained for.
         options: how to decode; threads are of no importance.
-        capacity: candidates of one image that there is room for.
+        capacity: candidates of one image to make room for.
         out: what an earlier call returned, to be filled again.
 
     Returns:

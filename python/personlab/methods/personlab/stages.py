@@ -4,7 +4,7 @@ Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group
 `sharpen_keypoints`, then `associate_pixels` and `score_masks`; beside them `refine_offsets` and `encode_targets`. All
 take NumPy arrays, torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend
 "cpu" is the compiled core and returns float32; "reference" is slow float64 NumPy (`backends/reference`). The backend
-"cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else
+"cuda" takes arrays in the memory of a GPU and returns float32 in it: torch tensors where the fields are torch's, else
 arrays with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
@@ -279,7 +279,7 @@ def score_masks(
 ) -> Floats:
     """Mask scores: instance score times the mean person probability over the mask, to a power; 0 for an empty mask.
 
-    What `personlab.decode_masks` returns with `return_scores`, for masks that are there already.
+    What `personlab.decode_masks` returns with `return_scores`, for masks at hand.
 
     Args:
         masks: (P, H, W) bool, at pixels over which the segmentation is stretched, corner pixel on corner pixel.

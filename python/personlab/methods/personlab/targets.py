@@ -1,4 +1,4 @@
-"""Annotations into what a perfect network would say of them: training targets, and fields that decode back."""
+"""Training targets: the annotations of an image as the outputs of a perfect network, and as fields that decode back."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ELEMENTS = {"keypoints": PEOPLE, "masks": MASKS, "crowd": MASKS}
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Targets:
-    """What a network is to say of one image, and where that counts, on a grid of h x w cells (PersonLab, section 4).
+    """What a network has to output for one image, and where that counts, on h x w cells (PersonLab, section 4).
 
     Short- and mid-range offsets also stand where they do not count, so that what is encoded can be decoded: one cell's
     diagonal beyond each disc, for reading between cells inside it, and around an unlabelled keypoint as if it lay on
     the nearest labelled one along the edges, for following the edges past it. Elsewhere they are 0.
 
-    Annotations in the memory of a GPU give arrays there: torch tensors where these are torch's, else arrays with
+    Of annotations on a GPU the arrays lie there: torch tensors where these are torch's, else arrays with
     `__cuda_array_interface__`; `to_fields` is for arrays in host memory.
     """
 
@@ -45,12 +45,12 @@ class Targets:
     heatmap_valid: BoolArray  # (1, h, w) neither crowd nor a person without labelled keypoints
     short_valid: BoolArray  # (K, h, w) on the keypoint's disc
     mid_valid: BoolArray  # (2E, h, w) on the source's disc, both ends labelled
-    segmentation_valid: BoolArray  # (1, h, w) no crowd, and masks given
+    segmentation_valid: BoolArray  # (1, h, w) no crowd, and the image has masks
     long_valid: BoolArray  # (K, h, w) on exactly one person's mask, keypoint labelled
     stride: int  # input pixels from cell to cell
 
     def without_masks(self, region: Any) -> Targets:
-        """The targets where neither segmentation nor long-range offsets count in a region whose masks are unknown.
+        """Returns the targets with segmentation and long-range offsets that do not count in a region of unknown masks.
 
         Args:
             region: (H, W) bool pixels of the network input: NumPy, or torch where the targets are torch's.
@@ -60,11 +60,11 @@ class Targets:
         """
         h, w = self.segmentation.shape[-2:]
         check_shape(region, "region", ((h - 1) * self.stride + 1, (w - 1) * self.stride + 1), "(H, W)")
-        known = ~region[:: self.stride, :: self.stride]
-        return replace(self, segmentation_valid=self.segmentation_valid & known, long_valid=self.long_valid & known)
+        outside = ~region[:: self.stride, :: self.stride]
+        return replace(self, segmentation_valid=self.segmentation_valid & outside, long_valid=self.long_valid & outside)
 
     def to_fields(self, *, logit: float = 10.0) -> Fields:
-        """The fields of a network that says exactly this, sure of itself by `logit`."""
+        """Returns the fields of a network that outputs exactly this, with logits of +-`logit`."""
         return Fields(
             heatmaps=(self.heatmaps * 2 - 1) * np.float32(logit),
             short_offsets=self.short_offsets,
@@ -88,8 +88,8 @@ def encode_targets(
     """Training targets for one image (PersonLab, section 4): the inverse of decoding.
 
     Where discs of one keypoint type overlap, the nearest keypoint owns the cell, the first person at equal distance.
-    Arrays in the memory of a GPU stay there, and so do their targets; nobody looks at their numbers, so that a keypoint
-    there that is not finite counts as not labelled instead of being refused.
+    Targets lie where the annotations do. On a GPU the numbers are not looked at: a keypoint that is not finite counts
+    as not labelled there, and raises in host memory.
 
     Args:
         keypoints: (P, K, 3) x, y, v for each person: input pixels, fractions kept; labelled where v > 0.
@@ -101,7 +101,7 @@ def encode_targets(
         crowd: (H, W) bool or uint8, pixels that no loss is taken on.
 
     Raises:
-        RuntimeError: arrays on a GPU, and no module or driver to work there.
+        RuntimeError: arrays on a GPU, and CUDA cannot be used.
         TypeError: an argument of the wrong type, or some arrays on a GPU and some not.
         ValueError: an argument of the wrong shape or range.
     """
@@ -119,9 +119,9 @@ def encode(
     skeleton: Skeleton,
     disk_radius: Any,
 ) -> Targets:
-    """Returns what `encode_targets` does, computed on a backend for where the arrays lie; None is the one of there."""
-    given = {"keypoints": keypoints, "masks": masks, "crowd": crowd}
-    keypoints, masks, crowd = take(given, _ELEMENTS, optional=["masks", "crowd"])
+    """Returns what `encode_targets` does, on a backend that works where the arrays lie; None chooses it."""
+    annotations = {"keypoints": keypoints, "masks": masks, "crowd": crowd}
+    keypoints, masks, crowd = take(annotations, _ELEMENTS, optional=["masks", "crowd"])
     size, stride, disk_radius = check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )

@@ -32,18 +32,21 @@ def decode_pose_batch(
     options: DecodeOptions,
 ) -> list[Poses]:
     """Returns the poses of each of N images; the fields hold elements of one type."""
-    batch = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    batch = _core.decode_poses(
+        heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+        skeleton=skeleton.native, options=options.native,
+    )  # fmt: skip
     return list(map(Poses._trusted, batch))
 
 
 def hough_vote(heatmaps: Elements, short_offsets: Elements, *, stride: int, options: DecodeOptions) -> FloatArray:
     """Returns Hough scores (K, H', W')."""
-    return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
+    return _core.hough_vote(heatmaps=heatmaps, short_offsets=short_offsets, stride=stride, options=options.native)
 
 
 def find_peaks(hough: NDArray[Any], *, options: DecodeOptions) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
     """Returns keypoints (N,), positions (N, 2) and scores (N,)."""
-    return _core.find_peaks(to_float32(hough), options.native)
+    return _core.find_peaks(hough=to_float32(hough), options=options.native)
 
 
 def group_poses(
@@ -59,8 +62,9 @@ def group_poses(
     """Returns keypoints (P, K, 2) and probabilities (P, K)."""
     keypoints, positions, scores = peaks
     return _core.group_poses(
-        np.ascontiguousarray(keypoints, np.int32), to_float32(positions), to_float32(scores), heatmaps, short_offsets,
-        mid_offsets, stride, skeleton.native, options.native,
+        peak_keypoints=np.ascontiguousarray(keypoints, np.int32), positions=to_float32(positions),
+        scores=to_float32(scores), heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets,
+        stride=stride, skeleton=skeleton.native, options=options.native,
     )  # fmt: skip
 
 
@@ -74,13 +78,14 @@ def score_poses(
 ) -> tuple[NDArray[np.int32], FloatArray, FloatArray]:
     """Returns the poses that are kept (Q,), keypoint scores (Q, K) and scores (Q,)."""
     return _core.score_poses(
-        to_float32(keypoints), to_float32(probabilities), to_float32(hough), skeleton.native, options.native
-    )
+        keypoints=to_float32(keypoints), probabilities=to_float32(probabilities), hough=to_float32(hough),
+        skeleton=skeleton.native, options=options.native,
+    )  # fmt: skip
 
 
 def sharpen_keypoints(keypoints: NDArray[Any], hough: NDArray[Any], *, options: DecodeOptions) -> FloatArray:
     """Returns keypoints (P, K, 2)."""
-    return _core.sharpen_keypoints(to_float32(keypoints), to_float32(hough), options.native)
+    return _core.sharpen_keypoints(keypoints=to_float32(keypoints), hough=to_float32(hough), options=options.native)
 
 
 def associate_pixels(
@@ -136,8 +141,9 @@ def _masks_of(
     with_scores: bool,
 ) -> tuple[NDArray[np.bool_], FloatArray | None]:
     return _core.associate_pixels(
-        poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets, stride,
-        size, options.native, with_scores,
+        keypoints=poses.keypoints, weights=poses.keypoint_probabilities, scores=poses.scores,
+        segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets, stride=stride, size=size,
+        options=options.native, scored=with_scores,
     )  # fmt: skip
 
 
@@ -145,14 +151,16 @@ def score_masks(
     masks: NDArray[np.bool_], scores: NDArray[Any], segmentation: Elements, *, stride: int, options: MaskOptions
 ) -> FloatArray:
     """Returns mask scores (P,)."""
-    return _core.score_masks(masks, to_float32(scores), segmentation, stride, options.native)
+    return _core.score_masks(
+        masks=masks, scores=to_float32(scores), segmentation=segmentation, stride=stride, options=options.native
+    )
 
 
 def refine_offsets(
     offsets: FloatArray, by: FloatArray, channels: Sequence[int], *, stride: int, steps: int, threads: int
 ) -> FloatArray:
     """Returns offsets (C, 2, h, w)."""
-    return _core.refine_offsets(offsets, by, channels, stride, steps, threads)
+    return _core.refine_offsets(offsets=offsets, by=by, channels=channels, stride=stride, steps=steps, threads=threads)
 
 
 def encode_targets(
@@ -166,7 +174,10 @@ def encode_targets(
     disk_radius: float,
 ) -> dict[str, Any]:
     """Returns the arrays of `personlab.Targets` by name."""
-    return _core.encode_targets(keypoints, _bytes(masks), _bytes(crowd), size, stride, skeleton.native, disk_radius)
+    return _core.encode_targets(
+        keypoints=keypoints, masks=_bytes(masks), crowd=_bytes(crowd), size=size, stride=stride,
+        skeleton=skeleton.native, disk_radius=disk_radius,
+    )  # fmt: skip
 
 
 def _bytes(mask: NDArray[Any] | None) -> NDArray[np.uint8] | None:

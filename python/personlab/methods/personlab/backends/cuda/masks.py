@@ -1,4 +1,4 @@
-"""Masks and their scores on a GPU: work is queued, results stay there."""
+"""Masks and their scores on a GPU: work is queued, results stay in its memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Poses decoded on a GPU: they stay there, and nothing waits for them until they are read."""
+"""Poses decoded on a GPU, in its memory; nothing waits for them until they are read."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class DevicePoses:
     """
 
     shape: tuple[int, int, int]  # N, C, K
-    capacity: int  # candidates of an image that there is room for
+    capacity: int  # candidates of an image that the memory has room for
     is_batch: bool  # whether the fields had the axis N
     _buffer: Any  # all of the arrays in a row, 4 bytes an element
     _scratch: Any

@@ -38,7 +38,7 @@ def refine_offsets(
     return refined
 
 
-@functools.cache  # there are few of them, and uploading waits for the device
+@functools.cache  # few skeletons are in use, and uploading waits for the device
 def _constant(native: Any, device: int, numbers: tuple[int, ...]) -> Any:
     """Returns memory on a device that holds these numbers in 32 bits, for good."""
     array = np.array(numbers, np.int32)

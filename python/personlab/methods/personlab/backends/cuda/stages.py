@@ -1,4 +1,4 @@
-"""The stages of poses on a GPU, one by one: dense arrays stay there; small ones are read back to be cut to size."""
+"""The stages of poses on a GPU, one by one: results stay in its memory, cut to size after a look at their number."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> tuple[Array, Array]:
-    """Where the pixels of an image of `size` (H, W) lie over a grid (..., h, w): y and x (H, W) in input pixels."""
+    """Returns y and x (H, W), input pixels, of the pixels of an image of `size` (H, W) over a grid (..., h, w)."""
     (h, w), (height, width) = shape[-2:], size
     y, x = np.meshgrid(
         np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
@@ -35,7 +35,7 @@ def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> 
 
 
 def follow(offsets: Field, x: Array, y: Array, stride: int) -> tuple[Array, Array]:
-    """Points moved by the offsets (2, h, w) read there; one that would get too far for float32 stays."""
+    """Points moved by the offsets (2, h, w) read there; one that would leave the range of float32 stays."""
     dx, dy = sample_offset(offsets, x, y, stride)
     with np.errstate(over="ignore"):
         finite = np.isfinite(np.float32(x + dx)) & np.isfinite(np.float32(y + dy))
