@@ -23,7 +23,7 @@ class Disc(NamedTuple):
 
 
 def in_disc(dx: Field, dy: Field, radius2: float) -> NDArray[np.bool_]:
-    """Returns which offsets dx (m,), dy (n,) lie in a disc (n, m): dx^2 <= r^2 - dy^2, everything rounded to float32."""
+    """Returns which offsets dx (m,), dy (n,) lie in a disc (n, m): dx^2 <= r^2 - dy^2, all in float32."""
     with np.errstate(over="ignore"):
         dx, dy = dx.astype(np.float32), dy.astype(np.float32)
         inside: NDArray[np.bool_] = dx * dx <= np.float32(radius2) - (dy * dy)[:, None]

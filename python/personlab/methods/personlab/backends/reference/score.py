@@ -55,7 +55,7 @@ def seniority(scores: Array, *, options: DecodeOptions) -> NDArray[np.intp]:
 
 
 def find_takers(keypoints: Field, order: NDArray[np.intp], *, nms_radius: float) -> NDArray[np.intp]:
-    """Returns the taker of each keypoint (P, K): the first pose ahead in this order that has it within the radius, or -1."""
+    """Returns the taker of each keypoint (P, K): the first pose ahead that has it within the radius, or -1."""
     takers = np.full(keypoints.shape[:2], -1)
     for rank, j in enumerate(order):
         apart = keypoints[order[:rank]].astype(np.float64) - keypoints[j].astype(np.float64)  # (rank, K, 2)
