@@ -78,7 +78,8 @@ def take(
     """
     stream = None
     if (place or place_of(arrays)) == "cuda":
-        stream = stream_of(cuda_module.native(), {n: a for n, a in arrays.items() if a is not None})
+        present = {name: value for name, value in arrays.items() if value is not None}
+        stream = stream_of(cuda_module.native(), present)
     records: list[Any] = []
     for name, value in arrays.items():
         what = FIELDS if elements is None else elements.get(name, FIELDS)
