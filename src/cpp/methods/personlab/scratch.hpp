@@ -54,7 +54,9 @@ struct ScoreScratch {
   std::vector<int> order;            // (P) poses by rank
   std::vector<double> means;         // (P) of keypoint scores
   std::vector<std::uint8_t> free;    // (P, K) by pose
-  std::vector<Candidate> waiting, together, best;
+  std::vector<Candidate> queue;  // heap, the best on top
+  std::vector<Candidate> batch;  // scored side by side
+  std::vector<Candidate> best;   // heap, the worst on top
   std::vector<float> rows;           // (R, K) s_jk of poses that were scored
 };
 

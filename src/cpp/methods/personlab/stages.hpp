@@ -1,8 +1,7 @@
 // The contract of the decoding core: one declaration per stage, in the order in which data flows through them.
 //
-// Stages are functions of views; the caller owns what outlives a call, large scratch included. Arguments have been checked
-// before.
-// Section numbers are those of the paper, arXiv 1803.08225.
+// Stages are functions of views; the caller owns what outlives a call, large scratch included. Arguments have been
+// checked before. Section numbers are those of the paper, arXiv 1803.08225.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +23,9 @@ void hough_vote(const Field& heatmaps,       // K planes
 // Local maxima of the Hough scores, best first.
 void find_peaks(const std::vector<HoughPlane>& hough, const DecodeOptions& options, std::vector<Peak>& peaks);
 
-// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`. In double, targets wait by
-// their probability, as the paper has it; in float, by their logit, as the published PoseNet decoder has it and computes.
+// Best-first search over directed edges from one seed, section 3.1.2; appends the pose to `poses`. In double, targets
+// wait by their probability, as the paper has it; in float, by their logit, as the published PoseNet decoder has it and
+// computes.
 template <typename Real>
 void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field& short_offsets,
                const Field& mid_offsets, const Skeleton& skeleton, int refine_steps, PoseList& poses,
@@ -90,7 +90,8 @@ struct OffsetBatch {
   int steps;
 };
 
-// What becomes of numbers that are not finite, or too large at the end: an offset of (0, 0), or something not finite either.
+// What becomes of numbers that are not finite, or too large at the end: an offset of (0, 0), or something not finite
+// either.
 enum class NonFinite { kZero, kKept };
 
 // Dense refinement, section 3.1.2: `steps` times M_c(x) += S_l(x + M_c(x)), l = channels[c].

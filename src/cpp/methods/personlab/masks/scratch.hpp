@@ -20,8 +20,8 @@ struct PixelBox {
   }
 };
 
-// Rows of person probabilities: logits between the columns of two rows of cells, and the probabilities of pixels between
-// them.
+// Rows of person probabilities: logits between the columns of two rows of cells, and the probabilities of pixels
+// between them.
 struct PersonRows {
   std::vector<float> upper, lower;         // (W, in whole registers)
   std::vector<std::uint32_t> probability;  // likewise, in units of 2^-24
