@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from pycocotools.coco import COCO
 
-    from personlab.metrics.calibration import Calibration
+    from personlab.calibration import Calibration
     from personlab.metrics.reliability import ScoredPoses
     from personlab.predict import Predictor
     from personlab.predict.dataset import Results
