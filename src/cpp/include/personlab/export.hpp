@@ -1,7 +1,7 @@
-// Marks what a shared library exports. A static one defines PERSONLAB_STATIC, also for those who link to it.
+// Marks what a shared library exports. PERSONLAB_SHARED is defined where it is built and, by its CMake target, where it is used.
 #pragma once
 
-#if defined(PERSONLAB_STATIC)
+#if !defined(PERSONLAB_SHARED)
 #define PERSONLAB_API
 #elif !defined(_WIN32)
 #define PERSONLAB_API __attribute__((visibility("default")))
