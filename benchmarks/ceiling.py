@@ -18,8 +18,9 @@ import numpy as np
 from personlab import MaskOptions, Poses
 from personlab.data.coco import People, load_people, make_annotations
 from personlab.data.synthetic import make_scene
+from personlab.io.results import mask_results
 from personlab.methods.personlab.backends import reference
-from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations, mask_results
+from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

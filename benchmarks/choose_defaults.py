@@ -27,9 +27,10 @@ import onnxruntime
 from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, stages
+from personlab.io.results import mask_results
 from personlab.methods.personlab.backends import reference
 from personlab.metrics.bootstrap import find_matches
-from personlab.metrics.coco import EVERY_POSE, average_precision, load_annotations, mask_results
+from personlab.metrics.coco import EVERY_POSE, average_precision, load_annotations
 from personlab.metrics.reliability import judge_poses
 
 THRESHOLDS = {

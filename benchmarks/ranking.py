@@ -16,8 +16,9 @@ import numpy as np
 from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
 from personlab import COCO_PERSON, DecodeOptions, decode_masks
+from personlab.io.results import mask_results
 from personlab.metrics.bootstrap import bootstrap, differences, find_matches, resample_images
-from personlab.metrics.coco import EVERY_POSE, mask_results
+from personlab.metrics.coco import EVERY_POSE
 
 OLD = "paper's scheme, every pose"
 SYSTEMS = {

@@ -1,5 +1,6 @@
 # The module _cuda, where a CUDA compiler and a GPU are there; and its stages as plain C++, for tests on machines without a GPU.
 set(cuda_stages
+  src/cuda/base/memory.cu
   src/cuda/methods/personlab/decode.cu
   src/cuda/methods/personlab/encode.cu
   src/cuda/methods/personlab/group.cu
@@ -12,6 +13,8 @@ set(cuda_stages
   src/cuda/methods/personlab/score.cu
   src/cuda/methods/personlab/sharpen.cu
   src/cuda/methods/personlab/skeleton.cu)
+
+set(cuda_bindings src/bindings/cuda.cpp src/bindings/cuda_personlab.cpp)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
@@ -64,14 +67,14 @@ if(with_cuda)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   set(CMAKE_CUDA_RUNTIME_LIBRARY Static)
 
-  pybind11_add_module(_cuda src/bindings/cuda.cpp ${cuda_stages})
+  pybind11_add_module(_cuda ${cuda_bindings} ${cuda_stages})
   target_include_directories(_cuda PRIVATE src/cpp src/cpp/include src/cuda ${CMAKE_CUDA_TOOLKIT_INCLUDE_DIRECTORIES})
   set(architectures ${CMAKE_CUDA_ARCHITECTURES})
   if(architectures STREQUAL "native")
     set(architectures ${CMAKE_CUDA_ARCHITECTURES_NATIVE})
   endif()
   list(JOIN architectures " " architectures)
-  target_compile_definitions(_cuda PRIVATE PERSONLAB_CUDA_ARCHITECTURES="${architectures}"
+  target_compile_definitions(_cuda PRIVATE PERSONLAB_CUDA_MODULE=_cuda PERSONLAB_CUDA_ARCHITECTURES="${architectures}"
     PERSONLAB_CUDA_COMPILER="nvcc ${CMAKE_CUDA_COMPILER_VERSION}")
   # No contraction into fused multiply-adds: votes and offsets come out as the CPU core computes them.
   target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fmad=false
@@ -82,7 +85,7 @@ endif()
 
 if(PERSONLAB_CUDA_ON_HOST)
   # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host.
-  set(on_host src/bindings/cuda.cpp)
+  set(on_host ${cuda_bindings})
   foreach(stage IN LISTS cuda_stages)
     get_filename_component(name ${stage} NAME_WE)
     set(wrapper ${CMAKE_CURRENT_BINARY_DIR}/on_host/${name}.cpp)
@@ -91,7 +94,8 @@ if(PERSONLAB_CUDA_ON_HOST)
   endforeach()
   pybind11_add_module(_cuda_on_host ${on_host})
   target_include_directories(_cuda_on_host PRIVATE tests/cuda_host src/cpp src/cpp/include src/cuda)
-  target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_ON_HOST PERSONLAB_CUDA_ARCHITECTURES="none"
+  target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_ON_HOST PERSONLAB_CUDA_MODULE=_cuda_on_host
+    PERSONLAB_CUDA_ARCHITECTURES="none"
     PERSONLAB_CUDA_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
   list(APPEND modules _cuda_on_host)
   list(APPEND targets _cuda_on_host)

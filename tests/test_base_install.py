@@ -88,7 +88,6 @@ def test_commands_that_need_nothing_else_run(alone, fields, tmp_path):
     [
         ["demo"],
         ["predict", "a.jpg", "--weights", "w.safetensors"],
-        ["predict", "a.jpg"],
         ["decode", "f.npz", "--output", "a.png"],
         ["scenes", "--output", "x"],
         ["convert", "drawn-mobilenet-050", "b.safetensors"],
@@ -99,6 +98,12 @@ def test_other_commands_say_in_one_line_what_they_need(alone, fields, argv):
     assert done.returncode == 1
     hint = r"personlab: error: this command needs \w+ \(.*\): pip install '\S+\[full\]'\n"
     assert re.fullmatch(hint, done.stderr)
+
+
+def test_wrong_usage_needs_nothing_else(alone):
+    done = alone("predict", "a.jpg")
+    assert done.returncode == 2
+    assert re.fullmatch(r"personlab: error: --weights: expected a network's file or [^\n]+; got none\n", done.stderr)
 
 
 def test_requirements_are_numpy_and_the_parser_alone():

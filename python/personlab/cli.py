@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from personlab.commands.common import UsageError, describe_error, join_pairs, printable
+from personlab.commands.flags import UsageError, join_pairs
 from personlab.info import __version__
+from personlab.io.console import describe_error, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -43,31 +43,47 @@ class _Picklable:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(_Picklable):
-    """How keypoints are found and grouped into poses (PersonLab, section 3.1).
+    """Options of keypoint detection and grouping (PersonLab, section 3.1).
 
-    With more `threads` than one, those of a pool that all calls of the process share help the caller: with images of
-    a batch, or with parts of one image. The default of one leaves the other processors to the network, and to other
-    threads and processes that decode: they use them better than one call does.
+    With `threads` above 1, threads of a pool that the whole process shares help the caller: with images of a batch, or
+    with parts of one image. The default of 1 leaves the other processors to the network and to other threads and
+    processes that decode, which use them better than one call does.
+
+    Attributes:
+        hough_stride: input pixels between neighbouring lattice points of the Hough map; the paper's is 1
+        disk_radius: R, radius of a keypoint's disc, input pixels; commands take the network's own, if it has one
+        vote_threshold: lattice points of a lower probability cast no vote
+        peak_threshold: local maxima of a lower Hough score are no seeds
+        nms_radius: keypoints of one type up to this far apart count as one, input pixels
+        refine_steps: short-offset refinements of each keypoint reached along a mid-range offset
+        scoring: score of a keypoint: Expected-OKS (the paper) or its probability
+        ranking: order of soft NMS: that of the seeds, or by mean keypoint score (the paper)
+        instance_score: root mean square of the free keypoint scores, or their mean (the paper)
+        sharpen: sigma of the final mean shift of each keypoint, input pixels; 0 turns it off (the paper)
+        min_score: poses of a lower instance score, before calibration, are dropped
+        max_poses: poses kept, best first
+        threads: threads that share the work of one call, the caller's included
+        decoder: the paper's decoder, or that of Google's PoseNet (see `posenet`)
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
         ValueError: a value out of range.
     """
 
-    hough_stride: int = 2  # input pixels between neighbouring lattice points of the Hough map; 1 is the paper
-    disk_radius: float = 32.0  # R, input pixels: radius of a keypoint's disc; commands take the network's, where known
-    vote_threshold: float = 0.1  # probability under which a lattice point casts no vote
-    peak_threshold: float = 0.02  # Hough score under which a local maximum is no seed
-    nms_radius: float = 15.0  # input pixels: two keypoints of one type this near are one
-    refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
-    scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
-    ranking: Ranking = "seed"  # order of soft NMS: that of the seeds, or by mean keypoint score (the paper)
-    instance_score: InstanceScore = "rms"  # of the free keypoint scores: root mean square, or mean (the paper)
-    sharpen: float = 4.0  # sigma of the final mean shift of each keypoint, input pixels; 0 turns it off (the paper)
-    min_score: float = 0.2  # instance score, not calibrated, under which a pose is dropped
-    max_poses: int = 100  # poses kept, best first
-    threads: int = 1  # threads that share the work of one call, the caller's among them
-    decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
+    hough_stride: int = 2
+    disk_radius: float = 32.0
+    vote_threshold: float = 0.1
+    peak_threshold: float = 0.02
+    nms_radius: float = 15.0
+    refine_steps: int = 5
+    scoring: Scoring = "expected_oks"
+    ranking: Ranking = "seed"
+    instance_score: InstanceScore = "rms"
+    sharpen: float = 4.0
+    min_score: float = 0.2
+    max_poses: int = 100
+    threads: int = 1
+    decoder: Decoder = "personlab"
 
     def __post_init__(self) -> None:
         _integer(self, "hough_stride", 1, 1024)
@@ -158,20 +174,29 @@ class DecodeOptions(_Picklable):
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(_Picklable):
-    """How pixels are given to poses (PersonLab, section 3.2); `threads` as in `DecodeOptions`.
+    """Options of assigning pixels to poses (PersonLab, section 3.2).
+
+    Attributes:
+        mask_threshold: pixels of a lower person probability are background
+        distance_threshold: max distance D_j(x) of a pixel x of pose j, in units of the pose's size lambda_j
+        long_refine_steps: refinements of a long offset by the long offsets
+        short_refine_steps: refinements after these by the short offsets, if there are any
+        exclusive: a pose yields a pixel to a nearer pose of a higher score, and to no other
+        score_power: mask score = instance score x (mean person probability over the mask) to this power
+        threads: threads that share the work of one call, the caller's included (see `DecodeOptions`)
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
         ValueError: a value out of range.
     """
 
-    mask_threshold: float = 0.5  # person probability under which a pixel is background
-    distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
-    long_refine_steps: int = 2  # refinements of a long offset by the long offsets
-    short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
-    exclusive: bool = False  # a pose yields a pixel to a nearer pose of a higher score, and to no other
-    score_power: float = 3.0  # mask score = instance score x (mean person probability over the mask) to this power
-    threads: int = 1  # threads that share the work of one call, the caller's among them
+    mask_threshold: float = 0.5
+    distance_threshold: float = 0.25
+    long_refine_steps: int = 2
+    short_refine_steps: int = 2
+    exclusive: bool = False
+    score_power: float = 3.0
+    threads: int = 1
 
     def __post_init__(self) -> None:
         _number(self, "mask_threshold", 0, 1)

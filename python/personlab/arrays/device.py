@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _DLPACK_DEVICES = (2, 13)  # kDLCUDA and kDLCUDAManaged (dlpack.h)
 _LEGACY_STREAM = 1  # the default stream, as DLPack and __cuda_array_interface__ number it
-FIELD_ELEMENTS = ("float32", "float16", "bfloat16")  # in the order of the native enum Element
+FIELD_ELEMENTS = ("float32", "float16", "bfloat16")  # of the native DeviceField
 
 
 class _Element(NamedTuple):
@@ -61,7 +61,7 @@ def _load() -> tuple[Any, str]:
 
 def _why_not(module: Any) -> str:
     """Why a module cannot use a GPU; empty where it can."""
-    reason: str = module.why_not()
+    reason: str = module.unavailable_reason()
     if reason and module.versions()[0] == 0:  # CUDA's own words are of a driver too old
         return "no NVIDIA driver is installed"
     return reason
@@ -92,7 +92,9 @@ def describe() -> str:
     if reason:
         return f"no: {reason}; built by {built}"
     driver = module.versions()[0]
-    return f"yes: {module.device_name(0)}, driver for CUDA {driver // 1000}.{driver % 1000 // 10}; built by {built}"
+    return (
+        f"yes: {module.device_name(device=0)}, driver for CUDA {driver // 1000}.{driver % 1000 // 10}; built by {built}"
+    )
 
 
 def _torch_of(value: Any) -> Any:
@@ -229,7 +231,7 @@ class Queue:
             return self
         now = replace(self, stream=self.torch.cuda.current_stream(self.device).cuda_stream)
         if now.stream != self.stream:
-            self.native.follow(now.stream, self.stream, self.device)
+            self.native.wait_for(stream=now.stream, other=self.stream, device=self.device)
         return now
 
     def take(self, value: Any, name: str, elements: tuple[str, ...] = FIELD_ELEMENTS) -> DeviceArray:
@@ -248,7 +250,8 @@ class Queue:
         """An array that nothing has been written to: torch's, where the call's are torch's."""
         if self.torch is not None:
             return self.torch.empty(shape, dtype=getattr(self.torch, element), device=f"cuda:{self.device}")
-        memory = self.native.Memory(math.prod(shape) * _ELEMENTS[element].size, self.device, self.stream)
+        size = math.prod(shape) * _ELEMENTS[element].size
+        memory = self.native.Memory(size=size, device=self.device, stream=self.stream)
         return DeviceMemory(memory.address, shape, element, self.stream, memory)
 
     def part(self, array: Any, start: int, shape: tuple[int, ...], element: str) -> Any:
@@ -261,7 +264,9 @@ class Queue:
     def upload(self, array: NDArray[Any]) -> Any:
         """A copy of a C-contiguous array in host memory."""
         copy = self.empty(array.shape, array.dtype.name)
-        self.native.upload(array.ctypes.data, address_of(copy), array.nbytes, self.device, self.stream)
+        self.native.upload(
+            host=array.ctypes.data, memory=address_of(copy), size=array.nbytes, device=self.device, stream=self.stream
+        )
         return copy
 
     def read(self, array: Any, dtype: str | None = None) -> NDArray[Any]:
@@ -269,15 +274,19 @@ class Queue:
         if dtype is None:
             dtype = array.element if isinstance(array, (DeviceArray, DeviceMemory)) else str(array.dtype).split(".")[-1]
         copy = np.empty(tuple(array.shape), dtype)
-        self.native.read(address_of(array), copy.ctypes.data, copy.nbytes, self.device, self.stream)
+        self.native.download(
+            memory=address_of(array), host=copy.ctypes.data, size=copy.nbytes, device=self.device, stream=self.stream
+        )
         return copy
 
     def field(self, array: DeviceArray, stride: int, *, batch: bool = False) -> Any:
         """The native view of fields ([N,] K, h, w) or offsets ([N,] C, 2, h, w)."""
         *outer, h, w = array.shape
         images = outer.pop(0) if batch else 1
-        element = FIELD_ELEMENTS.index(array.element)
-        return self.native.Field(array.pointer, element, images, math.prod(outer), h, w, stride)
+        return self.native.DeviceField(
+            data=array.pointer, element=array.element, images=images, planes=math.prod(outer), height=h, width=w,
+            stride=stride,
+        )  # fmt: skip
 
 
 def address_of(array: Any) -> int:
@@ -296,7 +305,7 @@ def _device_of(value: Any, name: str, module: Any) -> int:
         return int(value.device.index)
     if not hasattr(value, "__cuda_array_interface__"):
         return int(value.__dlpack_device__()[1])
-    device = int(module.device_of(value.__cuda_array_interface__["data"][0] or 0))
+    device = int(module.device_of(address=value.__cuda_array_interface__["data"][0] or 0))
     if device < 0:
         raise TypeError(f"{name}: expected device memory, got an address that CUDA does not know")
     return device
@@ -336,7 +345,7 @@ def _from_interface(value: Any, name: str, queue: Queue) -> DeviceArray:
     _check_strides(shape, interface.get("strides"), _ELEMENTS[element].size, name)
     stream = interface.get("stream")
     if stream and stream != queue.stream:
-        queue.native.follow(queue.stream, stream, queue.device)
+        queue.native.wait_for(stream=queue.stream, other=stream, device=queue.device)
     pointer = _aligned(interface["data"][0] or 0, element, name)
     return DeviceArray(pointer, shape, element, queue.device, value)
 

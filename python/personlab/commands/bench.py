@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import UsageError, add_options, read_fields, with_given, write_table
+from personlab.commands.fields_file import read_fields
+from personlab.commands.flags import UsageError, add_options, with_given
 from personlab.info import build_info
+from personlab.io.console import write_table
 from personlab.methods.personlab.bench import STAGES, Timing, crowd, time_decoding
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.settings import Settings

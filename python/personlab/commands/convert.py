@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import log
+from personlab.io.console import log
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

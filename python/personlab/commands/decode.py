@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from personlab.commands import network, results
-from personlab.commands.common import UsageError, log, read_fields, timed, write_table
-from personlab.io.image_files import LARGEST_ID, image_number
+from personlab.commands import json_flag, network
+from personlab.commands.fields_file import read_fields
+from personlab.commands.flags import UsageError
+from personlab.io.console import log, timed, write_table
+from personlab.io.results import mask_results, write_results
+from personlab.io.sources import LARGEST_ID, image_number
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions
 from personlab.settings import Settings
@@ -45,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--fields", type=str, dest="gallery", metavar="DIR",
         help="write an image of each field and each step of decoding into DIR, and all of them on contact_sheet.png",
     )  # fmt: skip
-    results.add_json(parser)
+    json_flag.add_json(parser)
     parser.add_argument(
         "--image-id", type=NonNegativeInt, metavar="N",
         help="image_id in these results [the digits at the end of the image's name, else 0]",
@@ -65,7 +68,7 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},
-        {"--output": config.output, **results.files(config.json, masks=config.masks)},
+        {"--output": config.output, **json_flag.result_files(config.json, masks=config.masks)},
     )
     times: dict[str, float] = {}
     with timed(times, "read"):
@@ -94,7 +97,7 @@ def run(config: Any) -> None:
     if config.json:
         with timed(times, "json"):
             _write_results(config, poses, masks, mask_scores)
-    stream = results.table_stream(config.json)
+    stream = json_flag.table_stream(config.json)
     stream.write(f"{len(poses)} people in {width} x {height} pixels\n\n")
     _write_people(poses, masks, stream)
     stream.write("\n")
@@ -165,10 +168,8 @@ def _write_results(config: Any, poses: Poses, masks: Any, mask_scores: Any) -> N
     image_id = number or 0
     segmentations = None
     if masks is not None:
-        from personlab.metrics.coco import mask_results
-
         segmentations = mask_results(poses, masks, image_id, scores=mask_scores)
-    results.write_results(config.json, poses.to_coco(image_id), segmentations)
+    write_results(config.json, poses.to_coco(image_id), segmentations)
 
 
 def _write_people(poses: Poses, masks: Any, stream: TextIO) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from personlab.commands.common import log, write_table
 from personlab.data.synthetic.scenes import Scene, make_scene
+from personlab.io.console import log, write_table
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from personlab.commands import network, reliability
-from personlab.commands.common import UsageError, log, write_table
-from personlab.commands.results import files, table_stream, write_results
+from personlab.commands.flags import UsageError
+from personlab.commands.json_flag import result_files, table_stream
+from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
 from personlab.io.files import check_folder
+from personlab.io.results import write_results
 from personlab.metrics.coco import EVERY_POSE
 from personlab.options import DecodeOptions
 
@@ -149,7 +151,7 @@ def _tell_settings(config: Any, predictor: Predictor) -> None:
 
 
 def _check_json(config: Any) -> None:
-    for path in files(config.json, masks=True).values():
+    for path in result_files(config.json, masks=True).values():
         if path.resolve() == Path(config.annotations).resolve():
             raise UsageError(f"--json: {path} is the file of --annotations, too")
         check_folder(path)
@@ -176,10 +178,10 @@ def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
 def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -> Results:
     from personlab.predict.dataset import predict_dataset
 
-    with network.warnings_as_lines(), network.progress_bar(len(annotations.imgs), label) as bar:
+    with warnings_as_lines(), progress_bar(len(annotations.imgs), label) as bar:
         results = predict_dataset(predictor, annotations, config.images, progress=bar.update)
     for name, error in results.problems.items():
-        log(f"skipped {network.explained(str(Path(config.images) / name), error)}")
+        log(f"skipped {describe_failure(str(Path(config.images) / name), error)}")
     return results
 
 

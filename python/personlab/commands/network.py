@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import sys
-import warnings
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import UsageError, add_options, describe_error, log, with_given
+from personlab.commands.flags import UsageError, add_options, with_given
+from personlab.io.console import log
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.settings import DRAWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from jsonargparse import ArgumentParser
 
@@ -153,42 +151,6 @@ def described(scales: Any, flip: bool) -> str:
     """A setting in the words of the tables."""
     several = [] if tuple(scales) == (1.0,) else [f"scales {' '.join(f'{scale:g}' for scale in scales)}"]
     return " + ".join([*several, *(["flip"] if flip else [])]) or "single scale"
-
-
-def explained(name: str, error: Exception) -> str:
-    """One line about an image that could not be done, which begins with its name."""
-    line = " ".join(describe_error(error).split()) or type(error).__name__
-    return line if line.startswith(name) else f"{name}: {line}"
-
-
-@contextlib.contextmanager
-def warnings_as_lines() -> Iterator[None]:
-    """Warnings as lines of the log, each once."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("once", RuntimeWarning)
-
-        def show(message: Warning | str, *_: Any, **__: Any) -> None:
-            with above_progress():
-                log(f"warning: {message}")
-
-        warnings.showwarning = show
-        yield
-
-
-@contextlib.contextmanager
-def above_progress() -> Iterator[None]:
-    """Lines written here stand above progress bars, not in them."""
-    from tqdm import tqdm
-
-    with tqdm.external_write_mode(file=sys.stderr):
-        yield
-
-
-def progress_bar(total: int | None, label: str) -> Any:
-    """A progress bar on stderr, where that is a terminal."""
-    from tqdm import tqdm
-
-    return tqdm(total=total, desc=label, unit=" images", file=sys.stderr, disable=None, leave=False)
 
 
 def time_rows(times: Mapping[str, float], count: int) -> list[list[str]]:

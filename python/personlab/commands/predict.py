@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands import network, results
-from personlab.commands.common import UsageError, log, timed
+from personlab.commands import json_flag, network
+from personlab.commands.flags import UsageError
 from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
+from personlab.io.console import describe_failure, log, timed, warnings_as_lines
 from personlab.io.files import check_folder
 from personlab.options import DecodeOptions
 
@@ -40,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="an image, a video, a folder of these, a pattern in quotes, or a camera's number",
     )  # fmt: skip
     parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
-    results.add_json(
+    json_flag.add_json(
         parser,
         "; image_id is the number that an image's name ends in, else one not taken, and counts on through the frames "
         "of videos",
@@ -93,11 +94,11 @@ def run(config: Any) -> None:
     network.warn_of_photographs(config.weights, predictor, found)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
-    for path in results.files(config.json, masks=config.masks).values():
+    for path in json_flag.result_files(config.json, masks=config.masks).values():
         check_folder(path)
     start = time.perf_counter()
     try:
-        with network.warnings_as_lines():
+        with warnings_as_lines():
             _predict(config, predictor, found, report)
     except BaseException:
         with contextlib.suppress(OSError):  # the disk may be full: that is what is to be told
@@ -105,7 +106,7 @@ def run(config: Any) -> None:
         raise
     wall = time.perf_counter() - start
     report.write(config)
-    report.write_tables(wall, results.table_stream(config.json))
+    report.write_tables(wall, json_flag.table_stream(config.json))
     if report.interrupted:
         raise KeyboardInterrupt
     report.check()
@@ -121,7 +122,7 @@ def _check_outputs(config: Any, found: list[Source]) -> None:
     drawn = drawing_names(found) if config.output and config.overlay else []
     written: dict[Path, str] = {}
     outputs = {name: Path(config.output) / name for name in drawn}
-    for name, path in {**outputs, **results.files(config.json, masks=config.masks)}.items():
+    for name, path in {**outputs, **json_flag.result_files(config.json, masks=config.masks)}.items():
         if path.resolve() in read:
             raise UsageError(f"{path} would be written over, which is an input")
         other = written.setdefault(path.resolve(), name)
@@ -141,7 +142,7 @@ def _predict(config: Any, predictor: Predictor, found: list[Source], report: Rep
     for outcome in outcomes(predictor, [source.name for source in images], len(images), "images"):
         source, image_id = next(places)
         if isinstance(outcome, Exception):
-            report.fail(network.explained(source.name, outcome))
+            report.fail(describe_failure(source.name, outcome))
             continue
         if config.output:
             _draw(config, predictor, outcome, drawn[source], folders[source], report)

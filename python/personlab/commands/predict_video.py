@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands import network
-from personlab.commands.common import log, timed
 from personlab.commands.report import outcomes
+from personlab.io.console import above_progress, describe_failure, log, timed
 
 if TYPE_CHECKING:
     from personlab.commands.report import Report
@@ -33,7 +32,7 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     try:
         video = Video(source)
     except (OSError, ValueError) as error:
-        report.fail(network.explained(source.name, error))
+        report.fail(describe_failure(source.name, error))
         return first_id
     draws = config.output and config.overlay
     writer = VideoWriter(Path(config.output) / name, video.drawing_rate()) if draws else None
@@ -54,7 +53,7 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
         report.fail(f"{source.name}: expected a video, got one without a frame that can be read")
     elif missing:
         count = f"{missing} of {frames + missing}" if video.count is not None else f"at least {missing} of its"
-        with network.above_progress():
+        with above_progress():
             log(f"warning: {source.name}: the video is damaged: {count} frames are missing")
         report.damaged += 1
     return first_id + frames
@@ -74,7 +73,7 @@ def _predict_frames(
     try:
         for outcome in outcomes(predictor, video, video.count, source.name):
             if isinstance(outcome, Exception):
-                report.fail(network.explained(f"{source.name}, frame {frames}", outcome))
+                report.fail(describe_failure(f"{source.name}, frame {frames}", outcome))
                 frames += 1
                 continue
             times: dict[str, float] = {}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
-from personlab.commands.common import UsageError, log, write_table
-from personlab.commands.results import table_stream
+from personlab.commands.flags import UsageError
+from personlab.commands.json_flag import table_stream
+from personlab.io.console import log, write_table
 from personlab.io.files import check_folder
 
 if TYPE_CHECKING:

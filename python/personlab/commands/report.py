@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
-from personlab.commands import network, results
-from personlab.commands.common import log, write_table
+from personlab.commands import network
+from personlab.io.console import above_progress, log, progress_bar, write_table
+from personlab.io.results import write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -31,7 +32,7 @@ class Report:
 
     def fail(self, line: str) -> None:
         """Tell of an input that could not be done."""
-        with network.above_progress():
+        with above_progress():
             log(f"skipped {line}")
         self.failed += 1
 
@@ -53,7 +54,7 @@ class Report:
         """Write the results where they are asked for."""
         if config.json and (self.done or not is_part):
             masks = self.masks if config.masks else None
-            results.write_results(config.json, self.keypoints, masks, is_part=is_part)
+            write_results(config.json, self.keypoints, masks, is_part=is_part)
 
     def write_tables(self, wall: float, stream: TextIO) -> None:
         """The people of each input, then the time of each stage and how much of it the network hid."""
@@ -88,7 +89,7 @@ def outcomes(
     predictor: Predictor, images: Iterable[Any], total: int | None, label: str
 ) -> Iterator[Prediction | Exception]:
     """The prediction of each image, or why there is none, under a progress bar."""
-    with network.progress_bar(total, label) as bar, predictor.stream(images) as stream:
+    with progress_bar(total, label) as bar, predictor.stream(images) as stream:
         while True:
             try:
                 outcome: Prediction | Exception = next(stream)

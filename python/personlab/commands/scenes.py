@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab import visualize
-from personlab.commands.common import UsageError, log
-from personlab.commands.network import progress_bar
+from personlab.commands.flags import UsageError
 from personlab.data.coco import People, make_dataset
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.info import __version__
+from personlab.io.console import log, progress_bar
 from personlab.io.files import write_whole
 from personlab.settings import SCENES_GENERATOR
 

@@ -8,8 +8,9 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.common import UsageError, add_options, log, with_given, write_table
 from personlab.commands.config_file import check_config_file
+from personlab.commands.flags import UsageError, add_options, with_given
+from personlab.io.console import log, write_table
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser

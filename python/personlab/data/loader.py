@@ -1,9 +1,10 @@
-"""Training batches: views of images and what a network is to say of them, in an order that only the seed decides."""
+"""Training batches: views of images and their targets, in an order that only the seed decides."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,60 +13,71 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from personlab.arrays.host import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
-from personlab.methods.personlab.targets import encode_targets
+from personlab.methods.base import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from personlab.data.coco import People
     from personlab.data.images import Images
-    from personlab.methods.personlab.targets import Targets
 
 _VIEW, _ORDER = 2, 3  # keep these draws apart from each other and from those of the same scene, which end in none and 1
 
 
-class Batch(NamedTuple):
-    """N images of H x W pixels and their targets on a grid of h x w cells; see `personlab.Targets`."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N images of H x W pixels and the targets of their method, which are attributes of the batch, too.
+
+    For PersonLab these are the arrays of `personlab.Targets`, each with a leading axis N.
+    """
 
     images: Tensor  # (N, 3, H, W) uint8 RGB
-    heatmaps: Tensor  # (N, K, h, w) 0 or 1
-    short_offsets: Tensor  # (N, K, 2, h, w) input pixels
-    mid_offsets: Tensor  # (N, 2E, 2, h, w) input pixels
-    segmentation: Tensor  # (N, 1, h, w) 0 or 1
-    long_offsets: Tensor  # (N, K, 2, h, w) input pixels
-    heatmap_valid: Tensor  # (N, 1, h, w) bool, as the others below
-    short_valid: Tensor  # (N, K, h, w)
-    mid_valid: Tensor  # (N, 2E, h, w)
-    segmentation_valid: Tensor  # (N, 1, h, w)
-    long_valid: Tensor  # (N, K, h, w)
+    targets: Mapping[str, Tensor]  # by name
+
+    def __getattr__(self, name: str) -> Tensor:
+        targets: Mapping[str, Tensor] = vars(self).get("targets", {})  # none yet in an object that is being unpickled
+        if name not in targets:
+            raise AttributeError(f"batch: expected one of {', '.join(('images', *targets))}, got {name!r}")
+        return targets[name]
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        """Return the batch on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory: the loader calls this where a GPU is fed."""
-        return Batch(*(tensor.pin_memory() for tensor in self))
+        """Return the batch in page-locked memory: the loader calls this where a GPU is fed."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(function(self.images), {name: function(tensor) for name, tensor in self.targets.items()})
 
 
-def make_batch(images: Sequence[Any], targets: Sequence[Targets]) -> Batch:
-    """Stack images (H, W, 3) uint8 and their targets; the channels of a pixel stay together in memory."""
+def make_batch(images: Sequence[Any], targets: Sequence[Any]) -> Batch:
+    """Stack images and their targets; the channels of a pixel stay together in memory.
+
+    Args:
+        images: (H, W, 3) uint8 each.
+        targets: dataclasses of one type, whose arrays are stacked.
+    """
+    names = [field.name for field in fields(targets[0]) if isinstance(getattr(targets[0], field.name), np.ndarray)]
     stacked = torch.from_numpy(np.stack(images))
     return Batch(
         stacked.permute(0, 3, 1, 2),
-        *(torch.from_numpy(np.stack([getattr(t, name) for t in targets])) for name in Batch._fields[1:]),
+        {name: torch.from_numpy(np.stack([getattr(one, name) for one in targets])) for name in names},
     )
 
 
-class Views(Dataset[tuple[Any, "Targets"]]):
+class Views(Dataset[tuple[Any, Any]]):
     """View g of a training run, g = 0, 1, 2 ...: which image and how it is seen depend on the seed and g alone.
 
     Every image comes once before any comes again; the order is shuffled anew each time.
 
     Args:
         images: where they come from.
+        encode: a method's (`personlab.methods.Method.encode`): people and grid -> targets.
+        options: its options for that, `TrainConfig.loss`.
         crop: (H, W) of the views, each a multiple of `stride` plus 1, pixels.
         stride: input pixels from cell to cell of the targets.
-        disk_radius: R, input pixels.
         augmentation: how views differ from the images.
         seed: another seed, other views in another order.
 
@@ -76,37 +88,29 @@ class Views(Dataset[tuple[Any, "Targets"]]):
     def __init__(
         self,
         images: Images,
+        encode: Callable[[People, Grid, Any], Any],
+        options: Any,
         *,
         crop: tuple[int, int],
         stride: int,
-        disk_radius: float,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
         if any((side - 1) % stride for side in as_size(crop, "crop", lowest=1)):
             raise ValueError(f"crop: expected multiples of the stride {stride} plus 1, got {crop}")
-        self.images, self.crop, self.stride, self.disk_radius = images, crop, stride, disk_radius
+        self.images, self.encode, self.options, self.crop = images, encode, options, crop
+        self.grid = Grid(crop, stride, images.skeleton, images.has_masks)
         self.augmentation, self.seed = augmentation, seed
         self._order: tuple[int, Any] = (-1, None)  # round, permutation
 
-    def __getitem__(self, number: int) -> tuple[Any, Targets]:
+    def __getitem__(self, number: int) -> tuple[Any, Any]:
         """View `number`, (H, W, 3) uint8, and its targets."""
         rng = np.random.default_rng((self.seed, number, _VIEW))
         example = self.images.load(self._image(number))
         view = draw_view(rng, example.people, self.crop, self.augmentation)
-        skeleton = self.images.skeleton
-        image, people = take_view(example, view, self.crop, skeleton)
+        image, people = take_view(example, view, self.crop, self.images.skeleton)
         image = jitter_colour(rng, image, self.augmentation.colour)
-        targets = encode_targets(
-            people.keypoints,
-            people.masks if self.images.has_masks else None,
-            size=self.crop,
-            stride=self.stride,
-            skeleton=skeleton,
-            disk_radius=self.disk_radius,
-            crowd=people.crowd if people.crowd.any() else None,
-        )
-        return image, targets if people.unoutlined is None else targets.without_masks(people.unoutlined)
+        return image, self.encode(people, self.grid, self.options)
 
     def _image(self, number: int) -> int:
         count = len(self.images)
@@ -199,7 +203,7 @@ def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
             batches._shutdown_workers()
 
 
-def _collate(views: list[tuple[Any, Targets]]) -> Batch:
+def _collate(views: list[tuple[Any, Any]]) -> Batch:
     return make_batch([image for image, _ in views], [targets for _, targets in views])
 
 

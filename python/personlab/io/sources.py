@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from personlab.io.image_files import LARGEST_ID, image_number
 from personlab.settings import SCENES_GENERATOR
 
 if TYPE_CHECKING:
@@ -29,6 +28,7 @@ _UNREADABLE = (  # formats of images, to be named where they are left out
     ".heic", ".heif", ".hif", ".jxl", ".jpegxl", ".svg", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga", ".raw",
     ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
 )  # fmt: skip
+LARGEST_ID = 2**63 - 1  # of an image_id: what NumPy and databases hold
 _SHOWN = 3  # folders named in a line
 _WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # kinds in which drawings are written, too
 # how files of videos begin, whatever they are called: MP4 and its kin, AVI, Matroska, Flash, MPEG, Ogg, ASF
@@ -135,6 +135,12 @@ def is_drawn(source: Source) -> bool:
             return f'"generator": "{SCENES_GENERATOR}"'.encode() in file.read(300)
     except OSError:
         return False
+
+
+def image_number(name: str) -> int | None:
+    """The number that a file's name ends in, where it has one that can be an image_id."""
+    digits = re.search(r"[0-9]+$", Path(name).stem)
+    return int(digits[0]) if digits and int(digits[0]) <= LARGEST_ID else None
 
 
 def image_ids(names: Sequence[str]) -> list[int]:

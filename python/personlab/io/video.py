@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from personlab.io.containers import is_avi, is_cut_short, is_mp4
-from personlab.io.image_files import captured_stderr
 from personlab.io.sources import begins_as_video
+from personlab.io.stderr import captured_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,7 +145,7 @@ def _opened(source: Source) -> cv2.VideoCapture:
         return capture
     if camera:
         raise ValueError(f"{source.name}: expected a camera of this number, got none")
-    found = "a damaged one" if begins_as_video(source.name) else "a file that is none"
+    found = "a damaged one" if begins_as_video(source.name) else "another kind of file"
     raise ValueError(f"{source.name}: expected a video, got {found}")
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from personlab.arrays.host import as_integer
+from personlab.io.results import mask_results
 from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.method import METHOD
 from personlab.methods.personlab.targets import encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from personlab.data.annotations import Annotations
     from personlab.data.coco import People
 
-EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
+EVERY_POSE: DecodeOptions = METHOD.every_pose
 EXACT = replace(EVERY_POSE, hough_stride=1)  # for fields that are perfect: what they reach is to be seen
 
 
@@ -127,34 +128,6 @@ def keep_labelled(annotations: COCO) -> COCO:
             "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
         }
     )
-
-
-def mask_results(
-    poses: Poses, masks: NDArray[np.bool_], image_id: int, *, scores: NDArray[np.float32] | None = None
-) -> list[dict[str, Any]]:
-    """One COCO segmentation result for each pose and its mask (P, H, W), run-length encoded.
-
-    Args:
-        poses: P of them.
-        masks: (P, H, W).
-        image_id: of the image.
-        scores: (P,) mask scores, as `decode_masks` returns them; those of the poses where left out.
-    """
-    from pycocotools import mask as coco_mask
-
-    image_id = as_integer(image_id, "image_id")
-    results = []
-    for score, mask in zip(poses.scores if scores is None else scores, masks, strict=True):
-        encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-        results.append(
-            {
-                "image_id": image_id,
-                "category_id": 1,
-                "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
-                "score": float(score),
-            }
-        )
-    return results
 
 
 def coco_evaluation(

@@ -1,10 +1,17 @@
-"""PersonLab networks in PyTorch; the one part of the package that needs torch."""
+"""Networks in PyTorch, their backbones and their export; the one part of the package that needs torch."""
 
-from personlab.methods.personlab.network import Outputs, PersonLab, to_fields
-from personlab.methods.personlab.refine_op import refine_offsets
-from personlab.nn.backbones.imagenet import load_imagenet
-from personlab.nn.config import ModelConfig
-from personlab.nn.export import export_onnx, export_program
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from personlab._lazy import lazy_names
+
+if TYPE_CHECKING:
+    from personlab.methods.personlab.config import ModelConfig
+    from personlab.methods.personlab.network import Outputs, PersonLab, to_fields
+    from personlab.methods.personlab.refine_op import refine_offsets
+    from personlab.nn.backbones.imagenet import load_imagenet
+    from personlab.nn.export import export_onnx, export_program
 
 __all__ = [
     "ModelConfig",
@@ -16,3 +23,19 @@ __all__ = [
     "refine_offsets",
     "to_fields",
 ]
+
+_METHOD = "personlab.methods.personlab"
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "ModelConfig": f"{_METHOD}.config",
+        "Outputs": f"{_METHOD}.network",
+        "PersonLab": f"{_METHOD}.network",
+        "export_onnx": "personlab.nn.export",
+        "export_program": "personlab.nn.export",
+        "load_imagenet": "personlab.nn.backbones.imagenet",
+        "refine_offsets": f"{_METHOD}.refine_op",
+        "to_fields": f"{_METHOD}.network",
+    },
+)

@@ -1,4 +1,4 @@
-"""Networks for other runtimes: ONNX and torch.export graphs that take pixels and give fields."""
+"""Networks for other runtimes: ONNX and torch.export graphs from pixels to the outputs of the network."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import torch
 
 from personlab.arrays.host import as_size
 from personlab.io.files import write_whole
+from personlab.methods import method_of
+from personlab.nn.twin import twin
 
 if TYPE_CHECKING:
     import os
 
-    from personlab.methods.personlab.network import PersonLab
-
 _FREE_AXES = {0: "batch", 2: "height", 3: "width"}
-_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 
 
-def export_program(model: PersonLab, *, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
+def export_program(model: Any, *, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
     """The network as torch.export traces it, in evaluation mode; the model itself is left as it is.
 
     Args:
-        model: what to export, at its own output stride.
+        model: a network of any method, at its own output stride.
         size: (W, H) of the images it will be given, pixels; None: any number of images, of any size past the
             stride both ways, that is of two cells and more.
 
     Returns:
-        A program whose module takes images (N, 3, H, W) float32 and returns `Outputs`; N = 1 where `size` is given.
+        A program whose module takes images (N, 3, H, W) float32 and returns what the network returns; N = 1 where
+        `size` is given.
 
     Raises:
         TypeError: `size` is no pair of integers.
@@ -41,21 +41,21 @@ def export_program(model: PersonLab, *, size: tuple[int, int] | None = None) -> 
     else:
         width, height = as_size(size, "size", "(W, H)", 1)
         shape, dynamic = (1, 3, height, width), None
-    device = model.pixel_mean.device
-    evaluated = model.at_stride(model.config.stride).eval()
+    device = next(model.parameters()).device
     with torch.no_grad():
-        return torch.export.export(evaluated, (torch.zeros(shape, device=device),), dynamic_shapes=dynamic)
+        return torch.export.export(twin(model).eval(), (torch.zeros(shape, device=device),), dynamic_shapes=dynamic)
 
 
-def export_onnx(model: PersonLab, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> None:
+def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> None:
     """Write the network as one ONNX file, whole or not at all; needs onnx, onnxscript and torch 2.6.
 
-    Input `images` (N, 3, H, W) float32 RGB 0..255; outputs `heatmaps`, `short_offsets`, `mid_offsets` and, with masks,
-    `segmentation` and `long_offsets`, in the layout that `personlab.decode_poses` takes: output[i] is one image. The
-    configuration is the metadata entry `personlab.config`, JSON.
+    Input `images` (N, 3, H, W) float32 RGB 0..255; outputs as the method names them, for PersonLab `heatmaps`,
+    `short_offsets`, `mid_offsets` and, with masks, `segmentation` and `long_offsets`, in the layout that
+    `personlab.decode_poses` takes: output[i] is one image. Metadata entries: `personlab.config`, the configuration as
+    JSON, and `personlab.method`, the method's name.
 
     Args:
-        model: what to export, at its own output stride.
+        model: a network of any method, at its own output stride.
         path: the file to write.
         size: (W, H) of the images it will be given, pixels; None: any size and any number of images.
 
@@ -66,9 +66,11 @@ def export_onnx(model: PersonLab, path: str | os.PathLike[str], *, size: tuple[i
     """
     program = export_program(model, size=size)
     free = None if size is not None else {"images": _FREE_AXES}  # so that the file names them so
-    names = [name for name in _NAMES if model.config.masks or name not in ("segmentation", "long_offsets")]
+    method = method_of(model)
+    names = list(method.outputs(method.decode_masks is not None and model.config.masks))
     onnx: Any = torch.onnx.export(
         program, input_names=["images"], output_names=names, dynamic_shapes=free, dynamo=True, verbose=False
     )
     onnx.model.metadata_props["personlab.config"] = model.config.to_json()
+    onnx.model.metadata_props["personlab.method"] = method.name
     write_whole(path, onnx.model_proto.SerializeToString())

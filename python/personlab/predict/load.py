@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from personlab.nn.devices import find_device
 from personlab.settings import Settings
 
 
@@ -15,7 +16,7 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model
 
-        chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        chosen = find_device(device)
         return _at_stride(load_model(weights, stride=stride, device=chosen), stride), chosen
     if not isinstance(weights, torch.nn.Module) or not hasattr(weights, "config"):
         raise TypeError(f"weights: expected a path, a name or a PersonLab network, got {type(weights).__name__}")
@@ -35,18 +36,3 @@ def settings_of(network: Any) -> Settings:
 def _at_stride(network: Any, stride: int | None) -> Any:
     wanted = settings_of(network).stride if stride is None else stride
     return network if wanted in (None, network.config.stride) else network.at_stride(wanted).eval()
-
-
-def find_device(device: str | torch.device) -> torch.device:
-    """A device that is there.
-
-    Raises:
-        ValueError: there is none of that name.
-    """
-    try:
-        chosen = torch.device(device)
-    except RuntimeError as error:
-        raise ValueError(f"device: {str(error).splitlines()[0]}") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: expected one that is there, got {chosen}: PyTorch finds no CUDA")
-    return chosen

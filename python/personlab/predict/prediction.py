@@ -68,7 +68,7 @@ class Prediction:
         Raises:
             ValueError: there are no masks.
         """
-        from personlab.metrics.coco import mask_results
+        from personlab.io.results import mask_results
 
         if self.masks is None:
             raise ValueError("masks: expected a prediction with masks, got one without")

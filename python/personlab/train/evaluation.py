@@ -16,15 +16,14 @@ from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.images import LARGEST_SIDE
-from personlab.metrics.coco import EVERY_POSE, index_for_scoring
-from personlab.nn.config import check_stride
+from personlab.io.resize import LARGEST_SIDE
+from personlab.methods import method_of
+from personlab.metrics.coco import index_for_scoring
 from personlab.predict import Predictor
 from personlab.predict.dataset import predict_dataset, score_results
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
-    from personlab.nn import PersonLab
     from personlab.train.config import TrainConfig
 
 
@@ -41,7 +40,7 @@ class Evaluation:
             it cannot have.
     """
 
-    def __init__(self, config: TrainConfig, model: PersonLab) -> None:
+    def __init__(self, config: TrainConfig, model: Any) -> None:
         options = config.evaluation
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
@@ -65,14 +64,14 @@ class Evaluation:
             }
         )
 
-    def score(self, model: PersonLab) -> dict[str, float]:
-        """COCO's average precision of keypoints and masks, and how long it took, in the words of the log.
+    def score(self, model: Any) -> dict[str, float]:
+        """Return COCO's average precision of keypoints and masks, and the seconds it took, by their names in the log.
 
         Raises:
             ValueError: an image that cannot be read; it is named.
         """
         start = time.perf_counter()
-        predictor = Predictor(_as_saved(model), options=EVERY_POSE)
+        predictor = Predictor(_as_saved(model), options=method_of(model).every_pose)
         results = predict_dataset(predictor, self._annotations, self._images)
         if results.problems:
             name, error = next(iter(results.problems.items()))
@@ -84,25 +83,26 @@ class Evaluation:
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 
 
-def scored_with(config: TrainConfig, *, stride: int, domain: str) -> Settings:
-    """What a run scores its network with, to be stored beside the weights.
+def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
+    """Return what a run scores its network with, to be stored beside the weights.
 
     Args:
         config: of the run.
-        stride: of the network in training.
+        network: the configuration of the network in training.
         domain: of the images trained on.
 
     Raises:
         TypeError, ValueError: a stride that no network can have.
     """
-    known = Settings(disk_radius=config.loss.disk_radius, category=config.data.category, domain=domain)
+    disk_radius = getattr(config.loss, "disk_radius", None)  # of methods whose targets are discs
+    known = Settings(disk_radius=disk_radius, category=config.data.category, domain=domain)
     if not is_scored(config):
         return known
     options = config.evaluation
     return replace(
         known,
         long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, LARGEST_SIDE),
-        stride=check_stride(stride if options.stride is None else options.stride),
+        stride=(network if options.stride is None else replace(network, stride=options.stride)).stride,
         labelled_only=options.labelled_only,
     )
 
@@ -112,8 +112,6 @@ def is_scored(config: TrainConfig) -> bool:
     return config.data.annotations is None or config.evaluation.annotations is not None
 
 
-def _as_saved(model: PersonLab) -> PersonLab:
+def _as_saved(model: Any) -> Any:
     """A copy as a reader of its file has it: in the memory layout whose convolutions round alike."""
-    twin: Any = copy.deepcopy(model)
-    saved: PersonLab = twin.to(memory_format=torch.contiguous_format)
-    return saved
+    return copy.deepcopy(model).to(memory_format=torch.contiguous_format)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import sys
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
+from personlab.io.console import above_progress, log, progress_bar
 from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class Log:
         self._quiet = quiet
         if quiet:
             return
-        from tqdm import tqdm
-
-        self._bar = tqdm(total=steps, initial=step, unit=" steps", file=sys.stderr, disable=None, dynamic_ncols=True)
+        self._bar = progress_bar(steps, unit="steps", done=step, keep=True)
         self._entries = [entry for entry in _read(self._path) if entry["step"] <= step] if step else []
         write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in self._entries).encode())
         try:
@@ -62,9 +60,6 @@ class Log:
         """A line on stderr, above the progress bar."""
         if self._quiet:
             return
-        from personlab.commands.common import log
-        from personlab.commands.network import above_progress
-
         with above_progress():
             log(message)
 

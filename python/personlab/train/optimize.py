@@ -14,15 +14,14 @@ from personlab.train.network import parameter_groups
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from personlab.nn import PersonLab
     from personlab.train.config import OptimizerOptions
 
 _WARMUP_SHARE = 10  # one in so many steps
 
 
-def make_optimizer(model: PersonLab, options: OptimizerOptions) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, or AdamW."""
     groups = parameter_groups(model, rate=options.rate, head_rate=options.head_rate, weight_decay=options.weight_decay)
     if options.name == "sgd":
@@ -46,7 +45,7 @@ def rate_factor(step: int, steps: int, options: OptimizerOptions) -> float:
     return options.final_rate + (1 - options.final_rate) * fall
 
 
-def make_average(model: PersonLab, decay: float) -> AveragedModel:
+def make_average(model: nn.Module, decay: float) -> AveragedModel:
     """The moving average of weights and running statistics.
 
     The decay after n updates is min(decay, (1 + n) / (10 + n)): a short run, too, forgets where it began.

@@ -1,4 +1,4 @@
-"""The processes of a run: which one this is, where it computes, and the little they have to agree on."""
+"""The processes of a run: which one this is, where it computes, and what they agree on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import distributed
 
-from personlab.predict.load import find_device
+from personlab.nn.devices import find_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,13 +64,13 @@ class Place:
 
 
 @contextmanager
-def joined(device: str | None) -> Iterator[Place]:
-    """This process among those that torchrun started; alone, where it started none.
+def process_group(device: str | None) -> Iterator[Place]:
+    """Join the processes that torchrun started; where it started none, this process is alone.
 
     Raises:
         ValueError: no such device.
     """
-    chosen = find_device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    chosen = find_device(device)
     if "RANK" not in os.environ:
         yield Place(0, 1, chosen)
         return

@@ -1,4 +1,4 @@
-"""All that a run needs to go on as if it had never stopped, in one file that is whole or not there."""
+"""Training checkpoint: model, EMA, optimizer and scaler state, written atomically."""
 
 from __future__ import annotations
 
@@ -14,22 +14,20 @@ from personlab.io.files import write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.optim.swa_utils import AveragedModel
-
-    from personlab.nn import PersonLab
 
 CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass
 class State:
-    """A run between two steps.
+    """The state of a run between two steps.
 
     Data and random numbers need no state: views follow from the seed and the step, and nothing else is drawn.
     """
 
-    model: PersonLab
+    model: nn.Module
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler

@@ -5,12 +5,13 @@ function writes to its arguments. Lines, labels and legends are sized for the im
 are in viridis and people in Okabe and Ito's palette, which are told apart with any colour vision.
 """
 
+from personlab.io.images import write_image
 from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
 from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
 from personlab.methods.personlab.draw.gallery import contact_sheet, fields_gallery, write_gallery
 from personlab.methods.personlab.draw.offsets import draw_long_offsets, draw_mid_offsets, draw_short_offsets
 from personlab.methods.personlab.explain import Explanation, Step, explain_pose, explain_poses, explain_seed
-from personlab.visualize.canvas import canvas, read_image, write_image
+from personlab.visualize.canvas import canvas, read_image
 from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours
 
 __all__ = [

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from personlab.io.files import write_whole
+from personlab.methods import DEFAULT_METHOD, get_method, method_of
 from personlab.settings import Settings
 from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import ModelConfig
+    from personlab.methods import Method
 
 _VERSION = 1  # of the metadata
 _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
@@ -33,20 +34,21 @@ _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 class Checkpoint(NamedTuple):
     """A network and what was saved beside it."""
 
-    model: PersonLab
+    model: Any  # the network of a method, `personlab.nn.PersonLab` or another
     metadata: dict[str, Any]
 
     @property
     def settings(self) -> Settings:
         """What the network was scored with and trained on, as far as the file says."""
-        return self.model.settings
+        settings: Settings = self.model.settings
+        return settings
 
 
-def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a network and its settings as safetensors; the file appears whole or not at all.
+def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a network, its method and its settings as safetensors; the file appears whole or not at all.
 
     Args:
-        model: on any device.
+        model: a network of any method, on any device.
         path: ends in .safetensors.
         metadata: more to save beside it, whatever JSON can hold: where the weights are from, how they were trained.
 
@@ -59,7 +61,12 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
     from safetensors.torch import save
 
     check_name(path)
-    facts = {"version": _VERSION, "config": json.loads(model.config.to_json()), "metadata": dict(metadata or {})}
+    facts = {
+        "version": _VERSION,
+        "method": method_of(model).name,
+        "config": json.loads(model.config.to_json()),
+        "metadata": dict(metadata or {}),
+    }
     if settings := model.settings.to_dict():
         facts["settings"] = settings
     entry = json.dumps(facts, sort_keys=True)
@@ -69,25 +76,29 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
     write_whole(path, save(tensors, {_KEY: entry}))
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = None) -> Checkpoint:
     """Read what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
+
+    Args:
+        path: the file.
+        method: of the network, where it is none of `personlab.methods.METHODS`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a pickle, a damaged file, safetensors of something else, or weights that are missing, too many or
-            of other shapes than the network's.
+        ValueError: a pickle, a damaged file, safetensors of something else, an unknown method, or weights that are
+            missing, too many or of other shapes than the network's.
     """
-    from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import check_stride
-
     with _opened(path, "pt") as file:
         entry = _read_entry(file)
-        config = _config_of(entry)
-        check_fit(config, {name: file.get_slice(name).get_shape() for name in file.keys()})  # noqa: SIM118  # no dict
-        model = PersonLab(config)
+        found = _method_of(entry, method)
+        config: Any = found.config
+        config = config.from_json(json.dumps(entry.get("config")))
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # no dict
+        check_fit(found, config, shapes)
+        model = found.network(config)
         model.settings = _settings_of(entry)
         if model.settings.stride is not None:
-            check_stride(model.settings.stride)
+            replace(config, stride=model.settings.stride)  # refuses one that the network does not have
         fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     metadata = entry.get("metadata", {})
     return Checkpoint(model.eval(), metadata if isinstance(metadata, dict) else {})
@@ -103,7 +114,7 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
         return _settings_of(_read_entry(file))
 
 
-def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
+def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
     """Give a network its weights: all of them, and nothing else.
 
     Raises:
@@ -186,10 +197,14 @@ def _read_entry(file: Any) -> dict[str, Any]:
     return values
 
 
-def _config_of(entry: dict[str, Any]) -> ModelConfig:
-    from personlab.nn.config import ModelConfig
-
-    return ModelConfig.from_json(json.dumps(entry.get("config")))
+def _method_of(entry: dict[str, Any], method: Method | None) -> Method:
+    """The method of a checkpoint, which those from before there was a second do not name."""
+    name = entry.get("method", DEFAULT_METHOD)
+    if method is None:
+        return get_method(name)
+    if name != method.name:
+        raise ValueError(f"method: expected {method.name}, got {name!r}")
+    return method
 
 
 def _settings_of(entry: dict[str, Any]) -> Settings:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
-    from personlab.nn.config import ModelConfig
+    from personlab.methods import Method
 
 LONGEST_HEADER = 4 << 20  # bytes of a safetensors file that are not weights; a network's have some 10 thousand
 _SHOWN = 3  # names in an error message
@@ -44,18 +44,16 @@ def check_header(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path}: expected a header of at most {LONGEST_HEADER} bytes, got {length}")
 
 
-def check_fit(config: ModelConfig, shapes: Mapping[str, Sequence[int]]) -> None:
-    """Whether weights of these shapes are those of a network, which is not built for it.
+def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Check that weights of these shapes are those of a method's network, without memory for the network.
 
     Raises:
         ValueError: names or shapes are not the network's.
     """
     import torch
 
-    from personlab.methods.personlab.network import PersonLab
-
     with torch.device("meta"):  # tensors without memory
-        expected = PersonLab(config).state_dict()
+        expected = method.network(config).state_dict()
     check_shapes({name: value.shape for name, value in expected.items()}, shapes)
 
 

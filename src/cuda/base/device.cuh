@@ -82,7 +82,7 @@ struct Plane {
 
   __device__ float operator[](int i) const {
     if (element == Element::kFloat32) return static_cast<const float*>(data)[i];
-    if (element == Element::kBfloat16) return widen(static_cast<const Bfloat16*>(data)[i]);
+    if (element == Element::kBfloat16) return to_float32(static_cast<const Bfloat16*>(data)[i]);
     return of_half(static_cast<const Float16*>(data)[i]);
   }
 
@@ -93,7 +93,7 @@ struct Plane {
     asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(half.bits));
     return value;
 #else
-    return widen(half);
+    return to_float32(half);
 #endif
   }
 };

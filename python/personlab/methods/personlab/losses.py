@@ -11,9 +11,11 @@ from torch.nn import functional
 from personlab.methods.personlab.refine_op import refine_offsets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from personlab.data.loader import Batch
+    from personlab.methods.personlab.config import ModelConfig
     from personlab.methods.personlab.network import Outputs, PersonLab
-    from personlab.nn.config import ModelConfig
     from personlab.train.config import LossOptions
 
 
@@ -34,6 +36,24 @@ def losses_of(config: ModelConfig) -> tuple[str, ...]:
     absent = () if config.masks else ("segmentation", "long")
     absent = (*absent, *(() if config.intermediate else ("intermediate",)))
     return tuple(name for name in Losses._fields if name not in absent)
+
+
+def make_losses(model: PersonLab, options: LossOptions) -> Callable[[Outputs, Batch], dict[str, Tensor]]:
+    """Return a function from (outputs, batch) to the losses that the network has heads for, by name.
+
+    Raises:
+        ValueError: the network refines offsets itself, but another number of times than `options.refine_steps`.
+    """
+    own = model.config.refine_steps
+    if own not in (0, options.refine_steps):
+        raise ValueError(f"loss.refine_steps: expected {own} as in the network, got {options.refine_steps}")
+    names = losses_of(model.config)
+
+    def losses(outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+        computed = compute_losses(outputs, batch, model, options)
+        return {name: getattr(computed, name) for name in names}
+
+    return losses
 
 
 def count_valid(batch: Batch) -> Tensor:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,15 @@ from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.refine_op import refine_offsets
 from personlab.nn.backbones.mobilenet import MobileNetV1
 from personlab.nn.backbones.resnet import ResNet
-from personlab.nn.config import ModelConfig, check_stride
+from personlab.nn.config import check_stride
+from personlab.nn.twin import twin
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from personlab.methods.personlab.config import ModelConfig
     from personlab.nn.backbones.base import Backbone
     from personlab.skeleton import Skeleton
 
@@ -31,8 +32,6 @@ _NORMALIZATIONS = {
 _HEAD_DEVIATION = 0.001  # of the heads' first weights: training starts at the priors below, offsets at 0
 _HEATMAP_PRIOR = -3.0  # logit: about 1 in 20 cells lies within R of a keypoint of one type
 _SEGMENTATION_PRIOR = -1.5  # logit: about 1 in 5 cells is a person
-
-M = TypeVar("M", bound=nn.Module)
 
 
 class Outputs(NamedTuple):
@@ -149,11 +148,11 @@ class PersonLab(nn.Module):
             TypeError: no integer.
             ValueError: neither 8 nor 16.
         """
-        twin = _twin(self)
-        twin.config = replace(self.config, stride=check_stride(stride))
-        twin.settings = replace(self.settings, stride=twin.config.stride)
-        twin.backbone.set_stride(twin.config.stride)
-        return twin
+        other = twin(self)
+        other.config = replace(self.config, stride=check_stride(stride))
+        other.settings = replace(self.settings, stride=other.config.stride)
+        other.backbone.set_stride(other.config.stride)
+        return other
 
     def _normalized(self, images: Tensor) -> Tensor:
         weights = self.pixel_mean.dtype
@@ -171,13 +170,6 @@ class PersonLab(nn.Module):
             long = refine_offsets(long, long, self.keypoint_numbers, stride=stride, steps=steps)
             long = refine_offsets(long, short, self.keypoint_numbers, stride=stride, steps=steps)
         return outputs._replace(mid_offsets=mid, long_offsets=long)
-
-
-def _twin(module: M) -> M:
-    """A copy of the tree of modules over the very same parameters and buffers."""
-    twin = copy.copy(module)  # the dicts of parameters and buffers are the same objects, so that .to() reaches both
-    twin._modules = {name: child if child is None else _twin(child) for name, child in module._modules.items()}
-    return twin
 
 
 def to_fields(outputs: Outputs, *, stride: int, image_size: tuple[int, int] | None = None) -> Fields:

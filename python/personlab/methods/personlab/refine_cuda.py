@@ -11,7 +11,7 @@ from personlab.arrays import device as _device
 if TYPE_CHECKING:
     from torch import Tensor
 
-_KINDS = {torch.float32: "refine_floats", torch.float64: "refine_doubles"}
+_ELEMENTS = {torch.float32: "float32", torch.float64: "float64"}
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -32,27 +32,31 @@ def _queue(offsets: Tensor) -> tuple[Any, int, int]:
 
 def _arguments(
     offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int
-) -> tuple[str, tuple[Tensor, Tensor, Tensor], list[int]]:
-    """The kind of numbers, the inputs as the stages read them, and their extents.
+) -> tuple[dict[str, Any], tuple[Tensor, Tensor, Tensor]]:
+    """The batch as the stages take it by keywords, and the tensors that hold its memory.
 
     `channels` outside 0..L-1 are not looked for, which would wait for the device: these channels become NaN.
     """
     for name, tensor in (("by", by), ("channels", channels)):
         if tensor.device != offsets.device:
             raise ValueError(f"{name}: expected a tensor on {offsets.device}, as offsets is, got {tensor.device}")
-    if offsets.dtype not in _KINDS or by.dtype != offsets.dtype:
+    if offsets.dtype not in _ELEMENTS or by.dtype != offsets.dtype:
         raise TypeError(f"offsets, by: expected both float32 or both float64, got {offsets.dtype} and {by.dtype}")
     n, count, _, h, w = offsets.shape
     dense = offsets.detach().contiguous(), by.detach().contiguous(), channels.to(torch.int32).contiguous()
-    return _KINDS[offsets.dtype], dense, [n, count, by.shape[1], h, w, stride, steps]
+    batch = {name: tensor.data_ptr() for name, tensor in zip(("offsets", "by", "channels"), dense, strict=True)}
+    return {
+        "element": _ELEMENTS[offsets.dtype], **batch, "images": n, "count": count, "fields": by.shape[1], "height": h,
+        "width": w, "stride": stride, "steps": steps,
+    }, dense  # fmt: skip
 
 
 def refine(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> Tensor:
     """Refined offsets (N, C, 2, h, w)."""
-    kind, inputs, numbers = _arguments(offsets, by, channels, stride, steps)
+    batch, inputs = _arguments(offsets, by, channels, stride, steps)
     native, device, stream = _queue(offsets)
     refined = torch.empty_like(inputs[0])
-    getattr(native, kind)(*(tensor.data_ptr() for tensor in inputs), numbers, refined.data_ptr(), device, stream)
+    native.refine_offset_batch(**batch, refined=refined.data_ptr(), device=device, stream=stream)
     return refined
 
 
@@ -60,16 +64,18 @@ def refine_backward(
     grad: Tensor, offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int, into: tuple[Tensor, Tensor]
 ) -> None:
     """Write the gradients by both inputs; one that is not wanted is empty."""
-    kind, inputs, numbers = _arguments(offsets, by, channels, stride, steps)
+    batch, _inputs = _arguments(offsets, by, channels, stride, steps)
     if grad.device != offsets.device or grad.dtype != offsets.dtype:
         raise ValueError(
             f"grad: expected {offsets.dtype} on {offsets.device}, as offsets is, got {grad.dtype} on {grad.device}"
         )
     native, device, stream = _queue(offsets)
-    grad, (n, _, fields, h, w, *_) = grad.detach().contiguous(), numbers
-    size = native.refine_scratch(n, fields, h, w) if into[1].numel() > 0 else 0
+    grad = grad.detach().contiguous()
+    extents = {name: batch[name] for name in ("images", "fields", "height", "width")}
+    size = native.refine_scratch_bytes(**extents) if into[1].numel() > 0 else 0
     scratch = torch.empty(size, dtype=torch.uint8, device=offsets.device)
-    getattr(native, f"{kind}_backward")(
-        *(tensor.data_ptr() for tensor in inputs), numbers, grad.data_ptr(),
-        *(tensor.data_ptr() if tensor.numel() > 0 else 0 for tensor in into), scratch.data_ptr(), device, stream,
+    grad_offsets, grad_by = (tensor.data_ptr() if tensor.numel() > 0 else 0 for tensor in into)
+    native.refine_offset_batch_backward(
+        **batch, grad_refined=grad.data_ptr(), grad_offsets=grad_offsets, grad_by=grad_by, scratch=scratch.data_ptr(),
+        device=device, stream=stream,
     )  # fmt: skip

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <vector>
 
+#include "methods/personlab/hough_tile.hpp"
+
 namespace personlab {
 
 // Scores on the Hough lattice of one keypoint type, stored only where votes fell: tiles of kTile x kTile points. The
 // lattice has a margin of one point around it, always 0, so lattice point (row, column) lies at (row + 1, column + 1).
 struct HoughPlane {
-  static constexpr int kTile = 16;
+  static constexpr int kTile = kHoughTile;
   static constexpr int kTilePoints = kTile * kTile;
 
   int rows = 0, columns = 0;            // of the lattice, without the margin

@@ -9,10 +9,9 @@
 #include <limits>
 
 #include "base/disc.hpp"
-#include "simd/float4.hpp"
 #include "methods/personlab/masks/kernels.hpp"
 #include "base/sampling.hpp"
-#include "simd/wide_floats.hpp"
+#include "simd/floats.hpp"
 
 namespace personlab {
 namespace PERSONLAB_KERNELS {
@@ -22,8 +21,8 @@ namespace {
 template <typename T>
 std::uint64_t find64(const T* values, float lowest) {
   std::uint64_t bits = 0;
-  for (int i = 0; i < 64; i += Wide::kLanes)
-    bits |= static_cast<std::uint64_t>(Wide::at_least(Wide::load(values + i), Wide::all(lowest))) << i;
+  for (int i = 0; i < 64; i += kLanes)
+    bits |= std::uint64_t{mask_bits(cmp_ge(load<Floats>(values + i), broadcast<Floats>(lowest)))} << i;
   return bits;
 }
 
@@ -34,7 +33,7 @@ bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
   for (; i + 64 <= n; i += 64) any |= *bits++ = find64(values + i, lowest);
   if (i < n) {
     std::uint64_t last = 0;
-    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(widen(values[j]) >= lowest) << (j - i);
+    for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(to_float32(values[j]) >= lowest) << (j - i);
     any |= *bits = last;
   }
   return any != 0;
@@ -43,16 +42,15 @@ bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
 // Those of 64 cells of a plane w wide, given as bits, that have a larger neighbour, wherever rows begin and end; maybe others.
 template <typename T>
 std::uint64_t beaten64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
-  constexpr std::uint64_t kLanes = (std::uint64_t{1} << Wide::kLanes) - 1;
+  constexpr std::uint64_t kRegister = (std::uint64_t{1} << kLanes) - 1;
   std::uint64_t bits = 0;
-  for (int i = 0; i < 64; i += Wide::kLanes) {
-    if ((cells >> i & kLanes) == 0) continue;
+  for (int i = 0; i < 64; i += kLanes) {
+    if ((cells >> i & kRegister) == 0) continue;
     const T* at = values + i;
-    const Floats own = Wide::load(at);
-    unsigned beaten = Wide::above(Wide::load(at - 1), own) | Wide::above(Wide::load(at + 1), own);
-    for (const T* row = at - w; row <= at + w; row += 2 * w)
-      beaten |= Wide::above(Wide::load(row - 1), own) | Wide::above(Wide::load(row), own) |
-                Wide::above(Wide::load(row + 1), own);
+    const Floats own = load<Floats>(at);
+    const auto above = [own](const T* others) { return mask_bits(cmp_gt(load<Floats>(others), own)); };
+    unsigned beaten = above(at - 1) | above(at + 1);
+    for (const T* row = at - w; row <= at + w; row += 2 * w) beaten |= above(row - 1) | above(row) | above(row + 1);
     bits |= static_cast<std::uint64_t>(beaten) << i;
   }
   return bits;
@@ -68,7 +66,7 @@ std::uint64_t beaten_slowly(const T* values, int h, int w, std::ptrdiff_t first,
     bool beaten = false;
     for (std::ptrdiff_t row = i - (i > 0 ? 1 : 0); row <= i + (i < h - 1 ? 1 : 0); ++row)
       for (std::ptrdiff_t column = j - (j > 0 ? 1 : 0); column <= j + (j < w - 1 ? 1 : 0); ++column)
-        beaten = beaten || widen(values[row * w + column]) > widen(values[cell]);
+        beaten = beaten || to_float32(values[row * w + column]) > to_float32(values[cell]);
     bits |= static_cast<std::uint64_t>(beaten) << bit;
   }
   return bits;
@@ -96,10 +94,10 @@ void thin(const T* values, int h, int w, std::uint64_t* bits) {
 }
 
 template <typename T>
-void widen_all(const T* values, std::size_t n, float* to) {
+void to_float32_all(const T* values, std::size_t n, float* to) {
   std::size_t i = 0;
-  for (; i + Wide::kLanes <= n; i += Wide::kLanes) Wide::store(Wide::load(values + i), to + i);
-  for (; i < n; ++i) to[i] = widen(values[i]);
+  for (; i + kLanes <= n; i += kLanes) store(load<Floats>(values + i), to + i);
+  for (; i < n; ++i) to[i] = to_float32(values[i]);
 }
 
 // Four cells of a plane, each in all lanes.
@@ -107,13 +105,13 @@ struct Corners {
   Floats a, b, c, d;
   template <typename T>
   Corners(const T* cell, std::ptrdiff_t right, std::ptrdiff_t below)
-      : a(Wide::all(widen(cell[0]))),
-        b(Wide::all(widen(cell[right]))),
-        c(Wide::all(widen(cell[below]))),
-        d(Wide::all(widen(cell[below + right]))) {}
+      : a(broadcast<Floats>(to_float32(cell[0]))),
+        b(broadcast<Floats>(to_float32(cell[right]))),
+        c(broadcast<Floats>(to_float32(cell[below]))),
+        d(broadcast<Floats>(to_float32(cell[below + right]))) {}
   Floats read(const CellPoints& points, int i) const {
-    return (Wide::load(points.weight[0] + i) * a + Wide::load(points.weight[1] + i) * b) +
-           (Wide::load(points.weight[2] + i) * c + Wide::load(points.weight[3] + i) * d);
+    return (load<Floats>(points.weight[0] + i) * a + load<Floats>(points.weight[1] + i) * b) +
+           (load<Floats>(points.weight[2] + i) * c + load<Floats>(points.weight[3] + i) * d);
   }
 };
 
@@ -121,26 +119,25 @@ template <typename T>
 bool sample(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
             std::int32_t column, std::int32_t row, float lowest, Ballots& ballots) {
   const Corners logits(cells[0], right, below), xs(cells[1], right, below), ys(cells[2], right, below);
-  const Floats low = Wide::all(lowest);
-  Floats nothing = Wide::all(0.0F);  // stays 0 while all that was read is finite
+  const Floats low = broadcast<Floats>(lowest);
+  Floats nothing = broadcast<Floats>(0.0F);  // stays 0 while all that was read is finite
   int count = ballots.count;
-  for (int i = 0; i < points.count; i += Wide::kLanes) {
+  for (int i = 0; i < points.count; i += kLanes) {
     const Floats logit = logits.read(points, i);
     nothing = nothing + (logit - logit);
-    if (Wide::at_least(logit, low) == 0) continue;
+    if (!any(cmp_ge(logit, low))) continue;
     const Floats dx = xs.read(points, i), dy = ys.read(points, i);
     nothing = nothing + ((dx - dx) + (dy - dy));
-    Wide::store(logit, ballots.logit + count);
-    Wide::store(dx, ballots.dx + count);
-    Wide::store(dy, ballots.dy + count);
-    for (int j = 0; j < Wide::kLanes; ++j) {
+    store(logit, ballots.logit + count);
+    store(dx, ballots.dx + count);
+    store(dy, ballots.dy + count);
+    for (int j = 0; j < kLanes; ++j) {
       ballots.column[count + j] = points.column[i + j] + column;
       ballots.row[count + j] = points.row[i + j] + row;
     }
-    count += Wide::kLanes < points.count - i ? Wide::kLanes : points.count - i;
+    count += kLanes < points.count - i ? kLanes : points.count - i;
   }
-  constexpr unsigned kAll = (1U << Wide::kLanes) - 1;
-  if (Wide::at_least(nothing, Wide::all(0.0F)) != kAll) return false;
+  if (!all(cmp_ge(nothing, broadcast<Floats>(0.0F)))) return false;
   ballots.count = count;
   return true;
 }
@@ -148,23 +145,23 @@ bool sample(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
 // The whole number below an offset in lattice points, and what is left of it. What is not finite or absurdly far will end up
 // outside the lattice.
 Floats split(Floats offset, std::int32_t* whole) {
-  const Floats far = Wide::all(1048576.0F);
-  const Floats bounded = Wide::least(Wide::most(offset, Wide::all(0.0F) - far), far), below = Wide::floor(bounded);
-  Wide::store_integers(below, whole);
+  const Floats far = broadcast<Floats>(1048576.0F);
+  const Floats bounded = min(max(offset, broadcast<Floats>(0.0F) - far), far), below = floor(bounded);
+  store(to_int(below), whole);
   return bounded - below;
 }
 
 // Rounds votes.
-void store_votes(Floats votes, std::int32_t* to) { Wide::store_integers(votes + Wide::all(0.5F), to); }
+void store_votes(Floats votes, std::int32_t* to) { store(to_int(votes + broadcast<Floats>(0.5F)), to); }
 
 // Where votes fall, relative to the voter: as precise at the far corner of a large image as at the near one; and what each of
 // the four points gets.
 void aim(Ballots& ballots, float inverse_g, float unit) {
-  const Floats one = Wide::all(1.0F);
-  for (int i = 0; i < ballots.count; i += Wide::kLanes) {
-    const Floats fx = split(Wide::load(ballots.dx + i) * Wide::all(inverse_g), ballots.left + i);
-    const Floats fy = split(Wide::load(ballots.dy + i) * Wide::all(inverse_g), ballots.top + i);
-    const Floats weight = sigmoid_wide(Wide::load(ballots.logit + i)) * Wide::all(unit);
+  const Floats one = broadcast<Floats>(1.0F);
+  for (int i = 0; i < ballots.count; i += kLanes) {
+    const Floats fx = split(load<Floats>(ballots.dx + i) * broadcast<Floats>(inverse_g), ballots.left + i);
+    const Floats fy = split(load<Floats>(ballots.dy + i) * broadcast<Floats>(inverse_g), ballots.top + i);
+    const Floats weight = sigmoid(load<Floats>(ballots.logit + i)) * broadcast<Floats>(unit);
     const Floats upper = weight * (one - fy), lower = weight * fy;
     store_votes(upper * (one - fx), ballots.vote[0] + i);
     store_votes(upper * fx, ballots.vote[1] + i);
@@ -174,11 +171,11 @@ void aim(Ballots& ballots, float inverse_g, float unit) {
 }
 
 std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
-  constexpr int kShift = VotingLattice::kTileShift;
-  constexpr std::int32_t kInside = (1 << kShift) - 1;
+  constexpr int kShift = kHoughTileShift;
+  constexpr std::int32_t kInside = kHoughTile - 1;
   const VotingLattice to = lattice;
   std::uint32_t total = 0;
-  for (; ballots.count % Wide::kLanes != 0; ++ballots.count)  // a whole register, of which the rest does not vote
+  for (; ballots.count % kLanes != 0; ++ballots.count)  // a whole register, of which the rest does not vote
     ballots.logit[ballots.count] = -std::numeric_limits<float>::infinity();
   aim(ballots, to.inverse_g, to.unit);
   const int count = ballots.count;
@@ -202,7 +199,7 @@ std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
 }
 
 TileTotal gather(const TileSums& sums, float scale, float* scores) {
-  constexpr int kTile = 1 << VotingLattice::kTileShift, kPoints = kTile * kTile;
+  constexpr int kTile = kHoughTile, kPoints = kTile * kTile;
   const auto left = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum); };
   const auto right = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum >> 32); };
   std::uint32_t points[kPoints];  // modulo 2^32
@@ -214,18 +211,18 @@ TileTotal gather(const TileSums& sums, float scale, float* scores) {
   for (int p = 1; p < kTile; ++p) points[p] += right(sums.above[kPoints + p - 1]);
   points[0] += right(sums.corner[kPoints + kTile - 1]);
 
-  Floats total = Wide::all(0.0F), highest = Wide::all(0.0F);
-  for (int p = 0; p < kPoints; p += Wide::kLanes) {
-    const Floats sum = Wide::load_integers(points + p), score = sum * Wide::all(scale);
+  Floats total = broadcast<Floats>(0.0F), highest = broadcast<Floats>(0.0F);
+  for (int p = 0; p < kPoints; p += kLanes) {
+    const Floats sum = to_float(load<Ints>(points + p)), score = sum * broadcast<Floats>(scale);
     total = total + sum;
-    highest = Wide::most(highest, score);
-    Wide::store(score, scores + p);
+    highest = max(highest, score);
+    store(score, scores + p);
   }
-  float lanes[2][Wide::kLanes];
-  Wide::store(total, lanes[0]);
-  Wide::store(highest, lanes[1]);
+  float lanes[2][kLanes];
+  store(total, lanes[0]);
+  store(highest, lanes[1]);
   TileTotal result{0.0F, 0.0};
-  for (int j = 0; j < Wide::kLanes; ++j) {
+  for (int j = 0; j < kLanes; ++j) {
     result.sum += static_cast<double>(lanes[0][j]);
     result.highest = lanes[1][j] > result.highest ? lanes[1][j] : result.highest;
   }
@@ -240,24 +237,25 @@ void lay_out(int first, int g, double centre, int n, float inverse, float* weigh
     const float from_start = start + static_cast<float>(i * g);  // near enough for a weight
     weight[i] = from_start * from_start;
   }
-  for (int i = 0; i < n; i += Wide::kLanes)
-    Wide::store(exp_wide(Wide::all(0.0F) - Wide::load(weight + i) * Wide::all(inverse)), weight + i);
+  for (int i = 0; i < n; i += kLanes)
+    store(exp(broadcast<Floats>(0.0F) - load<Floats>(weight + i) * broadcast<Floats>(inverse)), weight + i);
 }
 
 void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums) {
-  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  constexpr int kTile = kHoughTile;
+  const Floats zero = broadcast<Floats>(0.0F);
   float weight[kTile], oks[kTile];
-  for (int j = 0; j < kTile; j += Wide::kLanes) {
-    const Floats distance2 = Wide::load(columns.distance2 + j), column_oks = Wide::load(columns.weight + j);
-    Floats weight_sum = Wide::all(0.0F), oks_sum = Wide::all(0.0F);
+  for (int j = 0; j < kTile; j += kLanes) {
+    const Floats distance2 = load<Floats>(columns.distance2 + j), column_oks = load<Floats>(columns.weight + j);
+    Floats weight_sum = zero, oks_sum = zero;
     for (int i = 0; i < n; ++i) {
-      const Floats edge = Wide::all(radius2 - rows.distance2[i]);  // as `in_disc` has it
-      const Floats h = Wide::where(distance2, edge, Wide::load(scores + i * kTile + j));
+      const Floats edge = broadcast<Floats>(radius2 - rows.distance2[i]);  // as `in_disc` has it
+      const Floats h = select(cmp_le(distance2, edge), load<Floats>(scores + i * kTile + j), zero);
       weight_sum = weight_sum + h;
-      oks_sum = oks_sum + h * Wide::all(rows.weight[i]);
+      oks_sum = oks_sum + h * broadcast<Floats>(rows.weight[i]);
     }
-    Wide::store(weight_sum, weight + j);
-    Wide::store(oks_sum * column_oks, oks + j);
+    store(weight_sum, weight + j);
+    store(oks_sum * column_oks, oks + j);
   }
   for (int j = 0; j < kTile; ++j) {
     sums.weight[j] += static_cast<double>(weight[j]);
@@ -266,22 +264,23 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
 }
 
 void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums) {
-  constexpr int kTile = 1 << VotingLattice::kTileShift;
+  constexpr int kTile = kHoughTile;
+  const Floats zero = broadcast<Floats>(0.0F);
   float mass[kTile], x[kTile], y[kTile];
-  for (int j = 0; j < kTile; j += Wide::kLanes) {
-    const Floats distance2 = Wide::load(columns.distance2 + j), column = Wide::load(columns.weight + j);
-    Floats mass_sum = Wide::all(0.0F), y_sum = Wide::all(0.0F);
+  for (int j = 0; j < kTile; j += kLanes) {
+    const Floats distance2 = load<Floats>(columns.distance2 + j), column = load<Floats>(columns.weight + j);
+    Floats mass_sum = zero, y_sum = zero;
     for (int i = 0; i < n; ++i) {
-      const Floats score = Wide::most(Wide::load(scores + i * kTile + j), Wide::all(0.0F));
-      const Floats edge = Wide::all(radius2 - rows.distance2[i]);
-      const Floats h = Wide::where(distance2, edge, score) * Wide::all(rows.weight[i]);
+      const Floats score = max(load<Floats>(scores + i * kTile + j), zero);
+      const Floats edge = broadcast<Floats>(radius2 - rows.distance2[i]);
+      const Floats h = select(cmp_le(distance2, edge), score, zero) * broadcast<Floats>(rows.weight[i]);
       mass_sum = mass_sum + h;
-      y_sum = y_sum + h * Wide::all(rows.distance[i]);
+      y_sum = y_sum + h * broadcast<Floats>(rows.distance[i]);
     }
     mass_sum = mass_sum * column;
-    Wide::store(mass_sum, mass + j);
-    Wide::store(mass_sum * Wide::load(columns.distance + j), x + j);
-    Wide::store(y_sum * column, y + j);
+    store(mass_sum, mass + j);
+    store(mass_sum * load<Floats>(columns.distance + j), x + j);
+    store(y_sum * column, y + j);
   }
   for (int j = 0; j < kTile; ++j) {
     sums.mass[j] += static_cast<double>(mass[j]);
@@ -297,9 +296,9 @@ void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, floa
 
 extern const Kernels kKernels;
 const Kernels kKernels{PERSONLAB_TEXT(PERSONLAB_KERNELS),
-                       {&find, &thin, &sample, &widen_all},
-                       {&find, &thin, &sample, &widen_all},
-                       {&find, &thin, &sample, &widen_all},
+                       {&find, &thin, &sample, &to_float32_all},
+                       {&find, &thin, &sample, &to_float32_all},
+                       {&find, &thin, &sample, &to_float32_all},
                        &work_out,
                        &gather,
                        &lay_out,

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "base/elements.hpp"
+#include "methods/personlab/hough_tile.hpp"
 
 namespace personlab {
 
@@ -31,10 +32,8 @@ struct alignas(64) CellPoints {
 };
 
 // Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
-// is at (row + 1, column + 1), in tiles of 2^kTileShift points a side.
+// is at (row + 1, column + 1), in tiles.
 struct VotingLattice {
-  static constexpr int kTileShift = 4;
-
   std::int32_t columns, rows;  // without the margin
   std::int32_t tile_columns;
   std::int32_t nowhere;  // `at` of the first point in a tile that nobody reads, for votes that do not count
@@ -121,7 +120,7 @@ struct PlaneKernels {
                  std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
 
   // Makes n values float32.
-  void (*widen)(const T* values, std::size_t n, float* to);
+  void (*to_float32)(const T* values, std::size_t n, float* to);
 };
 
 constexpr float kPersonUnit = 16777216.0F;  // of person probabilities in fixed point: 2^24

@@ -5,8 +5,9 @@
 #include <limits>
 #include <numeric>
 
-#include "methods/personlab/disc_tiles.hpp"
 #include "base/parallel.hpp"
+#include "base/pose_size.hpp"
+#include "methods/personlab/disc_tiles.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
@@ -212,22 +213,6 @@ class PoseScorer {
 };
 
 }  // namespace
-
-template <typename Real>
-double pose_size(const Real* keypoints, int n_keypoints) {
-  double low[2] = {static_cast<double>(keypoints[0]), static_cast<double>(keypoints[1])};
-  double high[2] = {low[0], low[1]};
-  for (int k = 1; k < n_keypoints; ++k) {
-    for (int a = 0; a < 2; ++a) {
-      low[a] = std::min(low[a], static_cast<double>(keypoints[2 * k + a]));
-      high[a] = std::max(high[a], static_cast<double>(keypoints[2 * k + a]));
-    }
-  }
-  return std::sqrt(std::max(1.0, (high[0] - low[0]) * (high[1] - low[1])));
-}
-
-template double pose_size<float>(const float*, int);
-template double pose_size<double>(const double*, int);
 
 void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
                  const DecodeOptions& options, bool bounded, ScoreScratch& scratch, Ranking& ranking) {

@@ -52,10 +52,6 @@ void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, co
 void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions& options, const std::vector<int>& kept,
                        PoseList& poses);
 
-// lambda_j: the square root of the area, at least 1, of the tight box of a pose (K, 2).
-template <typename Real>
-double pose_size(const Real* keypoints, int n_keypoints);
-
 // Poses whose masks are wanted.
 struct PoseArrays {
   const float* keypoints;  // (P, K, 2) input pixels

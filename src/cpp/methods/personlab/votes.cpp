@@ -11,8 +11,7 @@ namespace {
 constexpr int kTile = HoughPlane::kTile;
 constexpr int kTilePoints = HoughPlane::kTilePoints;
 constexpr int kWide = kTile + 1;  // wide sums in a row
-constexpr int kPlaceBits = 2 * VotingLattice::kTileShift;
-static_assert(1 << VotingLattice::kTileShift == kTile);
+constexpr int kPlaceBits = 2 * kHoughTileShift;
 
 // What `Kernels::gather` does, for wide sums.
 TileTotal gather_wide(const TileSums& sums, double scale, float* scores) {

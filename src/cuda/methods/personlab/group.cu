@@ -84,7 +84,7 @@ class Grower {
 template <typename Real>
 __global__ void grow_along_paths(Peaks seeds, Field heatmaps, Field short_offsets, Field mid_offsets, SkeletonView skeleton,
                                  int refine_steps, PoseRows poses) {
-  __shared__ Real places[kGrowWarps][2 * kMostKeypoints];
+  __shared__ Real places[kGrowWarps][2 * kMaxKeypoints];
   const int image = static_cast<int>(blockIdx.y), count = seeds.count(image), n_keypoints = skeleton.n_keypoints;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   const Grower<Real> grow(heatmaps, short_offsets, mid_offsets, refine_steps, image);

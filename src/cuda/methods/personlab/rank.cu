@@ -46,7 +46,7 @@ __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, C
 // A block for each pose: which of its keypoints are near those of a pose ahead; all of these are asked, or those near.
 __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
                                TakenKeypoints taken) {
-  __shared__ unsigned near[kMostKeypoints / 32];
+  __shared__ unsigned near[kMaxKeypoints / 32];
   const int image = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
   const int n_keypoints = poses.n_keypoints, count = accepted.counts[image];
   const auto keypoint = [&](int rank, int k) {
@@ -58,7 +58,7 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
   };
   for (int rank = static_cast<int>(blockIdx.x); rank < count; rank += static_cast<int>(gridDim.x)) {
     const double* const own = keypoint(rank, 0);
-    for (int i = thread; i < kMostKeypoints / 32; i += kTakeBlock) near[i] = 0;
+    for (int i = thread; i < kMaxKeypoints / 32; i += kTakeBlock) near[i] = 0;
     __syncthreads();
     for (int k = thread; lists.in_use() && k < n_keypoints; k += kTakeBlock) {
       bool is_taken = false;

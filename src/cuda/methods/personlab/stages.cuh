@@ -90,7 +90,7 @@ void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_
 // Puts candidates in their order, as `sort` does.
 void sort_peaks(const Peaks& peaks, int images, cudaStream_t stream, const Peaks& sorted);
 
-constexpr int kMostKeypoints = 256;  // of a skeleton
+constexpr int kMaxKeypoints = 256;  // of a skeleton
 
 // A skeleton in device memory, with the ways from each keypoint to all others where there is but one way.
 struct SkeletonView {

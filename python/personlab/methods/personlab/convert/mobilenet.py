@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.convert.graph import trace
 from personlab.methods.personlab.network import PersonLab
 from personlab.nn.backbones.mobilenet import MobileNetV1
-from personlab.nn.config import ModelConfig
 from personlab.skeleton import COCO_PERSON
 from personlab.weights.checkpoint import fill
 from personlab.weights.fit import some

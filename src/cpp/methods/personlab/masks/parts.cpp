@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "base/parallel.hpp"
+#include "base/pose_size.hpp"
 #include "base/sampling.hpp"
 
 namespace personlab {
@@ -33,7 +34,7 @@ std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, f
 const float* as_floats(const float* row, int, float*) { return row; }
 template <typename T>
 const float* as_floats(const T* row, int n, float* room) {
-  kernels().planes(T()).widen(row, static_cast<std::size_t>(n), room);
+  kernels().planes(T()).to_float32(row, static_cast<std::size_t>(n), room);
   return room;
 }
 
@@ -77,7 +78,7 @@ Field as_floats(const Field& field, std::vector<float>& room) {
   if (field.element == Element::kFloat32) return field;
   const std::size_t n = static_cast<std::size_t>(field.planes) * field.cells();
   room.resize(n);
-  with_elements(field, [&](auto of) { kernels().planes(of).widen(field.plane<decltype(of)>(0), n, room.data()); });
+  with_elements(field, [&](auto of) { kernels().planes(of).to_float32(field.plane<decltype(of)>(0), n, room.data()); });
   Field wide = field;
   wide.data = room.data();
   wide.element = Element::kFloat32;

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from personlab.poses import Poses
     from personlab.skeleton import Skeleton
 
-_TARGETS = {  # in the order of the native TargetViews: channels of each field, and what its elements are
+_TARGETS = {  # channels of each field, and what its elements are
     "heatmaps": ("K", "float32"),
     "short_offsets": ("K2", "float32"),
     "mid_offsets": ("E2", "float32"),
@@ -39,8 +39,8 @@ _TARGETS = {  # in the order of the native TargetViews: channels of each field, 
 def _constant(native: Any, device: int, numbers: tuple[int, ...]) -> Any:
     """Memory on a device that holds these numbers in 32 bits, for good."""
     array = np.array(numbers, np.int32)
-    memory = native.Memory(array.nbytes, device, 0)
-    native.upload(array.ctypes.data, memory.address, array.nbytes, device, 0)
+    memory = native.Memory(size=array.nbytes, device=device, stream=0)
+    native.upload(host=array.ctypes.data, memory=memory.address, size=array.nbytes, device=device, stream=0)
     return memory
 
 
@@ -70,7 +70,10 @@ def associate_pixels(
         at, n = address_of(known), len(poses)
         keypoints = at + 4 * 2 * n
         weights = keypoints + 4 * 2 * rows * k
-        batch = queue.native.PoseBatch(keypoints, weights, weights + 4 * rows * k, at, at + 4 * n, rows, max(counts), k)
+        batch = queue.native.PoseBatch(
+            keypoints=keypoints, weights=weights, scores=weights + 4 * rows * k, first=at, counts=at + 4 * n, rows=rows,
+            max_poses=max(counts), n_keypoints=k,
+        )  # fmt: skip
         _give_pixels(
             queue, batch, segmentation, long_offsets, short_offsets,
             stride=stride, size=size, options=options, masks=masks, scores=scores,
@@ -99,8 +102,9 @@ def associate_pixels_there(
     scores = queue.empty((n, most), "float32") if scored else None
     if n * most > 0:
         batch = queue.native.PoseBatch(
-            address_of(poses.keypoints), address_of(poses.keypoint_probabilities), address_of(poses.scores), 0,
-            address_of(poses.counts), n * most, most, k,
+            keypoints=address_of(poses.keypoints), weights=address_of(poses.keypoint_probabilities),
+            scores=address_of(poses.scores), first=0, counts=address_of(poses.counts), rows=n * most, max_poses=most,
+            n_keypoints=k,
         )  # fmt: skip
         _give_pixels(
             queue, batch, segmentation, long_offsets, short_offsets,
@@ -125,7 +129,10 @@ def score_masks(
     if rows > 0:
         numbers = queue.upload(np.array([0, rows], np.int32))
         given, at = queue.upload(scores), address_of(numbers)
-        batch = queue.native.PoseBatch(0, 0, address_of(given), at, at + 4, rows, rows, 0)
+        batch = queue.native.PoseBatch(
+            keypoints=0, weights=0, scores=address_of(given), first=at, counts=at + 4, rows=rows, max_poses=rows,
+            n_keypoints=0,
+        )  # fmt: skip
         _score_masks(queue, batch, segmentation, stride, masks.shape[1:], options, masks, mask_scores)
     return mask_scores
 
@@ -146,15 +153,18 @@ def _give_pixels(
     """Fill masks, and their scores where these are wanted."""
     if 0 not in size:
         short_too = short_offsets is not None and options.short_refine_steps > 0
-        fields = [
-            None if field is None else queue.field(field, stride, batch=True)
-            for field in (segmentation, long_offsets, short_offsets)
-        ]
-        scratch = queue.empty((queue.native.mask_scratch(batch, fields[1], short_too, *size),), "uint8")
+        long_field = queue.field(long_offsets, stride, batch=True)
+        scratch_size = queue.native.mask_scratch_bytes(
+            poses=batch, long_offsets=long_field, with_short=short_too, size=size
+        )
+        scratch = queue.empty((scratch_size,), "uint8")
         keep(queue, masks, segmentation, long_offsets, short_offsets)
         queue.native.associate_pixels(
-            batch, *fields, size, options.native, address_of(scratch), address_of(masks), queue.device, queue.stream
-        )
+            poses=batch, segmentation=queue.field(segmentation, stride, batch=True), long_offsets=long_field,
+            short_offsets=None if short_offsets is None else queue.field(short_offsets, stride, batch=True),
+            size=size, options=options.native, scratch=address_of(scratch), masks=address_of(masks),
+            device=queue.device, stream=queue.stream,
+        )  # fmt: skip
     if scores is not None:
         _score_masks(queue, batch, segmentation, stride, size, options, masks, scores)
 
@@ -170,11 +180,13 @@ def _score_masks(
     scores: Any,
 ) -> None:
     """Fill the scores (rows,) of masks (rows, H, W)."""
-    scratch = queue.empty((queue.native.mask_score_scratch(math.prod(scores.shape), *size),), "uint8")
+    scratch_size = queue.native.mask_score_scratch_bytes(rows=math.prod(scores.shape), size=size)
+    scratch = queue.empty((scratch_size,), "uint8")
     keep(queue, scores, segmentation, masks)
     queue.native.score_masks(
-        batch, address_of(masks), queue.field(segmentation, stride, batch=True), size, options.native,
-        address_of(scratch), address_of(scores), queue.device, queue.stream,
+        poses=batch, masks=address_of(masks), segmentation=queue.field(segmentation, stride, batch=True), size=size,
+        options=options.native, scratch=address_of(scratch), scores=address_of(scores), device=queue.device,
+        stream=queue.stream,
     )  # fmt: skip
 
 
@@ -187,8 +199,8 @@ def refine_offsets(
         keep(queue, refined, offsets, by)
         numbers = _constant(queue.native, queue.device, tuple(channels))
         queue.native.refine_offsets(
-            queue.field(offsets, stride), queue.field(by, stride), numbers.address, steps, address_of(refined),
-            queue.device, queue.stream,
+            offsets=queue.field(offsets, stride), by=queue.field(by, stride), channels=numbers.address, steps=steps,
+            refined=address_of(refined), device=queue.device, stream=queue.stream,
         )  # fmt: skip
     return refined
 
@@ -210,14 +222,17 @@ def encode_targets(
     channels = {"1": (1,), "K": (k,), "K2": (k, 2), "E": (2 * e,), "E2": (2 * e, 2)}
     arrays = {name: queue.empty((*channels[key], h, w), element) for name, (key, element) in _TARGETS.items()}
     people = len(keypoints)
-    scratch = queue.empty((queue.native.target_scratch(people, k, h, w),), "uint8")
+    scratch_size = queue.native.target_scratch_bytes(n_people=people, n_keypoints=k, height=h, width=w)
+    scratch = queue.empty((scratch_size,), "uint8")
     for array in arrays.values():
         keep(queue, array, keypoints, masks, crowd)
     from personlab.methods.personlab.backends.cuda.poses import native_skeleton
 
     queue.native.encode_targets(
-        keypoints.pointer, 0 if masks is None else masks.pointer, 0 if crowd is None else crowd.pointer, people, size,
-        native_skeleton(queue.native, skeleton, queue.device), stride, disk_radius, address_of(scratch),
-        [address_of(array) for array in arrays.values()], queue.device, queue.stream,
+        keypoints=keypoints.pointer, masks=0 if masks is None else masks.pointer,
+        crowd=0 if crowd is None else crowd.pointer, n_people=people, size=size,
+        skeleton=native_skeleton(queue.native, skeleton, queue.device), stride=stride, disk_radius=disk_radius,
+        scratch=address_of(scratch), **{name: address_of(array) for name, array in arrays.items()},
+        device=queue.device, stream=queue.stream,
     )  # fmt: skip
     return arrays

@@ -31,22 +31,23 @@ __all__ = ["DevicePoses", "decode_masks", "decode_poses"]
 
 CAPACITY = 4096  # candidates of an image, unless a caller wants another number
 _MOST = 2**22  # candidates of an image: the stages count the keypoints of all of them in 32 bits
+_ARRAYS = ("candidates", "counts", "scores", "keypoints", "keypoint_scores", "probabilities")  # of `DevicePoses`
 _DECODE_DEFAULTS = DecodeOptions()
 _MASK_DEFAULTS = MaskOptions()
 
 
 @functools.lru_cache(maxsize=64)
-def native_skeleton(module: Any, skeleton: Skeleton, device: int) -> _cuda.Skeleton:
+def native_skeleton(module: Any, skeleton: Skeleton, device: int) -> _cuda.DeviceSkeleton:
     """The skeleton in the memory of a device; the first call with one copies it there, and waits for that.
 
     Raises:
         ValueError: more keypoints than the stages take.
     """
-    if skeleton.n_keypoints > module.most_keypoints:
+    if skeleton.n_keypoints > module.max_keypoints:
         raise ValueError(
-            f"skeleton: expected at most {module.most_keypoints} keypoints on a GPU, got {skeleton.n_keypoints}"
+            f"skeleton: expected at most {module.max_keypoints} keypoints on a GPU, got {skeleton.n_keypoints}"
         )
-    table: _cuda.Skeleton = module.Skeleton(skeleton.native, device)
+    table: _cuda.DeviceSkeleton = module.DeviceSkeleton(skeleton=skeleton.native, device=device)
     return table
 
 
@@ -205,10 +206,9 @@ def decode_poses(
     batch = heatmaps.ndim == 4
     n = heatmaps.shape[0] if batch else None
     rows = min(options.max_poses, capacity)
-    fields = queue.native.PoseFields(
-        *(queue.field(field, stride, batch=batch) for field in (heatmaps, short_offsets, mid_offsets))
-    )
-    scratch_size = queue.native.decode_scratch(fields, options.native, capacity)
+    views = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
+    fields = queue.native.PoseFields(**{name: queue.field(array, stride, batch=batch) for name, array in views.items()})
+    scratch_size = queue.native.decode_scratch_bytes(fields=fields, options=options.native, capacity=capacity)
     if out is None:
         out = _room(queue, n, rows, skeleton, capacity, scratch_size)
     else:
@@ -218,10 +218,10 @@ def decode_poses(
         object.__setattr__(out, "_queue", queue)
     object.__setattr__(out, "_inputs", (heatmaps, short_offsets, mid_offsets) if queue.torch is None else None)
     at = address_of(out._buffer)
-    places = [at + 4 * start for start, _ in _places(*out.shape)]
+    places = {name: at + 4 * start for name, (start, _) in zip(_ARRAYS, _places(*out.shape), strict=True)}
     queue.native.decode_poses(
-        fields, out._table, options.native, capacity, address_of(out._scratch), places, rows, queue.device,
-        queue.stream,
+        fields=fields, skeleton=out._table, options=options.native, capacity=capacity,
+        scratch=address_of(out._scratch), **places, rows=rows, device=queue.device, stream=queue.stream,
     )  # fmt: skip
     return out
 

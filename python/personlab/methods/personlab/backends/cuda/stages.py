@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from personlab.options import DecodeOptions
     from personlab.skeleton import Skeleton
 
-_PEAK = np.dtype([("score", "<f4"), ("keypoint", "<i4"), ("x", "<f4"), ("y", "<f4")])  # struct Peak
 _NUMBERS = ("float64", *FIELD_ELEMENTS, "int32", "int64", "uint8")  # what small arrays may hold
 
 
@@ -29,8 +29,15 @@ def read_numbers(value: Any, name: str) -> NDArray[Any]:
     return (queue.read(array, "uint16").astype(np.uint32) << 16).view(np.float32)
 
 
-def _peak_lists(queue: Queue, capacity: int) -> tuple[Any, Any]:
-    return queue.empty((capacity * _PEAK.itemsize,), "uint8"), queue.empty((capacity * _PEAK.itemsize,), "uint8")
+@functools.cache
+def _peak_dtype(native: Any) -> np.dtype[Any]:
+    """The record type of a candidate: score, keypoint, x, y."""
+    dtype: np.dtype[Any] = np.dtype(native.peak_layout)
+    return dtype
+
+
+def _peak_list(queue: Queue, capacity: int) -> Any:
+    return queue.empty((capacity * _peak_dtype(queue.native).itemsize,), "uint8")
 
 
 def hough_vote(
@@ -42,8 +49,9 @@ def hough_vote(
     scores = queue.empty((k, rows, columns), "float32")
     sums = queue.empty((k, rows, columns), "int64")
     queue.native.hough_vote(
-        queue.field(heatmaps, stride), queue.field(short_offsets, stride), options.native, address_of(sums),
-        address_of(scores), queue.device, queue.stream,
+        heatmaps=queue.field(heatmaps, stride), short_offsets=queue.field(short_offsets, stride),
+        options=options.native, sums=address_of(sums), scores=address_of(scores), device=queue.device,
+        stream=queue.stream,
     )  # fmt: skip
     keep(queue, scores, heatmaps, short_offsets)
     return scores
@@ -54,16 +62,16 @@ def find_peaks(queue: Queue, hough: DeviceArray, options: DecodeOptions) -> tupl
     capacity = CAPACITY
     count = queue.empty((1,), "int32")
     while True:
-        peaks, ordered = _peak_lists(queue, capacity)
+        peaks, ordered = _peak_list(queue, capacity), _peak_list(queue, capacity)
         queue.native.find_peaks(
-            queue.field(hough, 1), options.native, capacity, address_of(peaks), address_of(ordered), address_of(count),
-            queue.device, queue.stream,
+            hough=queue.field(hough, 1), options=options.native, capacity=capacity, peaks=address_of(peaks),
+            ordered=address_of(ordered), count=address_of(count), device=queue.device, stream=queue.stream,
         )  # fmt: skip
         found = int(queue.read(count)[0])
         if found <= capacity:
             break
         capacity = found
-    listed = queue.read(ordered).view(_PEAK)[:found]
+    listed = queue.read(ordered).view(_peak_dtype(queue.native))[:found]
     positions = np.stack([listed["x"], listed["y"]], axis=1)
     keypoints, scores = (np.ascontiguousarray(listed[name]) for name in ("keypoint", "score"))
     return queue.upload(keypoints), queue.upload(positions), queue.upload(scores)
@@ -82,20 +90,21 @@ def group_poses(
     n, k = len(scores), skeleton.n_keypoints
     if n == 0:
         return queue.empty((0, k, 2), "float32"), queue.empty((0, k), "float32")
-    listed = np.empty(n, _PEAK)
+    listed = np.empty(n, _peak_dtype(queue.native))
     listed["score"], listed["keypoint"] = scores, keypoints
     listed["x"], listed["y"] = positions[:, 0], positions[:, 1]
-    _, ordered = _peak_lists(queue, n)
+    ordered = _peak_list(queue, n)
     poses, probabilities = queue.empty((n, k, 2), "float64"), queue.empty((n, k), "float32")
     rows, accepted = queue.empty((n,), "int32"), queue.empty((1,), "int32")
     given, count = queue.upload(listed.view(np.uint8)), queue.upload(np.array([n], np.int32))
-    scratch = queue.empty((queue.native.group_scratch(n),), "uint8")
+    scratch = queue.empty((queue.native.group_scratch_bytes(capacity=n),), "uint8")
+    heatmaps, short_offsets, mid_offsets = (queue.field(field, stride) for field in fields)
     queue.native.group_poses(
-        address_of(given), address_of(ordered), address_of(count), n,
-        queue.native.PoseFields(*(queue.field(field, stride) for field in fields)),
-        native_skeleton(queue.native, skeleton, queue.device), options.native, address_of(poses),
-        address_of(probabilities), address_of(scratch), address_of(rows), address_of(accepted), queue.device,
-        queue.stream,
+        peaks=address_of(given), ordered=address_of(ordered), count=address_of(count), capacity=n,
+        fields=queue.native.PoseFields(heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets),
+        skeleton=native_skeleton(queue.native, skeleton, queue.device), options=options.native,
+        keypoints=address_of(poses), probabilities=address_of(probabilities), scratch=address_of(scratch),
+        rows=address_of(rows), accepted=address_of(accepted), device=queue.device, stream=queue.stream,
     )  # fmt: skip
     chosen = queue.read(rows)[: queue.read(accepted)[0]]
     return (
@@ -124,19 +133,21 @@ def score_poses(
     room = min(options.max_poses, p)
     poses, rows, accepted = _all_poses(queue, keypoints)
     weights = queue.upload(probabilities)
-    scratch = queue.empty((queue.native.score_scratch(p, k),), "uint8")
-    shapes: list[tuple[tuple[int, ...], str]] = [
-        ((1,), "int32"), ((room,), "float32"), ((room, k, 2), "float32"), ((room, k), "float32"),
-        ((room, k), "float32"), ((room,), "int32"),
-    ]  # fmt: skip
-    out = [queue.empty(*shape) for shape in shapes]
+    scratch = queue.empty((queue.native.score_scratch_bytes(capacity=p, n_keypoints=k),), "uint8")
+    counts, kept = queue.empty((1,), "int32"), queue.empty((room,), "int32")
+    scores, keypoint_scores = queue.empty((room,), "float32"), queue.empty((room, k), "float32")
+    out_keypoints, out_probabilities = queue.empty((room, k, 2), "float32"), queue.empty((room, k), "float32")
     queue.native.score_poses(
-        address_of(poses), address_of(weights), p, address_of(rows), address_of(accepted), queue.field(hough, 1),
-        native_skeleton(queue.native, skeleton, queue.device), options.native, address_of(scratch),
-        [address_of(array) for array in out], room, queue.device, queue.stream,
+        keypoints=address_of(poses), probabilities=address_of(weights), capacity=p, rows=address_of(rows),
+        accepted=address_of(accepted), hough=queue.field(hough, 1),
+        skeleton=native_skeleton(queue.native, skeleton, queue.device), options=options.native,
+        scratch=address_of(scratch), out_counts=address_of(counts), out_scores=address_of(scores),
+        out_keypoints=address_of(out_keypoints), out_keypoint_scores=address_of(keypoint_scores),
+        out_probabilities=address_of(out_probabilities), out_kept=address_of(kept), out_rows=room,
+        device=queue.device, stream=queue.stream,
     )  # fmt: skip
-    kept = int(queue.read(out[0])[0])
-    return _head(out[5], kept), _head(out[3], kept), _head(out[1], kept)
+    count = int(queue.read(counts)[0])
+    return _head(kept, count), _head(keypoint_scores, count), _head(scores, count)
 
 
 def sharpen_keypoints(queue: Queue, keypoints: NDArray[np.float32], hough: DeviceArray, options: DecodeOptions) -> Any:
@@ -146,8 +157,9 @@ def sharpen_keypoints(queue: Queue, keypoints: NDArray[np.float32], hough: Devic
     if keypoints.size > 0:
         keep(queue, sharpened, hough, poses, rows, count)
         queue.native.sharpen_keypoints(
-            address_of(poses), len(keypoints), address_of(rows), address_of(count), queue.field(hough, 1),
-            options.native, address_of(sharpened), queue.device, queue.stream,
+            keypoints=address_of(poses), count=len(keypoints), rows=address_of(rows), counts=address_of(count),
+            hough=queue.field(hough, 1), options=options.native, sharpened=address_of(sharpened), device=queue.device,
+            stream=queue.stream,
         )  # fmt: skip
     return sharpened
 

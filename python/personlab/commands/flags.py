@@ -1,0 +1,115 @@
+"""What the commands parse with: flags from option classes, and errors in the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from jsonargparse import ArgumentParser
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
+_NESTED = re.compile(r"--\w+(\.\w+)+")
+
+
+class UsageError(Exception):
+    """The command line itself is wrong, whatever the files hold."""
+
+
+def field_docs(options: type) -> dict[str, str]:
+    """Return what the section "Attributes" of a class's docstring says of each field; nothing where -OO strips it."""
+    docs: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(options.__doc__ or "").partition("Attributes:\n")[2].splitlines():
+        if not line.startswith("    "):  # the section ends
+            break
+        if line.startswith("        "):
+            docs[name] += f" {line.strip()}"
+        else:
+            name, _, docs[name] = line.strip().partition(": ")
+    return docs
+
+
+def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str = "") -> None:
+    """Add one flag `--prefix.name` for each field of an options dataclass; flags left out read None.
+
+    The help is the field's entry in the docstring of its class. A field that is such a dataclass itself becomes a
+    group of its own, with its name as prefix.
+
+    Args:
+        parser: gets the flags, in a group of their own.
+        title: of the group.
+        prefix: of the flags; none where empty.
+        options: an instance, whose values the help shows as defaults.
+        leave_out: a field that gets no flag.
+    """
+    group = parser.add_argument_group(title)
+    hints, docs = get_type_hints(type(options)), field_docs(type(options))
+    nested = []
+    for field in dataclasses.fields(options):
+        if field.name == leave_out:
+            continue
+        name = f"{prefix}.{field.name}" if prefix else field.name.replace("_", "-")
+        hint, default = hints[field.name], getattr(options, field.name)
+        if dataclasses.is_dataclass(default):
+            nested.append((name, default))
+            continue
+        text = docs.get(field.name, field.name) + ("" if default is None else f" [{_shown(default)}]")
+        metavar = field.metadata.get("metavar") or _metavar(hint)
+        group.add_argument(f"--{name}", type=hint, default=None, help=text.replace("%", "%%"), metavar=metavar)
+    for name, default in nested:
+        add_options(parser, name, name, default)
+
+
+def _shown(value: Any) -> str:
+    """Return a value as a command line gives it."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _metavar(hint: Any) -> str | None:
+    """Return what the help puts in place of a value of this type; None for text: the flag's name."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    if get_origin(hint) is Literal:
+        return f"{{{','.join(kinds)}}}"
+    if get_origin(hint) is tuple:
+        return " ".join(filter(None, map(_metavar, kinds)))
+    return _metavar(kinds[0]) if kinds else {int: "N", float: "X", bool: "{true,false}"}.get(hint)
+
+
+def join_pairs(argv: Sequence[str]) -> list[str]:
+    """A flag of an options class that two numbers follow, as `--data.crop 257 257`, with one word for both."""
+    joined, rest = [], list(argv)
+    while rest:
+        flag, *rest = rest
+        joined.append(flag)
+        count = next((n for n, word in enumerate(rest) if not _NUMBER.fullmatch(word)), len(rest))
+        if count == 2 and _NESTED.fullmatch(flag):
+            joined.append(f"[{rest[0]}, {rest[1]}]")
+            rest = rest[2:]
+    return joined
+
+
+def with_given(options: Any, given: Any) -> Any:
+    """The options with the flags that were given in place of their values.
+
+    Raises:
+        UsageError: a value out of range.
+    """
+    values = {}
+    for name, value in vars(given).items():
+        own = getattr(options, name, None)
+        if dataclasses.is_dataclass(own):
+            values[name] = with_given(own, value)
+        elif value is not None:
+            values[name] = value
+    try:
+        return dataclasses.replace(options, **values)
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from None

@@ -1,0 +1,46 @@
+"""One image on its way through prediction: what the stages have made of it, their times and what went wrong."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from personlab.methods.base import Prepared
+    from personlab.predict.prediction import Prediction
+
+
+@dataclass
+class Frame:
+    """An image and what the stages have made of it so far; each stage drops what no later one reads."""
+
+    source: Any = None
+    image: Any = None  # (h, w, 3) uint8 RGB
+    size: tuple[int, int] = (0, 0)  # (w, h)
+    prepared: Prepared | None = None
+    fields: Any = None  # `Method.fields`, or the like on a GPU
+    prediction: Prediction | None = None
+    error: Exception | None = None
+    damage: list[str] = field(default_factory=list)  # of the file, one line where there is any
+    notes: list[str] = field(default_factory=list)  # warnings that come with the result
+    times: dict[str, float] = field(default_factory=dict)  # ms
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add up the time the block takes, and keep the exception that ends it until the result is taken."""
+        start = perf_counter()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self.error = error
+        self.times[name] = self.times.get(name, 0.0) + 1e3 * (perf_counter() - start)
+
+    @property
+    def name(self) -> str:
+        """What messages call the image."""
+        return str(self.source) if isinstance(self.source, (str, os.PathLike)) else "image"
