@@ -4,11 +4,10 @@
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <personlab/decoder.hpp>
 #include <stdexcept>
 #include <string>
 #include <vector>
-
-#include <personlab/decoder.hpp>
 
 namespace {
 
@@ -25,7 +24,8 @@ Dump read_dump(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   file.exceptions(std::ios::failbit | std::ios::badbit | std::ios::eofbit);
   Dump dump;
-  for (std::int32_t* number : {&dump.images, &dump.height, &dump.width, &dump.stride, &dump.image_height, &dump.image_width})
+  for (std::int32_t* number :
+       {&dump.images, &dump.height, &dump.width, &dump.stride, &dump.image_height, &dump.image_width})
     file.read(reinterpret_cast<char*>(number), sizeof *number);
   if (dump.images < 0 || dump.height < 0 || dump.width < 0) throw std::runtime_error(path + ": expected counts >= 0");
   const std::size_t cells = static_cast<std::size_t>(dump.height) * static_cast<std::size_t>(dump.width);
@@ -34,7 +34,8 @@ Dump read_dump(const std::string& path) {
     file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(float)));
   };
   const personlab::Skeleton& skeleton = personlab::coco_person();
-  const std::size_t k = static_cast<std::size_t>(skeleton.n_keypoints), e = static_cast<std::size_t>(skeleton.n_edges());
+  const std::size_t k = static_cast<std::size_t>(skeleton.n_keypoints),
+                    e = static_cast<std::size_t>(skeleton.n_edges());
   read(dump.heatmaps, k);
   read(dump.short_offsets, 2 * k);
   read(dump.mid_offsets, 4 * e);
@@ -75,11 +76,11 @@ void run(const std::string& input, const std::string& output) {
   const std::vector<personlab::Poses> people = decoder.decode_poses(pose_fields, options);
   const std::vector<personlab::Masks> masks =
       decoder.decode_masks(people, mask_fields, {dump.image_height, dump.image_width});
-  const std::vector<personlab::Poses> posenet =
-      decoder.decode_poses(pose_fields, personlab::DecodeOptions::posenet());
+  const std::vector<personlab::Poses> posenet = decoder.decode_poses(pose_fields, personlab::DecodeOptions::posenet());
 
   for (std::size_t n = 0; n < people.size(); ++n) {
-    const std::size_t size = people[n].count > 0 ? masks[n].pixels.size() / static_cast<std::size_t>(people[n].count) : 0;
+    const std::size_t size =
+        people[n].count > 0 ? masks[n].pixels.size() / static_cast<std::size_t>(people[n].count) : 0;
     for (std::size_t j = 0; j < people[n].scores.size(); ++j) {
       const float* nose = people[n].keypoints.data() + j * 2 * static_cast<std::size_t>(k);
       int pixels = 0;

@@ -1,17 +1,16 @@
-// What the public Decoder refuses, and the ends of what it takes; test_find_package.py compares the lines it prints.
+// Prints what the public Decoder refuses and accepts, for test_find_package.py to compare.
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <functional>
-#include <stdexcept>
-#include <thread>
-#include <utility>
-#include <vector>
-
 #include <personlab/decoder.hpp>
 #include <personlab/interrupt.hpp>
 #include <personlab/options.hpp>
 #include <personlab/types.hpp>
+#include <stdexcept>
+#include <thread>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -48,7 +47,8 @@ void refuse_fields(const char* what, const std::function<void(PoseFields&, Decod
   refuse(what, [&] { Decoder().decode_poses(images.poses, options); });
 }
 
-void refuse_masks(const char* what, const std::function<void(std::vector<Poses>&, MaskFields&, ImageSize&, MaskOptions&)>& change) {
+void refuse_masks(const char* what,
+                  const std::function<void(std::vector<Poses>&, MaskFields&, ImageSize&, MaskOptions&)>& change) {
   Images images(-20.0F);
   std::vector<Poses> poses = Decoder().decode_poses(images.poses);
   ImageSize size{25, 33};
@@ -59,7 +59,9 @@ void refuse_masks(const char* what, const std::function<void(std::vector<Poses>&
 
 void refuse_all() {
   refuse_fields("planes", [](PoseFields& fields, DecodeOptions&) { fields.heatmaps.planes = 16; });
-  refuse_fields("grid", [](PoseFields& fields, DecodeOptions&) { std::swap(fields.short_offsets.height, fields.short_offsets.width); });
+  refuse_fields("grid", [](PoseFields& fields, DecodeOptions&) {
+    std::swap(fields.short_offsets.height, fields.short_offsets.width);
+  });
   refuse_fields("null", [](PoseFields& fields, DecodeOptions&) { fields.mid_offsets.data = nullptr; });
   refuse_fields("element", [](PoseFields& fields, DecodeOptions&) { fields.mid_offsets.element = Element::kFloat16; });
   refuse_fields("stride", [](PoseFields& fields, DecodeOptions&) { fields.heatmaps.stride = 0; });
@@ -74,10 +76,15 @@ void refuse_all() {
   refuse_fields("min_score", [](PoseFields&, DecodeOptions& options) { options.min_score = std::nanf(""); });
   refuse_fields("threads", [](PoseFields&, DecodeOptions& options) { options.threads = 1025; });
   refuse_masks("poses", [](std::vector<Poses>& poses, MaskFields&, ImageSize&, MaskOptions&) { poses.pop_back(); });
-  refuse_masks("scores", [](std::vector<Poses>& poses, MaskFields&, ImageSize&, MaskOptions&) { poses[1].scores.push_back(1.0F); });
-  refuse_masks("long_offsets", [](std::vector<Poses>&, MaskFields& fields, ImageSize&, MaskOptions&) { fields.long_offsets.planes = 33; });
+  refuse_masks("scores", [](std::vector<Poses>& poses, MaskFields&, ImageSize&, MaskOptions&) {
+    poses[1].scores.push_back(1.0F);
+  });
+  refuse_masks("long_offsets", [](std::vector<Poses>&, MaskFields& fields, ImageSize&, MaskOptions&) {
+    fields.long_offsets.planes = 33;
+  });
   refuse_masks("size", [](std::vector<Poses>&, MaskFields&, ImageSize& size, MaskOptions&) { size.width = -1; });
-  refuse_masks("score_power", [](std::vector<Poses>&, MaskFields&, ImageSize&, MaskOptions& options) { options.score_power = -1.0F; });
+  refuse_masks("score_power",
+               [](std::vector<Poses>&, MaskFields&, ImageSize&, MaskOptions& options) { options.score_power = -1.0F; });
   refuse("edges", [] { Skeleton(2, {{0, 2}}, {0.1F, 0.1F}); });
   refuse("sigmas", [] { Skeleton(2, {{0, 1}}, {0.1F}); });
   refuse("n_keypoints", [] { Skeleton(0, {}, {}); });

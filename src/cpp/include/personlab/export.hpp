@@ -1,4 +1,5 @@
-// Marks what a shared library exports. PERSONLAB_SHARED is defined where it is built and, by its CMake target, where it is used.
+// Marks what a shared library exports; its CMake target defines PERSONLAB_SHARED where it is built and where it is
+// used.
 #pragma once
 
 #if !defined(PERSONLAB_SHARED)
