@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from personlab._lazy import lazy_names
-from personlab.visualize.canvas import canvas, read_image, write_image
+from personlab.io.images import write_image
+from personlab.visualize.canvas import canvas, read_image
 from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours
 
 if TYPE_CHECKING:
