@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.methods.base import Method
+from personlab.methods.base import Method, Publication
 from personlab.methods.personlab import views
 from personlab.methods.personlab.config import ModelConfig
+from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
@@ -103,6 +104,12 @@ def _read(path: Path) -> PersonLab | None:
     return None
 
 
+def _build(model: TfjsModel, read: Callable[[str, int], bytes]) -> PersonLab:
+    from personlab.methods.personlab.convert.tfjs import convert_tfjs
+
+    return convert_tfjs(model, read_weights(model, read))
+
+
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
     from personlab.methods.personlab.draw.gallery import fields_gallery
 
@@ -134,6 +141,7 @@ METHOD = Method(
     encode=encode,
     losses=_losses,
     read=_read,
+    publication=Publication(LONGEST_JSON, parse_model, _build),
     draw=_draw,
     draw_batch=_draw_batch,
 )
