@@ -27,6 +27,14 @@ class Prepared(NamedTuple):
     way: Any  # what `Method.merge` needs to know of these views and of the image
 
 
+class Publication(NamedTuple):
+    """How others publish networks of a method: an index, and files that it names."""
+
+    max_bytes: int  # of the index
+    parse: Callable[[bytes], Any]  # index -> object with `paths` and `size`, bytes of these files together
+    build: Callable[[Any, Callable[[str, int], bytes]], Any]  # (parsed index, (path, limit) -> content) -> network
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
     """How images are shown to a network."""
@@ -85,7 +93,8 @@ class Method:
     """(network, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name for the log, the one to minimise `total`"""
 
     # Files and drawings
-    read: Callable[[Path], Any] | None = None  # a network that others published, from a file that is no checkpoint
+    read: Callable[[Path], Any] | None = None  # a network that others published, from files that are no checkpoint
+    publication: Publication | None = None  # the format of such networks that can be downloaded
     draw: Callable[..., Mapping[str, NDArray[Any]]]
     """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""
     draw_batch: Callable[[Any, Any, Any], NDArray[Any]]

@@ -8,16 +8,17 @@ import re
 import shutil
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from personlab.io.console import progress_bar
 from personlab.io.limits import read_limited
-from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
+from personlab.methods import DEFAULT_METHOD, get_method
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
 from personlab.weights.lock import locked
 
 if TYPE_CHECKING:
-    from personlab.methods.personlab.network import PersonLab
+    import torch
+
     from personlab.weights.pace import Pace
 
 BASE_URL = "https://storage.googleapis.com/tfjs-models/savedmodel"
@@ -117,24 +118,25 @@ def download(name: str, *, base_url: str | None = None, cache: str | os.PathLike
 
 
 def _download(name: str, url: str, parts: Path, target: Path) -> None:
-    from personlab.methods.personlab.convert.tfjs import convert_tfjs
     from personlab.weights.checkpoint import save_model
 
+    publication = get_method(DEFAULT_METHOD).publication
+    assert publication is not None
     pace = download_pace()
-    content = fetch_bytes(url, limit=LONGEST_JSON, pace=pace)
+    content = fetch_bytes(url, limit=publication.max_bytes, pace=pace)
     try:
-        model = parse_model(content)
-        if model.size > _LARGEST or len(model.paths) > _SHARDS:
+        index = publication.parse(content)
+        if index.size > _LARGEST or len(index.paths) > _SHARDS:
             limits = f"at most {_LARGEST} bytes of weights in {_SHARDS} files"
-            raise ValueError(f"expected {limits}, got {model.size} in {len(model.paths)}")  # noqa: TRY301
+            raise ValueError(f"expected {limits}, got {index.size} in {len(index.paths)}")  # noqa: TRY301
     except ValueError as error:
         raise ValueError(f"{url}: {error}") from None
     # Parts of another mirror's files, or of an older network, are not to be mixed with these.
     folder = parts / hashlib.sha256(url.encode() + content).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
-    files = _fetch_shards(name, model, url, folder, pace)
+    files = _fetch_shards(name, index, url, folder, pace)
     try:
-        network = convert_tfjs(model, read_weights(model, lambda path, limit: read_limited(files[path], limit)))
+        network = publication.build(index, lambda path, limit: read_limited(files[path], limit))
         _check_digest(network, _PUBLISHED[name])
     except ValueError as error:
         for file in files.values():  # the next call is to start anew
@@ -143,7 +145,7 @@ def _download(name: str, url: str, parts: Path, target: Path) -> None:
     save_model(network, target, {"source": url})
 
 
-def digest(network: PersonLab) -> str:
+def digest(network: torch.nn.Module) -> str:
     """SHA-256 of a network's weights: of each by name, a line of name and shape, then float32, lowest byte first."""
     content = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
@@ -152,23 +154,23 @@ def digest(network: PersonLab) -> str:
     return content.hexdigest()
 
 
-def _check_digest(network: PersonLab, expected: str) -> None:
+def _check_digest(network: torch.nn.Module, expected: str) -> None:
     if (got := digest(network)) != expected:
         raise ValueError(f"expected weights of SHA-256 {expected}, got {got}: a damaged download, or another network")
 
 
-def _fetch_shards(name: str, model: TfjsModel, url: str, parts: Path, pace: Pace) -> dict[str, Path]:
-    """Path in the manifest -> the file, all of them fetched and as long together as the manifest says."""
-    files = {path: parts / f"{number}.bin" for number, path in enumerate(model.paths)}
+def _fetch_shards(name: str, index: Any, url: str, parts: Path, pace: Pace) -> dict[str, Path]:
+    """Path in the index -> the file, all of them fetched and as long together as the index says."""
+    files = {path: parts / f"{number}.bin" for number, path in enumerate(index.paths)}
     start = url.rpartition("/")[0]
-    with progress_bar(model.size, name, unit="B", keep=True) as bar:
+    with progress_bar(index.size, name, unit="B", keep=True) as bar:
         for path, file in files.items():
             others = sum(other.stat().st_size for other in files.values() if other != file and other.is_file())
-            limit = max(model.size - others, 0)
+            limit = max(index.size - others, 0)
             fetch(f"{start}/{urllib.parse.quote(path)}", file, limit=limit, progress=bar.update, pace=pace)
     size = sum(file.stat().st_size for file in files.values())
-    if size != model.size:
+    if size != index.size:
         for file in files.values():
             file.unlink()
-        raise ValueError(f"{url}: expected {model.size} bytes of weights in {', '.join(files)}, got {size}")
+        raise ValueError(f"{url}: expected {index.size} bytes of weights in {', '.join(files)}, got {size}")
     return files

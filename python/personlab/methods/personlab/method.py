@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.methods.base import Method
+from personlab.methods.base import Method, Publication
 from personlab.methods.personlab import views
 from personlab.methods.personlab.config import ModelConfig
+from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
-from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
     from personlab.settings import Settings
     from personlab.train.config import LossOptions
 
-_OUTPUTS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _FOR_MASKS = ("segmentation", "long_offsets")
 EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # keeps weak poses, which average precision counts
 
 
 def _outputs(masks: bool) -> tuple[str, ...]:
-    return tuple(name for name in _OUTPUTS if masks or name not in _FOR_MASKS)
+    return tuple(name for name in FIELD_NAMES if masks or name not in _FOR_MASKS)
 
 
 def _tune(options: DecodeOptions, settings: Settings, disk_radius: float | None) -> DecodeOptions:
@@ -104,6 +104,12 @@ def _read(path: Path) -> PersonLab | None:
     return None
 
 
+def _build(model: TfjsModel, read: Callable[[str, int], bytes]) -> PersonLab:
+    from personlab.methods.personlab.convert.tfjs import convert_tfjs
+
+    return convert_tfjs(model, read_weights(model, read))
+
+
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
     from personlab.methods.personlab.draw.gallery import fields_gallery
 
@@ -135,6 +141,7 @@ METHOD = Method(
     encode=encode,
     losses=_losses,
     read=_read,
+    publication=Publication(LONGEST_JSON, parse_model, _build),
     draw=_draw,
     draw_batch=_draw_batch,
 )
