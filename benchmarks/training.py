@@ -16,6 +16,7 @@ from conftest import DATA
 from personlab.data.augment import Augmentation
 from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.loader import StepSampler, Views, make_loader
+from personlab.methods import get_method
 from personlab.nn import ModelConfig, PersonLab
 from personlab.train import (
     DataOptions,
@@ -62,9 +63,10 @@ def loader_of(config: TrainConfig, steps: int):
         images = CocoImages(data.annotations, data.images)
     views = Views(
         images,
+        get_method("personlab").encode,
+        config.loss,
         crop=data.crop,
         stride=config.network.stride,
-        disk_radius=config.loss.disk_radius,
         augmentation=config.augmentation,
         seed=config.seed,
     )

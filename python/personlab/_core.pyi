@@ -1,4 +1,4 @@
-# Types of the compiled core; see src/cpp/bindings.cpp. Its callers have checked all arguments.
+# Types of the compiled core, src/bindings/core*.cpp. Only `decode_plain` takes arguments that nothing has checked.
 
 from collections.abc import Sequence
 from typing import Any, TypeAlias, TypeVar
@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 _Floats: TypeAlias = NDArray[np.float32]
-_Elements: TypeAlias = NDArray[Any]  # float32, float16 or BFLOAT16 of _arrays.py, one for all fields of poses
+_Elements: TypeAlias = NDArray[Any]  # float32, float16 or BFLOAT16 of arrays, one for all fields of poses
 _Indices: TypeAlias = NDArray[np.int32]
+_Poses: TypeAlias = tuple[_Floats, _Floats, _Floats, _Floats]  # keypoints, their scores and probabilities, scores
 _Real = TypeVar("_Real", np.float32, np.float64)
 
 compiler: str
@@ -16,56 +17,102 @@ version: str
 build_type: str
 instruction_set: str
 instruction_sets: str
+MAX_STRIDE: int  # input pixels from cell to cell
+MAX_INPUT: int  # input pixels each way
+MAX_GRID: int  # cells, or Hough lattice points, of one keypoint type, and images of a batch
 
 class Skeleton:
-    def __init__(self, n_keypoints: int, edges: Sequence[tuple[int, int]], sigmas: Sequence[float]) -> None: ...
+    def __init__(self, *, n_keypoints: int, edges: Sequence[tuple[int, int]], sigmas: Sequence[float]) -> None: ...
 
 class DecodeOptions:
     def __init__(
         self,
         *,
-        hough_stride: int,
-        disk_radius: float,
-        vote_threshold: float,
-        peak_threshold: float,
-        nms_radius: float,
-        refine_steps: int,
-        expected_oks: bool,
-        posenet: bool,
-        min_score: float,
-        max_poses: int,
-        threads: int,
-        rank_by_mean: bool,
-        mean_instance_score: bool,
-        sharpen: float,
+        hough_stride: int = ...,
+        disk_radius: float = ...,
+        vote_threshold: float = ...,
+        peak_threshold: float = ...,
+        nms_radius: float = ...,
+        refine_steps: int = ...,
+        scoring: str = ...,
+        ranking: str = ...,
+        instance_score: str = ...,
+        sharpen: float = ...,
+        min_score: float = ...,
+        max_poses: int = ...,
+        threads: int = ...,
+        decoder: str = ...,
     ) -> None: ...
+    @property
+    def hough_stride(self) -> int: ...
+    @property
+    def disk_radius(self) -> float: ...
+    @property
+    def vote_threshold(self) -> float: ...
+    @property
+    def peak_threshold(self) -> float: ...
+    @property
+    def nms_radius(self) -> float: ...
+    @property
+    def refine_steps(self) -> int: ...
+    @property
+    def scoring(self) -> str: ...
+    @property
+    def ranking(self) -> str: ...
+    @property
+    def instance_score(self) -> str: ...
+    @property
+    def sharpen(self) -> float: ...
+    @property
+    def min_score(self) -> float: ...
+    @property
+    def max_poses(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def decoder(self) -> str: ...
 
 class MaskOptions:
     def __init__(
         self,
         *,
-        mask_threshold: float,
-        distance_threshold: float,
-        long_refine_steps: int,
-        short_refine_steps: int,
-        exclusive: bool,
-        threads: int,
-        score_power: float,
+        mask_threshold: float = ...,
+        distance_threshold: float = ...,
+        long_refine_steps: int = ...,
+        short_refine_steps: int = ...,
+        exclusive: bool = ...,
+        score_power: float = ...,
+        threads: int = ...,
     ) -> None: ...
+    @property
+    def mask_threshold(self) -> float: ...
+    @property
+    def distance_threshold(self) -> float: ...
+    @property
+    def long_refine_steps(self) -> int: ...
+    @property
+    def short_refine_steps(self) -> int: ...
+    @property
+    def exclusive(self) -> bool: ...
+    @property
+    def score_power(self) -> float: ...
+    @property
+    def threads(self) -> int: ...
 
 def decode_plain(
-    heatmaps: Any, short_offsets: Any, mid_offsets: Any, stride: Any, skeleton: Skeleton, options: DecodeOptions, /
-) -> list[tuple[_Floats, _Floats, _Floats, _Floats]] | None: ...
+    *, heatmaps: Any, short_offsets: Any, mid_offsets: Any, stride: Any, skeleton: Skeleton, options: DecodeOptions
+) -> list[_Poses] | None: ...
 def decode_poses(
+    *,
     heatmaps: _Elements,
     short_offsets: _Elements,
     mid_offsets: _Elements,
     stride: int,
     skeleton: Skeleton,
     options: DecodeOptions,
-    /,
-) -> list[tuple[_Floats, _Floats, _Floats, _Floats]]: ...
+) -> list[_Poses]: ...
 def associate_pixels(
+    *,
     keypoints: _Floats,
     weights: _Floats,
     scores: _Floats,
@@ -76,12 +123,12 @@ def associate_pixels(
     size: tuple[int, int],
     options: MaskOptions,
     scored: bool,
-    /,
 ) -> tuple[NDArray[np.bool_], _Floats | None]: ...
 def score_masks(
-    masks: NDArray[np.bool_], scores: _Floats, segmentation: _Elements, stride: int, options: MaskOptions, /
+    *, masks: NDArray[np.bool_], scores: _Floats, segmentation: _Elements, stride: int, options: MaskOptions
 ) -> _Floats: ...
 def stage_times(
+    *,
     heatmaps: _Floats,
     short_offsets: _Floats,
     mid_offsets: _Floats,
@@ -89,11 +136,11 @@ def stage_times(
     skeleton: Skeleton,
     options: DecodeOptions,
     rounds: int,
-    /,
 ) -> dict[str, Any]: ...
-def hough_vote(heatmaps: _Floats, short_offsets: _Floats, stride: int, options: DecodeOptions, /) -> _Floats: ...
-def find_peaks(hough: _Floats, options: DecodeOptions, /) -> tuple[_Indices, _Floats, _Floats]: ...
+def hough_vote(*, heatmaps: _Floats, short_offsets: _Floats, stride: int, options: DecodeOptions) -> _Floats: ...
+def find_peaks(*, hough: _Floats, options: DecodeOptions) -> tuple[_Indices, _Floats, _Floats]: ...
 def group_poses(
+    *,
     peak_keypoints: _Indices,
     positions: _Floats,
     scores: _Floats,
@@ -103,21 +150,16 @@ def group_poses(
     stride: int,
     skeleton: Skeleton,
     options: DecodeOptions,
-    /,
 ) -> tuple[_Floats, _Floats]: ...
 def score_poses(
-    keypoints: _Floats,
-    probabilities: _Floats,
-    hough: _Floats,
-    skeleton: Skeleton,
-    options: DecodeOptions,
-    /,
+    *, keypoints: _Floats, probabilities: _Floats, hough: _Floats, skeleton: Skeleton, options: DecodeOptions
 ) -> tuple[_Indices, _Floats, _Floats]: ...
-def sharpen_keypoints(keypoints: _Floats, hough: _Floats, options: DecodeOptions, /) -> _Floats: ...
+def sharpen_keypoints(*, keypoints: _Floats, hough: _Floats, options: DecodeOptions) -> _Floats: ...
 def refine_offsets(
-    offsets: _Floats, by: _Floats, channels: Sequence[int], stride: int, steps: int, threads: int, /
+    *, offsets: _Floats, by: _Floats, channels: Sequence[int], stride: int, steps: int, threads: int
 ) -> _Floats: ...
 def refine_offset_batch(
+    *,
     offsets: NDArray[_Real],
     by: NDArray[_Real],
     channels: Sequence[int],
@@ -125,9 +167,9 @@ def refine_offset_batch(
     steps: int,
     threads: int,
     refined: NDArray[_Real],
-    /,
 ) -> None: ...
 def refine_offset_batch_backward(
+    *,
     offsets: NDArray[_Real],
     by: NDArray[_Real],
     channels: Sequence[int],
@@ -137,9 +179,9 @@ def refine_offset_batch_backward(
     grad_refined: NDArray[_Real],
     grad_offsets: NDArray[_Real] | None,
     grad_by: NDArray[_Real] | None,
-    /,
 ) -> None: ...
 def encode_targets(
+    *,
     keypoints: _Floats,
     masks: NDArray[np.uint8] | None,
     crowd: NDArray[np.uint8] | None,
@@ -147,5 +189,4 @@ def encode_targets(
     stride: int,
     skeleton: Skeleton,
     disk_radius: float,
-    /,
 ) -> dict[str, Any]: ...

@@ -1,4 +1,4 @@
-"""How decoding is to be done: frozen, keyword-only options, checked when they are made."""
+"""Options of decoding: frozen and keyword-only, checked when they are made."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Ranking = Literal["seed", "mean"]
 InstanceScore = Literal["rms", "mean"]
 
 
-def _number(options: object, name: str, lowest: float, highest: float) -> None:
-    object.__setattr__(options, name, as_number(getattr(options, name), name, lowest, highest))
+def _number(options: object, name: str, low: float, high: float) -> None:
+    object.__setattr__(options, name, as_number(getattr(options, name), name, low, high))
 
 
-def _integer(options: object, name: str, lowest: int, highest: int) -> None:
-    object.__setattr__(options, name, as_integer(getattr(options, name), name, lowest, highest))
+def _integer(options: object, name: str, low: int, high: int) -> None:
+    object.__setattr__(options, name, as_integer(getattr(options, name), name, low, high))
 
 
 def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
@@ -32,7 +32,7 @@ def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
 
 
 class _Picklable:
-    """Leaves the cached native copy behind when options travel to another process."""
+    """Pickles the fields only, without the cached copy of the compiled core."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -43,31 +43,47 @@ class _Picklable:
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(_Picklable):
-    """How keypoints are found and grouped into poses (PersonLab, section 3.1).
+    """Options of keypoint detection and grouping (PersonLab, section 3.1).
 
-    With more `threads` than one, those of a pool that all calls of the process share help the caller: with images of
-    a batch, or with parts of one image. The default of one leaves the other processors to the network, and to other
-    threads and processes that decode: they use them better than one call does.
+    With `threads` above 1, threads of a pool that the whole process shares help the caller: with images of a batch, or
+    with parts of one image. The default of 1 leaves the other processors to the network and to other threads and
+    processes that decode, which use them better than one call does.
+
+    Attributes:
+        hough_stride: input pixels between neighbouring lattice points of the Hough map; the paper's is 1
+        disk_radius: R, radius of a keypoint's disc, input pixels; commands take the network's own, if it has one
+        vote_threshold: lattice points of a lower probability cast no vote
+        peak_threshold: local maxima of a lower Hough score are no seeds
+        nms_radius: keypoints of one type up to this far apart count as one, input pixels
+        refine_steps: short-offset refinements of each keypoint reached along a mid-range offset
+        scoring: score of a keypoint: Expected-OKS (the paper) or its probability
+        ranking: order of soft NMS: that of the seeds, or by mean keypoint score (the paper)
+        instance_score: root mean square of the free keypoint scores, or their mean (the paper)
+        sharpen: sigma of the final mean shift of each keypoint, input pixels; 0 turns it off (the paper)
+        min_score: poses of a lower instance score, before calibration, are dropped
+        max_poses: poses kept, best first
+        threads: threads that share the work of one call, the caller's included
+        decoder: the paper's decoder, or that of Google's PoseNet (see `posenet`)
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
         ValueError: a value out of range.
     """
 
-    hough_stride: int = 2  # input pixels between neighbouring lattice points of the Hough map; 1 is the paper
-    disk_radius: float = 32.0  # R, input pixels: radius of a keypoint's disc; commands take the network's, where known
-    vote_threshold: float = 0.1  # probability under which a lattice point casts no vote
-    peak_threshold: float = 0.02  # Hough score under which a local maximum is no seed
-    nms_radius: float = 15.0  # input pixels: two keypoints of one type this near are one
-    refine_steps: int = 5  # short-offset refinements of each keypoint reached along a mid-range offset
-    scoring: Scoring = "expected_oks"  # what a keypoint's score is: Expected-OKS (the paper) or its probability
-    ranking: Ranking = "seed"  # order of soft NMS: that of the seeds, or by mean keypoint score (the paper)
-    instance_score: InstanceScore = "rms"  # of the free keypoint scores: root mean square, or mean (the paper)
-    sharpen: float = 4.0  # sigma of the final mean shift of each keypoint, input pixels; 0 turns it off (the paper)
-    min_score: float = 0.2  # instance score, not calibrated, under which a pose is dropped
-    max_poses: int = 100  # poses kept, best first
-    threads: int = 1  # threads that share the work of one call, the caller's among them
-    decoder: Decoder = "personlab"  # the paper's decoder, or that of Google's PoseNet (see `posenet`)
+    hough_stride: int = 2
+    disk_radius: float = 32.0
+    vote_threshold: float = 0.1
+    peak_threshold: float = 0.02
+    nms_radius: float = 15.0
+    refine_steps: int = 5
+    scoring: Scoring = "expected_oks"
+    ranking: Ranking = "seed"
+    instance_score: InstanceScore = "rms"
+    sharpen: float = 4.0
+    min_score: float = 0.2
+    max_poses: int = 100
+    threads: int = 1
+    decoder: Decoder = "personlab"
 
     def __post_init__(self) -> None:
         _integer(self, "hough_stride", 1, 1024)
@@ -87,15 +103,14 @@ class DecodeOptions(_Picklable):
 
     @classmethod
     def paper(cls, **changes: Any) -> DecodeOptions:
-        """Options of the paper's own scoring (section 3.1.3): ranked and scored by mean, keypoints left as they are.
+        """Return options of the paper's own scoring (section 3.1.3): ranked and scored by mean, keypoints unchanged.
 
-        With `ranking` "mean", `instance_score` "mean", `sharpen` 0 and `scoring` "expected_oks" go the paper's
-        `disk_radius` 32, `nms_radius` 10 and `peak_threshold` 0.01. `hough_stride` 2, `vote_threshold` 0.1,
-        `refine_steps` 5 and `min_score` 0.2 are this library's: the paper itself votes at a Hough stride of 1.
-        `max_poses` and `threads` are the defaults.
+        The paper's are `ranking` "mean", `instance_score` "mean", `sharpen` 0, `scoring` "expected_oks", `disk_radius`
+        32, `nms_radius` 10 and `peak_threshold` 0.01; this library's are `hough_stride` 2 (the paper's: 1),
+        `vote_threshold` 0.1, `refine_steps` 5 and `min_score` 0.2. `max_poses` and `threads` are the defaults.
 
         Args:
-            changes: fields that are to be other than these.
+            changes: fields with other values.
 
         Raises:
             TypeError: a value of the wrong type, or an unknown name.
@@ -126,14 +141,14 @@ class DecodeOptions(_Picklable):
         *,
         threads: int = 1,
     ) -> DecodeOptions:
-        """Options under which `decode_poses` gives what the published PoseNet decoder gives, number for number.
+        """Return options with which `decode_poses` equals the published PoseNet decoder, number for number.
 
         Args:
-            score_threshold: least probability of a seed, least mean probability of a pose, least instance score.
-            nms_radius: input pixels within which two keypoints of one type are one.
+            score_threshold: min probability of a seed, min mean probability of a pose, and min instance score.
+            nms_radius: keypoints of one type up to this far apart count as one, input pixels.
             refine_steps: short-offset refinements of each keypoint reached along a mid-range offset.
-            max_poses: poses accepted before decoding stops.
-            threads: threads that share a batch.
+            max_poses: number of poses at which decoding stops.
+            threads: threads that share the work of one call.
         """
         return cls(
             decoder="posenet",
@@ -150,43 +165,37 @@ class DecodeOptions(_Picklable):
 
     @Cached
     def native(self) -> _core.DecodeOptions:
-        """The compiled core's copy of these options."""
+        """Return the compiled core's copy of these options."""
         from personlab import _core
 
-        return _core.DecodeOptions(
-            hough_stride=self.hough_stride,
-            disk_radius=self.disk_radius,
-            vote_threshold=self.vote_threshold,
-            peak_threshold=self.peak_threshold,
-            nms_radius=self.nms_radius,
-            refine_steps=self.refine_steps,
-            expected_oks=self.scoring == "expected_oks",
-            posenet=self.decoder == "posenet",
-            min_score=self.min_score,
-            max_poses=self.max_poses,
-            threads=self.threads,
-            rank_by_mean=self.ranking == "mean",
-            mean_instance_score=self.instance_score == "mean",
-            sharpen=self.sharpen,
-        )
+        return _core.DecodeOptions(**{field.name: getattr(self, field.name) for field in fields(self)})
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions(_Picklable):
-    """How pixels are given to poses (PersonLab, section 3.2); `threads` as in `DecodeOptions`.
+    """Options of assigning pixels to poses (PersonLab, section 3.2).
+
+    Attributes:
+        mask_threshold: pixels of a lower person probability are background
+        distance_threshold: max distance D_j(x) of a pixel x of pose j, in units of the pose's size lambda_j
+        long_refine_steps: refinements of a long offset by the long offsets
+        short_refine_steps: refinements after these by the short offsets, if there are any
+        exclusive: a pose yields a pixel to a nearer pose of a higher score, and to no other
+        score_power: mask score = instance score x (mean person probability over the mask) to this power
+        threads: threads that share the work of one call, the caller's included
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
         ValueError: a value out of range.
     """
 
-    mask_threshold: float = 0.5  # person probability under which a pixel is background
-    distance_threshold: float = 0.25  # D_j(x), in units of the pose's size lambda_j, up to which a pixel is pose j's
-    long_refine_steps: int = 2  # refinements of a long offset by the long offsets
-    short_refine_steps: int = 2  # refinements after that by the short offsets, where these are given
-    exclusive: bool = False  # a pose yields a pixel to a nearer pose of a higher score, and to no other
-    score_power: float = 3.0  # mask score = instance score x (mean person probability over the mask) to this power
-    threads: int = 1  # threads that share the work of one call, the caller's among them
+    mask_threshold: float = 0.5
+    distance_threshold: float = 0.25
+    long_refine_steps: int = 2
+    short_refine_steps: int = 2
+    exclusive: bool = False
+    score_power: float = 3.0
+    threads: int = 1
 
     def __post_init__(self) -> None:
         _number(self, "mask_threshold", 0, 1)
@@ -200,15 +209,7 @@ class MaskOptions(_Picklable):
 
     @Cached
     def native(self) -> _core.MaskOptions:
-        """The compiled core's copy of these options."""
+        """Return the compiled core's copy of these options."""
         from personlab import _core
 
-        return _core.MaskOptions(
-            mask_threshold=self.mask_threshold,
-            distance_threshold=self.distance_threshold,
-            long_refine_steps=self.long_refine_steps,
-            short_refine_steps=self.short_refine_steps,
-            exclusive=self.exclusive,
-            threads=self.threads,
-            score_power=self.score_power,
-        )
+        return _core.MaskOptions(**{field.name: getattr(self, field.name) for field in fields(self)})

@@ -94,7 +94,7 @@ class Skeleton:
         """The compiled core's copy of edges and sigmas."""
         from personlab import _core
 
-        return _core.Skeleton(self.n_keypoints, list(self.edges), list(self.sigmas))
+        return _core.Skeleton(n_keypoints=self.n_keypoints, edges=self.edges, sigmas=self.sigmas)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in ("names", "edges", "sigmas", "flip")}

@@ -1,34 +1,57 @@
-// The fields of poses as views, and which arrays need no more than a glance: ordinary ones, that is nearly all.
+// Arrays as views of the core: those that Python has checked, and ordinary ones recognised at a glance.
 #pragma once
 
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 
-#include <cstddef>
+#include <algorithm>
 #include <initializer_list>
+#include <utility>
+#include <vector>
 
-#include "base/types.hpp"
+#include "methods/personlab/checks.hpp"
+#include "personlab/types.hpp"
 
 namespace py = pybind11;
 
 namespace personlab {
 
-// What an array holds: float32, float16, or what Python calls BFLOAT16.
+template <typename T>
+using Array = py::array_t<T, py::array::c_style>;
+using Floats = Array<float>;
+
+// The length of an axis, counted from the end: 1 is the last.
+inline int extent(const py::array& array, py::ssize_t axis_from_end) {
+  return static_cast<int>(array.shape(array.ndim() - axis_from_end));
+}
+
+// A new array of these values, converted to T.
+template <typename T, typename Value>
+Array<T> array_of(const std::vector<Value>& values, std::vector<py::ssize_t> shape) {
+  Array<T> array(std::move(shape));
+  std::transform(values.begin(), values.end(), array.mutable_data(), [](Value value) { return static_cast<T>(value); });
+  return array;
+}
+
+// float32, float16, or else bfloat16, which Python calls BFLOAT16.
 inline Element element_of(const py::dtype& type) {
   constexpr int kHalf = 23;  // NPY_HALF
   if (type.num() == py::detail::npy_api::NPY_FLOAT_) return Element::kFloat32;
   return type.num() == kHalf ? Element::kFloat16 : Element::kBfloat16;
 }
 
-// The planes of an array (..., h, w), or of its first image.
+// The planes of an array ([N,] ..., h, w).
 inline Field view(const py::array& array, int planes, int stride) {
-  const py::ssize_t *shape = array.shape(), axes = array.ndim();
-  return {array.data(), planes, static_cast<int>(shape[axes - 2]), static_cast<int>(shape[axes - 1]), stride,
-          element_of(array.dtype())};
+  return {array.data(), planes, extent(array, 2), extent(array, 1), stride, element_of(array.dtype())};
 }
 
-// Views an array of ([N,] planes, h, w) in which the planes may have several axes; false unless it has this shape and holds the
-// field's elements in this machine's byte order, aligned, in C order.
+// The length of an array's axis of images, 1 without one; `axes` are those of a single image.
+inline int images_of(const py::array& array, py::ssize_t axes) {
+  return array.ndim() > axes ? static_cast<int>(array.shape(0)) : 1;
+}
+
+// Views an array ([N,] ..., h, w), whose other axes are the planes; false unless it has this shape and holds the field's elements
+// in this machine's byte order, aligned, in C order.
 inline bool view_plain(py::handle value, bool batch, int images, std::initializer_list<py::ssize_t> planes, Field& field) {
   using py::detail::npy_api;
   constexpr int kFlags = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
@@ -49,25 +72,34 @@ inline bool view_plain(py::handle value, bool batch, int images, std::initialize
   return true;
 }
 
-// Views fields that all checks in Python would let through as they are. False for others, which may yet be right.
-inline bool view_plain(py::handle heatmaps, py::handle short_offsets, py::handle mid_offsets, int stride,
-                       const Skeleton& skeleton, PoseFields& fields) {
-  constexpr py::ssize_t kMost = 8192;  // input pixels each way, and images: far from all limits
-  if (stride < 1 || stride > kMost || !py::isinstance<py::array>(heatmaps)) return false;
+// Reads an int from 1 to kMaxStride; false for anything else.
+inline bool read_stride(py::handle value, int& stride) {
+  if (!PyLong_CheckExact(value.ptr())) return false;
+  int overflow = 0;
+  const long number = PyLong_AsLongAndOverflow(value.ptr(), &overflow);
+  stride = static_cast<int>(number);
+  return overflow == 0 && number >= 1 && number <= kMaxStride;
+}
+
+// Views fields that pass all of Python's checks as they are. False for others, which may still be valid.
+inline bool view_plain(py::handle heatmaps, py::handle short_offsets, py::handle mid_offsets, py::handle stride,
+                       const Skeleton& skeleton, const DecodeOptions& options, PoseFields& fields) {
+  GridSize grid{};
+  if (!read_stride(stride, grid.stride) || !py::isinstance<py::array>(heatmaps)) return false;
   const auto array = py::reinterpret_borrow<py::array>(heatmaps);
-  const py::ssize_t axes = array.ndim();
-  if (axes != 3 && axes != 4) return false;
-  const py::ssize_t *shape = array.shape(), h = shape[axes - 2], w = shape[axes - 1];
-  const bool batch = axes == 4;
-  if (batch && shape[0] > kMost) return false;
-  fields.images = batch ? static_cast<int>(shape[0]) : 1;
-  if (h > kMost / stride || w > kMost / stride) return false;
+  const bool batch = array.ndim() == 4;
+  if (!batch && array.ndim() != 3) return false;
+  const py::ssize_t* shape = array.shape();
+  if (batch && *shape >= kMaxGrid) return false;
+  fields.images = batch ? static_cast<int>(*shape++) : 1;
+  grid.height = shape[1], grid.width = shape[2];
   const Element element = element_of(array.dtype());
-  if (element == Element::kBfloat16) return false;
-  const Field grid{nullptr, 0, static_cast<int>(h), static_cast<int>(w), stride, element};
-  fields.heatmaps = fields.short_offsets = fields.mid_offsets = grid;
-  return view_plain(heatmaps, batch, fields.images, {skeleton.n_keypoints}, fields.heatmaps) &&
-         view_plain(short_offsets, batch, fields.images, {skeleton.n_keypoints, 2}, fields.short_offsets) &&
+  if (element == Element::kBfloat16 || !fits(grid, options.is_posenet() ? 0 : options.hough_stride)) return false;
+  const Field field{nullptr, 0, static_cast<int>(grid.height), static_cast<int>(grid.width), grid.stride, element};
+  fields.heatmaps = fields.short_offsets = fields.mid_offsets = field;
+  const int k = skeleton.n_keypoints;
+  return view_plain(heatmaps, batch, fields.images, {k}, fields.heatmaps) &&
+         view_plain(short_offsets, batch, fields.images, {k, 2}, fields.short_offsets) &&
          view_plain(mid_offsets, batch, fields.images, {2 * skeleton.n_edges(), 2}, fields.mid_offsets);
 }
 

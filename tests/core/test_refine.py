@@ -146,9 +146,10 @@ def test_large_offsets_at_the_far_corner_of_a_large_image(compiled):
 def batch(of, by, channels, *, stride=8, steps=2, threads=1, grad=None):
     """Refined offsets of images, and the gradients of sum(grad * refined), 1 by default, by offsets and fields."""
     refined, grad_of, grad_by = np.empty_like(of), np.empty_like(of), np.empty_like(by)
-    _core.refine_offset_batch(of, by, channels, stride, steps, threads, refined)
+    more = {"offsets": of, "by": by, "channels": channels, "stride": stride, "steps": steps, "threads": threads}
+    _core.refine_offset_batch(**more, refined=refined)
     grad = np.ones_like(of) if grad is None else grad
-    _core.refine_offset_batch_backward(of, by, channels, stride, steps, threads, grad, grad_of, grad_by)
+    _core.refine_offset_batch_backward(**more, grad_refined=grad, grad_offsets=grad_of, grad_by=grad_by)
     return refined, grad_of, grad_by
 
 
@@ -239,8 +240,9 @@ for kind in (np.float32, np.float64):
     for h, w in ((17, 23), (1, 70), (70, 1)):
         of, by = (rng.standard_normal(shape + (h, w)).astype(kind) * 30 for shape in ((2, 4, 2), (2, 3, 2)))
         refined, grad_of, grad_by, channels = np.empty_like(of), np.empty_like(of), np.empty_like(by), [2, 0, 2, 1]
-        _core.refine_offset_batch(of, by, channels, 8, 2, 1, refined)
-        _core.refine_offset_batch_backward(of, by, channels, 8, 2, 1, refined, grad_of, grad_by)
+        more = {"offsets": of, "by": by, "channels": channels, "stride": 8, "steps": 2, "threads": 1}
+        _core.refine_offset_batch(**more, refined=refined)
+        _core.refine_offset_batch_backward(**more, grad_refined=refined, grad_offsets=grad_of, grad_by=grad_by)
         for array in (refined, grad_of, grad_by):
             digest.update(array.tobytes())
 print(digest.hexdigest())

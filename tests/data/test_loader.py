@@ -14,6 +14,8 @@ from personlab.data.augment import Augmentation
 from personlab.data.coco import People
 from personlab.data.images import DrawnImages, Example
 from personlab.data.loader import Batch, StepSampler, Views, make_batch, make_loader
+from personlab.methods import get_method
+from personlab.train import LossOptions
 
 pytest.importorskip("cv2")
 
@@ -44,16 +46,26 @@ class Numbered:
 def views_of(images=None, *, augmentation=WILD, seed=0, **options):
     if images is None:
         images = DrawnImages(5, size=SIZE, people=(0, 3))
-    return Views(
-        images, augmentation=augmentation, seed=seed, **{"crop": CROP, "stride": 16, "disk_radius": 16.0, **options}
-    )
+    encode, loss = get_method("personlab").encode, LossOptions(disk_radius=16.0)
+    return Views(images, encode, loss, augmentation=augmentation, seed=seed, **{"crop": CROP, "stride": 16, **options})
 
 
 def same(view, other):
     (image, targets), (other_image, other_targets) = view, other
+    names = make_batch([image], [targets]).targets
+    assert len(names) == 10
     return np.array_equal(image, other_image) and all(
-        np.array_equal(getattr(targets, name), getattr(other_targets, name)) for name in Batch._fields[1:]
+        np.array_equal(getattr(targets, name), getattr(other_targets, name)) for name in names
     )
+
+
+def tensors_of(batch):
+    return {"images": batch.images, **batch.targets}
+
+
+def equal(batch, other):
+    one, two = tensors_of(batch), tensors_of(other)
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 def numbers_of(views, count):
@@ -157,10 +169,10 @@ def test_workers_change_no_byte():
     assert len(here) == len(beside) == 5
     for batch, other in zip(here, beside, strict=True):
         assert isinstance(other, Batch)
-        assert all(torch.equal(one, two) for one, two in zip(batch, other, strict=True))
+        assert equal(batch, other)
     views = views_of()
     expected = make_batch(*zip(*(views[i] for i in (3, 4, 5)), strict=True))
-    assert all(torch.equal(one, two) for one, two in zip(here[0], expected, strict=True))
+    assert equal(here[0], expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -192,9 +204,9 @@ def test_a_batch_has_the_shapes_and_types_it_says(stride):
         "segmentation_valid": (2, 1, h, w),
         "long_valid": (2, 17, h, w),
     }
-    assert {name: tuple(value.shape) for name, value in batch._asdict().items()} == shapes
+    assert {name: tuple(value.shape) for name, value in tensors_of(batch).items()} == shapes
     assert batch.images.dtype == torch.uint8
-    for name, value in batch._asdict().items():
+    for name, value in tensors_of(batch).items():
         if name != "images":
             assert value.dtype == (torch.bool if name.endswith("valid") else torch.float32), name
     for i in range(2):
@@ -203,7 +215,9 @@ def test_a_batch_has_the_shapes_and_types_it_says(stride):
         np.testing.assert_array_equal(batch.mid_offsets[i].numpy(), targets.mid_offsets)
     moved = batch.to(torch.device("cpu"))
     assert isinstance(moved, Batch)
-    assert torch.equal(moved.images, batch.images)
+    assert equal(moved, batch)
+    with pytest.raises(AttributeError, match=r"batch: expected one of images, heatmaps, .*, got 'nothing'"):
+        _ = batch.nothing
 
 
 def test_targets_are_those_of_what_the_view_shows():
@@ -276,8 +290,12 @@ def test_a_loader_that_nobody_closes_holds_nobody_up():
         "from personlab.data.augment import Augmentation\n"
         "from personlab.data.loader import StepSampler, Views, make_loader\n"
         "from personlab.data.images import DrawnImages\n"
+        "from personlab.methods import get_method\n"
+        "from personlab.train import LossOptions\n"
         "images = DrawnImages(0, size=(65, 81), people=(1, 1))\n"
-        "views = Views(images, crop=(49, 65), stride=16, disk_radius=32.0, augmentation=Augmentation(), seed=0)\n"
+        "encode = get_method('personlab').encode\n"
+        "options = {'crop': (49, 65), 'stride': 16, 'augmentation': Augmentation(), 'seed': 0}\n"
+        "views = Views(images, encode, LossOptions(), **options)\n"
         "batches = iter(make_loader(views, StepSampler(2, first_step=0, steps=100), workers=1))\n"
         "print(next(batches).images.shape[0])\n"
     )

@@ -19,8 +19,11 @@ from personlab.data.images import CocoImages, Example
 from personlab.data.index import make_index
 from personlab.data.loader import Views, make_batch
 from personlab.io.results import mask_results
-from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations
+from personlab.methods import get_method
+from personlab.methods.personlab.ceiling import evaluate_ceiling
+from personlab.metrics.coco import average_precision, load_annotations
 from personlab.poses import Poses
+from personlab.train.config import LossOptions
 
 BOX = (slice(1, 33), slice(2, 22))  # [4, 4, 16, 26] grown: x 2.4 .. 21.6, y 1.4 .. 32.6
 
@@ -97,7 +100,8 @@ def targets_of(tmp_path, **changes):
     path, images = write_changed(tmp_path, 0, **changes)
     pictures = CocoImages(path, images)
     plain = Augmentation()
-    views = Views(pictures, crop=(33, 49), stride=8, disk_radius=6.0, augmentation=plain, seed=0)
+    encode, loss = get_method("personlab").encode, LossOptions(disk_radius=6.0)
+    views = Views(pictures, encode, loss, crop=(33, 49), stride=8, augmentation=plain, seed=0)
     return views[0][1], pictures
 
 
@@ -155,7 +159,6 @@ def test_the_gradient_on_the_body_without_outline_is_nothing(tmp_path, labels):
     """What the network says of a body whose outline is unknown is not corrected; beside it, it is."""
     from personlab.methods.personlab.losses import compute_losses
     from personlab.nn import ModelConfig, PersonLab
-    from personlab.train.config import LossOptions
 
     targets, pictures = targets_of(tmp_path, segmentation=..., **({} if labels == "some" else {"keypoints": []}))
     config = ModelConfig(skeleton=pictures.skeleton, width=0.5, stride=8, masks=True)

@@ -11,8 +11,10 @@ import pytest
 
 from personlab import Predictor, visualize
 from personlab.data.synthetic import make_scene
-from personlab.io import image_files as _image_files
-from personlab.io.image_files import captured_stderr, image_number, read_image_file
+from personlab.io import images
+from personlab.io.images import read_image_file
+from personlab.io.sources import image_number
+from personlab.io.stderr import captured_stderr
 
 cv2 = pytest.importorskip("cv2")
 from fake_networks import SceneNetwork  # noqa: E402  # needs torch
@@ -83,7 +85,7 @@ def test_other_files_cut_short_are_named_as_damaged(tmp_path, capfd, image, endi
     ("content", "text"),
     [
         (b"", "expected an image, got an empty file"),
-        (b"no image at all", "expected an image, got a file that is none"),
+        (b"no image at all", "expected an image, got another kind of file"),
         (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "got a HEIC file: convert it to JPEG or PNG"),
         (b"\xff\xd8\xff\xe0", "got a damaged JPEG file"),
     ],
@@ -104,7 +106,7 @@ def test_numbers_that_are_no_colours_are_not_called_damage(tmp_path, capfd):
 
 
 def test_a_file_without_end_is_not_read_to_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(_image_files, "MAX_BYTES", 1000)
+    monkeypatch.setattr(images, "MAX_BYTES", 1000)
     (tmp_path / "a.png").write_bytes(bytes(1001))
     with pytest.raises(ValueError, match=r"a\.png: expected a file of at most 1000 bytes, got 1001 or more"):
         read_image_file(tmp_path / "a.png")
@@ -149,7 +151,7 @@ def test_a_process_without_standard_error_reads_images(tmp_path, image):
 
     path = tmp_path / "a.jpg"
     path.write_bytes(encoded(image, ".jpg"))
-    code = f"from personlab.io.image_files import read_image_file as r; import sys; sys.exit(r({str(path)!r})[1] != '')"
+    code = f"from personlab.io.images import read_image_file as r; import sys; sys.exit(r({str(path)!r})[1] != '')"
     assert subprocess.run(["/bin/sh", "-c", f'"{sys.executable}" -c "{code}" 2>&-'], check=False).returncode == 0
 
 

@@ -10,7 +10,7 @@ from cost import measure
 from PIL import Image
 
 from personlab import visualize
-from personlab.io.image_size import MAX_PIXELS, check_image, check_pixels, read_size
+from personlab.io.image_header import MAX_PIXELS, check_image, check_pixels, read_size
 from personlab.io.images import read_image
 
 H, W = 37, 53

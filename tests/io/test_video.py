@@ -148,6 +148,29 @@ def test_a_part_stands_beside_the_whole(tmp_path):
     assert (tmp_path / "a.mp4").read_bytes() == b"whole"
 
 
+def test_a_link_stays_and_what_it_points_at_is_written(tmp_path):
+    (tmp_path / "real").mkdir()
+    target, link = tmp_path / "real" / "b.mp4", tmp_path / "a.mp4"
+    link.symlink_to(target)
+    for _ in range(2):  # the file is made, then replaced
+        writer = VideoWriter(link, 10)
+        writer.write(np.zeros((80, 112, 3), np.uint8))
+        assert writer.close() == link
+        assert link.is_symlink()
+        assert [path.name for path in target.parent.iterdir()] == ["b.mp4"]
+        assert cv2.VideoCapture(str(target)).read()[0]
+    part = VideoWriter(link, 10)
+    part.write(np.zeros((80, 112, 3), np.uint8))
+    assert part.close(is_part=True) == tmp_path / "real" / "b.part.mp4"
+    device = tmp_path / "device.mp4"
+    device.symlink_to("/dev/null")
+    writer = VideoWriter(device, 10)
+    writer.write(np.zeros((80, 112, 3), np.uint8))
+    writer.close()
+    assert device.is_file()  # in place of the link
+    assert not device.is_symlink()
+
+
 def test_two_writers_and_long_names_do_not_meet(tmp_path):
     paths = [tmp_path / ("é" * 110 + number + ".mp4") for number in "12"]
     writers = [VideoWriter(path, 10) for path in (*paths, paths[0])]
@@ -214,7 +237,7 @@ def test_a_target_that_cannot_be_written_is_named_as_it_was_given(tmp_path, monk
 
 def test_what_is_no_video_is_named(tmp_path, capfd):
     (tmp_path / "a.mp4").write_bytes(b"no video")
-    with pytest.raises(ValueError, match=r"a\.mp4: expected a video, got a file that is none"):
+    with pytest.raises(ValueError, match=r"a\.mp4: expected a video, got another kind of file"):
         opened(tmp_path / "a.mp4")
     with pytest.raises(ValueError, match="77: expected a camera of this number, got none"):
         Video(Source("77", "camera"))

@@ -11,7 +11,7 @@ from fake_networks import SceneNetwork
 from personlab import DecodeOptions, Predictor
 from personlab.arrays import device as _device
 from personlab.data.synthetic import make_scene
-from personlab.methods.personlab.device_fields import decodes_there
+from personlab.methods.personlab.device_fields import can_decode_on
 
 OPTIONS = {"long_edge": 321, "options": DecodeOptions(disk_radius=32, hough_stride=4)}
 
@@ -46,15 +46,15 @@ def test_fields_that_stay_in_tensors_decode_alike(more):
 
 def test_fields_stay_on_gpus_alone_where_there_is_a_module(monkeypatch):
     monkeypatch.setattr(_device, "native", lambda: SimpleNamespace(max_keypoints=256))
-    assert decodes_there(torch.device("cuda:1"))
-    assert not decodes_there(torch.device("cuda:1"), 257)
-    assert not decodes_there(torch.device("cpu"))
+    assert can_decode_on(torch.device("cuda:1"))
+    assert not can_decode_on(torch.device("cuda:1"), 257)
+    assert not can_decode_on(torch.device("cpu"))
 
     def native():
         raise RuntimeError("CUDA: no")
 
     monkeypatch.setattr(_device, "native", native)
-    assert not decodes_there(torch.device("cuda:1"))
+    assert not can_decode_on(torch.device("cuda:1"))
 
 
 @pytest.mark.cuda

@@ -176,6 +176,8 @@ def set_up_training(path: Path, images: Path, rng: np.random.Generator) -> str:
     from personlab.data.augment import Augmentation
     from personlab.data.images import CocoImages
     from personlab.data.loader import Views
+    from personlab.methods import get_method
+    from personlab.train.config import LossOptions
 
     given = COCO_PERSON if rng.random() < 0.2 else None
     instances = path if rng.random() < 0.1 else None
@@ -184,7 +186,8 @@ def set_up_training(path: Path, images: Path, rng: np.random.Generator) -> str:
         augmentation = Augmentation(
             long_edge=129, scale=(0.5, 1.5), rotation=20, flip=0.5 * has_mirror(pictures.skeleton), centre="person"
         )
-        views = Views(pictures, crop=(65, 81), stride=16, disk_radius=32.0, seed=0, augmentation=augmentation)
+        encode = get_method("personlab").encode
+        views = Views(pictures, encode, LossOptions(), crop=(65, 81), stride=16, seed=0, augmentation=augmentation)
         pictures.coverage.lines()
         for number in range(min(len(pictures), 3)):
             views[number]

@@ -26,17 +26,17 @@ def whole(tmp_path_factory):
 # A run in a process of its own, in which every step after the first three takes its time.
 SLOW = """
 import sys, time
-import personlab.train.loop as loop
+import personlab.methods.personlab.losses as module
 from personlab.cli import main
 
-compute, calls = loop.compute_losses, []
+compute, calls = module.compute_losses, []
 
 def slow(*arguments):
     calls.append(1)
     time.sleep(1.0 if len(calls) > 3 else 0.0)
     return compute(*arguments)
 
-loop.compute_losses = slow
+module.compute_losses = slow
 sys.exit(main(["train", "--config", sys.argv[1], "--data.workers", sys.argv[2]]))
 """
 
@@ -109,9 +109,9 @@ def test_momentum_resumes_too(tmp_path):
 
 def interrupt_after(config, steps):
     """Run until Ctrl-C is pressed during a step."""
-    import personlab.train.loop as loop
+    import personlab.methods.personlab.losses as module
 
-    original = loop.compute_losses
+    original = module.compute_losses
     calls = []
 
     def counting(*arguments):
@@ -120,12 +120,12 @@ def interrupt_after(config, steps):
             os.kill(os.getpid(), signal.SIGINT)
         return original(*arguments)
 
-    loop.compute_losses = counting
+    module.compute_losses = counting
     try:
         with pytest.raises(KeyboardInterrupt):
             train(config)
     finally:
-        loop.compute_losses = original
+        module.compute_losses = original
 
 
 def test_an_interrupted_run_has_a_checkpoint_of_its_last_step(tmp_path):

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import personlab
 from personlab import Skeleton
+from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.network import PersonLab
-from personlab.nn.config import ModelConfig
 from personlab.weights import load_checkpoint, load_model, save_model
 
 SMALL = Skeleton(names=("a", "b", "c"), edges=((0, 1), (1, 2), (2, 0)), sigmas=(0.1, 0.2, 0.3), flip=(1, 0, 2))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from personlab import _core
 from personlab.arrays.dlpack import bfloat16_bits
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ _READY = 0x0001 | 0x0100  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED
 BFLOAT16 = np.dtype([("bfloat16", np.uint16)], align=True)  # the bits, under a name: NumPy has no such type
 _CPU_DEVICES = (1, 3)  # DLPack's kDLCPU and kDLCUDAHost: memory the host can read
 _LARGEST_REPEAT = 1 << 30  # bytes of the copy of a view that shows its memory again and again
-LARGEST_INPUT = 2**20  # pixels each way: up to there float32 tells eighths of a pixel apart
-_LARGEST_GRID = 2**30  # cells, or lattice points, of one keypoint type: the core counts them in 32 bits
+# Limits of the core, which its fast path keeps to as well.
+LARGEST_INPUT = _core.MAX_INPUT  # pixels each way
+_LARGEST_GRID = _core.MAX_GRID  # cells, or lattice points, of one keypoint type
 
 
 class Shaped(Protocol):

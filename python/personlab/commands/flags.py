@@ -5,50 +5,51 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
-from typing import TYPE_CHECKING, Any, get_type_hints
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from jsonargparse import ArgumentParser
 
-_METAVARS: dict[Any, Any] = {
-    int: {"metavar": "N"},
-    float: {"metavar": "X"},
-    tuple[int, int]: {"metavar": "N N"},
-    tuple[float, float]: {"metavar": "X X"},
-}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 _NESTED = re.compile(r"--\w+(\.\w+)+")
 
 
 class UsageError(Exception):
-    """The command line itself is wrong, whatever the files hold."""
+    """The command line is wrong, whatever the files hold."""
 
 
-def _comments(options: type) -> dict[str, str]:
-    """What the comment beside each field of an options class says of it; none where the source is not installed."""
-    try:
-        source = inspect.getsource(options)
-    except OSError:
-        return {}
-    return dict(re.findall(r"^    (\w+): [^#\n]*# (.+)$", source, re.MULTILINE))
+def field_docs(options: type) -> dict[str, str]:
+    """Return what the section "Attributes" of a class's docstring says of each field; nothing where -OO strips it."""
+    docs: dict[str, str] = {}
+    name = ""
+    for line in inspect.cleandoc(options.__doc__ or "").partition("Attributes:\n")[2].splitlines():
+        if not line.startswith("    "):  # the section ends
+            break
+        if line.startswith("        "):
+            docs[name] += f" {line.strip()}"
+        else:
+            name, _, docs[name] = line.strip().partition(": ")
+    return docs
 
 
 def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str = "") -> None:
-    """One flag `--prefix.name` for each field of an options dataclass; a flag that is not given reads None.
+    """Add one flag `--prefix.name` for each field of an options dataclass; flags left out read None.
 
-    A field that is such a dataclass itself becomes a group of its own, named as the field.
+    The help is the field's entry in the docstring of its class. A field that is such a dataclass itself becomes a
+    group of its own, with its name as prefix.
 
     Args:
         parser: gets the flags, in a group of their own.
         title: of the group.
         prefix: of the flags; none where empty.
-        options: an instance, whose values the help tells as defaults.
+        options: an instance, whose values the help shows as defaults.
         leave_out: a field that gets no flag.
     """
     group = parser.add_argument_group(title)
-    hints, comments = get_type_hints(type(options)), _comments(type(options))
+    hints, docs = get_type_hints(type(options)), field_docs(type(options))
     nested = []
     for field in dataclasses.fields(options):
         if field.name == leave_out:
@@ -58,18 +59,32 @@ def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *
         if dataclasses.is_dataclass(default):
             nested.append((name, default))
             continue
-        shown = str(default).lower() if isinstance(default, bool) else default
-        shown = " ".join(map(str, shown)) if isinstance(shown, tuple) else shown
-        metavar: dict[str, Any] = _METAVARS.get(hint, {})
-        told = "" if default is None else f" [{shown}]"
-        help_text = f"{comments.get(field.name, field.name)}{told}".replace("%", "%%")
-        group.add_argument(f"--{name}", type=hint, default=None, help=help_text, **metavar)
+        text = docs.get(field.name, field.name) + ("" if default is None else f" [{_shown(default)}]")
+        metavar = field.metadata.get("metavar") or _metavar(hint)
+        group.add_argument(f"--{name}", type=hint, default=None, help=text.replace("%", "%%"), metavar=metavar)
     for name, default in nested:
         add_options(parser, name, name, default)
 
 
+def _shown(value: Any) -> str:
+    """Return a value as a command line gives it."""
+    if isinstance(value, tuple):
+        return " ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _metavar(hint: Any) -> str | None:
+    """Return what the help puts in place of a value of this type; None for text: the flag's name."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    if get_origin(hint) is Literal:
+        return f"{{{','.join(kinds)}}}"
+    if get_origin(hint) is tuple:
+        return " ".join(filter(None, map(_metavar, kinds)))
+    return _metavar(kinds[0]) if kinds else {int: "N", float: "X", bool: "{true,false}"}.get(hint)
+
+
 def join_pairs(argv: Sequence[str]) -> list[str]:
-    """A flag of an options class that two numbers follow, as `--data.crop 257 257`, with one word for both."""
+    """Join two numbers after a flag of an options class, as in `--data.crop 257 257`, into one word."""
     joined, rest = [], list(argv)
     while rest:
         flag, *rest = rest
@@ -81,17 +96,17 @@ def join_pairs(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def with_given(options: Any, given: Any) -> Any:
-    """The options with the flags that were given in place of their values.
+def apply_flags(options: Any, flags: Any) -> Any:
+    """Return the options with the values of the flags that are set.
 
     Raises:
         UsageError: a value out of range.
     """
     values = {}
-    for name, value in vars(given).items():
+    for name, value in vars(flags).items():
         own = getattr(options, name, None)
         if dataclasses.is_dataclass(own):
-            values[name] = with_given(own, value)
+            values[name] = apply_flags(own, value)
         elif value is not None:
             values[name] = value
     try:

@@ -28,7 +28,7 @@ from personlab.data.coco_file import (
     shown,
 )
 from personlab.data.rle import count_pixels, encode_outline
-from personlab.io.image_size import check_pixels
+from personlab.io.image_header import check_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -22,20 +22,29 @@ _BORDER = 127  # of 0..255, what lies outside the image
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How views differ from the images they are taken of (section 4); the defaults change nothing but the size.
+    """How views differ from the images they show (section 4); the defaults change nothing but the size.
+
+    Attributes:
+        long_edge: scale the longest side of an image to this first, pixels [images keep their size]
+        scale: min and max of a random factor on that size
+        rotation: max rotation either way, degrees
+        flip: probability of mirroring the image
+        centre: centre of the view: a random person with labels, or the image's centre
+        shift: max shift of the centre, in sides of the crop, each way
+        colour: max share by which brightness and contrast change; a quarter of it for each channel alone
 
     Raises:
         TypeError: a value of the wrong type.
         ValueError: a value out of range.
     """
 
-    long_edge: int | None = None  # pixels the longest side is scaled to first; None: images stay as they are
-    scale: tuple[float, float] = (1.0, 1.0)  # range of the factor on that size
-    rotation: float = 0.0  # degrees, either way
-    flip: float = 0.0  # probability of the mirror image
-    centre: Literal["person", "image", "picture"] = "image"  # of the view: anybody with labels, or the image's
-    shift: float = 0.0  # the centre moves up to so many times the crop's sides, each way
-    colour: float = 0.0  # brightness and contrast change by up to this share, each channel by a quarter of it
+    long_edge: int | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+    rotation: float = 0.0
+    flip: float = 0.0
+    centre: Literal["person", "image", "picture"] = field(default="image", metadata={"metavar": "{person,image}"})
+    shift: float = 0.0
+    colour: float = 0.0
 
     def __post_init__(self) -> None:
         if len(self.scale) != 2:

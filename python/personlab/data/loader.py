@@ -1,9 +1,10 @@
-"""Training batches: views of images and what a network is to say of them, in an order that only the seed decides."""
+"""Training batches: views of images and their targets, in an order that only the seed decides."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,62 +13,73 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from personlab.arrays.host import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
-from personlab.methods.personlab.targets import encode_targets
+from personlab.data.grid import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from personlab.data.coco import People
     from personlab.data.images import Images
-    from personlab.methods.personlab.targets import Targets
 
 _VIEW, _ORDER = 2, 3  # keep these draws apart from each other and from those of the same scene, which end in none and 1
 
 
-class Batch(NamedTuple):
-    """N images of H x W pixels and their targets on a grid of h x w cells; see `personlab.Targets`."""
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """N images of H x W pixels and the targets of their method, which are attributes of the batch, too.
+
+    For PersonLab these are the arrays of `personlab.Targets`, each with a leading axis N.
+    """
 
     images: Tensor  # (N, 3, H, W) uint8 RGB
-    heatmaps: Tensor  # (N, K, h, w) 0 or 1
-    short_offsets: Tensor  # (N, K, 2, h, w) input pixels
-    mid_offsets: Tensor  # (N, 2E, 2, h, w) input pixels
-    segmentation: Tensor  # (N, 1, h, w) 0 or 1
-    long_offsets: Tensor  # (N, K, 2, h, w) input pixels
-    heatmap_valid: Tensor  # (N, 1, h, w) bool, as the others below
-    short_valid: Tensor  # (N, K, h, w)
-    mid_valid: Tensor  # (N, 2E, h, w)
-    segmentation_valid: Tensor  # (N, 1, h, w)
-    long_valid: Tensor  # (N, K, h, w)
+    targets: Mapping[str, Tensor]  # by name
+
+    def __getattr__(self, name: str) -> Tensor:
+        targets: Mapping[str, Tensor] = vars(self).get("targets", {})  # none in an object during unpickling
+        if name not in targets:
+            raise AttributeError(f"batch: expected one of {', '.join(('images', *targets))}, got {name!r}")
+        return targets[name]
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on another device."""
-        return Batch(*(tensor.to(device, non_blocking=True) for tensor in self))
+        """Return the batch on another device."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> Batch:
-        """The batch in page-locked memory: the loader calls this where a GPU is fed."""
-        return Batch(*(tensor.pin_memory() for tensor in self))
+        """Return the batch in page-locked memory: the loader calls this where a GPU is fed."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        return Batch(function(self.images), {name: function(tensor) for name, tensor in self.targets.items()})
 
 
-def make_batch(images: Sequence[Any], targets: Sequence[Targets]) -> Batch:
-    """Stack images (H, W, 3) uint8 and their targets; the channels of a pixel stay together in memory."""
+def make_batch(images: Sequence[Any], targets: Sequence[Any]) -> Batch:
+    """Stack images and their targets; the channels of a pixel stay together in memory.
+
+    Args:
+        images: (H, W, 3) uint8 each.
+        targets: dataclasses of one type, whose arrays are stacked.
+    """
+    names = [field.name for field in fields(targets[0]) if isinstance(getattr(targets[0], field.name), np.ndarray)]
     stacked = torch.from_numpy(np.stack(images))
     return Batch(
         stacked.permute(0, 3, 1, 2),
-        *(torch.from_numpy(np.stack([getattr(t, name) for t in targets])) for name in Batch._fields[1:]),
+        {name: torch.from_numpy(np.stack([getattr(one, name) for one in targets])) for name in names},
     )
 
 
-class Views(Dataset[tuple[Any, "Targets"]]):
-    """View g of a training run, g = 0, 1, 2 ...: which image and how it is seen depend on the seed and g alone.
+class Views(Dataset[tuple[Any, Any]]):
+    """View g of a training run, g = 0, 1, 2 ...: the image and the view of it depend on the seed and g alone.
 
     Every image comes once before any comes again; the order is shuffled anew each time.
 
     Args:
-        images: where they come from.
+        images: of the run.
+        encode: a method's (`personlab.methods.Method.encode`): people and grid -> targets.
+        options: its options for that, `TrainConfig.loss`.
         crop: (H, W) of the views, each a multiple of `stride` plus 1, pixels.
         stride: input pixels from cell to cell of the targets.
-        disk_radius: R, input pixels.
-        augmentation: how views differ from the images.
-        seed: another seed, other views in another order.
+        augmentation: random changes of the views.
+        seed: of views and their order.
 
     Raises:
         ValueError: a crop that no grid of this stride lies over.
@@ -76,37 +88,29 @@ class Views(Dataset[tuple[Any, "Targets"]]):
     def __init__(
         self,
         images: Images,
+        encode: Callable[[People, Grid, Any], Any],
+        options: Any,
         *,
         crop: tuple[int, int],
         stride: int,
-        disk_radius: float,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
         if any((side - 1) % stride for side in as_size(crop, "crop", lowest=1)):
             raise ValueError(f"crop: expected multiples of the stride {stride} plus 1, got {crop}")
-        self.images, self.crop, self.stride, self.disk_radius = images, crop, stride, disk_radius
+        self.images, self.encode, self.options, self.crop = images, encode, options, crop
+        self.grid = Grid(crop, stride, images.skeleton, images.has_masks)
         self.augmentation, self.seed = augmentation, seed
         self._order: tuple[int, Any] = (-1, None)  # round, permutation
 
-    def __getitem__(self, number: int) -> tuple[Any, Targets]:
+    def __getitem__(self, number: int) -> tuple[Any, Any]:
         """View `number`, (H, W, 3) uint8, and its targets."""
         rng = np.random.default_rng((self.seed, number, _VIEW))
         example = self.images.load(self._image(number))
         view = draw_view(rng, example.people, self.crop, self.augmentation)
-        skeleton = self.images.skeleton
-        image, people = take_view(example, view, self.crop, skeleton)
+        image, people = take_view(example, view, self.crop, self.images.skeleton)
         image = jitter_colour(rng, image, self.augmentation.colour)
-        targets = encode_targets(
-            people.keypoints,
-            people.masks if self.images.has_masks else None,
-            size=self.crop,
-            stride=self.stride,
-            skeleton=skeleton,
-            disk_radius=self.disk_radius,
-            crowd=people.crowd if people.crowd.any() else None,
-        )
-        return image, targets if people.unoutlined is None else targets.without_masks(people.unoutlined)
+        return image, self.encode(people, self.grid, self.options)
 
     def _image(self, number: int) -> int:
         count = len(self.images)
@@ -119,7 +123,7 @@ class Views(Dataset[tuple[Any, "Targets"]]):
 
 
 class StepSampler(Sampler[list[int]]):
-    """The numbers of the views of each step's batch, from `first_step` on; with several processes each takes its share.
+    """Numbers of the views of each step's batch, from `first_step` on; with several processes, the share of one.
 
     Step n is about views n * batch_size .. (n + 1) * batch_size - 1, however many processes share them, so that neither
     stopping and going on nor another number of processes changes what is learned from.
@@ -128,12 +132,12 @@ class StepSampler(Sampler[list[int]]):
         batch_size: views a step, over all processes together.
         first_step: the first step to do.
         steps: the step to stop before.
-        rank: which of the processes this is, from 0.
-        processes: how many there are.
+        rank: of this process, from 0.
+        processes: number of processes.
 
     Raises:
         TypeError: no integers.
-        ValueError: a rank that is none, or a batch that cannot be shared evenly.
+        ValueError: a rank out of range, or a batch that is no multiple of the processes.
     """
 
     def __init__(self, batch_size: int, *, first_step: int, steps: int, rank: int = 0, processes: int = 1) -> None:
@@ -162,7 +166,7 @@ def make_loader(
     pin_memory: bool = False,
     in_worker: Callable[[], object] | None = None,
 ) -> DataLoader[Any]:
-    """Batches in the sampler's order, made in `workers` processes beside this one, or in this one where 0.
+    """Return batches in the sampler's order, made in `workers` processes beside this one, or in this one if 0.
 
     Each worker holds two batches ready, in shared memory; it calls `in_worker` first.
     """
@@ -178,9 +182,9 @@ def make_loader(
 
 
 def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
-    """The loader's batches; what goes wrong in one of its processes reads as if it had gone wrong in this one.
+    """Yield the loader's batches; errors of its processes are raised as if they were this process's.
 
-    To be closed: that ends the processes.
+    To be closed, which ends the processes.
 
     Raises:
         OSError, ValueError: an image cannot be read; its file is named.
@@ -199,7 +203,7 @@ def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
             batches._shutdown_workers()
 
 
-def _collate(views: list[tuple[Any, Targets]]) -> Batch:
+def _collate(views: list[tuple[Any, Any]]) -> Batch:
     return make_batch([image for image, _ in views], [targets for _, targets in views])
 
 

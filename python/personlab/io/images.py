@@ -1,41 +1,46 @@
-"""Images from anywhere become RGB arrays, and these the input of a network: the one resize rule."""
+"""Images in and out: files, PIL images and arrays become RGB arrays, and these become files."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import check_copy, to_numpy
-from personlab.io.image_files import read_image_file
-from personlab.io.image_size import check_pixels
+from personlab.arrays.host import check_copy, check_shape, to_numpy
+from personlab.io.files import read_up_to, write_whole
+from personlab.io.image_header import check_image, check_pixels, read_format
+from personlab.io.stderr import DAMAGE, captured_stderr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
+MAX_BYTES = 2**31  # of a file: more than the largest image has without compression
+_END_OF_JPEG = b"\xff\xd9"
+_END_OF_PNG = b"IEND\xaeB`\x82"
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
 
 def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
-    """An image as (H, W, 3) uint8 RGB.
+    """Read an image of any of these kinds as (H, W, 3) uint8 RGB.
 
     Args:
         source: a file's path; a PIL image of 8 bits a channel; or a uint8 array or tensor in host memory of shape
             (H, W, 3), (H, W, 4), whose alpha is left out, (H, W) or (H, W, 1), which is grey. Files and PIL images are
             turned the way their EXIF orientation says.
         bgr: an array's channels are blue, green, red, as OpenCV reads them.
-        damage: gets a line about a damaged file, of which whatever could be decoded is returned; a RuntimeWarning
-            where left out.
+        damage: gets a line about a damaged file, of which the part that could be decoded is returned; without it, that
+            line is a RuntimeWarning.
 
     Raises:
         FileNotFoundError: no such file.
-        TypeError: nothing of that, or an array of another element type.
-        ValueError: a file that is no image, a shape that is none of those, or no pixel.
+        TypeError: another kind of object, or an array of another element type.
+        ValueError: a file that holds no image, an array of another shape, or no pixels.
     """
     if isinstance(source, (str, os.PathLike)):
         image, line = read_image_file(source)
@@ -49,6 +54,73 @@ def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = Non
     if not isinstance(source, np.ndarray) and not hasattr(source, "__dlpack__"):
         raise TypeError(f"image: expected a path, a PIL image or a uint8 array, got {type(source).__name__}")
     return _from_array(to_numpy(source, "image"), bgr=bgr)
+
+
+def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
+    """Read an image file as (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
+
+    Of a damaged file, the part that could be decoded is returned; missing rows of a JPEG file are grey.
+
+    Returns:
+        The image, and a line about damage that begins with `path`; empty where the file is sound.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: the file holds no image, one of an unknown format, damaged beyond reading, or of too many pixels.
+    """
+    content = bytes(read_up_to(path, MAX_BYTES))
+    check_image(content, str(path))
+    image, lines = _decode(content)
+    kind = read_format(content)
+    reasons = [next(filter(None, match.groups()), match[0]) for match in map(DAMAGE.search, lines) if match]
+    cut = _is_cut_short(kind, content)
+    if image is None and kind == "JPEG":  # the end alone may be missing
+        image, _ = _decode(content + _END_OF_JPEG)
+        cut = True
+    reason = "the file ends too early" if cut else reasons[0].strip() if reasons else ""
+    if image is not None:
+        return image, f"{path}: the {kind or 'image'} file is damaged ({reason})" if reason else ""
+    if kind == "HEIC":
+        raise ValueError(f"{path}: expected an image that can be read, got a HEIC file: convert it to JPEG or PNG")
+    if not kind:
+        raise ValueError(f"{path}: expected an image, got {'another kind of file' if content else 'an empty file'}")
+    if kind == "TIFF" and (elements := _element_type(content)):
+        raise ValueError(f"{path}: expected an image of 8 or 16 bits a channel, got a TIFF file of {elements}")
+    raise ValueError(f"{path}: expected an image, got a damaged {kind} file{f' ({reason})' if reason else ''}")
+
+
+def write_image(path: str | os.PathLike[str], image: Image) -> None:
+    """Write (H, W, 3) uint8 RGB in the format that the name's ending says; the file is complete or absent.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: an unknown ending.
+    """
+    import cv2
+
+    image, suffix = as_image(image), Path(path).suffix
+    try:
+        done, content = cv2.imencode(suffix or ".", np.ascontiguousarray(image[..., ::-1]))
+    except cv2.error:
+        done = False
+    if not done:
+        raise ValueError(f"{path}: expected a name that ends in .png, .jpg or another image format, got {suffix!r}")
+    write_whole(path, content.tobytes())
+
+
+def as_image(value: Any) -> Image:
+    """Check an array for (H, W, 3) uint8 and return it C-contiguous, copied only where it is not.
+
+    Raises:
+        TypeError: another element type.
+        ValueError: another shape.
+    """
+    array = to_numpy(value, "image")
+    if array.dtype != np.uint8:
+        raise TypeError(f"image: expected uint8, got {array.dtype}")
+    check_shape(array, "image", (None, None, 3), "(H, W, 3)")
+    check_copy(array, "image")
+    return np.ascontiguousarray(array)
 
 
 def _from_pil(source: Any) -> Image:
@@ -71,3 +143,38 @@ def _from_array(array: NDArray[Any], *, bgr: bool) -> Image:
     check_copy(array, "image")
     array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., 2::-1] if bgr else array[..., :3]
     return np.ascontiguousarray(array)
+
+
+def _decode(content: bytes) -> tuple[Image | None, list[str]]:
+    """Return the pixels, or None, and the lines that the decoder wrote to standard error."""
+    import cv2
+
+    if not content:
+        return None, []
+    with captured_stderr() as lines:
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        except cv2.error:
+            return None, lines
+    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), lines
+
+
+def _element_type(content: bytes) -> str:
+    """Return the element type of a file that holds no 8 or 16 bit channels; empty where it is damaged."""
+    import cv2
+
+    with captured_stderr():
+        try:
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return ""
+    return "" if image is None else str(np.asarray(image).dtype)
+
+
+def _is_cut_short(kind: str, content: bytes) -> bool:
+    """Return whether the format's own end mark or length says that more should follow."""
+    if kind == "PNG":
+        return _END_OF_PNG not in content
+    if kind == "WebP":
+        return int.from_bytes(content[4:8], "little") + 8 > len(content)
+    return False

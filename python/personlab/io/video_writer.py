@@ -1,8 +1,9 @@
-"""Drawn frames as a video file that is whole or not there, and that keeps the time of the one they are from."""
+"""Writes drawn frames as a video file, complete or absent, at the times of the frames that they are drawn on."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,24 +12,28 @@ import numpy as np
 
 from personlab.io.containers import is_cut_short
 from personlab.io.files import check_folder, partial_of
-from personlab.io.image_files import captured_stderr
+from personlab.io.stderr import captured_stderr
 
 if TYPE_CHECKING:
-    import os
-
     import cv2
     from numpy.typing import NDArray
 
-_PROBED_EVERY = 64  # frames after which the disk is asked for room: the encoder says nothing when it is full
+_PROBED_EVERY = 64  # frames between checks that the disk has room: the encoder does not report a full one
 _ROOM = bytes(1 << 16)
-_AHEAD = 1.0  # seconds by which a burst of frames may run ahead of its time; frames beyond are left out
+_AHEAD = 1.0  # seconds by which a burst of frames may run ahead of its time; further frames are left out
+
+
+def _target_of(path: Path) -> Path:
+    """Return the file that a symbolic link points at; the path itself where that is no file (a device, a folder)."""
+    target = Path(os.path.realpath(path))
+    return target if target.is_file() or not target.exists() else path
 
 
 class VideoWriter:
-    """An MP4 file (MPEG-4 part 2) of RGB frames; it appears under its name when it is closed, not before.
+    """Writes an MP4 file (MPEG-4 part 2) of RGB frames; it appears under its name when it is closed, not before.
 
     Args:
-        path: ends in .mp4.
+        path: ends in .mp4. Of a symbolic link to a file, or to none, what it points at is replaced, or made.
         rate: frames a second, constant: a frame that lasts longer is repeated.
 
     Raises:
@@ -36,9 +41,10 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
-        self._path = Path(path)
         check_folder(path)
-        self._partial = partial_of(self._path, ".part.mp4")
+        self._path = Path(path)  # as messages name it
+        self._target = _target_of(self._path)
+        self._partial = partial_of(self._target, ".part.mp4")
         self._rate = rate
         self._size = (0, 0)
         self._writer: cv2.VideoWriter | None = None
@@ -50,7 +56,7 @@ class VideoWriter:
 
         Args:
             frame: the frame.
-            time: seconds at which it appears; right after the one before where left out.
+            time: seconds at which it appears; without it, right after the frame before.
 
         Raises:
             OSError: the file cannot be written.
@@ -75,7 +81,7 @@ class VideoWriter:
         self._writer, self._size = writer, size
 
     def _flush(self, until: float | None) -> None:
-        """Write the frame held, as often as it takes to last until then."""
+        """Write the held frame as often as it takes to last until that time, seconds."""
         import cv2
 
         frame, self._held = self._held, None
@@ -93,13 +99,13 @@ class VideoWriter:
             self._written += 1
 
     def _probe(self) -> None:
-        """Make sure that the disk has room.
+        """Check that the disk has room.
 
         Raises:
-            OSError: it has none.
+            OSError: it is full.
         """
         try:
-            with tempfile.TemporaryFile(dir=self._path.parent) as file:
+            with tempfile.TemporaryFile(dir=self._target.parent) as file:
                 file.write(_ROOM)
         except OSError as error:
             raise self._named(error) from None
@@ -108,17 +114,17 @@ class VideoWriter:
         return OSError(error.errno, error.strerror, str(self._path))
 
     def close(self, end: float | None = None, *, is_part: bool = False) -> Path | None:
-        """Finish the file, where there was a frame.
+        """Finish the file, if it has a frame.
 
         Args:
-            end: seconds at which the last frame vanishes; after one frame's time where left out.
-            is_part: the video is a part of what was wanted: it is called NAME.part.mp4 and replaces nothing whole.
+            end: seconds at which the last frame ends; without it, the last frame lasts one frame's time.
+            is_part: the run was interrupted: the file is called NAME.part.mp4 and replaces no complete one.
 
         Returns:
-            The file, or None where there was no frame.
+            The file, or None without a frame.
 
         Raises:
-            OSError: the file could not be written whole; nothing is left of it.
+            OSError: the file is incomplete, and is removed.
         """
         if self._writer is None:
             return None
@@ -126,14 +132,14 @@ class VideoWriter:
             self._flush(end)
             self._writer.release()
             self._writer = None
-            self._check_whole()
-            path = self._path.with_suffix(f".part{self._path.suffix}") if is_part else self._path
-            self._partial.replace(path)
+            self._check_complete()
+            target = self._target.with_suffix(f".part{self._target.suffix}") if is_part else self._target
+            self._partial.replace(target)
         finally:
             self.discard()
-        return path
+        return target if is_part else self._path
 
-    def _check_whole(self) -> None:
+    def _check_complete(self) -> None:
         import cv2
 
         with captured_stderr():
@@ -145,10 +151,10 @@ class VideoWriter:
             raise OSError(f"{self._path}: the video could not be written whole, {count} of {self._written} frames")
 
     def discard(self) -> None:
-        """Leave nothing of a file that is not closed yet."""
+        """Remove what is written of a file that is not closed yet."""
         if self._writer is not None:
             self._writer.release()
             self._writer = None
         self._held = None
-        with contextlib.suppress(OSError):  # where none can be made, none can be removed
+        with contextlib.suppress(OSError):  # none was made
             self._partial.unlink()

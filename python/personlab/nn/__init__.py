@@ -1,15 +1,17 @@
-"""Networks in PyTorch: their parts and export, and PersonLab's own, imported when they are asked for."""
+"""Networks in PyTorch: what they share, and names of PersonLab's and of the export, imported when asked for."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from personlab._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from personlab.methods.personlab.config import ModelConfig
     from personlab.methods.personlab.network import Outputs, PersonLab, to_fields
     from personlab.methods.personlab.refine_op import refine_offsets
     from personlab.nn.backbones.imagenet import load_imagenet
-    from personlab.nn.config import ModelConfig
-    from personlab.nn.export import export_onnx, export_program
+    from personlab.weights.export import export_onnx, export_program
 
 __all__ = [
     "ModelConfig",
@@ -22,21 +24,18 @@ __all__ = [
     "to_fields",
 ]
 
-_LAZY = {
-    "ModelConfig": "personlab.nn.config",
-    "Outputs": "personlab.methods.personlab.network",
-    "PersonLab": "personlab.methods.personlab.network",
-    "export_onnx": "personlab.nn.export",
-    "export_program": "personlab.nn.export",
-    "load_imagenet": "personlab.nn.backbones.imagenet",
-    "refine_offsets": "personlab.methods.personlab.refine_op",
-    "to_fields": "personlab.methods.personlab.network",
-}
+_METHOD = "personlab.methods.personlab"
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LAZY[name]), name)
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "ModelConfig": f"{_METHOD}.config",
+        "Outputs": f"{_METHOD}.network",
+        "PersonLab": f"{_METHOD}.network",
+        "export_onnx": "personlab.weights.export",
+        "export_program": "personlab.weights.export",
+        "load_imagenet": "personlab.nn.backbones.imagenet",
+        "refine_offsets": f"{_METHOD}.refine_op",
+        "to_fields": f"{_METHOD}.network",
+    },
+)

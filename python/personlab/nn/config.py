@@ -1,101 +1,71 @@
-"""What a PersonLab network is, as data that travels in a checkpoint beside the weights."""
+"""What the networks of all methods have in common as data: backbone, stride, pixels, and configurations as JSON."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from dataclasses import fields
+from typing import Any, Literal, TypeVar, get_args
 
-from personlab.arrays.host import as_integer, as_number, check_type
-from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.arrays.host import as_integer, as_number
+from personlab.skeleton import Skeleton
 
 BackboneName = Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"]
 Norm = Literal["batch", "none"]
 Normalization = Literal["minus_one_to_one", "imagenet"]
+Config = TypeVar("Config")
 
 _WIDTHS = (0.5, 0.75, 1.0)
 _STRIDES = (8, 16)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """A PersonLab network but for its weights (PersonLab, sections 3 and 4).
+def check_backbone(name: Any) -> None:
+    """Check the name of a backbone.
 
     Raises:
-        TypeError: a value of the wrong type.
-        ValueError: a value that is none of the choices.
+        ValueError: another name.
     """
+    check_choice(name, "backbone", get_args(BackboneName))
 
-    backbone: BackboneName = "mobilenet_v1"
-    """mobilenet_v1 is Google's variant in PoseNet and BodyPix; the paper's own networks are resnet101 and resnet152"""
 
-    width: float = 1.0
-    """factor on every channel count: 0.5, 0.75 or 1.0; a ResNet has 1.0 only"""
+def check_norm(norm: Any) -> None:
+    """Check the kind of normalisation layers.
 
-    stride: int = 16
-    """input pixels from cell to cell of the output: 16 or 8. The weights do not depend on it (atrous convolution)"""
+    Raises:
+        ValueError: another kind.
+    """
+    check_choice(norm, "norm", get_args(Norm))
 
-    skeleton: Skeleton = COCO_PERSON
-    """keypoint types and edges: they number the channels of the heads"""
 
-    masks: bool = True
-    """whether there are heads for segmentation and long-range offsets; PoseNet has none"""
+def check_normalization(normalization: Any, backbone: BackboneName) -> Normalization:
+    """Return how pixels are normalised; None becomes what the backbone's published weights were trained with.
 
-    norm: Norm = "batch"
-    """batch: batch norm after each convolution; none: convolutions with biases, batch norm folded into them"""
+    Raises:
+        ValueError: another name.
+    """
+    if normalization is None:
+        return "minus_one_to_one" if backbone == "mobilenet_v1" else "imagenet"
+    check_choice(normalization, "normalization", get_args(Normalization))
+    chosen: Normalization = normalization
+    return chosen
 
-    normalization: Normalization | None = None
-    """what becomes of pixels 0..255: x / 127.5 - 1, or ImageNet's mean and deviation; None: what the backbone's
-    published weights were trained with (imagenet for a ResNet)"""
 
-    refine_steps: int = 0
-    """dense refinements of mid- and long-range offsets inside the network (section 3.1.2); 0: left to the decoder"""
+def check_width(width: Any, backbone: BackboneName) -> float:
+    """Return the factor on channel counts as a float.
 
-    intermediate: bool = False
-    """second set of heads for training, after block 10 of 0..12 (mobilenet_v1) or at the end of layer3 (ResNet)"""
-
-    def __post_init__(self) -> None:
-        freeze = object.__setattr__
-        _check_choice(self.backbone, "backbone", get_args(BackboneName))
-        _check_choice(self.norm, "norm", get_args(Norm))
-        if self.normalization is None:
-            freeze(self, "normalization", "minus_one_to_one" if self.backbone == "mobilenet_v1" else "imagenet")
-        _check_choice(self.normalization, "normalization", get_args(Normalization))
-        freeze(self, "width", as_number(self.width, "width", 0))
-        if self.width not in _WIDTHS:
-            raise ValueError(f"width: expected one of {', '.join(map(str, _WIDTHS))}, got {self.width}")
-        if self.backbone != "mobilenet_v1" and self.width != 1:
-            raise ValueError(f"width: expected 1.0 for {self.backbone}, got {self.width}")
-        freeze(self, "stride", check_stride(self.stride))
-        freeze(self, "refine_steps", as_integer(self.refine_steps, "refine_steps", 0, 100))
-        check_type(self.skeleton, "skeleton", Skeleton)
-        check_type(self.masks, "masks", bool)
-        check_type(self.intermediate, "intermediate", bool)
-
-    def to_json(self) -> str:
-        """The configuration as one line of JSON, the skeleton spelt out."""
-        return json.dumps(asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> ModelConfig:
-        """The configuration that `to_json` wrote; what is not named has its default.
-
-        Raises:
-            TypeError: a value of the wrong type.
-            ValueError: no JSON object, an unknown name, or a value that is none of the choices.
-        """
-        values = _read_object(json.loads(text), "config", [field.name for field in fields(cls)])
-        if "skeleton" in values:
-            names = [field.name for field in fields(Skeleton)]
-            skeleton = _read_object(values["skeleton"], "skeleton", names)
-            if missing := [name for name in names if name not in skeleton]:
-                raise ValueError(f"skeleton: {', '.join(missing)} missing")
-            values["skeleton"] = Skeleton(**skeleton)
-        return cls(**values)
+    Raises:
+        TypeError: no number.
+        ValueError: a factor that the backbone does not have.
+    """
+    factor = as_number(width, "width", 0)
+    if factor not in _WIDTHS:
+        raise ValueError(f"width: expected one of {', '.join(map(str, _WIDTHS))}, got {factor}")
+    if backbone != "mobilenet_v1" and factor != 1:
+        raise ValueError(f"width: expected 1.0 for {backbone}, got {factor}")
+    return factor
 
 
 def check_stride(stride: Any) -> int:
-    """An output stride that the backbones can have.
+    """Return an output stride that the backbones have.
 
     Raises:
         TypeError: no integer.
@@ -107,9 +77,35 @@ def check_stride(stride: Any) -> int:
     return number
 
 
-def _check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+def check_choice(value: Any, name: str, choices: tuple[str, ...]) -> None:
+    """Check that a value is one of a few names.
+
+    Raises:
+        ValueError: it is another.
+    """
     if value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+
+
+def read_config(kind: type[Config], text: str) -> Config:
+    """Read a configuration, a dataclass with a `skeleton`, from JSON; fields that are left out have their defaults.
+
+    Raises:
+        TypeError: a value of the wrong type.
+        ValueError: no JSON object, an unknown name, or a value out of range.
+    """
+    values = _read_object(json.loads(text), "config", _names(kind))
+    if "skeleton" in values:
+        names = _names(Skeleton)
+        skeleton = _read_object(values["skeleton"], "skeleton", names)
+        if missing := [name for name in names if name not in skeleton]:
+            raise ValueError(f"skeleton: {', '.join(missing)} missing")
+        values["skeleton"] = Skeleton(**skeleton)
+    return kind(**values)
+
+
+def _names(kind: Any) -> list[str]:
+    return [field.name for field in fields(kind)]
 
 
 def _read_object(value: Any, name: str, known: list[str]) -> dict[str, Any]:

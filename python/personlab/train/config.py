@@ -1,4 +1,4 @@
-"""What a training run is, as data: read from a file, overridden by flags, saved beside the run."""
+"""Configuration of a training run: read from a file, overridden by flags, saved beside the run."""
 
 from __future__ import annotations
 
@@ -10,56 +10,90 @@ from personlab.arrays.host import as_integer, as_number, as_size
 from personlab.data.augment import Augmentation
 from personlab.train.read_config import read_options
 
-_HIGHEST_RATE = 1e6  # steps of any optimiser at such rates stay within float32
+_MAX_RATE = 1e6  # steps of every optimizer at this rate stay within float32
 
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkOptions:
-    """What is trained. A value left out is that of `weights`, else the default of `personlab.nn.ModelConfig`."""
+    """The network to train. A value of None is that of `weights`, else the default of `personlab.nn.ModelConfig`.
 
-    weights: str | None = None  # start from this network: whatever `load_model` takes; heads of another skeleton anew
-    imagenet: str | None = None  # start a ResNet's backbone from torchvision's weights in this safetensors file
-    backbone: Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"] | None = None  # [mobilenet_v1]
-    width: float | None = None  # factor on channels, of mobilenet_v1: 0.5, 0.75 or 1 [1]
-    stride: int | None = None  # of the output, input pixels: 16 or 8 [16]; the weights do not depend on it
-    masks: bool | None = None  # heads for segmentation and long-range offsets [whether the data has masks]
-    refine_steps: int | None = None  # refinements inside the network [0: the decoder does it, the loss for itself]
-    intermediate: bool | None = None  # second set of heads, for training alone [no]
-    freeze_norm: bool = False  # batch norm keeps its statistics, as for a few images in each process
+    Attributes:
+        weights: network to start from, a file or a name as `load_model` takes it; heads of another skeleton start anew
+        imagenet: start a ResNet's backbone from torchvision's ImageNet weights in this safetensors file
+        backbone: network below the heads [mobilenet_v1]
+        width: factor on the channels of mobilenet_v1: 0.5, 0.75 or 1 [1]
+        stride: output stride, input pixels: 16 or 8; the weights do not depend on it [16]
+        masks: heads for segmentation and long-range offsets [true if the data has masks]
+        refine_steps: refinements inside the network; 0 leaves them to the decoder and the losses [0]
+        intermediate: second set of heads, for training only [false]
+        freeze_norm: batch norm keeps its statistics; for few images per process
+    """
+
+    weights: str | None = None
+    imagenet: str | None = None
+    backbone: Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"] | None = None
+    width: float | None = None
+    stride: int | None = None
+    masks: bool | None = None
+    refine_steps: int | None = None
+    intermediate: bool | None = None
+    freeze_norm: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What it is trained on: COCO's annotations, or one alike, or drawn scenes where there are none."""
+    """The data to train on: COCO's annotations, or others of that format, or drawn scenes without any.
 
-    annotations: str | None = None  # COCO's person_keypoints JSON, or one alike; None: drawn scenes
-    images: str | None = None  # the folder with the images it names
-    instances: str | None = None  # COCO's instances JSON, where `annotations` has no masks
-    category: str = "person"  # name of the category; its keypoints become the skeleton
-    labelled_only: bool = False  # leave out images in which nobody has keypoints
-    scene_size: tuple[int, int] = (481, 641)  # (H, W) of drawn scenes, pixels
-    scene_people: tuple[int, int] = (1, 5)  # fewest and most people in one
-    crop: tuple[int, int] = (401, 401)  # (H, W) the network sees, each a multiple of its stride plus 1
-    workers: int = 1  # processes that make batches; 0: the training process itself
+    Attributes:
+        annotations: COCO's person_keypoints JSON, or a file of that format [drawn scenes]
+        images: folder with the images that the annotations name
+        instances: COCO's instances JSON, if `annotations` has no masks
+        category: name of the category; its keypoints become the skeleton
+        labelled_only: leave out images without labelled keypoints
+        scene_size: (H, W) of drawn scenes, pixels
+        scene_people: min and max number of people in a drawn scene
+        crop: (H, W) of the network input, pixels; each a multiple of the stride plus 1
+        workers: processes that make batches; 0: the training process itself
+    """
+
+    annotations: str | None = None
+    images: str | None = None
+    instances: str | None = None
+    category: str = "person"
+    labelled_only: bool = False
+    scene_size: tuple[int, int] = (481, 641)
+    scene_people: tuple[int, int] = (1, 5)
+    crop: tuple[int, int] = (401, 401)
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class LossOptions:
     """Weights of the losses (PersonLab, section 4), and where they are taken.
 
+    Attributes:
+        heatmap: weight of the logistic loss on heatmaps
+        short: weight of the loss on short-range offsets
+        mid: weight of the loss on mid-range offsets
+        segmentation: weight of the logistic loss on the person mask
+        long: weight of the loss on long-range offsets
+        intermediate: weight of all these losses on the intermediate heads, if the network has them
+        disk_radius: R, input pixels: radius of the discs, and unit of the losses on offsets
+        refine_steps: refinements before the losses on mid- and long-range offsets, unless the network refines
+
     Raises:
         TypeError: a value of the wrong type.
         ValueError: a value out of range.
     """
 
-    heatmap: float = 4.0  # weight of the logistic loss on heatmaps
-    short: float = 1.0  # weight of short-range offsets
-    mid: float = 0.25  # weight of mid-range offsets
-    segmentation: float = 2.0  # weight of the logistic loss on the person mask
-    long: float = 0.125  # weight of long-range offsets
-    intermediate: float = 1.0  # weight of all these on the intermediate heads, where the network has any
-    disk_radius: float = 32.0  # R, input pixels: radius of the discs, and unit of the losses on offsets
-    refine_steps: int = 2  # refinements before mid- and long-range losses; by the network itself where it refines
+    heatmap: float = 4.0
+    short: float = 1.0
+    mid: float = 0.25
+    segmentation: float = 2.0
+    long: float = 0.125
+    intermediate: float = 1.0
+    disk_radius: float = 32.0
+    refine_steps: int = 2
 
     def __post_init__(self) -> None:
         for name in (entry.name for entry in fields(self)):
@@ -71,53 +105,95 @@ class LossOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerOptions:
-    """How the weights move."""
+    """How the weights are updated.
 
-    name: Literal["sgd", "adamw"] = "adamw"  # sgd has Nesterov momentum
-    rate: float = 1e-3  # learning rate at its highest
-    head_rate: float = 1.0  # factor on it for the heads, whose offsets start far from what they become
-    momentum: float = 0.9  # of sgd, and the first beta of adamw
-    weight_decay: float = 1e-4  # on convolutions; not on biases and norms
-    warmup: int = 500  # steps over which the rate rises from 0; a tenth of a run that is shorter
-    schedule: Literal["constant", "cosine", "linear"] = "cosine"  # after that, down to `final_rate` at the last step
-    final_rate: float = 0.01  # factor on `rate` at the last step
-    clip_norm: float = 10.0  # gradients longer than this are scaled down to it
-    average: float = 0.999  # decay of the Polyak average of the weights, reached gradually from 0
+    Attributes:
+        name: algorithm; sgd has Nesterov momentum
+        rate: max learning rate
+        head_rate: factor on `rate` for the heads, whose offsets start far from their targets
+        momentum: momentum of sgd, first beta of adamw
+        weight_decay: weight decay of convolutions; biases and norms have none
+        warmup: steps over which the learning rate rises from 0; a tenth of a shorter run
+        schedule: course of the learning rate after warmup, down to `final_rate` at the last step
+        final_rate: factor on `rate` at the last step
+        clip_norm: max norm of the gradients; longer ones are scaled down to it
+        average: decay of the Polyak average of the weights, reached gradually from 0
+    """
+
+    name: Literal["sgd", "adamw"] = "adamw"
+    rate: float = 1e-3
+    head_rate: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 1e-4
+    warmup: int = 500
+    schedule: Literal["constant", "cosine", "linear"] = "cosine"
+    final_rate: float = 0.01
+    clip_norm: float = 10.0
+    average: float = 0.999
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions:
-    """On what, and how often, the averaged network is scored during the run."""
+    """How often, and on what, the averaged network is scored during the run.
 
-    every: int = 0  # steps; 0: only at the end
-    annotations: str | None = None  # COCO's person_keypoints JSON or one alike; None: drawn scenes
-    images: str | None = None  # the folder with the images it names
-    labelled_only: bool = False  # leave out images in which nobody has keypoints
-    scenes: int = 50  # drawn scenes
-    scene_seed: int = 1_000_001  # their seed, which no training should have
-    stride: int | None = None  # of the network's output [as in training]
-    long_edge: int = 641  # longest side of the network input, pixels
+    Attributes:
+        every: steps between evaluations; 0: only at the end
+        annotations: COCO's person_keypoints JSON, or a file of that format [drawn scenes]
+        images: folder with the images that the annotations name
+        labelled_only: leave out images without labelled keypoints
+        scenes: number of drawn scenes
+        scene_seed: seed of the drawn scenes; not that of training
+        stride: output stride of the network, input pixels [as in training]
+        long_edge: longest side of the network input, pixels
+    """
+
+    every: int = 0
+    annotations: str | None = None
+    images: str | None = None
+    labelled_only: bool = False
+    scenes: int = 50
+    scene_seed: int = 1_000_001
+    stride: int | None = None
+    long_edge: int = 641
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """A training run.
 
+    Attributes:
+        output: folder for checkpoints, weights and logs
+        steps: optimizer steps of the whole run
+        batch_size: images per step, over all processes together
+        seed: seed of the first weights, the order of images, augmentation and drawn scenes
+        precision: number format of convolutions; heads and losses compute in float32
+        device: device to train on [cuda if available, else cpu]
+        threads: threads of PyTorch on the CPU [PyTorch's own choice]
+        compile: compile the network with torch.compile
+        log_every: steps between log lines
+        checkpoint_every: steps between checkpoints: a killed run loses at most so many
+        network: the network
+        data: the data
+        augmentation: how views differ from their images
+        loss: the losses
+        optimizer: how the weights are updated
+        evaluation: how the network is scored
+
     Raises:
         TypeError: a value of the wrong type.
         ValueError: a value out of range.
     """
 
-    output: str = "run"  # folder for checkpoints, weights and logs
-    steps: int = 10_000  # optimiser steps in all
-    batch_size: int = 8  # images a step, over all processes together
-    seed: int = 0  # of first weights, order of images, augmentation and drawn scenes
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"  # of convolutions; heads and losses have float32
-    device: str | None = None  # [cuda where there is any, else cpu]
-    threads: int | None = None  # of PyTorch on the CPU [its own choice]
-    compile: bool = False  # torch.compile the network
-    log_every: int = 50  # steps
-    checkpoint_every: int = 500  # steps: most that a killed run loses
+    output: str = "run"
+    steps: int = 10_000
+    batch_size: int = 8
+    seed: int = 0
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    device: str | None = None
+    threads: int | None = None
+    compile: bool = False
+    log_every: int = 50
+    checkpoint_every: int = 500
     network: NetworkOptions = field(default_factory=NetworkOptions)
     data: DataOptions = field(default_factory=DataOptions)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -134,11 +210,11 @@ class TrainConfig:
         data, optimizer, evaluation = self.data, self.optimizer, self.evaluation
         as_size(data.crop, "data.crop", "(H, W)", 2)
         as_size(data.scene_size, "data.scene_size", "(H, W)", 1)
-        low, high = as_size(data.scene_people, "data.scene_people", "(fewest, most)")
+        low, high = as_size(data.scene_people, "data.scene_people", "(min, max)")
         as_integer(high, "data.scene_people", low, 1000)
         as_integer(data.workers, "data.workers", 0, 256)
-        as_number(optimizer.rate, "optimizer.rate", 0, _HIGHEST_RATE, above=True)
-        as_number(optimizer.head_rate, "optimizer.head_rate", 0, _HIGHEST_RATE)
+        as_number(optimizer.rate, "optimizer.rate", 0, _MAX_RATE, above=True)
+        as_number(optimizer.head_rate, "optimizer.head_rate", 0, _MAX_RATE)
         as_number(optimizer.momentum, "optimizer.momentum", 0, 0.9999)
         as_number(optimizer.weight_decay, "optimizer.weight_decay", 0)
         as_integer(optimizer.warmup, "optimizer.warmup", 0)
@@ -163,21 +239,21 @@ class TrainConfig:
             raise ValueError(f"evaluation.scene_seed: expected another than seed, got {self.seed} for both")
 
     def to_json(self) -> str:
-        """The configuration as `--config` reads it."""
+        """Return the configuration as text that `--config` reads."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """The configuration that `to_json` wrote; what is not named has its default.
+        """Read a configuration that `to_json` wrote; missing fields have their defaults.
 
         Raises:
-            RecursionError, TypeError, ValueError: not such a text.
+            RecursionError, TypeError, ValueError: another text.
         """
         return read_options(cls, json.loads(text))
 
 
 def _check_choices(options: Any, prefix: str) -> None:
-    """Refuse a value that is none of those which a field's type names."""
+    """Check that fields of a Literal type have one of its values."""
     for name, hint in get_type_hints(type(options)).items():
         choices = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal]
         value = getattr(options, name)

@@ -16,15 +16,14 @@ from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.resize import LARGEST_SIDE
-from personlab.metrics.coco import EVERY_POSE, index_for_scoring
-from personlab.nn.config import check_stride
+from personlab.io.resize import MAX_SIDE
+from personlab.methods import method_of
+from personlab.metrics.coco import index_for_scoring
 from personlab.predict import Predictor
 from personlab.predict.dataset import predict_dataset, score_results
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
-    from personlab.nn import PersonLab
     from personlab.train.config import TrainConfig
 
 
@@ -33,7 +32,7 @@ class Evaluation:
 
     Args:
         config: of the run; drawn scenes are like those trained on, of another seed.
-        model: what is to be scored.
+        model: the network to score.
 
     Raises:
         OSError: the annotations or their folder are missing.
@@ -41,14 +40,14 @@ class Evaluation:
             it cannot have.
     """
 
-    def __init__(self, config: TrainConfig, model: PersonLab) -> None:
+    def __init__(self, config: TrainConfig, model: Any) -> None:
         options = config.evaluation
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
-        self.notes: tuple[str, ...] = ()  # what was left out, a line each
+        self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
         if options.annotations is not None:
             assert options.images is not None
-            # Whatever is wrong with them is to be told before the first step.
+            # Mistakes in them are reported before the first step.
             read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
             check_files(Path(options.images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
@@ -65,14 +64,14 @@ class Evaluation:
             }
         )
 
-    def score(self, model: PersonLab) -> dict[str, float]:
-        """COCO's average precision of keypoints and masks, and how long it took, in the words of the log.
+    def score(self, model: Any) -> dict[str, float]:
+        """Return COCO's average precision of keypoints and masks, and the seconds it took, by their names in the log.
 
         Raises:
             ValueError: an image that cannot be read; it is named.
         """
         start = time.perf_counter()
-        predictor = Predictor(_as_saved(model), options=EVERY_POSE)
+        predictor = Predictor(_as_saved(model), options=method_of(model).every_pose)
         results = predict_dataset(predictor, self._annotations, self._images)
         if results.problems:
             name, error = next(iter(results.problems.items()))
@@ -84,36 +83,35 @@ class Evaluation:
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 
 
-def scored_with(config: TrainConfig, *, stride: int, domain: str) -> Settings:
-    """What a run scores its network with, to be stored beside the weights.
+def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
+    """Return what a run scores its network with, to be stored beside the weights.
 
     Args:
         config: of the run.
-        stride: of the network in training.
+        network: the configuration of the network in training.
         domain: of the images trained on.
 
     Raises:
         TypeError, ValueError: a stride that no network can have.
     """
-    known = Settings(disk_radius=config.loss.disk_radius, category=config.data.category, domain=domain)
+    disk_radius = getattr(config.loss, "disk_radius", None)  # of methods whose targets are discs
+    known = Settings(disk_radius=disk_radius, category=config.data.category, domain=domain)
     if not is_scored(config):
         return known
     options = config.evaluation
     return replace(
         known,
-        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, LARGEST_SIDE),
-        stride=check_stride(stride if options.stride is None else options.stride),
+        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, MAX_SIDE),
+        stride=(network if options.stride is None else replace(network, stride=options.stride)).stride,
         labelled_only=options.labelled_only,
     )
 
 
 def is_scored(config: TrainConfig) -> bool:
-    """Drawn scenes are scored on drawn scenes; photographs on those that are named, or not at all."""
+    """Return whether a run is scored: one on drawn scenes always, one on photographs if photographs are named."""
     return config.data.annotations is None or config.evaluation.annotations is not None
 
 
-def _as_saved(model: PersonLab) -> PersonLab:
-    """A copy as a reader of its file has it: in the memory layout whose convolutions round alike."""
-    twin: Any = copy.deepcopy(model)
-    saved: PersonLab = twin.to(memory_format=torch.contiguous_format)
-    return saved
+def _as_saved(model: Any) -> Any:
+    """Return a copy as loaded from a file: in the memory layout whose convolutions round the same."""
+    return copy.deepcopy(model).to(memory_format=torch.contiguous_format)

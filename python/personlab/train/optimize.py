@@ -1,4 +1,4 @@
-"""How the weights move: optimiser, learning rate by step, and the Polyak average that is evaluated and shipped."""
+"""Optimiser, learning rate by step, and the Polyak average of the weights, which is evaluated and saved."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from personlab.train.network import parameter_groups
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from personlab.nn import PersonLab
     from personlab.train.config import OptimizerOptions
 
 _WARMUP_SHARE = 10  # one in so many steps
 
 
-def make_optimizer(model: PersonLab, options: OptimizerOptions) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW."""
+def make_optimizer(model: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
+    """Return SGD with Nesterov momentum, or AdamW."""
     groups = parameter_groups(model, rate=options.rate, head_rate=options.head_rate, weight_decay=options.weight_decay)
     if options.name == "sgd":
         return torch.optim.SGD(groups, momentum=options.momentum, nesterov=options.momentum > 0)
@@ -31,12 +30,12 @@ def make_optimizer(model: PersonLab, options: OptimizerOptions) -> torch.optim.O
 
 
 def with_warmup_within(options: OptimizerOptions, steps: int) -> OptimizerOptions:
-    """The options with a warm-up of a tenth of the steps, rounded down, where it would be longer than the run."""
+    """Return the options; a warm-up longer than the run becomes a tenth of the steps, rounded down."""
     return options if options.warmup <= steps else replace(options, warmup=steps // _WARMUP_SHARE)
 
 
 def rate_factor(step: int, steps: int, options: OptimizerOptions) -> float:
-    """Factor on the learning rate at step 0 .. steps - 1."""
+    """Return the factor on the learning rate at step 0 .. steps - 1."""
     if step < options.warmup:
         return (step + 1) / options.warmup
     if options.schedule == "constant":
@@ -46,8 +45,8 @@ def rate_factor(step: int, steps: int, options: OptimizerOptions) -> float:
     return options.final_rate + (1 - options.final_rate) * fall
 
 
-def make_average(model: PersonLab, decay: float) -> AveragedModel:
-    """The moving average of weights and running statistics.
+def make_average(model: nn.Module, decay: float) -> AveragedModel:
+    """Return the moving average of weights and running statistics.
 
     The decay after n updates is min(decay, (1 + n) / (10 + n)): a short run, too, forgets where it began.
     """

@@ -1,4 +1,4 @@
-"""All that a run needs to go on as if it had never stopped, in one file that is whole or not there."""
+"""Training checkpoint: model, EMA, optimizer and scaler state, written atomically."""
 
 from __future__ import annotations
 
@@ -14,29 +14,27 @@ from personlab.io.files import write_whole
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
+    from torch import Tensor, nn
     from torch.optim.swa_utils import AveragedModel
-
-    from personlab.nn import PersonLab
 
 CHECKPOINT = "checkpoint.safetensors"
 
 
 @dataclass
 class State:
-    """A run between two steps.
+    """The state of a run between two steps.
 
     Data and random numbers need no state: views follow from the seed and the step, and nothing else is drawn.
     """
 
-    model: PersonLab
+    model: nn.Module
     average: AveragedModel
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0  # steps done
 
     def save(self, path: Path) -> None:
-        """Write everything; a process killed meanwhile leaves the file as it was."""
+        """Write the file; a process killed meanwhile leaves the previous one."""
         from safetensors.torch import save
 
         held, plain = _flattened(self.optimizer.state_dict())
@@ -56,7 +54,7 @@ class State:
         write_whole(path, save(copies, {"state": json.dumps(facts)}))
 
     def load(self, path: Path) -> None:
-        """Become what `save` wrote of the same network and optimiser.
+        """Read what `save` wrote for the same network and optimiser.
 
         Raises:
             OSError: the file cannot be read.
@@ -90,7 +88,7 @@ class State:
 
 
 def _flattened(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state dict as named tensors, and the rest of it as JSON can hold it."""
+    """Return an optimiser's state dict as named tensors, and the rest as JSON can hold it."""
     tensors = {
         f"{number}.{name}": value
         for number, entries in state["state"].items()
@@ -101,10 +99,10 @@ def _flattened(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Whether each parameter has what the optimiser notes of it, in its own shape; torch does not look.
+    """Check that the optimiser's state of each parameter has the shape of the parameter; torch does not.
 
     Raises:
-        ValueError: it has not, after a step or more.
+        ValueError: another shape.
     """
     for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
         for name, value in optimizer.state[parameter].items():

@@ -1,17 +1,15 @@
-"""Images in and out of files, the stand-in where there is none, and fields stretched over them."""
+"""What is drawn on: images from files, the stand-in where there is none, and fields stretched over them."""
 
 from __future__ import annotations
 
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_size, check_copy, check_shape, to_numpy
-from personlab.io.files import write_whole
-from personlab.io.image_files import read_image_file
-from personlab.io.image_size import check_pixels
+from personlab.arrays.host import FloatArray, as_size
+from personlab.io.image_header import check_pixels
+from personlab.io.images import read_image_file
 
 if TYPE_CHECKING:
     import os
@@ -32,31 +30,12 @@ def read_image(path: str | os.PathLike[str]) -> Image:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: no image that can be read, or one of too many pixels (`_image_size.MAX_PIXELS`).
+        ValueError: no image that can be read, or one of too many pixels (`personlab.io.image_header.MAX_PIXELS`).
     """
     image, damage = read_image_file(path)
     if damage:
         warnings.warn(damage, RuntimeWarning, stacklevel=2)
     return image
-
-
-def write_image(path: str | os.PathLike[str], image: Image) -> None:
-    """Write (H, W, 3) uint8 RGB in the format that the name's ending says; the file appears whole or not at all.
-
-    Raises:
-        FileNotFoundError: the folder does not exist.
-        ValueError: an ending that names no known format.
-    """
-    import cv2
-
-    image, suffix = as_image(image), Path(path).suffix
-    try:
-        done, content = cv2.imencode(suffix or ".", np.ascontiguousarray(image[..., ::-1]))
-    except cv2.error:
-        done = False
-    if not done:
-        raise ValueError(f"{path}: expected a name that ends in .png, .jpg or another image format, got {suffix!r}")
-    write_whole(path, content.tobytes())
 
 
 def canvas(fields: Fields) -> Image:
@@ -69,21 +48,6 @@ def canvas(fields: Fields) -> Image:
     spread = stretched(sigmoid(finite_logits(fields.segmentation[0])), (height, width))
     grey += (spread[..., None] * 96).astype(np.uint8)
     return grey
-
-
-def as_image(value: Any) -> Image:
-    """(H, W, 3) uint8, C-contiguous; not a copy where it is that already.
-
-    Raises:
-        TypeError: no uint8 array.
-        ValueError: another shape.
-    """
-    array = to_numpy(value, "image")
-    if array.dtype != np.uint8:
-        raise TypeError(f"image: expected uint8, got {array.dtype}")
-    check_shape(array, "image", (None, None, 3), "(H, W, 3)")
-    check_copy(array, "image")
-    return np.ascontiguousarray(array)
 
 
 def finite_logits(logits: Any) -> FloatArray:

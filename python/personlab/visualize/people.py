@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.arrays.host import check_shape, to_numpy
+from personlab.io.images import as_image
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
-from personlab.visualize.canvas import as_image
 from personlab.visualize.labels import draw_label
 
 if TYPE_CHECKING:

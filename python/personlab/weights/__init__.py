@@ -1,4 +1,4 @@
-"""Networks from files and names: published ones (tfjs, ONNX) and our own checkpoints; needs torch and safetensors."""
+"""Networks from files and names: published ones and our own checkpoints; needs torch and safetensors."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab.methods import DEFAULT_METHOD, get_method
 from personlab.settings import Settings
 from personlab.weights.checkpoint import (
     Checkpoint,
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import ModelConfig
+    from personlab.methods import Method
 
 __all__ = [
     "Checkpoint",
@@ -40,38 +40,48 @@ __all__ = [
 
 
 def load_model(
-    source: str | os.PathLike[str], *, stride: int | None = None, device: str | torch.device = "cpu"
-) -> PersonLab:
-    """A network in eval mode.
+    source: str | os.PathLike[str],
+    *,
+    stride: int | None = None,
+    device: str | torch.device = "cpu",
+    method: Method | None = None,
+) -> Any:
+    """Load a network, in eval mode.
 
     Args:
         source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or
             the name of a published network (`known_names`, "-stride8" or "-stride16" may follow), which is downloaded
             to `cache_folder()` the first time. A file or folder of that name comes first.
         stride: of the output, input pixels; the source's own where left out.
-        device: where its weights go.
+        device: of its weights.
+        method: of the network, where it is none of `personlab.methods.METHODS`.
+
+    Returns:
+        `personlab.nn.PersonLab`, or the network of another method.
 
     Raises:
         ImportError: a package is missing that the kind of file needs.
         OSError: no such file, or the download failed.
         TypeError: an argument of the wrong type.
-        ValueError: a pickle, a damaged file, a network that is none of ours, or two strides.
+        ValueError: a pickle, a damaged file, an unknown network, or two strides.
     """
-    return load_source(source, stride=stride).model.to(device).eval()
+    return load_source(source, stride=stride, method=method).model.to(device).eval()
 
 
-def load_source(source: str | os.PathLike[str], *, stride: int | None = None) -> Checkpoint:
-    """What `load_model` takes, with the metadata that is known of it; on the CPU.
+def load_source(
+    source: str | os.PathLike[str], *, stride: int | None = None, method: Method | None = None
+) -> Checkpoint:
+    """Load what `load_model` takes, with its metadata, on the CPU.
 
     Raises:
         ImportError, OSError, TypeError, ValueError: as `load_model`.
     """
-    checkpoint = _read(source, stride)
+    checkpoint = _read(source, stride, method)
     return checkpoint if stride is None else checkpoint._replace(model=checkpoint.model.at_stride(stride))
 
 
 def load_settings(source: str | os.PathLike[str]) -> Settings:
-    """How the network that `load_model` takes was scored, as far as is known, without loading it.
+    """Read the settings of what `load_model` takes, as far as known, without loading the network.
 
     Raises:
         OSError, ValueError: a checkpoint that cannot be read.
@@ -84,7 +94,7 @@ def load_settings(source: str | os.PathLike[str]) -> Settings:
     return read_settings(path) if path.suffix.lower() == ".safetensors" and path.is_file() else Settings()
 
 
-def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> ModelConfig:
+def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> Any:
     """Write a published network as a checkpoint.
 
     Args:
@@ -93,7 +103,7 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
         stride: of the output, input pixels; the source's own where left out.
 
     Returns:
-        What the network is.
+        The configuration of the network: `personlab.nn.ModelConfig`, or that of another method.
 
     Raises:
         ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
@@ -104,7 +114,7 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
     return model.config
 
 
-def _read(source: Any, stride: int | None) -> Checkpoint:
+def _read(source: Any, stride: int | None, method: Method | None) -> Checkpoint:
     path = Path(source)
     name = parse_name(source) if isinstance(source, str) else None
     if name is not None and not path.exists():
@@ -116,15 +126,11 @@ def _read(source: Any, stride: int | None) -> Checkpoint:
         names = ", ".join(known_names())
         raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {names}{hint(str(path))}")
     kind = path.suffix.lower()
-    if path.is_dir() or kind == ".json":
-        from personlab.methods.personlab.convert.tfjs import read_tfjs
-
-        return Checkpoint(read_tfjs(path), {"source": path.name})
-    refuse_pickle(path)
-    if kind == ".onnx":
-        from personlab.methods.personlab.convert.onnx import read_onnx
-
-        return Checkpoint(read_onnx(path), {"source": path.name})
-    if kind == ".safetensors":
-        return load_checkpoint(path)
+    if not path.is_dir():
+        refuse_pickle(path)
+    if kind == ".safetensors" and not path.is_dir():
+        return load_checkpoint(path, method=method)
+    read = get_method(method or DEFAULT_METHOD).read
+    if read is not None and (model := read(path)) is not None:
+        return Checkpoint(model, {"source": path.name})
     raise ValueError(f"{path}: expected .safetensors, .onnx, .json or a folder with a tfjs model, got {kind or 'none'}")

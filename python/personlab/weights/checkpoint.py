@@ -1,27 +1,24 @@
-"""Checkpoints: a network's weights as safetensors, what the network is as metadata; pickles are refused."""
+"""Checkpoints: weights as safetensors, with method, configuration and settings as metadata; pickles are refused."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from personlab.io.files import write_whole
+from personlab.io.limits import LONGEST_HEADER, check_header
+from personlab.methods import DEFAULT_METHOD, get_method, method_of
+from personlab.nn.state import check_shapes, fill
 from personlab.settings import Settings
-from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    import torch
-    from numpy.typing import NDArray
-
-    from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import ModelConfig
+    from personlab.methods import Method
 
 _VERSION = 1  # of the metadata
 _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
@@ -31,24 +28,25 @@ _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 class Checkpoint(NamedTuple):
-    """A network and what was saved beside it."""
+    """A network and its metadata."""
 
-    model: PersonLab
+    model: Any  # the network of a method, `personlab.nn.PersonLab` or another
     metadata: dict[str, Any]
 
     @property
     def settings(self) -> Settings:
         """What the network was scored with and trained on, as far as the file says."""
-        return self.model.settings
+        settings: Settings = self.model.settings
+        return settings
 
 
-def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a network and its settings as safetensors; the file appears whole or not at all.
+def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a network, its method and its settings as safetensors; the file appears whole or not at all.
 
     Args:
-        model: on any device.
+        model: a network of any method, on any device.
         path: ends in .safetensors.
-        metadata: more to save beside it, whatever JSON can hold: where the weights are from, how they were trained.
+        metadata: more to save beside it, of types that JSON holds: source of the weights, training settings.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -59,7 +57,12 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
     from safetensors.torch import save
 
     check_name(path)
-    facts = {"version": _VERSION, "config": json.loads(model.config.to_json()), "metadata": dict(metadata or {})}
+    facts = {
+        "version": _VERSION,
+        "method": method_of(model).name,
+        "config": json.loads(model.config.to_json()),
+        "metadata": dict(metadata or {}),
+    }
     if settings := model.settings.to_dict():
         facts["settings"] = settings
     entry = json.dumps(facts, sort_keys=True)
@@ -69,32 +72,36 @@ def save_model(model: PersonLab, path: str | os.PathLike[str], metadata: Mapping
     write_whole(path, save(tensors, {_KEY: entry}))
 
 
-def load_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
+def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = None) -> Checkpoint:
+    """Load what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
+
+    Args:
+        path: the file.
+        method: of the network, where it is none of `personlab.methods.METHODS`.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: a pickle, a damaged file, safetensors of something else, or weights that are missing, too many or
-            of other shapes than the network's.
+        ValueError: a pickle, a damaged file, safetensors of something else, an unknown method, or weights that are
+            missing, too many or of other shapes than the network's.
     """
-    from personlab.methods.personlab.network import PersonLab
-    from personlab.nn.config import check_stride
-
     with _opened(path, "pt") as file:
         entry = _read_entry(file)
-        config = _config_of(entry)
-        check_fit(config, {name: file.get_slice(name).get_shape() for name in file.keys()})  # noqa: SIM118  # no dict
-        model = PersonLab(config)
+        own = _method_of(entry, method)
+        config: Any = own.config
+        config = config.from_json(json.dumps(entry.get("config")))
+        shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # no dict
+        check_fit(own, config, shapes)
+        model = own.network(config)
         model.settings = _settings_of(entry)
         if model.settings.stride is not None:
-            check_stride(model.settings.stride)
+            replace(config, stride=model.settings.stride)  # refuses one that the network does not have
         fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
     metadata = entry.get("metadata", {})
     return Checkpoint(model.eval(), metadata if isinstance(metadata, dict) else {})
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:
-    """The settings that `save_model` wrote, without the network: needs safetensors alone.
+    """Read the settings that `save_model` wrote, without the network: needs safetensors alone.
 
     Raises:
         FileNotFoundError, ValueError: as `load_checkpoint`.
@@ -103,28 +110,21 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
         return _settings_of(_read_entry(file))
 
 
-def fill(model: PersonLab, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
-    """Give a network its weights: all of them, and nothing else.
+def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Check that weights of these shapes are those of a method's network, without memory for the network.
 
     Raises:
-        ValueError: names, shapes or element types are not the network's, or weights are not finite.
+        ValueError: names or shapes are not the network's.
     """
-    expected = model.state_dict()
-    check_shapes({name: value.shape for name, value in expected.items()}, {n: v.shape for n, v in state.items()})
     import torch
 
-    with torch.no_grad():
-        for name, value in state.items():
-            tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
-            if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.dtype == torch.bool:
-                raise ValueError(f"{name}: expected {expected[name].dtype}, got {tensor.dtype}")
-            expected[name].copy_(tensor)
-            if not expected[name].isfinite().all():
-                raise ValueError(f"{name}: expected finite weights, got NaN or infinity among them")
+    with torch.device("meta"):  # tensors without memory
+        expected = method.network(config).state_dict()
+    check_shapes({name: value.shape for name, value in expected.items()}, shapes)
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Whether a checkpoint's file is named as one.
+    """Check that the name of a file is that of a checkpoint.
 
     Raises:
         ValueError: it does not end in .safetensors.
@@ -134,7 +134,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def refuse_pickle(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that only unpickling would open, by its name or by how it begins.
+    """Refuse a file that only unpickling would open, by its name or by its first bytes.
 
     Raises:
         FileNotFoundError: no such file.
@@ -153,7 +153,7 @@ def refuse_pickle(path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
-    """A safetensors file; what is wrong with it, and with what the block reads from it, names the path."""
+    """Open a safetensors file; errors in it, and in what the block reads from it, name the path."""
     from safetensors import SafetensorError, safe_open
 
     refuse_pickle(path)
@@ -186,10 +186,14 @@ def _read_entry(file: Any) -> dict[str, Any]:
     return values
 
 
-def _config_of(entry: dict[str, Any]) -> ModelConfig:
-    from personlab.nn.config import ModelConfig
-
-    return ModelConfig.from_json(json.dumps(entry.get("config")))
+def _method_of(entry: dict[str, Any], method: Method | None) -> Method:
+    """Return the method of a checkpoint; those written before the second method name none."""
+    name = entry.get("method", DEFAULT_METHOD)
+    if method is None:
+        return get_method(name)
+    if name != method.name:
+        raise ValueError(f"method: expected {method.name}, got {name!r}")
+    return method
 
 
 def _settings_of(entry: dict[str, Any]) -> Settings:

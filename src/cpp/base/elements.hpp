@@ -25,11 +25,11 @@ PERSONLAB_HD float float_of_bits(std::uint32_t bits) {
   return v;
 }
 
-PERSONLAB_HD float widen(float v) { return v; }
+PERSONLAB_HD float to_float32(float v) { return v; }
 
-PERSONLAB_HD float widen(Bfloat16 v) { return float_of_bits(static_cast<std::uint32_t>(v.bits) << 16); }
+PERSONLAB_HD float to_float32(Bfloat16 v) { return float_of_bits(static_cast<std::uint32_t>(v.bits) << 16); }
 
-PERSONLAB_HD float widen(Float16 v) {
+PERSONLAB_HD float to_float32(Float16 v) {
   const std::uint32_t magnitude = v.bits & 0x7fffU, sign = (v.bits & 0x8000U) << 16;
   const std::uint32_t rebias = 112U << 23;  // between the exponents of the two
   if (magnitude >= 0x0400 && magnitude < 0x7c00) return float_of_bits(sign | ((magnitude << 13) + rebias));

@@ -89,8 +89,8 @@ PERSONLAB_HD Real lerp2(Real a, Real b, Real c, Real d, Real tx, Real ty) {
 // A plane read bilinearly; a plane is anything that gives an element for the index of its cell.
 template <typename Plane, typename Real>
 PERSONLAB_HD Real read(const Plane& plane, const Site<Real>& site) {
-  return lerp2(static_cast<Real>(widen(plane[site.top_left])), static_cast<Real>(widen(plane[site.top_right])),
-               static_cast<Real>(widen(plane[site.bottom_left])), static_cast<Real>(widen(plane[site.bottom_right])),
+  return lerp2(static_cast<Real>(to_float32(plane[site.top_left])), static_cast<Real>(to_float32(plane[site.top_right])),
+               static_cast<Real>(to_float32(plane[site.bottom_left])), static_cast<Real>(to_float32(plane[site.bottom_right])),
                site.tx, site.ty);
 }
 

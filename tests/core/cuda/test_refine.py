@@ -109,8 +109,9 @@ def test_batches_are_the_cores(monkeypatch, grid, steps, kind):
         (rng.standard_normal((2, count, 2, *grid)) * scale).astype(kind) for count, scale in ((3, 30), (2, 9), (3, 1))
     )
     expected = np.empty_like(of), np.empty_like(of), np.empty_like(by)
-    _core.refine_offset_batch(of, by, channels, 8, steps, 1, expected[0])
-    _core.refine_offset_batch_backward(of, by, channels, 8, steps, 1, grad, *expected[1:])
+    more = {"offsets": of, "by": by, "channels": channels, "stride": 8, "steps": steps, "threads": 1}
+    _core.refine_offset_batch(**more, refined=expected[0])
+    _core.refine_offset_batch_backward(**more, grad_refined=grad, grad_offsets=expected[1], grad_by=expected[2])
     results = batch(_device.native(), of, by, channels, steps=steps, grad=grad)
     for got, want in zip(results[:2], expected[:2], strict=True):
         np.testing.assert_array_equal(got, want)

@@ -60,9 +60,9 @@ def tensors(device, kind=torch.float32, *, n=2, h=5, w=7, scale=30.0, seed=3):
 def by_the_core(of, by, channels, grad, stride, steps):
     of, by, grad = (tensor.detach().cpu().numpy() for tensor in (of, by, grad))
     results = np.empty_like(of), np.empty_like(of), np.empty_like(by)
-    arguments = of, by, channels.tolist(), stride, steps, 1
-    _core.refine_offset_batch(*arguments, results[0])
-    _core.refine_offset_batch_backward(*arguments, grad, *results[1:])
+    more = {"offsets": of, "by": by, "channels": channels.tolist(), "stride": stride, "steps": steps, "threads": 1}
+    _core.refine_offset_batch(**more, refined=results[0])
+    _core.refine_offset_batch_backward(**more, grad_refined=grad, grad_offsets=results[1], grad_by=results[2])
     return results
 
 

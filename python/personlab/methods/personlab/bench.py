@@ -72,8 +72,9 @@ def time_decoding(
         raise ValueError(f"options: expected the paper's decoder, whose stages these are, got {options.decoder}")
     rounds = as_integer(rounds, "rounds", 1)
     times: dict[str, Any] = _core.stage_times(
-        heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native, rounds
-    )
+        heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+        skeleton=skeleton.native, options=options.native, rounds=rounds,
+    )  # fmt: skip
     found: Any = decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options)
     poses = _median(lambda: decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options), rounds)
     masks = None

@@ -116,7 +116,10 @@ def decode_poses(
     check_type(options, "options", DecodeOptions)
     check_type(skeleton, "skeleton", Skeleton)
     # That all is well with ordinary arrays the core sees at a glance, which takes Python longer than decoding a cell.
-    found = _core.decode_plain(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+    found = _core.decode_plain(
+        heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+        skeleton=skeleton.native, options=options.native,
+    )  # fmt: skip
     if found is None:
         if all_on_device(heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets):
             from personlab.methods.personlab.backends.cuda import poses as cuda
@@ -130,7 +133,10 @@ def decode_poses(
         )  # fmt: skip
         if not heatmaps.dtype == short_offsets.dtype == mid_offsets.dtype:
             heatmaps, short_offsets, mid_offsets = widened(heatmaps), widened(short_offsets), widened(mid_offsets)
-        found = _core.decode_poses(heatmaps, short_offsets, mid_offsets, stride, skeleton.native, options.native)
+        found = _core.decode_poses(
+            heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+            skeleton=skeleton.native, options=options.native,
+        )  # fmt: skip
     if heatmaps.ndim == 4:
         return [Poses._trusted(arrays) for arrays in found]
     return Poses._trusted(found[0])
@@ -284,8 +290,9 @@ def _decode_masks_of(
         poses, segmentation, long_offsets, short_offsets, stride=stride, size=size, take=as_elements
     )
     return _core.associate_pixels(
-        poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets, stride,
-        size, options.native, scored,
+        keypoints=poses.keypoints, weights=poses.keypoint_probabilities, scores=poses.scores,
+        segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets, stride=stride, size=size,
+        options=options.native, scored=scored,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The fields of one image where the network left them, on a GPU, for decoding there."""
+"""Fields of one image in the memory of a GPU, where the network wrote them and decoding reads them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 
-def decodes_there(device: torch.device, n_keypoints: int = 1) -> bool:
-    """Whether the fields of so many keypoints on a device can be decoded without a copy in host memory."""
+
+def can_decode_on(device: torch.device, n_keypoints: int = 1) -> bool:
+    """Return whether the fields of so many keypoints can be decoded on a device, without a copy in host memory."""
     if device.type != "cuda":
         return False
     try:
@@ -34,6 +36,7 @@ class DeviceFields:
     long_offsets: Tensor | None = None
     stride: int
     image_size: tuple[int, int]
+    disk_radius: float | None = None
 
     @property
     def image_scale(self) -> tuple[float, float]:
@@ -42,8 +45,6 @@ class DeviceFields:
         return (width - 1) / max((w - 1) * self.stride, 1), (height - 1) / max((h - 1) * self.stride, 1)
 
     def to_host(self) -> Fields:
-        """The same in host memory."""
-        names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
-        found = {name: getattr(self, name) for name in names}
-        arrays = {name: tensor.cpu().numpy() for name, tensor in found.items() if tensor is not None}
-        return Fields(**arrays, stride=self.stride, image_size=self.image_size)
+        """Copy the fields to host memory."""
+        arrays = {name: tensor.cpu().numpy() for name in _NAMES if (tensor := getattr(self, name)) is not None}
+        return Fields(**arrays, stride=self.stride, image_size=self.image_size, disk_radius=self.disk_radius)

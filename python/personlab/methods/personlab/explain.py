@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab import stages
 from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.methods.personlab import stages
 from personlab.methods.personlab.backends import reference
 from personlab.methods.personlab.decode import check_pose_fields
 from personlab.methods.personlab.draw.offsets import check_image_fields

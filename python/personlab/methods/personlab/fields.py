@@ -92,6 +92,10 @@ class Fields:
         (width, height), (w, h) = self.input_size, self.image_size
         return (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
 
+    def to_host(self) -> Fields:
+        """Return these fields, which are in host memory, as fields on a GPU return a copy there."""
+        return self
+
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fields:
         """Read an .npz file: the arrays under their names, `stride`, and optionally `image_size` and `disk_radius`.

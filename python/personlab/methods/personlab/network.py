@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,13 +12,15 @@ from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.refine_op import refine_offsets
 from personlab.nn.backbones.mobilenet import MobileNetV1
 from personlab.nn.backbones.resnet import ResNet
-from personlab.nn.config import ModelConfig, check_stride
+from personlab.nn.config import check_stride
+from personlab.nn.twin import twin
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from personlab.methods.personlab.config import ModelConfig
     from personlab.nn.backbones.base import Backbone
     from personlab.skeleton import Skeleton
 
@@ -32,11 +33,9 @@ _HEAD_DEVIATION = 0.001  # of the heads' first weights: training starts at the p
 _HEATMAP_PRIOR = -3.0  # logit: about 1 in 20 cells lies within R of a keypoint of one type
 _SEGMENTATION_PRIOR = -1.5  # logit: about 1 in 5 cells is a person
 
-M = TypeVar("M", bound=nn.Module)
-
 
 class Outputs(NamedTuple):
-    """What the network says of N images on a grid of h x w cells; offsets are (dx, dy) in input pixels."""
+    """Outputs for N images on a grid of h x w cells; offsets are (dx, dy) in input pixels."""
 
     heatmaps: Tensor  # (N, K, h, w) logits
     short_offsets: Tensor  # (N, K, 2, h, w)
@@ -92,7 +91,7 @@ class PersonLab(nn.Module):
     """The PersonLab network (section 3 and 4), randomly initialised.
 
     Args:
-        config: what to build; `PersonLab.config` is it. `PersonLab.settings` says how the network is used, where known.
+        config: of the network, its attribute `config`. The attribute `settings` says how it is used, where known.
     """
 
     pixel_mean: Tensor  # (3, 1, 1) of pixels 0..255
@@ -122,7 +121,7 @@ class PersonLab(nn.Module):
         self.register_buffer("keypoint_numbers", torch.arange(skeleton.n_keypoints), persistent=False)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Fields of images; in training mode with `config.intermediate`, `Outputs.intermediate` is set as well.
+        """Compute the fields of images; in training mode with `config.intermediate`, `Outputs.intermediate` as well.
 
         Args:
             images: (N, 3, H, W) RGB 0..255, any number type; H and W at best a multiple of the stride plus 1: then cell
@@ -143,17 +142,17 @@ class PersonLab(nn.Module):
         return outputs._replace(intermediate=self._refined(self.intermediate_heads(middle)))
 
     def at_stride(self, stride: int) -> PersonLab:
-        """The same network at output stride 8 or 16: another module that shares parameters and running statistics.
+        """Return the network at output stride 8 or 16: another module that shares parameters and running statistics.
 
         Raises:
             TypeError: no integer.
             ValueError: neither 8 nor 16.
         """
-        twin = _twin(self)
-        twin.config = replace(self.config, stride=check_stride(stride))
-        twin.settings = replace(self.settings, stride=twin.config.stride)
-        twin.backbone.set_stride(twin.config.stride)
-        return twin
+        other = twin(self)
+        other.config = replace(self.config, stride=check_stride(stride))
+        other.settings = replace(self.settings, stride=other.config.stride)
+        other.backbone.set_stride(other.config.stride)
+        return other
 
     def _normalized(self, images: Tensor) -> Tensor:
         weights = self.pixel_mean.dtype
@@ -173,18 +172,11 @@ class PersonLab(nn.Module):
         return outputs._replace(mid_offsets=mid, long_offsets=long)
 
 
-def _twin(module: M) -> M:
-    """A copy of the tree of modules over the very same parameters and buffers."""
-    twin = copy.copy(module)  # the dicts of parameters and buffers are the same objects, so that .to() reaches both
-    twin._modules = {name: child if child is None else _twin(child) for name, child in module._modules.items()}
-    return twin
-
-
 def to_fields(outputs: Outputs, *, stride: int, image_size: tuple[int, int] | None = None) -> Fields:
-    """The outputs as float32 `Fields` in host memory, with the leading axis N; `fields[i]` is one image.
+    """Return the outputs as float32 `Fields` in host memory, with the leading axis N; `fields[i]` is one image.
 
     Args:
-        outputs: what a network returned, on any device, of any float type.
+        outputs: of a network, on any device, of any float type.
         stride: its output stride, input pixels.
         image_size: (w, h) of the image that was resized to the network's input, where known; one for all.
 

@@ -69,15 +69,17 @@ def _check_grad(grad: Tensor, offsets: Tensor) -> None:
         raise ValueError(f"grad: expected the shape of offsets, {tuple(offsets.shape)}, got {tuple(grad.shape)}")
 
 
-def _arguments(
-    offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int
-) -> tuple[Any, Any, list[int], int, int, int]:
+def _arguments(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> dict[str, Any]:
     """What the core takes, checked: it follows these numbers into memory."""
     _check(offsets, by, channels, stride, steps)
     numbers = channels.tolist()
     if not all(0 <= number < by.shape[1] for number in numbers):
         raise ValueError(f"channels: expected 0..{by.shape[1] - 1}, got {numbers}")
-    return _array(offsets), _array(by), numbers, stride, steps, torch.get_num_threads()
+    threads = torch.get_num_threads()
+    return {
+        "offsets": _array(offsets), "by": _array(by), "channels": numbers, "stride": stride, "steps": steps,
+        "threads": threads,
+    }  # fmt: skip
 
 
 def _array(tensor: Tensor) -> Any:
@@ -94,7 +96,7 @@ def _array(tensor: Tensor) -> Any:
 def _refine(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> Tensor:
     arguments = _arguments(offsets, by, channels, stride, steps)
     refined = offsets.new_empty(offsets.shape)
-    _core.refine_offset_batch(*arguments, refined.numpy())
+    _core.refine_offset_batch(**arguments, refined=refined.numpy())
     return refined
 
 
@@ -120,10 +122,10 @@ def _refine_backward(
     _check_grad(grad, offsets)
     grad_offsets, grad_by = _gradients(offsets, by, for_offsets, for_by)
     _core.refine_offset_batch_backward(
-        *arguments,
-        _array(grad),
-        grad_offsets.numpy() if for_offsets else None,
-        grad_by.numpy() if for_by else None,
+        **arguments,
+        grad_refined=_array(grad),
+        grad_offsets=grad_offsets.numpy() if for_offsets else None,
+        grad_by=grad_by.numpy() if for_by else None,
     )
     return grad_offsets, grad_by
 

@@ -112,7 +112,7 @@ def hough_vote(
     heatmaps, short_offsets = as_field(views[0], "heatmaps"), as_field(views[1], "short_offsets")
     if backend == "reference":
         return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
-    return _core.hough_vote(heatmaps, short_offsets, stride, options.native)
+    return _core.hough_vote(heatmaps=heatmaps, short_offsets=short_offsets, stride=stride, options=options.native)
 
 
 def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend | None = None) -> Peaks:
@@ -133,7 +133,7 @@ def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend
         return Peaks(*_stages_cuda.find_peaks(queue, hough, options))
     if backend == "reference":
         return Peaks(*reference.find_peaks(hough, options=options))
-    return Peaks(*_core.find_peaks(narrowed(hough), options.native))
+    return Peaks(*_core.find_peaks(hough=narrowed(hough), options=options.native))
 
 
 def group_poses(
@@ -191,8 +191,9 @@ def group_poses(
         )  # fmt: skip
     return Groups(
         *_core.group_poses(
-            np.ascontiguousarray(keypoints, np.int32), *native, heatmaps, short_offsets, mid_offsets, stride,
-            skeleton.native, options.native,
+            peak_keypoints=np.ascontiguousarray(keypoints, np.int32), positions=native[0], scores=native[1],
+            heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+            skeleton=skeleton.native, options=options.native,
         )
     )  # fmt: skip
 
@@ -239,7 +240,12 @@ def score_poses(
         return Ranked(*_stages_cuda.score_poses(queue, native, hough, skeleton, options))
     if backend == "reference":
         return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
-    return Ranked(*_core.score_poses(*native, narrowed(hough), skeleton.native, options.native))
+    return Ranked(
+        *_core.score_poses(
+            keypoints=native[0], probabilities=native[1], hough=narrowed(hough), skeleton=skeleton.native,
+            options=options.native,
+        )
+    )  # fmt: skip
 
 
 def sharpen_keypoints(
@@ -277,7 +283,7 @@ def sharpen_keypoints(
         return sharpened
     if backend == "reference":
         return reference.sharpen_keypoints(keypoints, hough, options=options)
-    return _core.sharpen_keypoints(native, narrowed(hough), options.native)
+    return _core.sharpen_keypoints(keypoints=native, hough=narrowed(hough), options=options.native)
 
 
 def associate_pixels(
@@ -312,8 +318,9 @@ def associate_pixels(
             stride=stride, size=size, options=options,
         )  # fmt: skip
     masks, _ = _core.associate_pixels(
-        poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets, stride,
-        size, options.native, False,
+        keypoints=poses.keypoints, weights=poses.keypoint_probabilities, scores=poses.scores,
+        segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets, stride=stride, size=size,
+        options=options.native, scored=False,
     )  # fmt: skip
     return masks
 
@@ -370,7 +377,10 @@ def score_masks(
         return on_device
     if backend == "reference":
         return reference_masks.score_masks(masks, scores, segmentation, stride=stride, options=options)
-    return _core.score_masks(np.ascontiguousarray(masks), narrowed(scores), segmentation, stride, options.native)
+    return _core.score_masks(
+        masks=np.ascontiguousarray(masks), scores=narrowed(scores), segmentation=segmentation, stride=stride,
+        options=options.native,
+    )  # fmt: skip
 
 
 def refine_offsets(
@@ -418,7 +428,7 @@ def refine_offsets(
     offsets, by = as_field(offsets, "offsets"), as_field(by, "by")
     if backend == "reference":
         return reference_masks.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
-    return _core.refine_offsets(offsets, by, numbers, stride, steps, threads)
+    return _core.refine_offsets(offsets=offsets, by=by, channels=numbers, stride=stride, steps=steps, threads=threads)
 
 
 def encode_targets(

@@ -190,5 +190,8 @@ def encode_targets(
     people, people_masks, crowd, size, stride, disk_radius = check_annotations(
         keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
-    arrays = _core.encode_targets(people, people_masks, crowd, size, stride, skeleton.native, disk_radius)
+    arrays = _core.encode_targets(
+        keypoints=people, masks=people_masks, crowd=crowd, size=size, stride=stride, skeleton=skeleton.native,
+        disk_radius=disk_radius,
+    )  # fmt: skip
     return Targets(**arrays, stride=stride)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -14,16 +14,14 @@ from personlab.nn.backbones.resnet import ResNet
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from personlab.methods.personlab.network import PersonLab
 
-
-def load_imagenet(model: PersonLab, state: Mapping[str, Tensor] | str | os.PathLike[str]) -> None:
+def load_imagenet(model: Any, state: Mapping[str, Tensor] | str | os.PathLike[str]) -> None:
     """Copy torchvision's weights of the same ResNet into a network's backbone; its heads stay as they are.
 
     Args:
-        model: a network with a ResNet and batch norm.
+        model: a network whose `backbone` is a ResNet with batch norm.
         state: torchvision's state dict, or a safetensors file of it; the classifier `fc` is not read. Pickles are not
-            either: whoever made one could run code here. `safetensors.torch.save_file(torchvision_model.state_dict(),
+            either: loading one runs the code in it. `safetensors.torch.save_file(torchvision_model.state_dict(),
             path)` makes the file.
 
     Raises:
@@ -58,7 +56,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from personlab.weights.fit import check_header
+    from personlab.io.limits import check_header
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

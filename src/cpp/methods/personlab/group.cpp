@@ -9,6 +9,7 @@
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
+
 namespace {
 
 constexpr int kTogether = 8;  // edges followed side by side

@@ -188,7 +188,7 @@ class Voter {
                              const CellPoints& points, int column, int row, Ballots& ballots) {
     float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
     for (int i = 0; i < points.count; ++i) {
-      const auto part = [&](float weight, T value) { return weight > 0.0F ? weight * widen(value) : 0.0F; };
+      const auto part = [&](float weight, T value) { return weight > 0.0F ? weight * to_float32(value) : 0.0F; };
       for (int f = 0; f < 3; ++f)
         out[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
                     (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));

@@ -1,4 +1,4 @@
-// The inner loops that are compiled once for each instruction set, and the choice between them.
+// The kernel table: the inner loops that are compiled once for each instruction set.
 #pragma once
 
 #include <cstddef>
@@ -120,13 +120,12 @@ struct PlaneKernels {
                  std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
 
   // Makes n values float32.
-  void (*widen)(const T* values, std::size_t n, float* to);
+  void (*to_float32)(const T* values, std::size_t n, float* to);
 };
 
 constexpr float kPersonUnit = 16777216.0F;  // of person probabilities in fixed point: 2^24
 
 struct Kernels {
-  const char* name;
   PlaneKernels<float> float32;
   PlaneKernels<Float16> float16;
   PlaneKernels<Bfloat16> bfloat16;
@@ -183,13 +182,7 @@ struct Kernels {
                      std::uint64_t& count);
 };
 
-// The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the
-// same to the last bit.
-//
-// Throws std::invalid_argument where that variable names none that can run.
+// The kernels of the instruction set that `isa` chooses.
 const Kernels& kernels();
-
-// Names of all kernels in this build, fastest last, separated by commas.
-const char* kernel_names();
 
 }  // namespace personlab

@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "methods/personlab/kernels.hpp"
 #include "base/parallel.hpp"
-#include "methods/personlab/refine_steps.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/refine_steps.hpp"
 #include "methods/personlab/stages.hpp"
+#include "simd/dispatch.hpp"
 
 namespace personlab {
 namespace {
@@ -34,7 +34,7 @@ struct Group {
   std::ptrdiff_t source() const { return (static_cast<std::ptrdiff_t>(image) * all.fields + field) * 2 * cells(); }
 };
 
-PERSONLAB_INSIDE bool all_finite(const float* values, std::ptrdiff_t count) {
+PERSONLAB_INLINE bool all_finite(const float* values, std::ptrdiff_t count) {
   int others = 0;
   for (std::ptrdiff_t i = 0; i < count; ++i) others |= is_finite(values[i]) ? 0 : 1;
   return others == 0;
@@ -42,7 +42,7 @@ PERSONLAB_INSIDE bool all_finite(const float* values, std::ptrdiff_t count) {
 
 // Numbers of two planes in turn, and back.
 template <typename Real>
-PERSONLAB_INSIDE void pair_up(int n, const Real* x, const Real* y, double* pairs) {
+PERSONLAB_INLINE void pair_up(int n, const Real* x, const Real* y, double* pairs) {
   for (int k = 0; k < n; ++k) {
     pairs[2 * k] = static_cast<double>(x[k]);
     pairs[2 * k + 1] = static_cast<double>(y[k]);
@@ -50,7 +50,7 @@ PERSONLAB_INSIDE void pair_up(int n, const Real* x, const Real* y, double* pairs
 }
 
 template <typename Real>
-PERSONLAB_INSIDE void part(int n, const double* pairs, Real* x, Real* y) {
+PERSONLAB_INLINE void part(int n, const double* pairs, Real* x, Real* y) {
   for (int k = 0; k < n; ++k) {
     x[k] = static_cast<Real>(pairs[2 * k]);
     y[k] = static_cast<Real>(pairs[2 * k + 1]);
@@ -59,18 +59,18 @@ PERSONLAB_INSIDE void part(int n, const double* pairs, Real* x, Real* y) {
 
 // The field of a group, (2, h, w), as pairs.
 template <typename Real>
-PERSONLAB_INSIDE void fill(const OffsetGrid& grid, const Real* field, std::vector<double>& pairs) {
+PERSONLAB_INLINE void fill(const OffsetGrid& grid, const Real* field, std::vector<double>& pairs) {
   const std::ptrdiff_t w = grid.width, cells = grid.height * w;
   double* to = pairs.data();
   for (std::ptrdiff_t i = 0; i <= grid.height; ++i, to += grid.pitch) {
     const Real* from = field + std::min<std::ptrdiff_t>(i, grid.height - 1) * w;
     pair_up(grid.width, from, from + cells, to);
-    std::memcpy(to + 2 * w, to + 2 * w - 2, sizeof(Pair));
+    std::memcpy(to + 2 * w, to + 2 * w - 2, sizeof(F64x2));
   }
 }
 
 // Where n cells of a plane lie, from the given one on.
-PERSONLAB_INSIDE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n, double* home) {
+PERSONLAB_INLINE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n, double* home) {
   int i = static_cast<int>(cell / grid.width), j = static_cast<int>(cell % grid.width);
   for (int k = 0; k < n; ++i, j = 0) {
     const int end = std::min(n, k + grid.width - j);
@@ -82,7 +82,7 @@ PERSONLAB_INSIDE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n,
 }
 
 // Makes offsets (0, 0) that are not finite, as those are that have become too large for float32.
-PERSONLAB_INSIDE void drop_overflow(int n, float* x, float* y) {
+PERSONLAB_INLINE void drop_overflow(int n, float* x, float* y) {
   for (int k = 0; k < n; ++k) {
     const bool finite = is_finite(x[k]) && is_finite(y[k]);
     x[k] = finite ? x[k] : 0.0F;
@@ -114,7 +114,7 @@ void forward_checked(const Group<float>& group, int c, float* refined) {
 
 // All channels of a group; Two is a type of two pairs.
 template <typename Two, NonFinite kNonFinite, typename Real>
-PERSONLAB_INSIDE void forward(const Group<Real>& group, Scratch& scratch, Real* refined) {
+PERSONLAB_INLINE void forward(const Group<Real>& group, Scratch& scratch, Real* refined) {
   const OffsetBatch<Real>& all = group.all;
   const OffsetGrid grid(all.height, all.width, all.stride);
   fill(grid, all.by + group.source(), scratch.pairs);
@@ -146,19 +146,19 @@ PERSONLAB_INSIDE void forward(const Group<Real>& group, Scratch& scratch, Real* 
 
 // How many of n points matter to a loss.
 template <typename Real>
-PERSONLAB_INSIDE int count_moving(int n, const Real* gx, const Real* gy) {
+PERSONLAB_INLINE int count_moving(int n, const Real* gx, const Real* gy) {
   int moving = 0;
   for (int k = 0; k < n; ++k) moving += (gx[k] != Real(0)) | (gy[k] != Real(0)) ? 1 : 0;
   return moving;
 }
 
 // Leaves in a batch only the points whose gradient is not 0: it would stay 0.
-PERSONLAB_INSIDE void thin_out(Batch& batch) {
+PERSONLAB_INLINE void thin_out(Batch& batch) {
   int left = 0;
   for (int k = 0; k < batch.count; ++k) {
     batch.cell[left] = k;
-    store(load<Pair>(batch.home + 2 * k), batch.home + 2 * left);
-    store(load<Pair>(batch.offset + 2 * k), batch.offset + 2 * left);
+    store(load<F64x2>(batch.home + 2 * k), batch.home + 2 * left);
+    store(load<F64x2>(batch.offset + 2 * k), batch.offset + 2 * left);
     const double gx = batch.gradient[2 * k], gy = batch.gradient[2 * k + 1];
     batch.gradient[2 * left] = gx;
     batch.gradient[2 * left + 1] = gy;
@@ -169,7 +169,7 @@ PERSONLAB_INSIDE void thin_out(Batch& batch) {
 
 // All steps of a batch of points, and its gradients back over them.
 template <typename Two, bool kSums>
-PERSONLAB_INSIDE void there_and_back(const OffsetGrid& grid, Scratch& scratch) {
+PERSONLAB_INLINE void there_and_back(const OffsetGrid& grid, Scratch& scratch) {
   const std::size_t steps = scratch.footings.size();
   for (std::size_t step = 0; step < steps; ++step) {
     if (step + 1 < steps)
@@ -183,7 +183,7 @@ PERSONLAB_INSIDE void there_and_back(const OffsetGrid& grid, Scratch& scratch) {
 
 // The same backwards.
 template <typename Two, typename Real>
-PERSONLAB_INSIDE void backward(const Group<Real>& group, Scratch& scratch, const OffsetGradients<Real>& gradients) {
+PERSONLAB_INLINE void backward(const Group<Real>& group, Scratch& scratch, const OffsetGradients<Real>& gradients) {
   const OffsetBatch<Real>& all = group.all;
   const OffsetGrid grid(all.height, all.width, all.stride);
   fill(grid, all.by + group.source(), scratch.pairs);
@@ -228,28 +228,28 @@ PERSONLAB_INSIDE void backward(const Group<Real>& group, Scratch& scratch, const
 // The same code for every instruction set, so the same results; with AVX2 a register holds two pairs.
 template <NonFinite kNonFinite, typename Real>
 void forward_baseline(const Group<Real>& group, Scratch& scratch, Real* refined) {
-  forward<TwoPairs, kNonFinite>(group, scratch, refined);
+  forward<F64x2x2, kNonFinite>(group, scratch, refined);
 }
 
 template <typename Real>
 void backward_baseline(const Group<Real>& group, Scratch& scratch, const OffsetGradients<Real>& gradients) {
-  backward<TwoPairs>(group, scratch, gradients);
+  backward<F64x2x2>(group, scratch, gradients);
 }
 
 #ifdef PERSONLAB_X86_KERNELS
 
 template <NonFinite kNonFinite, typename Real>
 __attribute__((target("avx2"))) void forward_avx2(const Group<Real>& group, Scratch& scratch, Real* refined) {
-  forward<WidePairs, kNonFinite>(group, scratch, refined);
+  forward<F64x4, kNonFinite>(group, scratch, refined);
 }
 
 template <typename Real>
 __attribute__((target("avx2"))) void backward_avx2(const Group<Real>& group, Scratch& scratch,
                                                    const OffsetGradients<Real>& gradients) {
-  backward<WidePairs>(group, scratch, gradients);
+  backward<F64x4>(group, scratch, gradients);
 }
 
-bool has_avx2() { return std::strcmp(kernels().name, "baseline") != 0; }
+bool has_avx2() { return isa() >= Isa::kAvx2; }
 
 #else
 

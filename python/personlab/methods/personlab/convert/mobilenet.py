@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.convert.graph import trace
 from personlab.methods.personlab.network import PersonLab
 from personlab.nn.backbones.mobilenet import MobileNetV1
-from personlab.nn.config import ModelConfig
+from personlab.nn.state import fill, some
 from personlab.skeleton import COCO_PERSON
-from personlab.weights.checkpoint import fill
-from personlab.weights.fit import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.io.images import as_image
 from personlab.visualize import marks
-from personlab.visualize.canvas import as_image
 from personlab.visualize.labels import draw_label
 from personlab.visualize.people import person_colours
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_numbers, as_size, check_shape
+from personlab.io.images import as_image
 from personlab.visualize import marks
-from personlab.visualize.canvas import as_image, finite_logits, sigmoid, stretched
+from personlab.visualize.canvas import finite_logits, sigmoid, stretched
 
 if TYPE_CHECKING:
     from personlab.methods.personlab.stages import Peaks

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab import stages
 from personlab.arrays.host import as_integer
+from personlab.io.images import as_image, write_image
+from personlab.methods.personlab import stages
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
 from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
@@ -23,7 +24,7 @@ from personlab.methods.personlab.explain import explain_poses
 from personlab.options import DecodeOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
-from personlab.visualize.canvas import as_image, canvas, write_image
+from personlab.visualize.canvas import canvas
 from personlab.visualize.people import draw_masks, draw_poses
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from personlab.arrays.host import FloatArray, as_integer, as_number, check_shape, check_type
+from personlab.io.images import as_image
 from personlab.methods.personlab.fields import Fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
-from personlab.visualize.canvas import as_image, finite_logits, log_odds, stretched
+from personlab.visualize.canvas import finite_logits, log_odds, stretched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,6 +9,7 @@
 #include "base/parallel.hpp"
 #include "base/pose_size.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/points.hpp"
 
 namespace personlab {
 namespace {
@@ -34,7 +35,7 @@ std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, f
 const float* as_floats(const float* row, int, float*) { return row; }
 template <typename T>
 const float* as_floats(const T* row, int n, float* room) {
-  kernels().planes(T()).widen(row, static_cast<std::size_t>(n), room);
+  kernels().planes(T()).to_float32(row, static_cast<std::size_t>(n), room);
   return room;
 }
 
@@ -63,14 +64,12 @@ void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
   axis.t.resize(static_cast<std::size_t>(pixels));
   axis.position.resize(static_cast<std::size_t>(pixels));
-  const double extent = static_cast<double>((cells - 1) * stride);
   int block = -1;
   for (int p = 0; p < pixels; ++p) {
-    const double position = p * extent / std::max(pixels - 1, 1);
-    const int b = std::min(static_cast<int>(position / stride), blocks - 1);
-    while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
-    axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
-    axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
+    const PixelPlace place = place_pixel(p, pixels, cells, stride);
+    while (block < place.cell) axis.first[static_cast<std::size_t>(++block)] = p;
+    axis.t[static_cast<std::size_t>(p)] = place.t;
+    axis.position[static_cast<std::size_t>(p)] = place.position;
   }
 }
 
@@ -78,7 +77,7 @@ Field as_floats(const Field& field, std::vector<float>& room) {
   if (field.element == Element::kFloat32) return field;
   const std::size_t n = static_cast<std::size_t>(field.planes) * field.cells();
   room.resize(n);
-  with_elements(field, [&](auto of) { kernels().planes(of).widen(field.plane<decltype(of)>(0), n, room.data()); });
+  with_elements(field, [&](auto of) { kernels().planes(of).to_float32(field.plane<decltype(of)>(0), n, room.data()); });
   Field wide = field;
   wide.data = room.data();
   wide.element = Element::kFloat32;
@@ -100,18 +99,6 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   return {{pairs.data(), h, w, stride, 1.0F / stride}, most, &field};
 }
 
-namespace {
-
-// The power of two that brings weights to 1 or just below it where they are no probabilities, so that no sum of distances
-// overflows or gets lost: only their ratios count.
-double scale_of(const float* weights, int n) {
-  const float largest = *std::max_element(weights, weights + n);
-  if (!is_finite(largest) || largest <= 0.0F || (largest <= 1.0F && largest >= 1e-6F)) return 1.0;
-  return std::ldexp(1.0, -std::ilogb(largest) - 1);
-}
-
-}  // namespace
-
 MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
     : count(poses.count),
       n_keypoints(poses.n_keypoints),
@@ -122,7 +109,7 @@ MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
   const auto per_pose = static_cast<std::size_t>(groups);
   targets.resize(static_cast<std::size_t>(count) * per_pose, Targets{});
   for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j, keypoints += 2 * k_count, weights += k_count) {
-    const double scale = scale_of(weights, k_count);
+    const double scale = weight_scale(*std::max_element(weights, weights + k_count));
     double total = 0.0;
     bool sound = true;
     for (int k = 0; k < k_count; ++k) {

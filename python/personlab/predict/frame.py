@@ -1,4 +1,4 @@
-"""One image on its way through the stages of prediction, its times and its mishap, if any."""
+"""One image in the pipeline of prediction: results of the stages, their times, and errors."""
 
 from __future__ import annotations
 
@@ -11,32 +11,28 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from personlab.methods.personlab.device_fields import DeviceFields
-    from personlab.methods.personlab.fields import Fields
+    from personlab.methods.base import Prepared
     from personlab.predict.prediction import Prediction
 
 
 @dataclass
-class Item:
-    """An image and what the stages have made of it so far."""
+class Frame:
+    """An image and the results of the stages so far; each stage drops what no later one reads."""
 
     source: Any = None
     image: Any = None  # (h, w, 3) uint8 RGB
     size: tuple[int, int] = (0, 0)  # (w, h)
-    inputs: list[NDArray[np.uint8]] = field(default_factory=list)  # (H, W, 3), one for each scale
-    fields: Fields | DeviceFields | None = None
+    prepared: Prepared | None = None
+    fields: Any = None  # `Method.fields`, or the like on a GPU
     prediction: Prediction | None = None
     error: Exception | None = None
-    damage: list[str] = field(default_factory=list)  # of the file, one line where there is any
-    notes: list[str] = field(default_factory=list)  # to be warned of where the result is taken
+    damage: list[str] = field(default_factory=list)  # of the file, one line or none
+    notes: list[str] = field(default_factory=list)  # warnings that come with the result
     times: dict[str, float] = field(default_factory=dict)  # ms
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add up the time the block takes, and keep the exception that ends it until the result is taken."""
+        """Add up the time of the block, and keep an exception that ends it for the reader of the result."""
         start = perf_counter()
         try:
             yield
@@ -46,5 +42,5 @@ class Item:
 
     @property
     def name(self) -> str:
-        """What messages call the image."""
+        """Name of the image in messages."""
         return str(self.source) if isinstance(self.source, (str, os.PathLike)) else "image"

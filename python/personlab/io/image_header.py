@@ -1,17 +1,17 @@
-"""The size of an image by its file's header: a small file may unpack to more than a machine holds."""
+"""What the first bytes of an image file say: its format, and its size, for a small file may unpack to gigabytes."""
 
 from __future__ import annotations
 
 import re
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Size = tuple[int, int]  # (w, h)
 
-MAX_PIXELS = 178_956_970  # of an image that is read, as Pillow has it: half a GiB as RGB
+MAX_PIXELS = 178_956_970  # of images that are read, as in Pillow: half a GiB as RGB
 _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # tags: width and height of the image and of its tiles
 _TIFF_TYPES = {3: 2, 4: 4, 16: 8}  # bytes of whole numbers
 _JPEG_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
@@ -19,7 +19,7 @@ _JPEG_FRAMES = tuple(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC)
 
 
 def check_image(content: bytes, name: str) -> None:
-    """Refuse an image file, before it is decoded, that says it has more than `MAX_PIXELS` pixels.
+    """Check that an image file, before it is decoded, has at most `MAX_PIXELS` pixels by its header.
 
     Raises:
         ValueError: it has more.
@@ -30,7 +30,7 @@ def check_image(content: bytes, name: str) -> None:
 
 
 def check_pixels(size: Size, name: str) -> None:
-    """Refuse a size (w, h) of more than `MAX_PIXELS` pixels.
+    """Check that a size (w, h) has at most `MAX_PIXELS` pixels.
 
     Raises:
         ValueError: it has more.
@@ -40,15 +40,25 @@ def check_pixels(size: Size, name: str) -> None:
         raise ValueError(f"{name}: expected an image of at most {MAX_PIXELS} pixels, got {w} x {h}")
 
 
+def read_format(content: bytes) -> str:
+    """Return the name of an image file's format; empty where its first bytes do not tell one."""
+    one = _find_format(content)
+    return one.name if one else ""
+
+
 def read_size(content: bytes) -> Size | None:
-    """(w, h) by the header of an image file, the larger where it tells two; None where it tells none."""
-    for start, read in _READERS:
-        if start.match(content):
-            try:
-                return read(content)
-            except (IndexError, struct.error, ValueError):  # cut short, or damaged
-                return None
-    return None
+    """Return (w, h) by the header of an image file, the larger of two; None where it has none."""
+    one = _find_format(content)
+    if one is None:
+        return None
+    try:
+        return one.read_size(content)
+    except (IndexError, struct.error, ValueError):  # cut short, or damaged
+        return None
+
+
+def _find_format(content: bytes) -> _Format | None:
+    return next((one for one in _FORMATS if re.match(one.start, content, re.DOTALL)), None)
 
 
 def _png(content: bytes) -> Size:
@@ -108,13 +118,13 @@ def _tiff(content: bytes) -> Size:
 
 
 def _pnm(content: bytes) -> Size | None:
-    found = re.match(rb"P[1-6fF](?:\s|#[^\n]*\n)+(\d{1,20})(?:\s|#[^\n]*\n)+(\d{1,20})", content)
-    return (int(found[1]), int(found[2])) if found else None
+    match = re.match(rb"P[1-6fF](?:\s|#[^\n]*\n)+(\d{1,20})(?:\s|#[^\n]*\n)+(\d{1,20})", content)
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def _pam(content: bytes) -> Size | None:
-    found = {name: int(number) for name, number in re.findall(rb"\b(WIDTH|HEIGHT)\s+(\d{1,20})", content[:4096])}
-    return (found[b"WIDTH"], found[b"HEIGHT"]) if len(found) == 2 else None
+    sides = {name: int(number) for name, number in re.findall(rb"\b(WIDTH|HEIGHT)\s+(\d{1,20})", content[:4096])}
+    return (sides[b"WIDTH"], sides[b"HEIGHT"]) if len(sides) == 2 else None
 
 
 def _jpeg_2000(content: bytes) -> Size:
@@ -124,7 +134,7 @@ def _jpeg_2000(content: bytes) -> Size:
 
 
 def _avif(content: bytes) -> Size | None:
-    sizes = [struct.unpack_from(">II", content, found.end() + 4) for found in re.finditer(rb"ispe", content[: 1 << 20])]
+    sizes = [struct.unpack_from(">II", content, box.end() + 4) for box in re.finditer(rb"ispe", content[: 1 << 20])]
     return max(sizes, key=lambda size: size[0] * size[1]) if sizes else None
 
 
@@ -134,24 +144,37 @@ def _sun(content: bytes) -> Size:
 
 
 def _radiance(content: bytes) -> Size | None:
-    found = re.search(rb"\n[-+][XY] (\d{1,20}) [-+][XY] (\d{1,20})", content[: 1 << 16])
-    return (int(found[2]), int(found[1])) if found else None
+    match = re.search(rb"\n[-+][XY] (\d{1,20}) [-+][XY] (\d{1,20})", content[: 1 << 16])
+    return (int(match[2]), int(match[1])) if match else None
 
 
-_READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Size | None]], ...] = tuple(
-    (re.compile(start, re.DOTALL), read)
-    for start, read in (
-        (rb"\x89PNG\r\n\x1a\n", _png),
-        (rb"\xff\xd8", _jpeg),
-        (rb"RIFF.{4}WEBP", _webp),
-        (rb"BM", _bmp),
-        (rb"II[*+]\0|MM\0[*+]", _tiff),
-        (rb"P[1-6fF][\s#]", _pnm),
-        (rb"P7\s", _pam),
-        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
-        (rb"GIF8", _gif),
-        (rb".{4}ftyp", _avif),
-        (rb"\x59\xa6\x6a\x95", _sun),
-        (rb"#\?", _radiance),
-    )
+class _Format(NamedTuple):
+    """A kind of image files."""
+
+    name: str
+    """for messages; empty where other files, too, may begin like this"""
+
+    start: bytes
+    """pattern of the first bytes"""
+
+    read_size: Callable[[bytes], Size | None]
+
+
+_FORMATS = (
+    _Format("PNG", rb"\x89PNG\r\n\x1a\n", _png),
+    _Format("JPEG", rb"\xff\xd8\xff", _jpeg),
+    _Format("WebP", rb"RIFF.{4}WEBP", _webp),
+    _Format("BMP", rb"BM.{4}\0\0\0\0", _bmp),
+    _Format("", rb"BM", _bmp),
+    _Format("TIFF", rb"II[*+]\0|MM\0[*+]", _tiff),
+    _Format("PNM", rb"P[1-6]\s", _pnm),
+    _Format("", rb"P[1-6fF][\s#]", _pnm),
+    _Format("", rb"P7\s", _pam),
+    _Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
+    _Format("GIF", rb"GIF8", _gif),
+    _Format("AVIF", rb".{4}ftypavi[fs]", _avif),
+    _Format("HEIC", rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", _avif),
+    _Format("", rb".{4}ftyp", _avif),
+    _Format("", rb"\x59\xa6\x6a\x95", _sun),
+    _Format("", rb"#\?", _radiance),
 )

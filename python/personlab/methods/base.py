@@ -1,0 +1,92 @@
+"""The seam: what a method is to prediction, training, weights, export and drawing, as one record of functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+    from numpy.typing import NDArray
+
+    from personlab.data.coco import People
+    from personlab.data.grid import Grid
+    from personlab.poses import Poses
+    from personlab.settings import Settings
+
+    Arrays = Mapping[str, Any]  # outputs of a network by name, as the engine has them: leading axis N, float32
+
+
+class Prepared(NamedTuple):
+    """An image as its method shows it to the network, and the way back."""
+
+    views: tuple[NDArray[Any], ...]  # (n, H, W, 3) uint8 RGB: a run of the network each, of n rows of one size
+    way: Any  # what `Method.merge` needs to know of these views and of the image
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """How images are shown to a network."""
+
+    long_edge: int  # longest side of the network input at scale 1, pixels
+    scales: tuple[float, ...] = (1.0,)  # factors on it
+    flip: bool = False  # mirror images, too
+    max_pixels: int = 4096 * 4096  # of the largest network input
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What is the same for all images of a predictor."""
+
+    config: Any  # of the network
+    settings: Settings  # what it was trained and scored with
+    inputs: InputOptions
+    options: Any  # `Method.options`
+    mask_options: Any = None  # `Method.mask_options`
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """One method: its types, and its functions in the order in which they are called.
+
+    Functions import torch where they need it, so that a method can be looked up without. A network of the method is a
+    `torch.nn.Module` with `config`, an object of the type below, and `settings` (`personlab.settings.Settings`); it
+    takes images (N, 3, H, W) RGB 0..255 and returns an object with its outputs as attributes; `at_stride(stride)`
+    returns a network over the same weights, or raises ValueError. In training, parameters named `backbone.*` have the
+    learning rate of the run, all others that of heads.
+    """
+
+    name: str
+    config: type  # of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`
+    fields: type  # of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`
+    targets: type  # of one image: a dataclass, whose arrays `make_batch` stacks
+    options: type  # of decoding: every field has a default
+    mask_options: type | None = None  # of masks
+    every_pose: Any  # options that keep weak poses, for average precision
+
+    # Prediction
+    outputs: Callable[[bool], tuple[str, ...]]  # (masks) -> names of the outputs that decoding needs, in export's order
+    tune: Callable[[Any, Settings, float | None], Any]  # (options, settings, disk radius asked for) -> options
+    prepare: Callable[[NDArray[Any], Setup, list[str]], Prepared]  # image (H, W, 3), and where to note what it changes
+    merge: Callable[[Iterable[Arrays], Sequence[Any], Setup, bool], list[Any]]
+    """(outputs of each view, ways of the images that share them, setup, whether to copy to the host) -> fields"""
+    can_decode_on: Callable[[torch.device, Any], bool]  # (device, config): whether fields may stay where outputs are
+    decode: Callable[[Any, Setup], Poses]  # fields -> people in pixels of the fields
+    decode_masks: Callable[[Poses, Any, tuple[int, int], Setup], tuple[NDArray[Any], NDArray[Any]]] | None = None
+    """(people as decoded, fields, (H, W) of the masks, setup) -> bool (P, H, W) and scores (P,)"""
+
+    # Training
+    network: Callable[[Any], Any]  # (config) -> a network, randomly initialised
+    encode: Callable[[People, Grid, Any], Any]  # (people, grid, `TrainConfig.loss`) -> targets; runs in any process
+    losses: Callable[[Any, Any], Callable[[Any, Any], Mapping[str, Any]]]
+    """(network, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name for the log, the one to minimise `total`"""
+
+    # Files and drawings
+    read: Callable[[Path], Any] | None = None  # a network that others published, from a file that is no checkpoint
+    draw: Callable[..., Mapping[str, NDArray[Any]]]
+    """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""
+    draw_batch: Callable[[Any, Any, Any], NDArray[Any]]
+    """(network, batch, `TrainConfig.loss`) -> what a batch's targets say beside what the network says"""

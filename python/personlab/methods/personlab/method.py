@@ -1,0 +1,140 @@
+"""PersonLab as a record of the table of methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.methods.base import Method
+from personlab.methods.personlab import views
+from personlab.methods.personlab.config import ModelConfig
+from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.device_fields import can_decode_on
+from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.metrics.coco import EVERY_POSE
+from personlab.options import DecodeOptions, MaskOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from personlab.data.coco import People
+    from personlab.data.grid import Grid
+    from personlab.data.loader import Batch
+    from personlab.methods.base import Setup
+    from personlab.methods.personlab.device_fields import DeviceFields
+    from personlab.methods.personlab.network import PersonLab
+    from personlab.poses import Poses
+    from personlab.settings import Settings
+    from personlab.train.config import LossOptions
+
+_OUTPUTS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+_FOR_MASKS = ("segmentation", "long_offsets")
+
+
+def _outputs(masks: bool) -> tuple[str, ...]:
+    return tuple(name for name in _OUTPUTS if masks or name not in _FOR_MASKS)
+
+
+def _tune(options: DecodeOptions, settings: Settings, disk_radius: float | None) -> DecodeOptions:
+    return settings.decoding(options, disk_radius=disk_radius)
+
+
+def _decode(fields: Fields | DeviceFields, setup: Setup) -> Poses:
+    poses: Any = decode_poses(
+        fields.heatmaps, fields.short_offsets, fields.mid_offsets,
+        stride=fields.stride, skeleton=setup.config.skeleton, options=setup.options,
+    )  # fmt: skip
+    decoded: Poses = poses
+    return decoded
+
+
+def _decode_masks(
+    poses: Poses, fields: Fields | DeviceFields, size: tuple[int, int], setup: Setup
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    made: Any = decode_masks(
+        poses, fields.segmentation, fields.long_offsets,
+        short_offsets=fields.short_offsets, stride=fields.stride, size=size, options=setup.mask_options,
+        return_scores=True,
+    )  # fmt: skip
+    masks, scores = (array if isinstance(array, np.ndarray) else array.cpu().numpy() for array in made)
+    return masks, scores
+
+
+def _network(config: ModelConfig) -> PersonLab:
+    from personlab.methods.personlab.network import PersonLab
+
+    return PersonLab(config)
+
+
+def encode(people: People, grid: Grid, options: LossOptions) -> Targets:
+    """Encode the people of one view as training targets; where a person has no outline, masks do not count."""
+    targets = encode_targets(
+        people.keypoints,
+        people.masks if grid.has_masks else None,
+        size=grid.size,
+        stride=grid.stride,
+        skeleton=grid.skeleton,
+        disk_radius=options.disk_radius,
+        crowd=people.crowd if people.crowd.any() else None,
+    )
+    return targets if people.unoutlined is None else targets.without_masks(people.unoutlined)
+
+
+def _losses(model: PersonLab, options: LossOptions) -> Callable[[Any, Any], dict[str, Any]]:
+    from personlab.methods.personlab.losses import make_losses
+
+    return make_losses(model, options)
+
+
+def _read(path: Path) -> PersonLab | None:
+    """Read a network that Google published: a tfjs graph model (its JSON or its folder), or BodyPix as ONNX."""
+    if path.is_dir() or path.suffix.lower() == ".json":
+        from personlab.methods.personlab.convert.tfjs import read_tfjs
+
+        return read_tfjs(path)
+    if path.suffix.lower() == ".onnx":
+        from personlab.methods.personlab.convert.onnx import read_onnx
+
+        return read_onnx(path)
+    return None
+
+
+def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
+    from personlab.methods.personlab.draw.gallery import fields_gallery
+
+    return fields_gallery(*arguments, **options)
+
+
+def _draw_batch(model: PersonLab, batch: Batch, options: LossOptions) -> NDArray[np.uint8]:
+    from personlab.methods.personlab.draw.batch import draw_batch
+
+    return draw_batch(model, batch, disk_radius=options.disk_radius)
+
+
+METHOD = Method(
+    name="personlab",
+    config=ModelConfig,
+    fields=Fields,
+    targets=Targets,
+    options=DecodeOptions,
+    mask_options=MaskOptions,
+    every_pose=EVERY_POSE,
+    outputs=_outputs,
+    tune=_tune,
+    prepare=views.prepare,
+    merge=views.merge,
+    can_decode_on=lambda device, config: can_decode_on(device, config.skeleton.n_keypoints),
+    decode=_decode,
+    decode_masks=_decode_masks,
+    network=_network,
+    encode=encode,
+    losses=_losses,
+    read=_read,
+    draw=_draw,
+    draw_batch=_draw_batch,
+)

@@ -1,0 +1,91 @@
+"""What a run begins with: its images, its network on its device, and remarks on both."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from personlab.data.coco_file import one_line
+from personlab.data.images import CocoImages, DrawnImages
+from personlab.data.sides import unpaired_sides
+from personlab.train.evaluation import is_scored, scored_with
+from personlab.train.network import freeze_norms, make_network
+from personlab.train.optimize import with_warmup_within
+
+if TYPE_CHECKING:
+    from personlab.data.images import Images
+    from personlab.methods import Method
+    from personlab.train.config import TrainConfig
+    from personlab.train.evaluation import Evaluation
+    from personlab.train.processes import Place
+
+
+def set_seed(seed: int) -> None:
+    """Seed every generator of random numbers."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # other packages' global state
+    torch.manual_seed(seed)
+
+
+def open_images(config: TrainConfig) -> Images:
+    """Return the images to train on.
+
+    Raises:
+        OSError, ValueError: as `CocoImages` raises them.
+    """
+    data = config.data
+    if data.annotations is None:
+        return DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
+    assert data.images is not None
+    return CocoImages(
+        data.annotations, data.images, instances=data.instances, category=data.category,
+        labelled_only=data.labelled_only,
+    )  # fmt: skip
+
+
+def start_network(config: TrainConfig, method: Method, images: Images, place: Place) -> Any:
+    """Return the network to train, on its device and with the settings that it will be scored with.
+
+    Raises:
+        ImportError, OSError: weights cannot be loaded.
+        ValueError: settings at odds with the network or the images.
+    """
+    model = make_network(method, config.network, images.skeleton, has_masks=images.has_masks)
+    stride = model.config.stride
+    if any((side - 1) % stride for side in config.data.crop):
+        raise ValueError(f"data.crop: expected multiples of the stride {stride} plus 1, got {config.data.crop}")
+    model.settings = scored_with(config, model.config, domain=images.domain)
+    if config.augmentation.flip:
+        _ = images.skeleton.directed_flip  # refuses a skeleton that has no mirror image
+    if config.network.freeze_norm:
+        freeze_norms(model)
+    elif place.count > 1 and place.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    return model.to(place.device, memory_format=torch.channels_last)  # faster on CPUs and GPUs
+
+
+def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) -> list[str]:
+    """Return what to know before training: what was left out, what each loss sees, and what is not as asked for."""
+    lines = [] if evaluation is None else [f"warning: {note}" for note in evaluation.notes]
+    if isinstance(images, CocoImages):
+        lines = [*(f"warning: {note}" for note in images.notes), *lines, *images.coverage.lines()]
+    skeleton = images.skeleton
+    alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []
+    if alone:
+        names = ", ".join(map(one_line, alone))
+        lines.append(
+            f"warning: {names}: named left or right, but no keypoint is the other side: mirror images "
+            "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
+        )
+    if not is_scored(config):
+        lines.append("weights are not scored: evaluation.annotations names no images")
+    warmup = with_warmup_within(config.optimizer, config.steps).warmup
+    if warmup < config.optimizer.warmup:
+        lines.append(
+            f"optimizer.warmup: {warmup} instead of {config.optimizer.warmup} in a run of {config.steps} steps"
+        )
+    return lines

@@ -1,0 +1,12 @@
+// What module _core is made of: one registration a file.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace personlab {
+
+void register_types(pybind11::module_& m);             // core_types.cpp
+void register_personlab(pybind11::module_& m);         // core_personlab.cpp
+void register_personlab_stages(pybind11::module_& m);  // core_personlab_stages.cpp
+
+}  // namespace personlab

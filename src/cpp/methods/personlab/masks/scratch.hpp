@@ -1,0 +1,78 @@
+// Memory that mask association works in: owned by the caller, kept from call to call.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "methods/personlab/kernels.hpp"
+#include "methods/personlab/masks/mask_sum.hpp"
+
+namespace personlab {
+
+// Pixels of an image, or none.
+struct PixelBox {
+  int x0 = 0, y0 = 0, x1 = 0, y1 = 0;  // half-open
+
+  bool empty() const { return x0 >= x1 || y0 >= y1; }
+  PixelBox with(const PixelBox& other) const {  // the smallest that holds both, neither empty
+    return {std::min(x0, other.x0), std::min(y0, other.y0), std::max(x1, other.x1), std::max(y1, other.y1)};
+  }
+};
+
+// Rows of person probabilities: logits between the columns of two rows of cells, and what pixels between these rows read.
+struct PersonRows {
+  std::vector<float> upper, lower;         // (W, in whole registers)
+  std::vector<std::uint32_t> probability;  // likewise, in units of 2^-24
+};
+
+// What one thread of mask association works in: blocks of pixels between four cells, in strips from left to right.
+struct MaskScratch {
+  int row0, y0;                          // first block row and first pixel row of the strip
+  std::vector<std::uint8_t> foreground;  // (strip's pixel rows, W)
+  std::vector<PixelBox> extents;         // (strip's block rows, blocks) of the foreground in each block
+  std::vector<std::int32_t> poses;       // lists of those that may reach a region; last the one at hand
+  std::vector<float> lower, upper;       // (P) bounds of the weighted distance of all pixels at hand
+  std::vector<DistanceBounds> bounds;    // (P, groups) the same for each keypoint
+  std::vector<float> gap;                // (groups, lanes) between these bounds, of the poses left
+  std::vector<std::int32_t> wide;        // keypoints that are bounded again in a part of a region
+
+  // What is known of all pixels of a region, and of those in each of its parts.
+  struct Level {
+    std::vector<Boxes> boxes;         // (groups) of G_k
+    std::vector<std::int32_t> loose;  // keypoints whose boxes leave the poses open
+  };
+  std::vector<Level> levels;  // one for each size of regions, largest first
+
+  // For the n foreground pixels of one block that are still open and the m poses left there; pitches are the first n made
+  // whole groups of points.
+  std::vector<std::size_t> pixel;             // (n) index in the image
+  std::vector<float> start, points;           // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
+                                              // groups by repeating the last
+  std::vector<float> sums;                    // (m, pitch) weighted distances
+  std::vector<std::int32_t> open;             // (pitch) not 0 where any pose is undecided
+  std::vector<float> low;                     // (m) sums up to this one are within reach
+  std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
+  std::vector<float> rest_lower, rest_upper;  // (m, K + 1) bounds of the sum over order[i], order[i + 1] and so on
+
+  // For mask scores.
+  std::vector<PixelBox> claims;  // (P) the pixels of the strip that may have been given to each pose
+  PersonRows person;
+  std::vector<MaskSum> mask_sums;  // (P) of all strips so far
+};
+
+// An image's pixels along one axis, placed over the grid.
+struct PixelAxis {
+  std::vector<std::int32_t> first;  // (blocks + 1): pixels from cell b to cell b + 1
+  std::vector<float> t;             // (pixels) in [0, 1] from cell b
+  std::vector<float> position;      // (pixels) in input pixels
+};
+
+struct MaskBuffers {
+  PixelAxis x, y;
+  std::vector<float> long_pairs, short_pairs;  // (K, h, w, 2) dx and dy side by side
+  std::vector<float> segmentation;             // (h, w) where it is not float32
+  std::vector<MaskScratch> workers;
+};
+
+}  // namespace personlab
