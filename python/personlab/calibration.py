@@ -1,4 +1,4 @@
-"""The map from instance scores to expected OKS, as data that travels with a network."""
+"""Calibration of instance scores: a monotone map from a score to the Object Keypoint Similarity to expect."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import ArrayLike, NDArray
 
-    from personlab.arrays.host import FloatArray
     from personlab.options import DecodeOptions
 
 
@@ -44,7 +43,7 @@ class Calibration:
         if not isinstance(self.scheme, str):
             raise TypeError(f"scheme: expected a text, got {self.scheme!r}")
 
-    def __call__(self, scores: ArrayLike) -> FloatArray:
+    def __call__(self, scores: ArrayLike) -> NDArray[np.float32]:
         """The expected OKS of poses by their instance scores, of any shape; their order stays."""
         knots, values = (0.0, *self.scores, 1.0), (0.0, *self.expected_oks, 1.0)
         return np.interp(np.asarray(scores, np.float64), knots, values).astype(np.float32)

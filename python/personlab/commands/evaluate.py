@@ -13,7 +13,7 @@ from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
 from personlab.io.files import check_folder
 from personlab.io.results import write_results
-from personlab.metrics.coco import EVERY_POSE
+from personlab.methods.personlab.method import EVERY_POSE
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
@@ -220,7 +220,8 @@ def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
 
     options, mask_options = network.decode_options(config, EXACT, _POSENET)
     skeleton = read.skeleton()
-    index = make_index(read, n_keypoints=skeleton.n_keypoints, labelled_only=config.labelled_only)
+    listed = read.labelled_images() if config.labelled_only else read
+    index = make_index(listed, n_keypoints=skeleton.n_keypoints)
     for line in count_coverage(index).lines():
         log(line)
     images = {number: index.people(place, config.annotations) for place, number in enumerate(index.image_ids)}

@@ -1,4 +1,4 @@
-"""Scores that mean something: a monotone map from instance scores to the Object Keypoint Similarity to expect."""
+"""Fits the calibration of instance scores to poses of measured quality, by isotonic regression."""
 
 from __future__ import annotations
 

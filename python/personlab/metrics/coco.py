@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from personlab.options import DecodeOptions
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from pycocotools.cocoeval import COCOeval
 
     from personlab.data.annotations import Annotations
-
-EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # average precision counts weak poses, too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +59,14 @@ def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
 
     Args:
         annotations: of people.
-        labelled_only: as `keep_labelled`.
+        labelled_only: leave out the images without labelled keypoints (`Annotations.labelled_images`).
 
     Raises:
         ValueError: nobody has labelled keypoints or an outline.
     """
     from personlab.data.coco import index_annotations
 
-    index = index_annotations([annotations])
-    if labelled_only:
-        index = keep_labelled(index)
+    index = index_annotations([annotations.labelled_images() if labelled_only else annotations])
     if not has_labels(index) and not has_outlines(index):
         raise ValueError(
             f"{annotations.path}: expected annotated images, got {len(index.imgs)} without labelled keypoints or "
@@ -101,24 +95,6 @@ def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
 
     counts = Counter(annotation["category_id"] for annotation in annotations.anns.values())
     return dict(choose_category(list(annotations.cats.values()), counts, name))
-
-
-def keep_labelled(annotations: COCO) -> COCO:
-    """The images in which somebody has a labelled keypoint; those without would count every person found as wrong."""
-    from personlab.data.coco import index_dataset
-
-    labelled = {
-        a["image_id"]
-        for a in annotations.anns.values()
-        if not a.get("iscrowd") and any(v > 0 for v in (a.get("keypoints") or ())[2::3])
-    }
-    return index_dataset(
-        {
-            **annotations.dataset,
-            "images": [image for image in annotations.dataset["images"] if image["id"] in labelled],
-            "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
-        }
-    )
 
 
 def coco_evaluation(

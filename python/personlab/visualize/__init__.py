@@ -13,11 +13,12 @@ from personlab._lazy import lazy_names
 from personlab.io.images import write_image
 from personlab.visualize.canvas import canvas, read_image
 from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours
+from personlab.visualize.sheet import contact_sheet, write_gallery
 
 if TYPE_CHECKING:
     from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
     from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
-    from personlab.methods.personlab.draw.gallery import contact_sheet, fields_gallery, write_gallery
+    from personlab.methods.personlab.draw.gallery import fields_gallery
     from personlab.methods.personlab.draw.offsets import draw_long_offsets, draw_mid_offsets, draw_short_offsets
     from personlab.methods.personlab.explain import Explanation, Step, explain_pose, explain_poses, explain_seed
 
@@ -54,7 +55,6 @@ __getattr__ = lazy_names(
     {
         "Explanation": f"{_METHOD}.explain",
         "Step": f"{_METHOD}.explain",
-        "contact_sheet": f"{_METHOD}.draw.gallery",
         "draw_explanation": f"{_METHOD}.draw.decoding",
         "draw_heatmap": f"{_METHOD}.draw.fields",
         "draw_hough": f"{_METHOD}.draw.fields",
@@ -67,6 +67,5 @@ __getattr__ = lazy_names(
         "explain_poses": f"{_METHOD}.explain",
         "explain_seed": f"{_METHOD}.explain",
         "fields_gallery": f"{_METHOD}.draw.gallery",
-        "write_gallery": f"{_METHOD}.draw.gallery",
     },
 )

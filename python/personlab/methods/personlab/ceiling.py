@@ -1,4 +1,4 @@
-"""The ceiling: results of decoding what a network would say that says exactly what the annotations do."""
+"""The ceiling of PersonLab's encoding: what decoding returns for a network that repeats the annotations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from personlab.io.results import mask_results
 from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods.personlab.method import EVERY_POSE
 from personlab.methods.personlab.targets import encode_targets
-from personlab.metrics.coco import EVERY_POSE
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from personlab.data.coco import People
 
-EXACT = replace(EVERY_POSE, hough_stride=1)  # for fields that are perfect: what they reach is to be seen
+EXACT = replace(EVERY_POSE, hough_stride=1)  # votes on every pixel: fields without error deserve no coarser lattice
 
 
 def decode_ceiling(

@@ -13,7 +13,6 @@ from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
-from personlab.metrics.coco import EVERY_POSE
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
 
 _OUTPUTS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _FOR_MASKS = ("segmentation", "long_offsets")
+EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # keeps weak poses, which average precision counts
 
 
 def _outputs(masks: bool) -> tuple[str, ...]:
