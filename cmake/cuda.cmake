@@ -16,7 +16,7 @@ set(cuda_stages
   src/cuda/methods/personlab/refine_backward.cu
   src/cuda/methods/personlab/score.cu
   src/cuda/methods/personlab/sharpen.cu)
-set(cuda_bindings src/bindings/cuda.cpp src/bindings/cuda_personlab.cpp)
+set(cuda_bindings src/bindings/cuda.cpp src/bindings/cuda_personlab.cpp src/bindings/cuda_personlab_dense.cpp)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
