@@ -15,8 +15,8 @@ import numpy as np
 from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
 from personlab import COCO_PERSON
+from personlab.methods.personlab.method import EVERY_POSE
 from personlab.metrics.calibration import fit_calibration
-from personlab.metrics.coco import EVERY_POSE
 from personlab.metrics.reliability import ScoredPoses, bin_poses, judge_poses
 
 

@@ -20,7 +20,8 @@ from personlab.data.coco import People, load_people, make_annotations
 from personlab.data.synthetic import make_scene
 from personlab.io.results import mask_results
 from personlab.methods.personlab.backends import reference
-from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations
+from personlab.methods.personlab.ceiling import evaluate_ceiling
+from personlab.metrics.coco import average_precision, load_annotations
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 

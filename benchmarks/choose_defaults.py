@@ -29,8 +29,9 @@ from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, stages
 from personlab.io.results import mask_results
 from personlab.methods.personlab.backends import reference
+from personlab.methods.personlab.method import EVERY_POSE
 from personlab.metrics.bootstrap import find_matches
-from personlab.metrics.coco import EVERY_POSE, average_precision, load_annotations
+from personlab.metrics.coco import average_precision, load_annotations
 from personlab.metrics.reliability import judge_poses
 
 THRESHOLDS = {

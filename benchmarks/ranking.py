@@ -17,8 +17,8 @@ from real_fields import DATA, NETWORKS, decode, load_fields, load_images
 
 from personlab import COCO_PERSON, DecodeOptions, decode_masks
 from personlab.io.results import mask_results
+from personlab.methods.personlab.method import EVERY_POSE
 from personlab.metrics.bootstrap import bootstrap, differences, find_matches, resample_images
-from personlab.metrics.coco import EVERY_POSE
 
 OLD = "paper's scheme, every pose"
 SYSTEMS = {

@@ -17,9 +17,10 @@ import numpy as np
 import torch
 
 from personlab import Fields, Predictor, decode_poses
-from personlab.data.coco import index_dataset
+from personlab.data.annotations import read_annotations
+from personlab.data.coco import index_annotations, index_dataset
 from personlab.io.files import write_whole
-from personlab.metrics.coco import keep_labelled, load_annotations
+from personlab.metrics.coco import load_annotations
 from personlab.weights import cache_folder
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
@@ -62,9 +63,12 @@ def load_images(*names, data=DATA):
     for name in names:
         half = SETS[name]
         folder = data / ("coco-mini" if half is None else "coco-people")
-        annotations = load_annotations(str(folder / "annotations" / "person_keypoints.json"))
-        if half is not None:
-            annotations = select(keep_labelled(annotations), lambda image, _, h=half: half_of(image["file_name"]) == h)
+        path = str(folder / "annotations" / "person_keypoints.json")
+        if half is None:
+            annotations = load_annotations(path)
+        else:
+            labelled = index_annotations([read_annotations(path).labelled_images()])
+            annotations = select(labelled, lambda image, _, h=half: half_of(image["file_name"]) == h)
         categories = annotations.dataset["categories"]
         people += annotations.dataset["annotations"]
         for number, image in annotations.imgs.items():

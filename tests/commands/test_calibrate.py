@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from personlab import DecodeOptions, Predictor, visualize
+from personlab.calibration import Calibration, scheme_of
 from personlab.cli import main
-from personlab.metrics.calibration import Calibration, scheme_of
 from personlab.weights import load_checkpoint, load_model, load_settings, save_model
 
 SIZE = (257, 321)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from personlab import decode_poses
-from personlab.metrics.coco import EVERY_POSE
+from personlab.methods.personlab.method import EVERY_POSE
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,8 @@ from personlab.data.index import make_index
 from personlab.data.loader import Views, make_batch
 from personlab.io.results import mask_results
 from personlab.methods import get_method
-from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations
+from personlab.methods.personlab.ceiling import evaluate_ceiling
+from personlab.metrics.coco import average_precision, load_annotations
 from personlab.poses import Poses
 from personlab.train.config import LossOptions
 

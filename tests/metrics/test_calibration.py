@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from personlab import DecodeOptions
-from personlab.metrics.calibration import Calibration, fit_calibration, fit_isotonic, scheme_of
+from personlab.calibration import Calibration, scheme_of
+from personlab.metrics.calibration import fit_calibration, fit_isotonic
 
 OPTIONS = DecodeOptions()
 MAP = Calibration(scores=(0.2, 0.6), expected_oks=(0.4, 0.8), scheme=scheme_of(OPTIONS))

@@ -105,6 +105,12 @@ class Annotations(NamedTuple):
             names.append(image.name)
         return names
 
+    def labelled_images(self) -> Annotations:
+        """Return the annotations of the images in which a person, no crowd, has a labelled keypoint."""
+        labelled = {person.image_id for person in self.people if not person.crowd and person.keypoints is not None}
+        images = {number: image for number, image in self.images.items() if number in labelled}
+        return self._replace(images=images, people=[person for person in self.people if person.image_id in labelled])
+
     def of_skeleton(self, skeleton: Skeleton) -> Annotations:
         """The annotations with the keypoints in the order of a network's skeleton, matched by name.
 

@@ -111,7 +111,8 @@ class CocoImages:
                 read = read.of_skeleton(skeleton)
         self.skeleton = skeleton or read.skeleton()
         read.names()  # are complete
-        self._index = make_index(read, n_keypoints=self.skeleton.n_keypoints, labelled_only=labelled_only)
+        listed = read.labelled_images() if labelled_only else read
+        self._index = make_index(listed, n_keypoints=self.skeleton.n_keypoints)
         self.image_ids = self._index.image_ids
         self.coverage = count_coverage(self._index)
         self.notes = read.notes

@@ -56,19 +56,16 @@ class Index(NamedTuple):
         return gather_people(self.keypoints[one], masks, self.boxes[one], outlined=outlined, crowd=self.crowd[one])
 
 
-def make_index(annotations: Annotations, *, n_keypoints: int, labelled_only: bool = False) -> Index:
+def make_index(annotations: Annotations, *, n_keypoints: int) -> Index:
     """The images in the order of their ids, and who is in each.
 
     Args:
         annotations: what was read.
         n_keypoints: K.
-        labelled_only: leave out images in which nobody has a labelled keypoint.
     """
     listed: dict[int, list[Person]] = {number: [] for number in annotations.images}
     for person in annotations.people:
         listed[person.image_id].append(person)
-    if labelled_only:
-        listed = {number: people for number, people in listed.items() if any(map(_is_labelled, people))}
     rows = [person for people in listed.values() for person in people]
     images = [annotations.images[number] for number in listed]
     nothing = np.zeros((n_keypoints, 3))
@@ -84,7 +81,3 @@ def make_index(annotations: Annotations, *, n_keypoints: int, labelled_only: boo
         ends=np.cumsum([0, *(len(row.runs) for row in rows)], dtype=np.int64),
         runs=b"".join(row.runs for row in rows),
     )
-
-
-def _is_labelled(person: Person) -> bool:
-    return not person.crowd and person.keypoints is not None

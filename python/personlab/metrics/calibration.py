@@ -1,18 +1,16 @@
-"""Scores that mean something: a monotone map from instance scores to the Object Keypoint Similarity to expect."""
+"""Fits the calibration of instance scores to poses of measured quality, by isotonic regression."""
 
 from __future__ import annotations
 
-import reprlib
-from dataclasses import asdict, dataclass
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from personlab.calibration import Calibration, scheme_of
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-    from personlab.arrays.host import FloatArray
     from personlab.options import DecodeOptions
 
 _KNOTS = 12  # of a fitted map, at most
@@ -21,71 +19,6 @@ _FEWEST = 30  # poses whose mean a fitted map starts from
 _LEAST_RISE = 0.01  # of expected OKS over all scores
 _LEAST = 1e-9  # score that knots keep from 0 and 1
 _MARGIN = 1e-3  # expected OKS that fitted values keep from 0 and 1, so that the map rises everywhere
-
-
-@dataclass(frozen=True, kw_only=True)
-class Calibration:
-    """A strictly rising, piecewise linear map of [0, 1] to [0, 1] through (0, 0), the knots and (1, 1).
-
-    Raises:
-        TypeError: values that are no numbers, or a scheme that is no text.
-        ValueError: knots that do not rise, lie outside 0..1, or are not as many as their values.
-    """
-
-    scores: tuple[float, ...]
-    """instance scores of the knots, as decoding gives them"""
-
-    expected_oks: tuple[float, ...]
-    """what poses of these scores reach on average"""
-
-    scheme: str
-    """how the scores are computed (`scheme_of`): the map says nothing of others"""
-
-    def __post_init__(self) -> None:
-        for name in ("scores", "expected_oks"):
-            object.__setattr__(self, name, _rising(getattr(self, name), name))
-        if len(self.scores) != len(self.expected_oks):
-            raise ValueError(
-                f"expected_oks: expected {len(self.scores)} numbers as scores has, got {self.expected_oks}"
-            )
-        if not isinstance(self.scheme, str):
-            raise TypeError(f"scheme: expected a text, got {self.scheme!r}")
-
-    def __call__(self, scores: ArrayLike) -> FloatArray:
-        """The expected OKS of poses by their instance scores, of any shape; their order stays."""
-        knots, values = (0.0, *self.scores, 1.0), (0.0, *self.expected_oks, 1.0)
-        return np.interp(np.asarray(scores, np.float64), knots, values).astype(np.float32)
-
-    def suits(self, options: DecodeOptions) -> bool:
-        """Whether these options compute the scores that the map is of."""
-        return self.scheme == scheme_of(options)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Any) -> Calibration:
-        """What `to_dict` gave.
-
-        Raises:
-            TypeError, ValueError: something else.
-        """
-        names = ("scores", "expected_oks", "scheme")
-        if not isinstance(values, dict):
-            raise TypeError(f"calibration: expected a JSON object, got {type(values).__name__}")
-        missing = [name for name in names if name not in values]
-        if missing:
-            raise ValueError(f"calibration: expected {', '.join(names)}, got no {missing[0]}")
-        try:
-            return cls(**{name: values[name] for name in names})
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"calibration.{error}") from None
-
-
-def scheme_of(options: DecodeOptions) -> str:
-    """What an instance score depends on apart from the image and the network."""
-    return f"{options.decoder} {options.scoring} {options.ranking} {options.instance_score}"
 
 
 def fit_isotonic(values: ArrayLike, weights: ArrayLike) -> NDArray[np.float64]:
@@ -147,20 +80,3 @@ def _simplify(x: NDArray[np.float64], y: NDArray[np.float64], most: int) -> NDAr
             break
         chosen = sorted([*chosen, int(off.argmax())])
     return np.array(chosen)
-
-
-def _rising(values: Any, name: str) -> tuple[float, ...]:
-    try:
-        numbers = tuple(map(_number, values))
-    except (OverflowError, TypeError):
-        raise TypeError(f"{name}: expected numbers, got {reprlib.repr(values)}") from None
-    edges = np.array((0.0, *numbers, 1.0))
-    if not (np.diff(edges) > 0).all():  # NaN, too
-        raise ValueError(f"{name}: expected rising numbers between 0 and 1, got {list(numbers)}")
-    return numbers
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError
-    return float(value)

@@ -6,31 +6,18 @@ import contextlib
 import io
 import warnings
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from personlab.io.results import mask_results
-from personlab.methods.personlab.decode import decode_masks, decode_poses
-from personlab.methods.personlab.method import METHOD
-from personlab.methods.personlab.targets import encode_targets
-from personlab.options import DecodeOptions, MaskOptions
-from personlab.poses import Poses
-from personlab.skeleton import COCO_PERSON, Skeleton
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     from personlab.data.annotations import Annotations
-    from personlab.data.coco import People
-
-EVERY_POSE: DecodeOptions = METHOD.every_pose
-EXACT = replace(EVERY_POSE, hough_stride=1)  # for fields that are perfect: what they reach is to be seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +59,14 @@ def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
 
     Args:
         annotations: of people.
-        labelled_only: as `keep_labelled`.
+        labelled_only: leave out the images without labelled keypoints (`Annotations.labelled_images`).
 
     Raises:
         ValueError: nobody has labelled keypoints or an outline.
     """
     from personlab.data.coco import index_annotations
 
-    index = index_annotations([annotations])
-    if labelled_only:
-        index = keep_labelled(index)
+    index = index_annotations([annotations.labelled_images() if labelled_only else annotations])
     if not has_labels(index) and not has_outlines(index):
         raise ValueError(
             f"{annotations.path}: expected annotated images, got {len(index.imgs)} without labelled keypoints or "
@@ -110,24 +95,6 @@ def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
 
     counts = Counter(annotation["category_id"] for annotation in annotations.anns.values())
     return dict(choose_category(list(annotations.cats.values()), counts, name))
-
-
-def keep_labelled(annotations: COCO) -> COCO:
-    """The images in which somebody has a labelled keypoint; those without would count every person found as wrong."""
-    from personlab.data.coco import index_dataset
-
-    labelled = {
-        a["image_id"]
-        for a in annotations.anns.values()
-        if not a.get("iscrowd") and any(v > 0 for v in (a.get("keypoints") or ())[2::3])
-    }
-    return index_dataset(
-        {
-            **annotations.dataset,
-            "images": [image for image in annotations.dataset["images"] if image["id"] in labelled],
-            "annotations": [a for a in annotations.dataset["annotations"] if a["image_id"] in labelled],
-        }
-    )
 
 
 def coco_evaluation(
@@ -210,88 +177,3 @@ def _with_regions(annotations: COCO) -> COCO:
             region = [[left, top, right, top, right, bottom, left, bottom]]
             listed.append({**entry, "segmentation": region, "iscrowd": 1})
     return index_dataset({**annotations.dataset, "annotations": listed})
-
-
-def decode_ceiling(
-    people: People,
-    *,
-    stride: int,
-    skeleton: Skeleton = COCO_PERSON,
-    options: DecodeOptions,
-    mask_options: MaskOptions,
-) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
-    """What decoding makes of a network that says exactly what the annotations of one image do.
-
-    Args:
-        people: annotations of an image of H x W pixels, which is widened to a multiple of the stride plus 1.
-        stride: pixels from cell to cell of the network imagined.
-        skeleton: keypoints and edges.
-        options: how poses are decoded.
-        mask_options: how masks are.
-
-    Returns:
-        the poses, their masks (P, H, W), in the image's pixels, and the scores of these (P,).
-    """
-    height, width = people.crowd.shape
-    size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
-
-    def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        wide = np.zeros((*mask.shape[:-2], *size), bool)
-        wide[..., :height, :width] = mask
-        return wide
-
-    fields = encode_targets(
-        people.keypoints,
-        widened(people.masks),
-        size=(size[0], size[1]),
-        stride=stride,
-        skeleton=skeleton,
-        disk_radius=options.disk_radius,
-        crowd=widened(people.crowd),
-    ).to_fields()
-    poses = decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=stride, skeleton=skeleton, options=options
-    )
-    assert isinstance(poses, Poses)
-    assert fields.segmentation is not None
-    masks, scores = decode_masks(
-        poses,
-        fields.segmentation,
-        fields.long_offsets,
-        short_offsets=fields.short_offsets,
-        stride=stride,
-        size=(size[0], size[1]),
-        options=mask_options,
-        return_scores=True,
-    )
-    return poses, masks[:, :height, :width], scores
-
-
-def evaluate_ceiling(
-    images: Mapping[int, People],
-    *,
-    stride: int,
-    skeleton: Skeleton = COCO_PERSON,
-    options: DecodeOptions | None = None,
-    mask_options: MaskOptions | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """COCO keypoint and segmentation results of `decode_ceiling` over images by image id.
-
-    Options left out are `EXACT` and the defaults of masks.
-    """
-    keypoints: list[dict[str, Any]] = []
-    segmentations: list[dict[str, Any]] = []
-    for image_id, people in images.items():
-        poses, masks, scores = decode_ceiling(
-            people,
-            stride=stride,
-            skeleton=skeleton,
-            options=options or EXACT,
-            mask_options=mask_options or MaskOptions(),
-        )
-        keypoints += poses.to_coco(image_id)
-        if people.unoutlined is not None:  # people without outline have no mask to be scored
-            known = masks.any(axis=(1, 2))
-            poses, masks, scores = poses[known], masks[known], scores[known]
-        segmentations += mask_results(poses, masks, image_id, scores=scores)
-    return keypoints, segmentations

@@ -16,7 +16,7 @@ from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.resize import LARGEST_SIDE
+from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
 from personlab.metrics.coco import index_for_scoring
 from personlab.predict import Predictor
@@ -32,7 +32,7 @@ class Evaluation:
 
     Args:
         config: of the run; drawn scenes are like those trained on, of another seed.
-        model: what is to be scored.
+        model: the network to score.
 
     Raises:
         OSError: the annotations or their folder are missing.
@@ -44,10 +44,10 @@ class Evaluation:
         options = config.evaluation
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
-        self.notes: tuple[str, ...] = ()  # what was left out, a line each
+        self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
         if options.annotations is not None:
             assert options.images is not None
-            # Whatever is wrong with them is to be told before the first step.
+            # Mistakes in them are reported before the first step.
             read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
             check_files(Path(options.images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
@@ -101,17 +101,17 @@ def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
     options = config.evaluation
     return replace(
         known,
-        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, LARGEST_SIDE),
+        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, MAX_SIDE),
         stride=(network if options.stride is None else replace(network, stride=options.stride)).stride,
         labelled_only=options.labelled_only,
     )
 
 
 def is_scored(config: TrainConfig) -> bool:
-    """Drawn scenes are scored on drawn scenes; photographs on those that are named, or not at all."""
+    """Return whether a run is scored: one on drawn scenes always, one on photographs if photographs are named."""
     return config.data.annotations is None or config.evaluation.annotations is not None
 
 
 def _as_saved(model: Any) -> Any:
-    """A copy as a reader of its file has it: in the memory layout whose convolutions round alike."""
+    """Return a copy as loaded from a file: in the memory layout whose convolutions round the same."""
     return copy.deepcopy(model).to(memory_format=torch.contiguous_format)

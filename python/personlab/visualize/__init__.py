@@ -5,14 +5,22 @@ function writes to its arguments. Lines, labels and legends are sized for the im
 are in viridis and people in Okabe and Ito's palette, which are told apart with any colour vision.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from personlab._lazy import lazy_names
 from personlab.io.images import write_image
-from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
-from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
-from personlab.methods.personlab.draw.gallery import contact_sheet, fields_gallery, write_gallery
-from personlab.methods.personlab.draw.offsets import draw_long_offsets, draw_mid_offsets, draw_short_offsets
-from personlab.methods.personlab.explain import Explanation, Step, explain_pose, explain_poses, explain_seed
 from personlab.visualize.canvas import canvas, read_image
 from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours
+from personlab.visualize.sheet import contact_sheet, write_gallery
+
+if TYPE_CHECKING:
+    from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
+    from personlab.methods.personlab.draw.fields import draw_heatmap, draw_hough, draw_segmentation
+    from personlab.methods.personlab.draw.gallery import fields_gallery
+    from personlab.methods.personlab.draw.offsets import draw_long_offsets, draw_mid_offsets, draw_short_offsets
+    from personlab.methods.personlab.explain import Explanation, Step, explain_pose, explain_poses, explain_seed
 
 __all__ = [
     "Explanation",
@@ -39,3 +47,25 @@ __all__ = [
     "write_gallery",
     "write_image",
 ]
+
+_METHOD = "personlab.methods.personlab"
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "Explanation": f"{_METHOD}.explain",
+        "Step": f"{_METHOD}.explain",
+        "draw_explanation": f"{_METHOD}.draw.decoding",
+        "draw_heatmap": f"{_METHOD}.draw.fields",
+        "draw_hough": f"{_METHOD}.draw.fields",
+        "draw_long_offsets": f"{_METHOD}.draw.offsets",
+        "draw_mid_offsets": f"{_METHOD}.draw.offsets",
+        "draw_order": f"{_METHOD}.draw.decoding",
+        "draw_segmentation": f"{_METHOD}.draw.fields",
+        "draw_short_offsets": f"{_METHOD}.draw.offsets",
+        "explain_pose": f"{_METHOD}.explain",
+        "explain_poses": f"{_METHOD}.explain",
+        "explain_seed": f"{_METHOD}.explain",
+        "fields_gallery": f"{_METHOD}.draw.gallery",
+    },
+)

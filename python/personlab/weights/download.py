@@ -10,9 +10,10 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from personlab.io.console import progress_bar
+from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
-from personlab.weights.fit import read_limited
 from personlab.weights.lock import locked
 
 if TYPE_CHECKING:
@@ -158,12 +159,9 @@ def _check_digest(network: PersonLab, expected: str) -> None:
 
 def _fetch_shards(name: str, model: TfjsModel, url: str, parts: Path, pace: Pace) -> dict[str, Path]:
     """Path in the manifest -> the file, all of them fetched and as long together as the manifest says."""
-    from tqdm import tqdm
-
     files = {path: parts / f"{number}.bin" for number, path in enumerate(model.paths)}
     start = url.rpartition("/")[0]
-    # On stderr, and nowhere where that is no terminal.
-    with tqdm(total=model.size, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+    with progress_bar(model.size, name, unit="B", keep=True) as bar:
         for path, file in files.items():
             others = sum(other.stat().st_size for other in files.values() if other != file and other.is_file())
             limit = max(model.size - others, 0)

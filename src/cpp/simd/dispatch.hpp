@@ -8,8 +8,8 @@ namespace personlab {
 // What kernels are compiled for, slowest first.
 enum class Isa { kBaseline, kAvx2, kAvx512 };
 
-// The fastest instruction set that this processor runs, or the one that the environment variable PERSONLAB_ISA names. Results
-// are the same to the last bit.
+// The fastest instruction set that this processor runs, or the one that the environment variable PERSONLAB_ISA names.
+// Results are the same to the last bit.
 //
 // Throws std::invalid_argument where that variable names none that can run.
 Isa isa();
@@ -20,8 +20,8 @@ const char* isa_name();
 // Names of all in this build, fastest last, separated by commas.
 const char* isa_names();
 
-// A method has a kernel table: a struct of function pointers. One source defines it as NAME, once for each instruction set, in
-// namespace PERSONLAB_KERNELS; another declares all of them and chooses:
+// A method has a kernel table: a struct of function pointers. One source defines it as NAME, once for each instruction
+// set, in namespace PERSONLAB_KERNELS; another declares all of them and chooses:
 //
 //   #define PERSONLAB_DECLARE(ISA) namespace ISA { extern const Kernels kKernels; }
 //   PERSONLAB_FOR_EACH_ISA(PERSONLAB_DECLARE)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab import stages
 from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.methods.personlab import stages
 from personlab.methods.personlab.backends import reference
 from personlab.methods.personlab.decode import check_pose_fields
-from personlab.methods.personlab.draw.offsets import check_image_fields
+from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.options import DecodeOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
 

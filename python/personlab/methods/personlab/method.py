@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.data.coco import People
+    from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Grid, Setup
+    from personlab.methods.base import Setup
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 _OUTPUTS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _FOR_MASKS = ("segmentation", "long_offsets")
+EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # keeps weak poses, which average precision counts
 
 
 def _outputs(masks: bool) -> tuple[str, ...]:
@@ -121,7 +123,7 @@ METHOD = Method(
     targets=Targets,
     options=DecodeOptions,
     mask_options=MaskOptions,
-    every_pose=DecodeOptions(min_score=0.0, peak_threshold=0.01),
+    every_pose=EVERY_POSE,
     outputs=_outputs,
     tune=_tune,
     prepare=views.prepare,

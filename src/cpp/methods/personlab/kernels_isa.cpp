@@ -1,7 +1,7 @@
 // The kernels, compiled once for each instruction set under a namespace of its own.
 //
-// Nothing here may leave a function that the linker could share with code for other processors: hence no standard containers,
-// and sampling.hpp with internal linkage.
+// No function here may have external linkage, for the linker would share it with code for other processors: hence no
+// standard containers, and sampling.hpp with internal linkage.
 #define PERSONLAB_HD static inline
 #include "methods/personlab/kernels.hpp"
 
@@ -9,17 +9,17 @@
 #include <limits>
 
 #include "base/disc.hpp"
-#include "methods/personlab/masks/kernels.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/kernels.hpp"
 #include "simd/floats.hpp"
 
 namespace personlab {
 namespace PERSONLAB_KERNELS {
 namespace {
 
-// Bits of 64 values that are at least `lowest`.
+// A bit for each of 64 values: whether it is at least `lowest`.
 template <typename T>
-std::uint64_t find64(const T* values, float lowest) {
+std::uint64_t threshold64(const T* values, float lowest) {
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += kLanes)
     bits |= std::uint64_t{mask_bits(cmp_ge(load<Floats>(values + i), broadcast<Floats>(lowest)))} << i;
@@ -27,10 +27,10 @@ std::uint64_t find64(const T* values, float lowest) {
 }
 
 template <typename T>
-bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
+bool threshold(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
   std::uint64_t any = 0;
   std::size_t i = 0;
-  for (; i + 64 <= n; i += 64) any |= *bits++ = find64(values + i, lowest);
+  for (; i + 64 <= n; i += 64) any |= *bits++ = threshold64(values + i, lowest);
   if (i < n) {
     std::uint64_t last = 0;
     for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(to_float32(values[j]) >= lowest) << (j - i);
@@ -39,9 +39,10 @@ bool find(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
   return any != 0;
 }
 
-// Those of 64 cells of a plane w wide, given as bits, that have a larger neighbour, wherever rows begin and end; maybe others.
+// The bits of those of 64 cells of a plane w wide that have a larger neighbour, as if rows went on; bits not in `cells`
+// are undefined.
 template <typename T>
-std::uint64_t beaten64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
+std::uint64_t find_smaller64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
   constexpr std::uint64_t kRegister = (std::uint64_t{1} << kLanes) - 1;
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += kLanes) {
@@ -49,36 +50,36 @@ std::uint64_t beaten64(const T* values, std::ptrdiff_t w, std::uint64_t cells) {
     const T* at = values + i;
     const Floats own = load<Floats>(at);
     const auto above = [own](const T* others) { return mask_bits(cmp_gt(load<Floats>(others), own)); };
-    unsigned beaten = above(at - 1) | above(at + 1);
-    for (const T* row = at - w; row <= at + w; row += 2 * w) beaten |= above(row - 1) | above(row) | above(row + 1);
-    bits |= static_cast<std::uint64_t>(beaten) << i;
+    unsigned smaller = above(at - 1) | above(at + 1);
+    for (const T* row = at - w; row <= at + w; row += 2 * w) smaller |= above(row - 1) | above(row) | above(row + 1);
+    bits |= static_cast<std::uint64_t>(smaller) << i;
   }
   return bits;
 }
 
-// Those of 64 cells, the first of them `first`, given as bits, that have a larger neighbour; any cells of the plane.
+// The same for any cells of the plane, one by one; `first` is the first of the 64.
 template <typename T>
-std::uint64_t beaten_slowly(const T* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
+std::uint64_t find_smaller(const T* values, int h, int w, std::ptrdiff_t first, std::uint64_t cells) {
   std::uint64_t bits = 0;
   for (int bit = 0; bit < 64 && cells >> bit != 0; ++bit) {
     if ((cells >> bit & 1) == 0) continue;
     const std::ptrdiff_t cell = first + bit, i = cell / w, j = cell % w;
-    bool beaten = false;
+    bool smaller = false;
     for (std::ptrdiff_t row = i - (i > 0 ? 1 : 0); row <= i + (i < h - 1 ? 1 : 0); ++row)
       for (std::ptrdiff_t column = j - (j > 0 ? 1 : 0); column <= j + (j < w - 1 ? 1 : 0); ++column)
-        beaten = beaten || to_float32(values[row * w + column]) > to_float32(values[cell]);
-    bits |= static_cast<std::uint64_t>(beaten) << bit;
+        smaller = smaller || to_float32(values[row * w + column]) > to_float32(values[cell]);
+    bits |= static_cast<std::uint64_t>(smaller) << bit;
   }
   return bits;
 }
 
 template <typename T>
-void thin(const T* values, int h, int w, std::uint64_t* bits) {
+void suppress_non_maxima(const T* values, int h, int w, std::uint64_t* bits) {
   const std::ptrdiff_t cells = static_cast<std::ptrdiff_t>(h) * w;
   std::ptrdiff_t row = 0;  // the first cell of the last row that begins at or before the word
   for (std::ptrdiff_t i = 0; i < cells; i += 64, ++bits) {
     if (*bits == 0) continue;
-    std::uint64_t apart = *bits;  // cells whose neighbours do not lie around them in memory
+    std::uint64_t apart = *bits;  // cells whose neighbours are not all around them in memory
     if (i >= w + 1 && i + 64 + w + 1 <= cells) {
       while (row + w <= i) row += w;
       std::uint64_t border = 0;  // cells of the first and the last column
@@ -87,9 +88,9 @@ void thin(const T* values, int h, int w, std::uint64_t* bits) {
         if (start > i) border |= std::uint64_t{1} << (start - 1 - i);
       }
       apart &= border;
-      *bits &= ~beaten64(values + i, w, *bits) | border;
+      *bits &= ~find_smaller64(values + i, w, *bits) | border;
     }
-    *bits &= ~beaten_slowly(values, h, w, i, apart);
+    *bits &= ~find_smaller(values, h, w, i, apart);
   }
 }
 
@@ -100,7 +101,7 @@ void to_float32_all(const T* values, std::size_t n, float* to) {
   for (; i < n; ++i) to[i] = to_float32(values[i]);
 }
 
-// Four cells of a plane, each in all lanes.
+// Four cells of a plane, each broadcast.
 struct Corners {
   Floats a, b, c, d;
   template <typename T>
@@ -117,32 +118,32 @@ struct Corners {
 
 template <typename T>
 bool sample(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
-            std::int32_t column, std::int32_t row, float lowest, Ballots& ballots) {
+            std::int32_t column, std::int32_t row, float lowest, VoteBatch& batch) {
   const Corners logits(cells[0], right, below), xs(cells[1], right, below), ys(cells[2], right, below);
   const Floats low = broadcast<Floats>(lowest);
   Floats nothing = broadcast<Floats>(0.0F);  // stays 0 while all that was read is finite
-  int count = ballots.count;
+  int count = batch.count;
   for (int i = 0; i < points.count; i += kLanes) {
     const Floats logit = logits.read(points, i);
     nothing = nothing + (logit - logit);
     if (!any(cmp_ge(logit, low))) continue;
     const Floats dx = xs.read(points, i), dy = ys.read(points, i);
     nothing = nothing + ((dx - dx) + (dy - dy));
-    store(logit, ballots.logit + count);
-    store(dx, ballots.dx + count);
-    store(dy, ballots.dy + count);
+    store(logit, batch.logit + count);
+    store(dx, batch.dx + count);
+    store(dy, batch.dy + count);
     for (int j = 0; j < kLanes; ++j) {
-      ballots.column[count + j] = points.column[i + j] + column;
-      ballots.row[count + j] = points.row[i + j] + row;
+      batch.column[count + j] = points.column[i + j] + column;
+      batch.row[count + j] = points.row[i + j] + row;
     }
     count += kLanes < points.count - i ? kLanes : points.count - i;
   }
   if (!all(cmp_ge(nothing, broadcast<Floats>(0.0F)))) return false;
-  ballots.count = count;
+  batch.count = count;
   return true;
 }
 
-// The whole number below an offset in lattice points, and what is left of it. What is not finite or absurdly far will end up
+// Splits an offset, in lattice points, into its floor and the rest. One that is not finite, or absurdly far, leads
 // outside the lattice.
 Floats split(Floats offset, std::int32_t* whole) {
   const Floats far = broadcast<Floats>(1048576.0F);
@@ -151,68 +152,68 @@ Floats split(Floats offset, std::int32_t* whole) {
   return bounded - below;
 }
 
-// Rounds votes.
-void store_votes(Floats votes, std::int32_t* to) { store(to_int(votes + broadcast<Floats>(0.5F)), to); }
+void store_rounded(Floats votes, std::int32_t* to) { store(to_int(votes + broadcast<Floats>(0.5F)), to); }
 
-// Where votes fall, relative to the voter: as precise at the far corner of a large image as at the near one; and what each of
-// the four points gets.
-void aim(Ballots& ballots, float inverse_g, float unit) {
+// Computes left, top and weight: the four points relative to the voter, as precise at the far corner of a large image
+// as at the near one, and the bilinear weight of each.
+void splat_weights(VoteBatch& batch, float inverse_g, float unit) {
   const Floats one = broadcast<Floats>(1.0F);
-  for (int i = 0; i < ballots.count; i += kLanes) {
-    const Floats fx = split(load<Floats>(ballots.dx + i) * broadcast<Floats>(inverse_g), ballots.left + i);
-    const Floats fy = split(load<Floats>(ballots.dy + i) * broadcast<Floats>(inverse_g), ballots.top + i);
-    const Floats weight = sigmoid(load<Floats>(ballots.logit + i)) * broadcast<Floats>(unit);
+  for (int i = 0; i < batch.count; i += kLanes) {
+    const Floats fx = split(load<Floats>(batch.dx + i) * broadcast<Floats>(inverse_g), batch.left + i);
+    const Floats fy = split(load<Floats>(batch.dy + i) * broadcast<Floats>(inverse_g), batch.top + i);
+    const Floats weight = sigmoid(load<Floats>(batch.logit + i)) * broadcast<Floats>(unit);
     const Floats upper = weight * (one - fy), lower = weight * fy;
-    store_votes(upper * (one - fx), ballots.vote[0] + i);
-    store_votes(upper * fx, ballots.vote[1] + i);
-    store_votes(lower * (one - fx), ballots.vote[2] + i);
-    store_votes(lower * fx, ballots.vote[3] + i);
+    store_rounded(upper * (one - fx), batch.weight[0] + i);
+    store_rounded(upper * fx, batch.weight[1] + i);
+    store_rounded(lower * (one - fx), batch.weight[2] + i);
+    store_rounded(lower * fx, batch.weight[3] + i);
   }
 }
 
-std::uint32_t work_out(Ballots& ballots, const VotingLattice& lattice) {
+std::uint32_t compute_votes(VoteBatch& batch, const VoteLattice& lattice) {
   constexpr int kShift = kHoughTileShift;
   constexpr std::int32_t kInside = kHoughTile - 1;
-  const VotingLattice to = lattice;
+  const VoteLattice to = lattice;
   std::uint32_t total = 0;
-  for (; ballots.count % kLanes != 0; ++ballots.count)  // a whole register, of which the rest does not vote
-    ballots.logit[ballots.count] = -std::numeric_limits<float>::infinity();
-  aim(ballots, to.inverse_g, to.unit);
-  const int count = ballots.count;
+  for (; batch.count % kLanes != 0; ++batch.count)  // a whole register; what is added does not vote
+    batch.logit[batch.count] = -std::numeric_limits<float>::infinity();
+  splat_weights(batch, to.inverse_g, to.unit);
+  const int count = batch.count;
   for (int i = 0; i < count; ++i) {
-    const std::int32_t column = ballots.column[i] + ballots.left[i] + 1, row = ballots.row[i] + ballots.top[i] + 1;
-    std::int32_t out = ballots.logit[i] >= to.lowest ? 0 : -1;
+    const std::int32_t column = batch.column[i] + batch.left[i] + 1, row = batch.row[i] + batch.top[i] + 1;
+    std::int32_t out = batch.logit[i] >= to.lowest ? 0 : -1;
     out |= column | row | (to.columns - column) | (to.rows - row);  // negative where anything is
     const std::int32_t counts = ~(out >> 31);
     const std::int32_t tile = (row >> kShift) * to.tile_columns + (column >> kShift);
     const std::int32_t place = ((row & kInside) << kShift) + (column & kInside);
-    ballots.at[i] = counts != 0 ? (tile << 2 * kShift) + place : to.nowhere + i;
-    const auto a = static_cast<std::uint32_t>(ballots.vote[0][i] & counts);
-    const auto b = static_cast<std::uint32_t>(ballots.vote[1][i] & counts);
-    const auto c = static_cast<std::uint32_t>(ballots.vote[2][i] & counts);
-    const auto d = static_cast<std::uint32_t>(ballots.vote[3][i] & counts);
-    ballots.upper[i] = a | static_cast<std::uint64_t>(b) << 32;
-    ballots.lower[i] = c | static_cast<std::uint64_t>(d) << 32;
+    batch.target[i] = counts != 0 ? (tile << 2 * kShift) + place : to.discard + i;
+    const auto a = static_cast<std::uint32_t>(batch.weight[0][i] & counts);
+    const auto b = static_cast<std::uint32_t>(batch.weight[1][i] & counts);
+    const auto c = static_cast<std::uint32_t>(batch.weight[2][i] & counts);
+    const auto d = static_cast<std::uint32_t>(batch.weight[3][i] & counts);
+    batch.upper[i] = a | static_cast<std::uint64_t>(b) << 32;
+    batch.lower[i] = c | static_cast<std::uint64_t>(d) << 32;
     total += a + b + c + d;
   }
   return total;
 }
 
-TileTotal gather(const TileSums& sums, float scale, float* scores) {
-  constexpr int kTile = kHoughTile, kPoints = kTile * kTile;
+TileTotal score_tile(const TileSums& sums, float scale, float* scores) {
+  constexpr int kTile = kHoughTile, kTilePoints = kTile * kTile;
   const auto left = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum); };
   const auto right = [](std::uint64_t sum) { return static_cast<std::uint32_t>(sum >> 32); };
-  std::uint32_t points[kPoints];  // modulo 2^32
+  std::uint32_t points[kTilePoints];  // modulo 2^32
   points[0] = left(sums.own[0]);
-  for (int p = 1; p < kPoints; ++p) points[p] = left(sums.own[p]) + right(sums.own[p - 1]);
-  for (int p = kTile; p < kPoints; p += kTile) points[p] -= right(sums.own[p - 1]);  // that was the end of the row above
-  for (int p = 0; p < kPoints; p += kTile) points[p] += right(sums.left[p + kTile - 1]);
-  for (int p = 0; p < kTile; ++p) points[p] += left(sums.above[kPoints + p]);
-  for (int p = 1; p < kTile; ++p) points[p] += right(sums.above[kPoints + p - 1]);
-  points[0] += right(sums.corner[kPoints + kTile - 1]);
+  for (int p = 1; p < kTilePoints; ++p) points[p] = left(sums.own[p]) + right(sums.own[p - 1]);
+  for (int p = kTile; p < kTilePoints; p += kTile)
+    points[p] -= right(sums.own[p - 1]);  // that is the end of the row above
+  for (int p = 0; p < kTilePoints; p += kTile) points[p] += right(sums.left[p + kTile - 1]);
+  for (int p = 0; p < kTile; ++p) points[p] += left(sums.above[kTilePoints + p]);
+  for (int p = 1; p < kTile; ++p) points[p] += right(sums.above[kTilePoints + p - 1]);
+  points[0] += right(sums.corner[kTilePoints + kTile - 1]);
 
   Floats total = broadcast<Floats>(0.0F), highest = broadcast<Floats>(0.0F);
-  for (int p = 0; p < kPoints; p += kLanes) {
+  for (int p = 0; p < kTilePoints; p += kLanes) {
     const Floats sum = to_float(load<Ints>(points + p)), score = sum * broadcast<Floats>(scale);
     total = total + sum;
     highest = max(highest, score);
@@ -229,12 +230,13 @@ TileTotal gather(const TileSums& sums, float scale, float* scores) {
   return result;
 }
 
-void lay_out(int first, int g, double centre, int n, float inverse, float* weight, float* distance, float* distance2) {
+void fill_disc_axis(int first, int g, double centre, int n, float inverse, float* weight, float* distance,
+                    float* distance2) {
   const auto start = static_cast<float>(static_cast<double>(first) * g - centre);
   for (int i = 0; i < n; ++i) {
     distance[i] = disc_distance(first + i, g, centre);
     distance2[i] = distance[i] * distance[i];
-    const float from_start = start + static_cast<float>(i * g);  // near enough for a weight
+    const float from_start = start + static_cast<float>(i * g);  // close enough for a weight
     weight[i] = from_start * from_start;
   }
   for (int i = 0; i < n; i += kLanes)
@@ -249,7 +251,7 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
     const Floats distance2 = load<Floats>(columns.distance2 + j), column_oks = load<Floats>(columns.weight + j);
     Floats weight_sum = zero, oks_sum = zero;
     for (int i = 0; i < n; ++i) {
-      const Floats edge = broadcast<Floats>(radius2 - rows.distance2[i]);  // as `in_disc` has it
+      const Floats edge = broadcast<Floats>(radius2 - rows.distance2[i]);  // `in_disc`
       const Floats h = select(cmp_le(distance2, edge), load<Floats>(scores + i * kTile + j), zero);
       weight_sum = weight_sum + h;
       oks_sum = oks_sum + h * broadcast<Floats>(rows.weight[i]);
@@ -263,7 +265,7 @@ void sum_disc(const float* scores, int n, DiscAxis rows, DiscAxis columns, float
   }
 }
 
-void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums) {
+void sum_mean_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums) {
   constexpr int kTile = kHoughTile;
   const Floats zero = broadcast<Floats>(0.0F);
   float mass[kTile], x[kTile], y[kTile];
@@ -292,21 +294,21 @@ void sum_shift(const float* scores, int n, DiscAxis rows, DiscAxis columns, floa
 }  // namespace
 
 extern const Kernels kKernels;
-const Kernels kKernels{{&find, &thin, &sample, &to_float32_all},
-                       {&find, &thin, &sample, &to_float32_all},
-                       {&find, &thin, &sample, &to_float32_all},
-                       &work_out,
-                       &gather,
-                       &lay_out,
+const Kernels kKernels{{&threshold, &suppress_non_maxima, &sample, &to_float32_all},
+                       {&threshold, &suppress_non_maxima, &sample, &to_float32_all},
+                       {&threshold, &suppress_non_maxima, &sample, &to_float32_all},
+                       &compute_votes,
+                       &score_tile,
+                       &fill_disc_axis,
                        &sum_disc,
-                       &sum_shift,
-                       &follow,
-                       &follow_inside,
+                       &sum_mean_shift,
+                       &follow_points,
+                       &follow_in_cell,
                        &follow_boxes,
-                       &bound,
-                       &measure,
-                       &read_person,
-                       &sum_marked};
+                       &bound_distances,
+                       &add_distances,
+                       &read_person_probabilities,
+                       &sum_masked};
 
 }  // namespace PERSONLAB_KERNELS
 }  // namespace personlab

@@ -36,7 +36,8 @@ __device__ void prepare_pose(const float* keypoints, const float* weights, int n
   const bool owns = is_sound != 0 && total > 0.0 && is_finite(total);
   const float reach = owns ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F;
   for (int k = 0; k < n_keypoints; ++k) {
-    const auto weight = static_cast<float>(static_cast<double>(weights[k]) * scale);
+    // Without weight a pose that owns nothing is at distance 0 of every pixel, past its reach.
+    const auto weight = owns ? static_cast<float>(static_cast<double>(weights[k]) * scale) : 0.0F;
     targets[k] = {keypoints[2 * k], keypoints[2 * k + 1], weight, reach};
   }
   *unit = static_cast<float>(size);

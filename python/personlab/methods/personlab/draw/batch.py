@@ -9,14 +9,15 @@ import torch
 
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.fields import Fields
-from personlab.nn import to_fields
+from personlab.methods.personlab.network import to_fields
 from personlab.options import DecodeOptions
+from personlab.visualize.people import overlay
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.data.loader import Batch
-    from personlab.nn import PersonLab
+    from personlab.methods.personlab.network import PersonLab
 
 _VIEWS = 4  # of a batch, one below the other
 _LOGIT = 10.0  # of a target
@@ -53,8 +54,6 @@ def _fields_of(batch: Batch, i: int, model: PersonLab) -> Fields:
 
 
 def _overlay(image: NDArray[np.uint8], fields: Fields, model: PersonLab, options: DecodeOptions) -> NDArray[np.uint8]:
-    from personlab import visualize
-
     skeleton = model.config.skeleton
     poses: Any = decode_poses(
         fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, skeleton=skeleton,
@@ -66,4 +65,4 @@ def _overlay(image: NDArray[np.uint8], fields: Fields, model: PersonLab, options
             poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
             size=image.shape[:2],
         )  # fmt: skip
-    return visualize.overlay(image, poses, masks, skeleton=skeleton)
+    return overlay(image, poses, masks, skeleton=skeleton)

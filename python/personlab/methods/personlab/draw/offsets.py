@@ -8,7 +8,7 @@ import numpy as np
 
 from personlab.arrays.host import FloatArray, as_integer, as_number, check_shape, check_type
 from personlab.io.images import as_image
-from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
 from personlab.visualize.canvas import finite_logits, log_odds, stretched
@@ -16,6 +16,7 @@ from personlab.visualize.canvas import finite_logits, log_odds, stretched
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from personlab.methods.personlab.fields import Fields
     from personlab.visualize.canvas import Image
 
     Channel = tuple[int, FloatArray, FloatArray]  # number, logits (h, w) of where it is shown, offsets (2, h, w)
@@ -125,18 +126,6 @@ def draw_long_offsets(
     channels = [(keypoint, where, fields.long_offsets[keypoint])]
     title = f"to {skeleton.names[keypoint]}"
     return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_FAR, title=title)
-
-
-def check_image_fields(fields: Any) -> int:
-    """K, after a look at whether these are the fields of one image.
-
-    Raises:
-        TypeError: no fields.
-        ValueError: a batch.
-    """
-    check_type(fields, "fields", Fields)
-    check_shape(fields.heatmaps, "fields.heatmaps", (None, None, None), "(K, h, w)")
-    return len(fields.heatmaps)
 
 
 def _draw_offsets(

@@ -7,7 +7,8 @@ import pytest
 
 from personlab.data.coco import People, load_people, make_annotations
 from personlab.data.synthetic import make_scene
-from personlab.metrics.coco import average_precision, evaluate_ceiling, load_annotations
+from personlab.methods.personlab.ceiling import evaluate_ceiling
+from personlab.metrics.coco import average_precision, load_annotations
 
 
 @pytest.fixture(scope="module")

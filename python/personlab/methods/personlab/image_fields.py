@@ -1,0 +1,20 @@
+"""The check that drawing and explaining share: they take the fields of one image, not of a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from personlab.arrays.host import check_shape, check_type
+from personlab.methods.personlab.fields import Fields
+
+
+def check_image_fields(fields: Any) -> int:
+    """Return K, the number of keypoint types, of the fields of one image.
+
+    Raises:
+        TypeError: `fields` is no `Fields`.
+        ValueError: `fields` is a batch.
+    """
+    check_type(fields, "fields", Fields)
+    check_shape(fields.heatmaps, "fields.heatmaps", (None, None, None), "(K, h, w)")
+    return len(fields.heatmaps)
