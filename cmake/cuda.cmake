@@ -86,7 +86,8 @@ if(with_cuda)
 endif()
 
 if(PERSONLAB_CUDA_ON_HOST)
-  # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host.
+  # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host, whose cuda_runtime.h and
+  # base/platform.cuh come first on the include path.
   set(on_host ${cuda_bindings})
   foreach(stage IN LISTS cuda_stages)
     get_filename_component(name ${stage} NAME_WE)
