@@ -57,7 +57,7 @@ __device__ void find_stand_ins(const People& people, const SkeletonView& skeleto
 
 // Targets of a cell by the masks.
 __device__ void read_masks(const Annotations& a, const People& people, const TargetGrid& grid, int cell,
-                              const TargetScratch& scratch, const TargetViews& targets) {
+                           const TargetScratch& scratch, const TargetViews& targets) {
   const std::size_t pixel = static_cast<std::size_t>(cell / grid.w) * grid.stride * a.width +
                             static_cast<std::size_t>(cell % grid.w) * grid.stride;
   const std::size_t area = static_cast<std::size_t>(a.height) * static_cast<std::size_t>(a.width);
@@ -78,8 +78,8 @@ __device__ void read_masks(const Annotations& a, const People& people, const Tar
 }
 
 // Threads for people first, then for cells.
-__global__ void read_annotations(Annotations annotations, People people, SkeletonView skeleton, TargetGrid grid, TargetScratch scratch,
-                     TargetViews targets) {
+__global__ void read_annotations(Annotations annotations, People people, SkeletonView skeleton, TargetGrid grid,
+                                 TargetScratch scratch, TargetViews targets) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   const auto count = static_cast<std::size_t>(people.count);
   if (i < count) {
@@ -180,11 +180,10 @@ void encode_targets(const Annotations& annotations, const SkeletonView& skeleton
   const double radius = static_cast<double>(disk_radius);
   // Offsets are written one cell's diagonal beyond a disc, so that reading between cells inside it meets no gap.
   const double reach = radius + std::sqrt(2.0) * stride;
-  launch(read_annotations, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock), stream,
-         annotations, people, skeleton, grid, scratch, targets);
+  launch(read_annotations, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock),
+         stream, annotations, people, skeleton, grid, scratch, targets);
   const dim3 blocks(blocks_for(grid.cells()), grid_rows(static_cast<std::size_t>(people.n_keypoints)));
-  launch(write_keypoints, blocks, dim3(kBlock), stream, people, skeleton, grid, radius,
-         reach, scratch, targets);
+  launch(write_keypoints, blocks, dim3(kBlock), stream, people, skeleton, grid, radius, reach, scratch, targets);
 }
 
 }  // namespace cuda

@@ -152,7 +152,8 @@ __global__ void grow_best_first(Peaks seeds, DevicePoseFields fields, SkeletonVi
       const unsigned bit = 1U << (target.keypoint / kWarp);
       const int k = target.keypoint;
       if (target.keypoint % kWarp != lane || (done & bit) != 0) return;
-      if ((waiting & bit) != 0 && !precedes(target, Reached{probabilities[k], k, keypoints[2 * k], keypoints[2 * k + 1]}))
+      if ((waiting & bit) != 0 &&
+          !precedes(target, Reached{probabilities[k], k, keypoints[2 * k], keypoints[2 * k + 1]}))
         return;
       waiting |= bit;
       probabilities[k] = target.score;

@@ -1,4 +1,5 @@
-// Hough voting: every lattice point inside a keypoint's disc adds its vote to four others, in fixed point, in any order.
+// Hough voting: every lattice point inside a keypoint's disc adds its vote to four others, in fixed point, in any
+// order.
 #include "methods/personlab/stages.cuh"
 #include "methods/personlab/vote_unit.hpp"
 

@@ -109,8 +109,8 @@ template void expected_oks<DenseScores>(const DenseScores&, const PoseRows&, con
                                         const DecodeOptions&, const ClaimedKeypoints*, cudaStream_t, float*);
 
 void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int images, cudaStream_t stream, float* scores) {
-  launch(copy_probabilities, loop_grid(poses.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream,
-         poses, accepted, scores);
+  launch(copy_probabilities, loop_grid(poses.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream, poses,
+         accepted, scores);
 }
 
 }  // namespace cuda

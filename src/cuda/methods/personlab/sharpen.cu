@@ -8,7 +8,8 @@ namespace {
 
 // A block for each keypoint of each pose.
 template <typename Scores>
-__global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted, int g, double sigma, RankedPoses ranked) {
+__global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted, int g, double sigma,
+                                RankedPoses ranked) {
   __shared__ double parts[3][kDiscWarps];
   const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
   const int pairs = ranked.counts[image] * n_keypoints;
