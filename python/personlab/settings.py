@@ -1,4 +1,4 @@
-"""How a network was scored, and so how it is used: data that travels in a checkpoint beside the weights."""
+"""Settings that a network was scored with and is used with, stored in a checkpoint beside the weights."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _DEFAULT_RADIUS = DecodeOptions().disk_radius
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a network is used with where nothing else is asked for; None where that is not known.
+    """Defaults for using a network; None where unknown.
 
-    Training stores what it scores the network with. `Predictor` and the commands take these as defaults.
+    Training stores what it scores the network with. `Predictor` and the commands use these unless asked otherwise.
 
     Raises:
         TypeError: a value of the wrong type.
@@ -35,19 +35,19 @@ class Settings:
     """input pixels from cell to cell of the output; `ModelConfig.stride` is that of training"""
 
     disk_radius: float | None = None
-    """R, input pixels: radius of the discs that the heatmaps were trained on"""
+    """R, input pixels: radius of the discs of the training heatmaps"""
 
     category: str | None = None
     """name of the annotations' category"""
 
     labelled_only: bool | None = None
-    """whether images in which nobody has labelled keypoints are left out"""
+    """whether images without labelled keypoints are left out"""
 
     domain: str | None = None
-    """what the network was trained on: "drawn scenes" (`DRAWN`) or "photographs" (`PHOTOGRAPHS`)"""
+    """training images: "drawn scenes" (`DRAWN`) or "photographs" (`PHOTOGRAPHS`)"""
 
     calibration: Calibration | None = None
-    """what instance scores are worth; `Predictor` gives expected OKS in their place"""
+    """map from instance scores to expected OKS, which `Predictor` returns in their place"""
 
     def __post_init__(self) -> None:
         freeze = object.__setattr__
@@ -64,27 +64,27 @@ class Settings:
                 check_type(getattr(self, name), name, kind)
 
     def to_dict(self) -> dict[str, Any]:
-        """What is known, by name."""
+        """Return the settings that are known, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Settings:
-        """What `to_dict` gave; names that only a newer version knows are left out.
+        """Read what `to_dict` returned; unknown names, of a newer version, are left out.
 
         Raises:
             TypeError, ValueError: a value of the wrong type or out of range.
         """
         known = {field.name for field in fields(cls)}
         try:
-            given = {name: value for name, value in values.items() if name in known}
-            if given.get("calibration") is not None:
-                given["calibration"] = Calibration.from_dict(given["calibration"])
-            return cls(**given)
+            own = {name: value for name, value in values.items() if name in known}
+            if own.get("calibration") is not None:
+                own["calibration"] = Calibration.from_dict(own["calibration"])
+            return cls(**own)
         except (TypeError, ValueError) as error:
             raise type(error)(f"settings.{error}") from None
 
     def decoding(self, options: DecodeOptions, *, disk_radius: float | None = None) -> DecodeOptions:
-        """The options with the network's disc radius, unless another is asked for.
+        """Return the options with the network's disc radius, unless another is asked for.
 
         Args:
             options: how poses are decoded; a `disk_radius` other than the default of `DecodeOptions` is asked for.
@@ -95,7 +95,7 @@ class Settings:
         return options if disk_radius is None else replace(options, disk_radius=disk_radius)
 
     def __str__(self) -> str:
-        """What scoring depends on, in the words of the commands; empty where nothing is known."""
+        """Settings of scoring in the words of the commands; empty if unknown."""
         words = [f"{name.replace('_', ' ')} {value:g}" for name, value in self._numbers() if value is not None]
         words += [f"category {self.category}"] if self.category is not None else []
         words += ["labelled images only"] * bool(self.labelled_only)

@@ -11,8 +11,9 @@ from published import random_model, tfjs_of
 from personlab.weights import load_checkpoint, load_model, save_model  # first: it and `convert` import each other
 
 # isort: split
+from personlab.io.limits import LONGEST_HEADER
 from personlab.methods.personlab.convert.manifest import LONGEST_JSON
-from personlab.weights.fit import LONGEST_HEADER, check_shapes
+from personlab.nn.state import check_shapes
 
 # All that is imported where it is used: a first call is not to be taken for a slow one.
 MODULES = "import personlab.weights, personlab.nn; from personlab.methods.personlab.convert import onnx, tfjs"

@@ -172,7 +172,7 @@ def _draw(
         assert prediction.fields is not None
         with timed(times, "fields"):
             folder = Path(config.output) / folder_name
-            gallery = visualize.fields_gallery(
+            gallery = predictor.method.draw(
                 prediction.fields, prediction.image, prediction.poses, prediction.masks,
                 options=predictor.options, skeleton=predictor.skeleton,
             )  # fmt: skip

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from personlab.arrays.host import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
-from personlab.methods.base import Grid
+from personlab.data.grid import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ class Batch:
     targets: Mapping[str, Tensor]  # by name
 
     def __getattr__(self, name: str) -> Tensor:
-        targets: Mapping[str, Tensor] = vars(self).get("targets", {})  # none yet in an object that is being unpickled
+        targets: Mapping[str, Tensor] = vars(self).get("targets", {})  # none in an object during unpickling
         if name not in targets:
             raise AttributeError(f"batch: expected one of {', '.join(('images', *targets))}, got {name!r}")
         return targets[name]
@@ -68,18 +68,18 @@ def make_batch(images: Sequence[Any], targets: Sequence[Any]) -> Batch:
 
 
 class Views(Dataset[tuple[Any, Any]]):
-    """View g of a training run, g = 0, 1, 2 ...: which image and how it is seen depend on the seed and g alone.
+    """View g of a training run, g = 0, 1, 2 ...: the image and the view of it depend on the seed and g alone.
 
     Every image comes once before any comes again; the order is shuffled anew each time.
 
     Args:
-        images: where they come from.
+        images: of the run.
         encode: a method's (`personlab.methods.Method.encode`): people and grid -> targets.
         options: its options for that, `TrainConfig.loss`.
         crop: (H, W) of the views, each a multiple of `stride` plus 1, pixels.
         stride: input pixels from cell to cell of the targets.
-        augmentation: how views differ from the images.
-        seed: another seed, other views in another order.
+        augmentation: random changes of the views.
+        seed: of views and their order.
 
     Raises:
         ValueError: a crop that no grid of this stride lies over.
@@ -123,7 +123,7 @@ class Views(Dataset[tuple[Any, Any]]):
 
 
 class StepSampler(Sampler[list[int]]):
-    """The numbers of the views of each step's batch, from `first_step` on; with several processes each takes its share.
+    """Numbers of the views of each step's batch, from `first_step` on; with several processes, the share of one.
 
     Step n is about views n * batch_size .. (n + 1) * batch_size - 1, however many processes share them, so that neither
     stopping and going on nor another number of processes changes what is learned from.
@@ -132,12 +132,12 @@ class StepSampler(Sampler[list[int]]):
         batch_size: views a step, over all processes together.
         first_step: the first step to do.
         steps: the step to stop before.
-        rank: which of the processes this is, from 0.
-        processes: how many there are.
+        rank: of this process, from 0.
+        processes: number of processes.
 
     Raises:
         TypeError: no integers.
-        ValueError: a rank that is none, or a batch that cannot be shared evenly.
+        ValueError: a rank out of range, or a batch that is no multiple of the processes.
     """
 
     def __init__(self, batch_size: int, *, first_step: int, steps: int, rank: int = 0, processes: int = 1) -> None:
@@ -166,7 +166,7 @@ def make_loader(
     pin_memory: bool = False,
     in_worker: Callable[[], object] | None = None,
 ) -> DataLoader[Any]:
-    """Batches in the sampler's order, made in `workers` processes beside this one, or in this one where 0.
+    """Return batches in the sampler's order, made in `workers` processes beside this one, or in this one if 0.
 
     Each worker holds two batches ready, in shared memory; it calls `in_worker` first.
     """
@@ -182,9 +182,9 @@ def make_loader(
 
 
 def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
-    """The loader's batches; what goes wrong in one of its processes reads as if it had gone wrong in this one.
+    """Yield the loader's batches; errors of its processes are raised as if they were this process's.
 
-    To be closed: that ends the processes.
+    To be closed, which ends the processes.
 
     Raises:
         OSError, ValueError: an image cannot be read; its file is named.

@@ -29,8 +29,8 @@ def get_method(method: str | Method) -> Method:
         return method
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
-    found: Method = import_module(METHODS[method]).METHOD
-    return found
+    record: Method = import_module(METHODS[method]).METHOD
+    return record
 
 
 def method_of(network: Any) -> Method:

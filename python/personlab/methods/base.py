@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.data.coco import People
+    from personlab.data.grid import Grid
     from personlab.poses import Poses
     from personlab.settings import Settings
-    from personlab.skeleton import Skeleton
 
     Arrays = Mapping[str, Any]  # outputs of a network by name, as the engine has them: leading axis N, float32
 
@@ -25,15 +25,6 @@ class Prepared(NamedTuple):
 
     views: tuple[NDArray[Any], ...]  # (n, H, W, 3) uint8 RGB: a run of the network each, of n rows of one size
     way: Any  # what `Method.merge` needs to know of these views and of the image
-
-
-class Grid(NamedTuple):
-    """What training targets are made for."""
-
-    size: tuple[int, int]  # (H, W) of the network input, pixels
-    stride: int  # input pixels from cell to cell
-    skeleton: Skeleton
-    has_masks: bool  # whether the people's masks are known
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,14 +54,14 @@ class Method:
 
     Functions import torch where they need it, so that a method can be looked up without. A network of the method is a
     `torch.nn.Module` with `config`, an object of the type below, and `settings` (`personlab.settings.Settings`); it
-    takes images (N, 3, H, W) RGB 0..255 and returns an object with its outputs as attributes. Its parameters named
-    `backbone.*` have the learning rate of a run, all others that of heads. Where it has several strides,
-    `at_stride(stride)` returns a module over the same weights.
+    takes images (N, 3, H, W) RGB 0..255 and returns an object with its outputs as attributes; `at_stride(stride)`
+    returns a network over the same weights, or raises ValueError. In training, parameters named `backbone.*` have the
+    learning rate of the run, all others that of heads.
     """
 
     name: str
     config: type  # of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`
-    fields: type  # of one image: has `image_scale`, (sx, sy) from its pixels to the image's, and `to_host()`
+    fields: type  # of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`
     targets: type  # of one image: a dataclass, whose arrays `make_batch` stacks
     options: type  # of decoding: every field has a default
     mask_options: type | None = None  # of masks

@@ -1,4 +1,4 @@
-"""Networks in PyTorch, their backbones and their export; the one part of the package that needs torch."""
+"""Networks in PyTorch: what they share, and names of PersonLab's and of the export, imported when asked for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from personlab.methods.personlab.network import Outputs, PersonLab, to_fields
     from personlab.methods.personlab.refine_op import refine_offsets
     from personlab.nn.backbones.imagenet import load_imagenet
-    from personlab.nn.export import export_onnx, export_program
+    from personlab.weights.export import export_onnx, export_program
 
 __all__ = [
     "ModelConfig",
@@ -32,8 +32,8 @@ __getattr__ = lazy_names(
         "ModelConfig": f"{_METHOD}.config",
         "Outputs": f"{_METHOD}.network",
         "PersonLab": f"{_METHOD}.network",
-        "export_onnx": "personlab.nn.export",
-        "export_program": "personlab.nn.export",
+        "export_onnx": "personlab.weights.export",
+        "export_program": "personlab.weights.export",
         "load_imagenet": "personlab.nn.backbones.imagenet",
         "refine_offsets": f"{_METHOD}.refine_op",
         "to_fields": f"{_METHOD}.network",

@@ -1,4 +1,4 @@
-"""Images in, people out: a network, its fields, and the decoder, over single images, lists and streams."""
+"""Prediction of people in single images, lists and streams."""
 
 from personlab.predict.prediction import Prediction
 from personlab.predict.predictor import Predictor

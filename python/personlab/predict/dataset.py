@@ -1,4 +1,4 @@
-"""A network over annotated images, and its average precision: what `personlab evaluate` and training score by."""
+"""Prediction of annotated images, and its average precision, for `personlab evaluate` and training."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Results:
     """milliseconds of each stage, all images together"""
 
     problems: dict[str, Exception] = field(default_factory=dict)
-    """by file name, what went wrong with images that are left out"""
+    """error by file name, of images that are left out"""
 
 
 def predict_dataset(
@@ -42,9 +42,9 @@ def predict_dataset(
     """Find the people in every image of an annotation file.
 
     Args:
-        predictor: with masks, where they are to be scored; `DecodeOptions.min_score` best 0, for average precision
-            counts low scores, too.
-        annotations: what `personlab.metrics.coco.load_annotations` gave.
+        predictor: with masks, where they are scored; its options keep weak poses (`Method.every_pose`), which count in
+            average precision.
+        annotations: from `personlab.metrics.coco.load_annotations`.
         images: the folder that the file names in the annotations are in, or images by their id.
         progress: called after each image.
 
@@ -78,14 +78,14 @@ def predict_dataset(
 def score_results(
     annotations: COCO, results: Results, skeleton: Skeleton, *, category: str = "person", masks: bool = True
 ) -> dict[str, Precision]:
-    """COCO's average precision of "keypoint" and "mask", each where there is any to compare with.
+    """Return COCO's average precision of "keypoint" and "mask", each if the annotations have any.
 
     Args:
         annotations: as above.
         results: of all their images.
-        skeleton: what their keypoints are.
+        skeleton: of their keypoints.
         category: name or number of the category, as `personlab.metrics.coco.person_category` takes it.
-        masks: whether masks were looked for.
+        masks: whether the results have masks.
     """
     more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": category}
     scores: dict[str, Precision] = {}
@@ -106,7 +106,7 @@ def _name(image: Mapping[str, Any], number: int) -> str:
 
 
 def _check_size(size: tuple[int, int], image: Mapping[str, Any]) -> None:
-    """Refuse an image (w, h) that is not as large as its annotations say."""
+    """Check that an image (w, h) is as large as its annotations say."""
     annotated = image["height"], image["width"]
     if size[::-1] != annotated:
         raise ValueError(f"expected (H, W) = {annotated} as annotated, got {size[::-1]}")

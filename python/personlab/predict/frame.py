@@ -1,4 +1,4 @@
-"""One image on its way through prediction: what the stages have made of it, their times and what went wrong."""
+"""One image in the pipeline of prediction: results of the stages, their times, and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Frame:
-    """An image and what the stages have made of it so far; each stage drops what no later one reads."""
+    """An image and the results of the stages so far; each stage drops what no later one reads."""
 
     source: Any = None
     image: Any = None  # (h, w, 3) uint8 RGB
@@ -26,13 +26,13 @@ class Frame:
     fields: Any = None  # `Method.fields`, or the like on a GPU
     prediction: Prediction | None = None
     error: Exception | None = None
-    damage: list[str] = field(default_factory=list)  # of the file, one line where there is any
+    damage: list[str] = field(default_factory=list)  # of the file, one line or none
     notes: list[str] = field(default_factory=list)  # warnings that come with the result
     times: dict[str, float] = field(default_factory=dict)  # ms
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Add up the time the block takes, and keep the exception that ends it until the result is taken."""
+        """Add up the time of the block, and keep an exception that ends it for the reader of the result."""
         start = perf_counter()
         try:
             yield
@@ -42,5 +42,5 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """What messages call the image."""
+        """Name of the image in messages."""
         return str(self.source) if isinstance(self.source, (str, os.PathLike)) else "image"

@@ -1,4 +1,4 @@
-"""Whatever stands for a network becomes one, at the stride and on the device asked for."""
+"""From weights, or the name of weights, to a network at the stride and on the device asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from personlab.settings import Settings
 
 
 def load_network(weights: Any, stride: int | None, device: str | torch.device | None) -> tuple[Any, torch.device]:
-    """The network in eval mode, at the stride or, where that is None, the one it was scored at, on the device."""
+    """Return the network in eval mode and its device.
+
+    Args:
+        weights: a network, or what `load_model` takes.
+        stride: of its output; None: the one it was scored at, else its own.
+        device: None: that of the network where `weights` is one, else CUDA where available, else the CPU.
+    """
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model
 
@@ -28,7 +34,7 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
 
 
 def settings_of(network: Any) -> Settings:
-    """What the network was scored with, as far as it says."""
+    """Return what the network was scored with, as far as it says."""
     settings = getattr(network, "settings", None)
     return settings if isinstance(settings, Settings) else Settings()
 

@@ -1,4 +1,4 @@
-"""What prediction gives back: the people of one image, in its own pixels."""
+"""Result of prediction: the people of one image, in its own pixels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.fields import Fields
     from personlab.poses import Poses
 
 
@@ -25,11 +24,11 @@ class Prediction:
     """pixels of the image"""
 
     masks: NDArray[np.bool_] | None
-    """(P, H, W) of the image's pixels; smaller where `Predictor.max_pixels` says so; None where not asked for or
-    where the network has none"""
+    """(P, H, W) of the image's pixels, or smaller by `Predictor.max_pixels`; None if not asked for or if the network
+    has none"""
 
     mask_scores: NDArray[np.float32] | None = None
-    """(P,) by which masks are ranked: `personlab.decode_masks` says how; None where there are no masks"""
+    """(P,) by which masks are ranked, see `personlab.decode_masks`; None without masks"""
 
     image_size: tuple[int, int]
     """(w, h) of the image, pixels, its EXIF orientation followed"""
@@ -38,17 +37,17 @@ class Prediction:
     """milliseconds of each stage: read, resize, network, decode, masks; the network's share where it ran a batch. Where
     poses are decoded on the GPU, "network" is the time to queue its work, for which "decode" waits"""
 
-    fields: Fields | None = None
-    """what the network said, in pixels of its input; where asked for"""
+    fields: Any = None
+    """of the network, in pixels of its input: `personlab.Fields`, or those of another method; if asked for"""
 
     image: NDArray[np.uint8] | None = None
-    """(H, W, 3) RGB, the image as read; where asked for"""
+    """(H, W, 3) RGB, the image as read; if asked for"""
 
     skeleton: Skeleton = COCO_PERSON
     """the keypoints and edges of the poses"""
 
     damage: str = ""
-    """what is damaged in the image's file, of which only a part could be decoded; empty where it is sound"""
+    """damage of the image's file, of which only a part could be decoded; empty if it is sound"""
 
     def __repr__(self) -> str:
         masks = "no masks" if self.masks is None else f"masks {self.masks.shape}"
@@ -57,16 +56,16 @@ class Prediction:
         return f"Prediction({', '.join(parts)})"
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """COCO keypoint results, as `Poses.to_coco` gives them."""
+        """Return COCO keypoint results, as `Poses.to_coco` does."""
         return self.poses.to_coco(image_id)
 
     def masks_to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """COCO segmentation results, run-length encoded at the image's size, one for each person.
+        """Return COCO segmentation results, run-length encoded at the image's size, one for each person.
 
-        Their scores are the mask scores, or those of the poses where there are none.
+        Their scores are the mask scores, or those of the poses without.
 
         Raises:
-            ValueError: there are no masks.
+            ValueError: the prediction has no masks.
         """
         from personlab.io.results import mask_results
 
@@ -83,14 +82,14 @@ class Prediction:
         return results
 
     def draw(self, image: NDArray[np.uint8] | None = None, *, min_probability: float = 0.2) -> NDArray[np.uint8]:
-        """The image with masks, where there are any, and poses over it.
+        """Return the image with masks, if any, and poses over it.
 
         Args:
-            image: (H, W, 3) uint8 RGB; the image itself where it was kept.
+            image: (H, W, 3) uint8 RGB; the image itself if it was kept.
             min_probability: keypoints of a lower probability are left out.
 
         Raises:
-            ValueError: no image was kept and none given, or it has another size.
+            ValueError: no image, or one of another size.
         """
         import numpy as np
 

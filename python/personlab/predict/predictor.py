@@ -1,4 +1,4 @@
-"""`Predictor`: from images to people, one at a time, in lists, or as a stream whose stages overlap."""
+"""`Predictor`: from images to people, for single images, lists, and streams whose stages overlap."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from personlab.predict.engines import Engine
     from personlab.skeleton import Skeleton
 
-_LONG_EDGE = 641  # where neither the caller nor the network says another
-_MASK_BYTES = 128  # masks of one image take at most so many bytes for each pixel of `max_pixels`
+_LONG_EDGE = 641  # unless the caller or the network says another
+_MASK_BYTES = 128  # max bytes of the masks of one image, for each pixel of `max_pixels`
 
 
 class Predictor:
-    """A network and everything around it: images in, people out, in the images' own pixels.
+    """Find people in images, in the images' own pixels.
 
     An image goes through four steps: its method prepares it, an engine runs the network, the method merges the outputs
     into fields, and decodes these.
@@ -49,15 +49,15 @@ class Predictor:
     Args:
         weights: a network (`personlab.nn.PersonLab` or another method's, which is put into eval mode), or what
             `load_model` takes.
-        device: where the network runs, such as "cpu" or "cuda:0"; CUDA where there is any if left out, or where a
-            network given as such is. On an NVIDIA GPU poses and masks are decoded there too, unless personlab was built
-            without CUDA; predictions lie in host memory all the same.
+        device: where the network runs, such as "cpu" or "cuda:0"; if left out, that of a network passed as `weights`,
+            else CUDA where available. On an NVIDIA GPU poses and masks are decoded on the GPU too, unless personlab was
+            built without CUDA; predictions are in host memory in any case.
         stride: of the network's output, input pixels; if left out, the one that the network was scored at
             (`personlab.settings.Settings`), else its own.
         long_edge: longest side of the network input at scale 1, pixels; if left out, the one that the network was
             scored at, else 641.
         scales: factors on `long_edge`.
-        flip: whether to look at the mirror image, too.
+        flip: whether to show the mirror image, too.
         batch_size: max images in one run of the network.
         threads: threads that decode one image; those of the options if left out. PyTorch's are set by PyTorch.
         autocast: compute in 16 bits where PyTorch deems it safe.
@@ -168,11 +168,11 @@ class Predictor:
         return self._deliver(next(self._decode(self._run(self._read([image])))))
 
     def stream(self, images: Iterable[Any]) -> Stream[Prediction]:
-        """Predictions of images as they come, in order.
+        """Return an iterator over the predictions of images, in their order.
 
         Reading, the network and decoding run in a thread each, so that decoding image n overlaps with the network's
         work on image n + 1; a few images are read ahead, no more. An image that cannot be read or decoded raises
-        when its turn comes, and the next `next` gives the image after it.
+        when its turn comes, and the next `next` returns the image after it.
 
         Args:
             images: what `__call__` takes, in any iterable, which is read in another thread.

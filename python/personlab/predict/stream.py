@@ -1,4 +1,4 @@
-"""Stages that work at the same time, each in a thread of its own, on items that keep their order."""
+"""A pipeline: stages that overlap, each in a thread, over frames that keep their order."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
-_POLL = 0.1  # seconds after which a waiting thread looks whether it is still wanted
+_POLL = 0.1  # seconds after which a waiting thread looks whether the stream is still open
 _PATIENCE = 10.0  # seconds that `close` waits for each thread: a source may be waiting for a camera
 _END = object()
 
 
 class _Failed:
-    """A stage itself broke, not an item in it."""
+    """Error of a stage itself, not of a frame in it."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
 class Stream(Generic[T]):
-    """An iterator over what stages make of items, in order, while the stages overlap.
+    """Iterator over the results of stages, in order, while the stages overlap.
 
-    `next` gives the next result, or raises the exception of that item alone: the item after it can still be asked for.
-    Leaving early is fine: `close`, the end of a `with` block, and the garbage collector end the threads.
+    `next` returns the next result or raises the exception of that frame; the frame after it still follows.
+    Leaving early is safe: `close`, the end of a `with` block, and the garbage collector end the threads.
 
     Args:
-        source: the items; read in a thread, ahead of what is asked for by as much as the queues hold.
+        source: the frames; read in a thread, ahead of the results by as much as the queues hold.
         stages: each takes an iterator and gives one; each runs in its own thread.
         deliver: turns what the last stage gives into a result, or raises; runs in the thread that calls `next`.
-        depth: items that may wait between two stages.
+        depth: frames that may wait between two stages.
     """
 
     def __init__(
@@ -45,16 +45,18 @@ class Stream(Generic[T]):
         depth: int,
     ) -> None:
         stop = threading.Event()
-        items: Iterator[Any] = iter(source)
+        frames: Iterator[Any] = iter(source)
         self._deliver = deliver
         self._threads = []
         for number, stage in enumerate(stages):
             target: queue.Queue[Any] = queue.Queue(depth)
             # Not daemons, which die inside the network when the program ends; they end by themselves then.
-            thread = threading.Thread(target=_work, args=(stage, items, target, stop), name=f"personlab stage {number}")
+            thread = threading.Thread(
+                target=_work, args=(stage, frames, target, stop), name=f"personlab stage {number}"
+            )
             self._threads.append(thread)
-            items = _taken(target, stop)
-        self._items = items
+            frames = _receive(target, stop)
+        self._frames = frames
         self._stop = stop
         self._done = False
         weakref.finalize(self, stop.set)
@@ -68,11 +70,11 @@ class Stream(Generic[T]):
         if self._done:
             raise StopIteration
         try:
-            item = next(self._items)
+            frame = next(self._frames)
         except BaseException:
             self.close()
             raise
-        return self._deliver(item)
+        return self._deliver(frame)
 
     def close(self) -> None:
         """End the threads; what they hold is lost."""
@@ -91,45 +93,45 @@ class Stream(Generic[T]):
 
 def _work(
     stage: Callable[[Iterator[Any]], Iterator[Any]],
-    items: Iterator[Any],
+    frames: Iterator[Any],
     target: queue.Queue[Any],
     stop: threading.Event,
 ) -> None:
-    """Run one stage to its end; knows nothing of the `Stream`, which can thus be collected."""
+    """Run one stage to its end; holds no reference to the `Stream`, which can thus be collected."""
     last: Any = _END
     try:
-        for item in stage(items):
-            if not _put(target, item, stop):
+        for frame in stage(frames):
+            if not _put(target, frame, stop):
                 return
-    except BaseException as error:  # noqa: BLE001  # to be raised where the results are taken
+    except BaseException as error:  # noqa: BLE001  # raised again where the results are read
         last = _Failed(error)
     _put(target, last, stop)
 
 
-def _wanted(stop: threading.Event) -> bool:
+def _is_open(stop: threading.Event) -> bool:
     return not stop.is_set() and threading.main_thread().is_alive()
 
 
-def _put(target: queue.Queue[Any], item: Any, stop: threading.Event) -> bool:
-    """Whether the item found its place before the stream was given up."""
-    while _wanted(stop):
+def _put(target: queue.Queue[Any], frame: Any, stop: threading.Event) -> bool:
+    """Return whether the frame was queued before the stream was closed."""
+    while _is_open(stop):
         try:
-            target.put(item, timeout=_POLL)
+            target.put(frame, timeout=_POLL)
         except queue.Full:
             continue
         return True
     return False
 
 
-def _taken(source: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
-    """The items of a queue, up to its end, a failure, or the moment the stream is given up."""
-    while _wanted(stop):
+def _receive(source: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
+    """Yield the frames of a queue up to its end, a failure, or the moment the stream is closed."""
+    while _is_open(stop):
         try:
-            item = source.get(timeout=_POLL)
+            frame = source.get(timeout=_POLL)
         except queue.Empty:
             continue
-        if item is _END:
+        if frame is _END:
             return
-        if isinstance(item, _Failed):
-            raise item.error
-        yield item
+        if isinstance(frame, _Failed):
+            raise frame.error
+        yield frame

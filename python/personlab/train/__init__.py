@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from personlab._lazy import lazy_names
 from personlab.train.config import (
     DataOptions,
     EvaluationOptions,
@@ -30,17 +31,12 @@ __all__ = [
     "train",
 ]
 
-_LAZY = {  # names whose modules import torch: the command line reads the options without it
-    "Losses": "personlab.methods.personlab.losses",
-    "Summary": "personlab.train.loop",
-    "compute_losses": "personlab.methods.personlab.losses",
-    "train": "personlab.train.loop",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LAZY[name]), name)
+__getattr__ = lazy_names(  # the command line reads the options without torch
+    __name__,
+    {
+        "Losses": "personlab.methods.personlab.losses",
+        "Summary": "personlab.train.loop",
+        "compute_losses": "personlab.methods.personlab.losses",
+        "train": "personlab.train.loop",
+    },
+)

@@ -32,7 +32,7 @@ class Evaluation:
 
     Args:
         config: of the run; drawn scenes are like those trained on, of another seed.
-        model: what is to be scored.
+        model: the network to score.
 
     Raises:
         OSError: the annotations or their folder are missing.
@@ -44,10 +44,10 @@ class Evaluation:
         options = config.evaluation
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
-        self.notes: tuple[str, ...] = ()  # what was left out, a line each
+        self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
         if options.annotations is not None:
             assert options.images is not None
-            # Whatever is wrong with them is to be told before the first step.
+            # Mistakes in them are reported before the first step.
             read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
             check_files(Path(options.images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
@@ -108,10 +108,10 @@ def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
 
 
 def is_scored(config: TrainConfig) -> bool:
-    """Drawn scenes are scored on drawn scenes; photographs on those that are named, or not at all."""
+    """Return whether a run is scored: one on drawn scenes always, one on photographs if photographs are named."""
     return config.data.annotations is None or config.evaluation.annotations is not None
 
 
 def _as_saved(model: Any) -> Any:
-    """A copy as a reader of its file has it: in the memory layout whose convolutions round alike."""
+    """Return a copy as loaded from a file: in the memory layout whose convolutions round the same."""
     return copy.deepcopy(model).to(memory_format=torch.contiguous_format)

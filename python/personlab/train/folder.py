@@ -1,4 +1,4 @@
-"""The folder of a run: whether it is free, or holds the run that is to go on."""
+"""The folder of a run: free, or with a run to resume."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CONFIG = "config.json"
-# What may change when a run goes on: how long it is, where it is and what it tells. Other threads or devices round
+# Settings that may change when a run resumes: its length, its place and its log. Other threads or devices round
 # differently.
 _FREE = ("steps", "output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers")
 
 
 def saved_config(folder: Path) -> TrainConfig | None:
-    """The configuration of the run in a folder; None where there is none.
+    """Read the configuration of the run in a folder; None without one.
 
     Raises:
         OSError: the file cannot be read.
@@ -38,12 +38,12 @@ def saved_config(folder: Path) -> TrainConfig | None:
 
 
 def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
-    """Refuse a folder that holds another run; nothing is written.
+    """Check that a folder holds no other run; nothing is written.
 
     Raises:
-        FileExistsError: it holds a run that is not to go on.
+        FileExistsError: it holds a run, and `resume` is not set.
         OSError: its files cannot be read.
-        ValueError: the run to go on with had other settings, or its configuration is damaged.
+        ValueError: the run to resume has other settings, or its configuration is damaged.
     """
     if not (folder / CHECKPOINT).exists():
         return
@@ -65,17 +65,17 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
 
 
 def check_steps(folder: Path, config: TrainConfig, done: int) -> None:
-    """Refuse to end a run before where it is.
+    """Check that a run does not end before its checkpoint.
 
     Raises:
-        ValueError: more steps are done than there are to be.
+        ValueError: it has done more steps than the configuration asks for.
     """
     if config.steps < done:
         raise ValueError(f"steps: expected at least the {done} that the run in {folder} has done, got {config.steps}")
 
 
 def open_folder(folder: Path, config: TrainConfig) -> None:
-    """Save the configuration in the folder; what another process left half written goes."""
+    """Save the configuration in the folder, and remove partial files of a killed process."""
     for partial in folder.glob(".*.part"):
         partial.unlink()
     write_whole(folder / CONFIG, config.to_json().encode())

@@ -44,7 +44,7 @@ WEIGHTS, RAW_WEIGHTS = "weights.safetensors", "weights-raw.safetensors"
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended."""
+    """Result of a run."""
 
     weights: Path  # the averaged network
     step: int  # steps done
@@ -67,10 +67,9 @@ def train(
     resumed gives the same weights to the last bit as one that was not, on as many threads.
 
     Args:
-        config: what to train on what, and how.
-        resume: go on from the checkpoint in `config.output`; from the beginning where there is none yet. Other `steps`
-            than before make the run longer or shorter: from the next step on, the learning rate is that of a run of so
-            many steps.
+        config: of the run.
+        resume: go on from the checkpoint in `config.output`, or begin without one. Other `steps` than before make the
+            run longer or shorter: from the next step on, the learning rate is that of a run of so many steps.
         metadata: more to save in the weights.
         method: whose network, by name or as a record.
 

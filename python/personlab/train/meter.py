@@ -1,4 +1,4 @@
-"""Losses, speed and time spent waiting for images, since they were last read."""
+"""Mean losses, speed and time spent waiting for images, since they were last read."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
         method: whose network.
         options: what to train.
         skeleton: keypoints and edges of the data.
-        has_masks: whether the data has masks; without, and unless asked for, there are no heads for them.
+        has_masks: whether the data has masks; without, the network has no heads for them.
 
     Raises:
         ImportError, OSError: the weights cannot be loaded.

@@ -1,4 +1,4 @@
-"""How the weights move: optimiser, learning rate by step, and the Polyak average that is evaluated and shipped."""
+"""Optimiser, learning rate by step, and the Polyak average of the weights, which is evaluated and saved."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WARMUP_SHARE = 10  # one in so many steps
 
 
 def make_optimizer(model: nn.Module, options: OptimizerOptions) -> torch.optim.Optimizer:
-    """SGD with Nesterov momentum, or AdamW."""
+    """Return SGD with Nesterov momentum, or AdamW."""
     groups = parameter_groups(model, rate=options.rate, head_rate=options.head_rate, weight_decay=options.weight_decay)
     if options.name == "sgd":
         return torch.optim.SGD(groups, momentum=options.momentum, nesterov=options.momentum > 0)
@@ -30,12 +30,12 @@ def make_optimizer(model: nn.Module, options: OptimizerOptions) -> torch.optim.O
 
 
 def with_warmup_within(options: OptimizerOptions, steps: int) -> OptimizerOptions:
-    """The options with a warm-up of a tenth of the steps, rounded down, where it would be longer than the run."""
+    """Return the options; a warm-up longer than the run becomes a tenth of the steps, rounded down."""
     return options if options.warmup <= steps else replace(options, warmup=steps // _WARMUP_SHARE)
 
 
 def rate_factor(step: int, steps: int, options: OptimizerOptions) -> float:
-    """Factor on the learning rate at step 0 .. steps - 1."""
+    """Return the factor on the learning rate at step 0 .. steps - 1."""
     if step < options.warmup:
         return (step + 1) / options.warmup
     if options.schedule == "constant":
@@ -46,7 +46,7 @@ def rate_factor(step: int, steps: int, options: OptimizerOptions) -> float:
 
 
 def make_average(model: nn.Module, decay: float) -> AveragedModel:
-    """The moving average of weights and running statistics.
+    """Return the moving average of weights and running statistics.
 
     The decay after n updates is min(decay, (1 + n) / (10 + n)): a short run, too, forgets where it began.
     """

@@ -16,7 +16,7 @@ from personlab.nn.devices import find_device
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PATIENCE = timedelta(days=7)  # how long processes wait for the one that evaluates
+_PATIENCE = timedelta(days=7)  # max time that processes wait for the one that evaluates
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Place:
     waiting_room: Any = None  # a process group on the CPU: GPUs give up on each other within minutes
 
     def any_of(self, flag: bool) -> bool:
-        """Whether any process says yes; all of them have to ask."""
+        """Return whether the flag is set in any process; all processes have to call this."""
         if self.count == 1:
             return flag
         votes = torch.tensor(int(flag))
@@ -37,7 +37,7 @@ class Place:
         return bool(votes)
 
     def mean(self, values: torch.Tensor) -> torch.Tensor:
-        """The mean over the processes; all of them have to ask."""
+        """Return the mean over the processes; all processes have to call this."""
         if self.count > 1:
             values = values.clone()
             distributed.all_reduce(values)
@@ -45,15 +45,15 @@ class Place:
         return values
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Wait until every process calls this."""
         if self.count > 1:
             distributed.barrier(group=self.waiting_room)
 
     def check_same(self, number: int, name: str) -> None:
-        """Refuse to go on where processes differ.
+        """Check that all processes have the same number.
 
         Raises:
-            ValueError: not all of them came with the same number.
+            ValueError: numbers differ.
         """
         if self.count == 1:
             return

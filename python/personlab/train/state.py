@@ -34,7 +34,7 @@ class State:
     step: int = 0  # steps done
 
     def save(self, path: Path) -> None:
-        """Write everything; a process killed meanwhile leaves the file as it was."""
+        """Write the file; a process killed meanwhile leaves the previous one."""
         from safetensors.torch import save
 
         held, plain = _flattened(self.optimizer.state_dict())
@@ -54,7 +54,7 @@ class State:
         write_whole(path, save(copies, {"state": json.dumps(facts)}))
 
     def load(self, path: Path) -> None:
-        """Become what `save` wrote of the same network and optimiser.
+        """Read what `save` wrote for the same network and optimiser.
 
         Raises:
             OSError: the file cannot be read.
@@ -88,7 +88,7 @@ class State:
 
 
 def _flattened(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """An optimiser's state dict as named tensors, and the rest of it as JSON can hold it."""
+    """Return an optimiser's state dict as named tensors, and the rest as JSON can hold it."""
     tensors = {
         f"{number}.{name}": value
         for number, entries in state["state"].items()
@@ -99,10 +99,10 @@ def _flattened(state: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any]
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Whether each parameter has what the optimiser notes of it, in its own shape; torch does not look.
+    """Check that the optimiser's state of each parameter has the shape of the parameter; torch does not.
 
     Raises:
-        ValueError: it has not, after a step or more.
+        ValueError: another shape.
     """
     for parameter in (parameter for group in optimizer.param_groups for parameter in group["params"]):
         for name, value in optimizer.state[parameter].items():

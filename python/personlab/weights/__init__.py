@@ -46,14 +46,14 @@ def load_model(
     device: str | torch.device = "cpu",
     method: Method | None = None,
 ) -> Any:
-    """A network in eval mode.
+    """Load a network, in eval mode.
 
     Args:
         source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or
             the name of a published network (`known_names`, "-stride8" or "-stride16" may follow), which is downloaded
             to `cache_folder()` the first time. A file or folder of that name comes first.
         stride: of the output, input pixels; the source's own where left out.
-        device: where its weights go.
+        device: of its weights.
         method: of the network, where it is none of `personlab.methods.METHODS`.
 
     Returns:
@@ -63,7 +63,7 @@ def load_model(
         ImportError: a package is missing that the kind of file needs.
         OSError: no such file, or the download failed.
         TypeError: an argument of the wrong type.
-        ValueError: a pickle, a damaged file, a network that is none of ours, or two strides.
+        ValueError: a pickle, a damaged file, an unknown network, or two strides.
     """
     return load_source(source, stride=stride, method=method).model.to(device).eval()
 
@@ -71,7 +71,7 @@ def load_model(
 def load_source(
     source: str | os.PathLike[str], *, stride: int | None = None, method: Method | None = None
 ) -> Checkpoint:
-    """What `load_model` takes, with the metadata that is known of it; on the CPU.
+    """Load what `load_model` takes, with its metadata, on the CPU.
 
     Raises:
         ImportError, OSError, TypeError, ValueError: as `load_model`.
@@ -81,7 +81,7 @@ def load_source(
 
 
 def load_settings(source: str | os.PathLike[str]) -> Settings:
-    """How the network that `load_model` takes was scored, as far as is known, without loading it.
+    """Read the settings of what `load_model` takes, as far as known, without loading the network.
 
     Raises:
         OSError, ValueError: a checkpoint that cannot be read.

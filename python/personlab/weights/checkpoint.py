@@ -1,4 +1,4 @@
-"""Checkpoints: a network's weights as safetensors, what the network is as metadata; pickles are refused."""
+"""Checkpoints: weights as safetensors, with method, configuration and settings as metadata; pickles are refused."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from personlab.io.files import write_whole
+from personlab.io.limits import LONGEST_HEADER, check_header
 from personlab.methods import DEFAULT_METHOD, get_method, method_of
+from personlab.nn.state import check_shapes, fill
 from personlab.settings import Settings
-from personlab.weights.fit import LONGEST_HEADER, check_fit, check_header, check_shapes
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
-
-    import torch
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Mapping, Sequence
 
     from personlab.methods import Method
 
@@ -32,7 +28,7 @@ _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 
 
 class Checkpoint(NamedTuple):
-    """A network and what was saved beside it."""
+    """A network and its metadata."""
 
     model: Any  # the network of a method, `personlab.nn.PersonLab` or another
     metadata: dict[str, Any]
@@ -50,7 +46,7 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
     Args:
         model: a network of any method, on any device.
         path: ends in .safetensors.
-        metadata: more to save beside it, whatever JSON can hold: where the weights are from, how they were trained.
+        metadata: more to save beside it, of types that JSON holds: source of the weights, training settings.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -77,7 +73,7 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = None) -> Checkpoint:
-    """Read what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
+    """Load what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
 
     Args:
         path: the file.
@@ -90,12 +86,12 @@ def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = Non
     """
     with _opened(path, "pt") as file:
         entry = _read_entry(file)
-        found = _method_of(entry, method)
-        config: Any = found.config
+        own = _method_of(entry, method)
+        config: Any = own.config
         config = config.from_json(json.dumps(entry.get("config")))
         shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  # no dict
-        check_fit(found, config, shapes)
-        model = found.network(config)
+        check_fit(own, config, shapes)
+        model = own.network(config)
         model.settings = _settings_of(entry)
         if model.settings.stride is not None:
             replace(config, stride=model.settings.stride)  # refuses one that the network does not have
@@ -105,7 +101,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = Non
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:
-    """The settings that `save_model` wrote, without the network: needs safetensors alone.
+    """Read the settings that `save_model` wrote, without the network: needs safetensors alone.
 
     Raises:
         FileNotFoundError, ValueError: as `load_checkpoint`.
@@ -114,28 +110,21 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
         return _settings_of(_read_entry(file))
 
 
-def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.float32]]) -> None:
-    """Give a network its weights: all of them, and nothing else.
+def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Check that weights of these shapes are those of a method's network, without memory for the network.
 
     Raises:
-        ValueError: names, shapes or element types are not the network's, or weights are not finite.
+        ValueError: names or shapes are not the network's.
     """
-    expected = model.state_dict()
-    check_shapes({name: value.shape for name, value in expected.items()}, {n: v.shape for n, v in state.items()})
     import torch
 
-    with torch.no_grad():
-        for name, value in state.items():
-            tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
-            if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.dtype == torch.bool:
-                raise ValueError(f"{name}: expected {expected[name].dtype}, got {tensor.dtype}")
-            expected[name].copy_(tensor)
-            if not expected[name].isfinite().all():
-                raise ValueError(f"{name}: expected finite weights, got NaN or infinity among them")
+    with torch.device("meta"):  # tensors without memory
+        expected = method.network(config).state_dict()
+    check_shapes({name: value.shape for name, value in expected.items()}, shapes)
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Whether a checkpoint's file is named as one.
+    """Check that the name of a file is that of a checkpoint.
 
     Raises:
         ValueError: it does not end in .safetensors.
@@ -145,7 +134,7 @@ def check_name(path: str | os.PathLike[str]) -> None:
 
 
 def refuse_pickle(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that only unpickling would open, by its name or by how it begins.
+    """Refuse a file that only unpickling would open, by its name or by its first bytes.
 
     Raises:
         FileNotFoundError: no such file.
@@ -164,7 +153,7 @@ def refuse_pickle(path: str | os.PathLike[str]) -> None:
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
-    """A safetensors file; what is wrong with it, and with what the block reads from it, names the path."""
+    """Open a safetensors file; errors in it, and in what the block reads from it, name the path."""
     from safetensors import SafetensorError, safe_open
 
     refuse_pickle(path)
@@ -198,7 +187,7 @@ def _read_entry(file: Any) -> dict[str, Any]:
 
 
 def _method_of(entry: dict[str, Any], method: Method | None) -> Method:
-    """The method of a checkpoint, which those from before there was a second do not name."""
+    """Return the method of a checkpoint; those written before the second method name none."""
     name = entry.get("method", DEFAULT_METHOD)
     if method is None:
         return get_method(name)

@@ -10,9 +10,9 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
-from personlab.weights.fit import read_limited
 from personlab.weights.lock import locked
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""What a PersonLab network is, as data that travels in a checkpoint beside the weights."""
+"""Configuration of a PersonLab network, stored in a checkpoint beside the weights."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from personlab.skeleton import COCO_PERSON, Skeleton
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """A PersonLab network but for its weights (PersonLab, sections 3 and 4).
+    """Configuration of a PersonLab network: all but its weights (PersonLab, sections 3 and 4).
 
     Raises:
         TypeError: a value of the wrong type.
-        ValueError: a value that is none of the choices.
+        ValueError: a value out of range.
     """
 
     method: ClassVar[str] = "personlab"
@@ -43,17 +43,17 @@ class ModelConfig:
     """input pixels from cell to cell of the output: 16 or 8. The weights do not depend on it (atrous convolution)"""
 
     skeleton: Skeleton = COCO_PERSON
-    """keypoint types and edges: they number the channels of the heads"""
+    """keypoint types and edges, which decide the number of channels of the heads"""
 
     masks: bool = True
-    """whether there are heads for segmentation and long-range offsets; PoseNet has none"""
+    """heads for segmentation and long-range offsets; PoseNet has none"""
 
     norm: Norm = "batch"
     """batch: batch norm after each convolution; none: convolutions with biases, batch norm folded into them"""
 
     normalization: Normalization | None = None
-    """what becomes of pixels 0..255: x / 127.5 - 1, or ImageNet's mean and deviation; None: what the backbone's
-    published weights were trained with (imagenet for a ResNet)"""
+    """of pixels 0..255: x / 127.5 - 1, or by ImageNet's mean and deviation; None: as for the backbone's published
+    weights (imagenet for a ResNet)"""
 
     refine_steps: int = 0
     """dense refinements of mid- and long-range offsets inside the network (section 3.1.2); 0: left to the decoder"""
@@ -83,6 +83,6 @@ class ModelConfig:
 
         Raises:
             TypeError: a value of the wrong type.
-            ValueError: no JSON object, an unknown name, or a value that is none of the choices.
+            ValueError: no JSON object, an unknown name, or a value out of range.
         """
         return read_config(cls, text)

@@ -1,4 +1,4 @@
-"""The fields of one image where the network left them, on a GPU, for decoding there."""
+"""Fields of one image in the memory of a GPU, where the network wrote them and decoding reads them."""
 
 from __future__ import annotations
 

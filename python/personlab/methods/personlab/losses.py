@@ -1,4 +1,4 @@
-"""What training minimises: a loss for each field, and their weighted sum (PersonLab, section 4)."""
+"""Losses of training: one for each field, and their weighted sum (PersonLab, section 4)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Losses(NamedTuple):
-    """Scalars: the weighted sum, and what it is the sum of, each averaged over what counts and not yet weighted."""
+    """Scalars: the weighted sum, and its parts, each averaged over valid cells and not yet weighted."""
 
     total: Tensor
     heatmap: Tensor
@@ -28,11 +28,11 @@ class Losses(NamedTuple):
     mid: Tensor
     segmentation: Tensor
     long: Tensor
-    intermediate: Tensor  # the weighted sum on the intermediate heads; 0 where there are none
+    intermediate: Tensor  # the weighted sum on the intermediate heads; 0 without
 
 
 def losses_of(config: ModelConfig) -> tuple[str, ...]:
-    """The names of the losses that a network has heads for."""
+    """Return the names of the losses that a network has heads for."""
     absent = () if config.masks else ("segmentation", "long")
     absent = (*absent, *(() if config.intermediate else ("intermediate",)))
     return tuple(name for name in Losses._fields if name not in absent)
@@ -57,7 +57,7 @@ def make_losses(model: PersonLab, options: LossOptions) -> Callable[[Outputs, Ba
 
 
 def count_valid(batch: Batch) -> Tensor:
-    """(5,) over how many cells each loss is averaged, in the order of `Losses`; at least 1 each.
+    """Return (5,) how many cells each loss is averaged over, in the order of `Losses`; at least 1 each.
 
     With several processes, the mean over all: gradients averaged over processes are then those of one process that
     sees every image.
@@ -78,12 +78,12 @@ def count_valid(batch: Batch) -> Tensor:
 
 
 def compute_losses(outputs: Outputs, batch: Batch, model: PersonLab, options: LossOptions) -> Losses:
-    """The losses of one batch; differentiable, finite for any finite output, 0 where nothing is to be learned.
+    """Compute the losses of one batch: differentiable, finite for any finite output, 0 without valid cells.
 
     Args:
-        outputs: what the network said of `batch.images`.
-        batch: what it should have said.
-        model: whose skeleton, stride and refinement of its own the fields have.
+        outputs: of the network for `batch.images`.
+        batch: images and targets.
+        model: the network, for its skeleton, stride and own refinement.
         options: weights.
 
     Raises:
@@ -112,7 +112,7 @@ def _weighted(parts: list[Tensor], options: LossOptions) -> Tensor:
 def _parts(
     outputs: Outputs, batch: Batch, model: PersonLab, steps: int, disk_radius: float, counts: Tensor
 ) -> list[Tensor]:
-    """Each loss on its own: heatmap, short, mid, segmentation, long."""
+    """Return each loss on its own: heatmap, short, mid, segmentation, long."""
     stride, short = model.config.stride, outputs.short_offsets
     mid = refine_offsets(outputs.mid_offsets, short, model.edge_targets, stride=stride, steps=steps)
     parts = [
@@ -133,13 +133,13 @@ def _parts(
 
 
 def _logistic(logits: Tensor, targets: Tensor, valid: Tensor, count: Tensor) -> Tensor:
-    """Mean logistic loss of logits (N, C, h, w) where `valid`, (N, C or 1, h, w)."""
+    """Return the mean logistic loss of logits (N, C, h, w) where `valid`, (N, C or 1, h, w)."""
     loss = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
     return torch.where(valid, loss, 0.0).sum() / count
 
 
 def _distance(offsets: Tensor, targets: Tensor, valid: Tensor, unit: float, count: Tensor) -> Tensor:
-    """Mean |dx| + |dy| of (N, C, 2, h, w) where `valid`, (N, C, h, w), in units of `unit` input pixels."""
+    """Return the mean |dx| + |dy| of (N, C, 2, h, w) where `valid`, (N, C, h, w), in units of `unit` input pixels."""
     # Differences are masked before the sum: what is undefined gets no gradient, however wild it is.
     away = torch.where(valid.unsqueeze(2), (offsets.float() - targets).abs(), 0.0)
     return away.sum() / (unit * count)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, Tensor]  # under the names of `Fields`, each with a leading axis N
 
-_UNSURE = 1e-4  # weight of an offset where no view sees anything: a plain mean there
+_UNSURE = 1e-4  # weight of an offset where all probabilities are 0, which makes a plain mean
 _MIN_PROBABILITY = 1e-6  # logits are those of probabilities from this to 1 minus this
 
 

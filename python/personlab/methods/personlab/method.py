@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.data.coco import People
+    from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Grid, Setup
+    from personlab.methods.base import Setup
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses

@@ -35,7 +35,7 @@ _SEGMENTATION_PRIOR = -1.5  # logit: about 1 in 5 cells is a person
 
 
 class Outputs(NamedTuple):
-    """What the network says of N images on a grid of h x w cells; offsets are (dx, dy) in input pixels."""
+    """Outputs for N images on a grid of h x w cells; offsets are (dx, dy) in input pixels."""
 
     heatmaps: Tensor  # (N, K, h, w) logits
     short_offsets: Tensor  # (N, K, 2, h, w)
@@ -91,7 +91,7 @@ class PersonLab(nn.Module):
     """The PersonLab network (section 3 and 4), randomly initialised.
 
     Args:
-        config: what to build; `PersonLab.config` is it. `PersonLab.settings` says how the network is used, where known.
+        config: of the network, its attribute `config`. The attribute `settings` says how it is used, where known.
     """
 
     pixel_mean: Tensor  # (3, 1, 1) of pixels 0..255
@@ -121,7 +121,7 @@ class PersonLab(nn.Module):
         self.register_buffer("keypoint_numbers", torch.arange(skeleton.n_keypoints), persistent=False)
 
     def forward(self, images: Tensor) -> Outputs:
-        """Fields of images; in training mode with `config.intermediate`, `Outputs.intermediate` is set as well.
+        """Compute the fields of images; in training mode with `config.intermediate`, `Outputs.intermediate` as well.
 
         Args:
             images: (N, 3, H, W) RGB 0..255, any number type; H and W at best a multiple of the stride plus 1: then cell
@@ -142,7 +142,7 @@ class PersonLab(nn.Module):
         return outputs._replace(intermediate=self._refined(self.intermediate_heads(middle)))
 
     def at_stride(self, stride: int) -> PersonLab:
-        """The same network at output stride 8 or 16: another module that shares parameters and running statistics.
+        """Return the network at output stride 8 or 16: another module that shares parameters and running statistics.
 
         Raises:
             TypeError: no integer.
@@ -173,10 +173,10 @@ class PersonLab(nn.Module):
 
 
 def to_fields(outputs: Outputs, *, stride: int, image_size: tuple[int, int] | None = None) -> Fields:
-    """The outputs as float32 `Fields` in host memory, with the leading axis N; `fields[i]` is one image.
+    """Return the outputs as float32 `Fields` in host memory, with the leading axis N; `fields[i]` is one image.
 
     Args:
-        outputs: what a network returned, on any device, of any float type.
+        outputs: of a network, on any device, of any float type.
         stride: its output stride, input pixels.
         image_size: (w, h) of the image that was resized to the network's input, where known; one for all.
 

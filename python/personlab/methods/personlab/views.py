@@ -41,7 +41,7 @@ def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str]) -> Prepare
     Args:
         image: (h, w, 3) uint8 RGB.
         setup: scales, `flip`, the longest side and the largest size.
-        notes: is told of each input that had to be made smaller than asked for.
+        notes: receives a line for each input that is made smaller than asked for.
     """
     image_size, inputs = (image.shape[1], image.shape[0]), setup.inputs
     sizes = []

@@ -1,4 +1,4 @@
-"""What the heads need to know of a backbone, so that they need not know which one it is."""
+"""Interface of backbones for the heads of any method."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def load_imagenet(model: Any, state: Mapping[str, Tensor] | str | os.PathLike[st
     Args:
         model: a network whose `backbone` is a ResNet with batch norm.
         state: torchvision's state dict, or a safetensors file of it; the classifier `fc` is not read. Pickles are not
-            either: whoever made one could run code here. `safetensors.torch.save_file(torchvision_model.state_dict(),
+            either: loading one runs the code in it. `safetensors.torch.save_file(torchvision_model.state_dict(),
             path)` makes the file.
 
     Raises:
@@ -56,7 +56,7 @@ def _read(path: Path) -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from personlab.weights.fit import check_header
+    from personlab.io.limits import check_header
 
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

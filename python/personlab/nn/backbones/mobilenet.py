@@ -12,7 +12,7 @@ from personlab.nn.backbones.base import Backbone
 if TYPE_CHECKING:
     from personlab.nn.config import Norm
 
-_MIDDLE = 10  # the block, of 0..12, after which the intermediate heads read: the grid is the output's there
+_MIDDLE = 10  # the block, of 0..12, that the intermediate heads read: its grid is that of the output
 
 # (output channels at width 1, stride) of the 13 blocks. The published networks of width 0.5 and 0.75 stop growing at
 # block 6; that of width 1 has the last two blocks of the classifier.

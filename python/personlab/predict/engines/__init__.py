@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """A network that is ready to run."""
+    """Runs one network."""
 
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> Mapping[str, Any]:
         """Return the outputs of these names that the network has, float32 with a leading axis N, where they are.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.weights.fit import some
+from personlab.nn.state import some
 
 if TYPE_CHECKING:
     from collections.abc import Callable

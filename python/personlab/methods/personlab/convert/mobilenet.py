@@ -10,9 +10,8 @@ from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.convert.graph import trace
 from personlab.methods.personlab.network import PersonLab
 from personlab.nn.backbones.mobilenet import MobileNetV1
+from personlab.nn.state import fill, some
 from personlab.skeleton import COCO_PERSON
-from personlab.weights.checkpoint import fill
-from personlab.weights.fit import some
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -9,7 +9,7 @@ import numpy as np
 
 from personlab.methods.personlab.convert.graph import Step, batch_norm
 from personlab.methods.personlab.convert.mobilenet import build, find_heads
-from personlab.weights.fit import some
+from personlab.nn.state import some
 
 if TYPE_CHECKING:
     import os

@@ -6,10 +6,11 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.graph import Step, batch_norm
 from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.methods.personlab.convert.mobilenet import build, find_heads
-from personlab.weights.fit import read_limited, some
+from personlab.nn.state import some
 
 if TYPE_CHECKING:
     import os

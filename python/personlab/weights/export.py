@@ -18,12 +18,12 @@ _FREE_AXES = {0: "batch", 2: "height", 3: "width"}
 
 
 def export_program(model: Any, *, size: tuple[int, int] | None = None) -> torch.export.ExportedProgram:
-    """The network as torch.export traces it, in evaluation mode; the model itself is left as it is.
+    """Trace the network by torch.export, in evaluation mode; the model itself is left as it is.
 
     Args:
         model: a network of any method, at its own output stride.
-        size: (W, H) of the images it will be given, pixels; None: any number of images, of any size past the
-            stride both ways, that is of two cells and more.
+        size: (W, H) of its images, pixels; None: any number of images, of any size past the stride both ways, which
+            makes two cells and more.
 
     Returns:
         A program whose module takes images (N, 3, H, W) float32 and returns what the network returns; N = 1 where
@@ -47,7 +47,7 @@ def export_program(model: Any, *, size: tuple[int, int] | None = None) -> torch.
 
 
 def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> None:
-    """Write the network as one ONNX file, whole or not at all; needs onnx, onnxscript and torch 2.6.
+    """Write the network as one ONNX file, atomically; needs onnx, onnxscript and torch 2.6.
 
     Input `images` (N, 3, H, W) float32 RGB 0..255; outputs as the method names them, for PersonLab `heatmaps`,
     `short_offsets`, `mid_offsets` and, with masks, `segmentation` and `long_offsets`, in the layout that
@@ -57,7 +57,7 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, in
     Args:
         model: a network of any method, at its own output stride.
         path: the file to write.
-        size: (W, H) of the images it will be given, pixels; None: any size and any number of images.
+        size: (W, H) of its images, pixels; None: any size and any number of images.
 
     Raises:
         ImportError: onnx or onnxscript is missing.
