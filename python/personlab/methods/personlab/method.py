@@ -12,6 +12,7 @@ from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.published import PUBLISHED
 from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 
@@ -134,6 +135,7 @@ METHOD = Method(
     network=_network,
     encode=encode,
     losses=_losses,
+    published=PUBLISHED,
     read=_read,
     draw=_draw,
     draw_batch=_draw_batch,

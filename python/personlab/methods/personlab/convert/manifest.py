@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LONGEST_JSON = 4 << 20  # bytes; the published ones have 50 to 160 thousand
+MAX_JSON_BYTES = 4 << 20  # bytes; the published ones have 50 to 160 thousand
 _AXES, _LONGEST_AXIS = 8, 2**31  # more than any array of a network has
 _LETTERS = 100  # of a name in an error message
 _SIZES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float16": 2}  # bytes an element
@@ -77,8 +77,8 @@ def parse_model(content: bytes) -> TfjsModel:
         ValueError: it is none, or its list of weights is damaged.
     """
     kind = "expected the JSON of a tfjs graph model"
-    if len(content) > LONGEST_JSON:
-        raise ValueError(f"{kind} of at most {LONGEST_JSON} bytes, got {len(content)}")
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"{kind} of at most {MAX_JSON_BYTES} bytes, got {len(content)}")
     try:
         model = json.loads(content)
     except RecursionError:

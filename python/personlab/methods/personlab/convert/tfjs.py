@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.graph import Step, batch_norm
-from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
+from personlab.methods.personlab.convert.manifest import MAX_JSON_BYTES, TfjsModel, parse_model, read_weights
 from personlab.methods.personlab.convert.mobilenet import build, find_heads
 from personlab.nn.state import some
 
@@ -39,7 +39,7 @@ def read_tfjs(path: str | os.PathLike[str]) -> PersonLab:
     """
     file = _model_file(Path(path))
     try:
-        model = parse_model(read_limited(file, LONGEST_JSON))
+        model = parse_model(read_limited(file, MAX_JSON_BYTES))
         arrays = read_weights(model, lambda name, limit: read_limited(file.parent / name, limit))
         return convert_tfjs(model, arrays)
     except ValueError as error:
@@ -78,7 +78,7 @@ def _model_file(path: Path) -> Path:
 
 def _is_model(file: Path) -> bool:
     try:
-        return b"weightsManifest" in read_limited(file, LONGEST_JSON)
+        return b"weightsManifest" in read_limited(file, MAX_JSON_BYTES)
     except (FileNotFoundError, ValueError):  # no file, or one far too long
         return False
 
