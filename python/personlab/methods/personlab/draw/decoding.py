@@ -40,7 +40,7 @@ def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
         ValueError: an argument of the wrong shape.
     """
     image = as_image(image)
-    drawn, unit = marks.dimmed(image), marks.unit_of(image)
+    drawn, unit = marks.dim(image), marks.unit_of(image)
     if image.size == 0:
         return drawn
     colours = person_colours(1 + max((e.rank for e in explanations if e.rank is not None), default=0))
@@ -121,7 +121,7 @@ def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanatio
     corner = np.array([width - 1, height - 1])
     x0, y0 = np.floor(np.clip(points.min(axis=0) - margin, 0, corner)).astype(int)
     x1, y1 = np.ceil(np.clip(points.max(axis=0) + margin, 0, corner)).astype(int) + 1
-    part = marks.dimmed(image[y0:y1, x0:x1])
+    part = marks.dim(image[y0:y1, x0:x1])
     longer = max(x1 - x0, y1 - y0)
     factor = max(max(height, width, _PANEL) / longer, 1.0)
     size = (max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor)))

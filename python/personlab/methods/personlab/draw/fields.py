@@ -9,7 +9,7 @@ import numpy as np
 from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_numbers, as_size, check_shape
 from personlab.io.images import as_image
 from personlab.visualize import marks
-from personlab.visualize.canvas import finite_logits, sigmoid, stretched
+from personlab.visualize.canvas import finite_logits, sigmoid, stretch
 
 if TYPE_CHECKING:
     from personlab.methods.personlab.stages import Peaks
@@ -40,7 +40,7 @@ def draw_heatmap(image: Image, heatmap: Any, *, title: str = "probability") -> I
         return image.copy()
     largest = np.full(image.shape[:2], -np.inf, np.float32)
     for logits in heatmap:
-        np.maximum(largest, stretched(finite_logits(logits), image.shape[:2]), out=largest)
+        np.maximum(largest, stretch(finite_logits(logits), image.shape[:2]), out=largest)
     probability = sigmoid(largest)
     drawn = _scalars(image, probability, 1.0)
     marks.place_legend(drawn, marks.bar(title, 0, 1, marks.legend_unit(image)), probability)
@@ -89,7 +89,7 @@ def draw_hough(
     scores = np.where(np.isfinite(hough), hough, 0.0).max(axis=0)
     unit, highest = marks.unit_of(image), max(float(scores.max()), 1e-3)
     spot = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(1.5 * unit) + 1,) * 2)
-    spread = np.asarray(cv2.dilate(stretched(scores, (height, width), cell), spot), np.float32)
+    spread = np.asarray(cv2.dilate(stretch(scores, (height, width), cell), spot), np.float32)
     drawn = _scalars(image, spread, highest)
     if peaks is not None:
         at = np.asarray(peaks.positions) * scale
@@ -123,7 +123,7 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
     threshold = as_number(threshold, "threshold", 0, 1)
     if image.size == 0 or segmentation.size == 0:
         return image.copy()
-    probability = sigmoid(stretched(finite_logits(segmentation[0]), image.shape[:2]))
+    probability = sigmoid(stretch(finite_logits(segmentation[0]), image.shape[:2]))
     drawn = _scalars(image, probability, 1.0)
     mask = (probability >= threshold).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -137,4 +137,4 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
 def _scalars(image: Image, values: FloatArray, highest: float) -> Image:
     """Values (H, W) from 0 to `highest` in colour over the dimmed image, more opaque the higher."""
     share = np.clip(values / highest, 0, 1)
-    return marks.blended(marks.dimmed(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))
+    return marks.blend(marks.dim(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))

@@ -11,7 +11,7 @@ from personlab.io.images import as_image
 from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
-from personlab.visualize.canvas import finite_logits, log_odds, stretched
+from personlab.visualize.canvas import finite_logits, log_odds, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,7 +157,7 @@ def _draw_arrows(
     image: Image, channels: Sequence[Channel], lowest: float, cell: Any, spacing: float, title: str
 ) -> Image:
     """Arrows from cells `cell` (x, y) pixels apart, about `spacing` lines' widths from each other."""
-    drawn, unit = marks.dimmed(image), marks.unit_of(image)
+    drawn, unit = marks.dim(image), marks.unit_of(image)
     best = np.max([logits for _, logits, _ in channels], axis=0)
     step = max(1, min(round(spacing * unit / max(float(cell.mean()), 1e-6)), *best.shape))
     for number, logits, offsets in channels:
@@ -165,7 +165,7 @@ def _draw_arrows(
         for i, j in _cells(there, logits, step, number):
             start = cell * (j, i)
             marks.arrow(drawn, start, start + offsets[:, i, j], marks.PALETTE[number % len(marks.PALETTE)], unit)
-    marks.place_legend(drawn, marks.note(title, marks.legend_unit(image)), stretched(best >= lowest, image.shape[:2]))
+    marks.place_legend(drawn, marks.note(title, marks.legend_unit(image)), stretch(best >= lowest, image.shape[:2]))
     return drawn
 
 
@@ -191,16 +191,16 @@ def _draw_wheel(image: Image, channels: Sequence[Channel], lowest: float, title:
     best = np.full(size, -np.inf, np.float32)
     offset = np.zeros((2, *size), np.float32)
     for _, logits, offsets in channels:
-        spread = stretched(logits, size)
+        spread = stretch(logits, size)
         better = spread > best
         best[better] = spread[better]
         finite = np.where(np.isfinite(offsets).all(axis=0), offsets, 0.0)
         for axis in range(2):
-            offset[axis][better] = stretched(finite[axis], size)[better]
+            offset[axis][better] = stretch(finite[axis], size)[better]
     shown = best >= lowest
     lengths = np.hypot(*offset[:, shown])
     longest = max(float(np.percentile(lengths, 98)) if lengths.size else 0.0, 1.0)  # a few wild ones darken nothing
     colours = marks.direction_colours(offset[0], offset[1], longest)
-    drawn = marks.blended(marks.dimmed(image), colours, np.where(shown, 0.85, 0.0))
+    drawn = marks.blend(marks.dim(image), colours, np.where(shown, 0.85, 0.0))
     marks.place_legend(drawn, marks.wheel(title, longest, marks.legend_unit(image)), shown.astype(np.float32))
     return drawn
