@@ -1,19 +1,21 @@
 # The module _cuda, where a CUDA compiler and a GPU are there; and its stages as plain C++, for tests on machines without a GPU.
 set(cuda_stages
   src/cuda/base/memory.cu
+  src/cuda/base/skeleton.cu
   src/cuda/methods/personlab/decode.cu
   src/cuda/methods/personlab/encode.cu
   src/cuda/methods/personlab/group.cu
+  src/cuda/methods/personlab/grow.cu
   src/cuda/methods/personlab/hough.cu
+  src/cuda/methods/personlab/mask_poses.cu
   src/cuda/methods/personlab/mask_scores.cu
   src/cuda/methods/personlab/masks.cu
   src/cuda/methods/personlab/peaks.cu
   src/cuda/methods/personlab/rank.cu
   src/cuda/methods/personlab/refine.cu
+  src/cuda/methods/personlab/refine_backward.cu
   src/cuda/methods/personlab/score.cu
-  src/cuda/methods/personlab/sharpen.cu
-  src/cuda/methods/personlab/skeleton.cu)
-
+  src/cuda/methods/personlab/sharpen.cu)
 set(cuda_bindings src/bindings/cuda.cpp src/bindings/cuda_personlab.cpp)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
@@ -94,8 +96,7 @@ if(PERSONLAB_CUDA_ON_HOST)
   endforeach()
   pybind11_add_module(_cuda_on_host ${on_host})
   target_include_directories(_cuda_on_host PRIVATE tests/cuda_host src/cpp src/cpp/include src/cuda)
-  target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_ON_HOST PERSONLAB_CUDA_MODULE=_cuda_on_host
-    PERSONLAB_CUDA_ARCHITECTURES="none"
+  target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_MODULE=_cuda_on_host PERSONLAB_CUDA_ARCHITECTURES="none"
     PERSONLAB_CUDA_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
   list(APPEND modules _cuda_on_host)
   list(APPEND targets _cuda_on_host)

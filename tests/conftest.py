@@ -1,15 +1,16 @@
-"""Where the shared real data is, and the fixtures that bring it to the tests."""
+"""The shared real data, the backends and GPUs that tests run on, and what is skipped where something is missing."""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import os
 from pathlib import Path
 
 import pytest
-from cuda_device import can_use_cuda, has_host_build, make_gpu
+from backends import NAMES, Backend
+from cuda_device import describe_gpu, has_host_build, make_gpu
 
-LEFT_OUT = pytest.StashKey[int]()  # tests that need the stages of the GPU on the host
 FIELD_NAMES = (
     "coco_000000081988_641_s8",
     "coco_000000114907_641_s8",
@@ -57,7 +58,12 @@ def load_fields(data):
     return load
 
 
-@pytest.fixture(params=FIELD_NAMES)
+SMALL_FIELDS = ("couple_641_s16", "couple_641_s8", "soccer_641_s16")
+
+
+@pytest.fixture(
+    params=[pytest.param(name, marks=[] if name in SMALL_FIELDS else pytest.mark.fields_large) for name in FIELD_NAMES]
+)
 def field_name(request) -> str:
     """Each of the real field files in turn, by name."""
     return request.param
@@ -69,47 +75,64 @@ def fields(load_fields, field_name):
     return load_fields(field_name)
 
 
-@pytest.fixture(params=["cpu", "reference"])
-def backend(request) -> str:
+GPU_MARKS = {"cuda-host": pytest.mark.cuda_host, "cuda": pytest.mark.cuda}
+
+
+def make_backend(request, monkeypatch):
+    """The `Backend` that a fixture's parameter names."""
+    gpu = {"cuda-host": "host", "cuda": "cuda"}.get(request.param)
+    return Backend(request.param, make_gpu(gpu, monkeypatch) if gpu else None)
+
+
+def all_but(*left_out):
+    """Parameters of a fixture: the names of backends, each marked with what it needs."""
+    return [pytest.param(name, marks=GPU_MARKS.get(name, [])) for name in NAMES if name not in left_out]
+
+
+@pytest.fixture(params=all_but())
+def backend(request, monkeypatch):
     """Each backend in turn."""
+    return make_backend(request, monkeypatch)
+
+
+@pytest.fixture(params=all_but("reference"))
+def compiled(request, monkeypatch):
+    """Each backend in turn that has to agree with the reference."""
+    return make_backend(request, monkeypatch)
+
+
+@pytest.fixture(params=["cpu", "reference"])
+def host_backend(request):
+    """Each backend in turn that reads NumPy's arrays: for what is said of these alone."""
     return request.param
 
 
-@pytest.fixture(
-    params=[pytest.param("host", marks=pytest.mark.cuda_host), pytest.param("cuda", marks=pytest.mark.cuda)]
-)
+@pytest.fixture(params=all_but("cpu", "reference"))
 def gpu(request, monkeypatch):
     """Each GPU of the tests in turn: the host that stands in for one, and a real one."""
-    return make_gpu(request.param, monkeypatch)
+    return make_backend(request, monkeypatch).gpu
 
 
-def pytest_configure(config):
-    """Names the marker that `pytest_collection_modifyitems` goes by."""
-    config.addinivalue_line("markers", "cuda_host: needs the stages of the GPU as plain C++, on the host")
+def missing(name, markexpr):
+    """Why tests with a marker cannot run here; "" where they can, or were asked for and so have to."""
+    if name == "cuda" and "cuda" not in markexpr.replace("cuda_host", "") and not required("CUDA"):
+        gpu = describe_gpu()
+        return "" if gpu.startswith("yes") else f"no usable GPU: {gpu}"
+    if name == "cuda_host" and not has_host_build() and not required("CUDA_ON_HOST"):
+        return "no stages of the GPU on the host: build with -Ccmake.define.PERSONLAB_CUDA_ON_HOST=ON"
+    if name == "torch" and importlib.util.find_spec("torch") is None:
+        return "no torch"
+    return ""
 
 
-def pytest_collection_modifyitems(config, items):
-    """Leaves out tests of what is missing, unless they were asked for: a real GPU, and its stages on the host."""
-    on_gpu = can_use_cuda() or "cuda" in config.option.markexpr or os.environ.get("PERSONLAB_REQUIRE_CUDA") == "1"
-    on_host = has_host_build() or os.environ.get("PERSONLAB_REQUIRE_CUDA_ON_HOST") == "1"
-    unwanted = {name for name, wanted in (("cuda", on_gpu), ("cuda_host", on_host)) if not wanted}
-    left_out = [item for item in items if unwanted & needs(item)]
-    if left_out:
-        items[:] = [item for item in items if not unwanted & needs(item)]
-        config.hook.pytest_deselected(items=left_out)
-    config.stash[LEFT_OUT] = sum("cuda_host" in needs(item) for item in left_out)
+def required(what):
+    """Whether the environment says that tests of something have to run."""
+    return os.environ.get(f"PERSONLAB_REQUIRE_{what}") == "1"
 
 
-def needs(item):
-    """What a test needs of "cuda" and "cuda_host"."""
-    marks = {mark.name for mark in item.iter_markers()}
-    return marks | {"cuda_host"} if "host" in item.fixturenames else marks
-
-
-def pytest_terminal_summary(terminalreporter, config):
-    """Says in one line why tests of the stages of the GPU were left out."""
-    if count := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(
-            f"{count} tests of the stages of the GPU were left out: they run on the host in a build with "
-            "-Ccmake.define.PERSONLAB_CUDA_ON_HOST=ON"
-        )
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+    """Skips tests of what is missing before anything is made for them."""
+    for mark in item.iter_markers():
+        if reason := missing(mark.name, item.config.option.markexpr):
+            pytest.skip(reason)

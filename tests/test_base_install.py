@@ -134,9 +134,9 @@ def test_hints_name_the_place_that_the_package_is_from(tmp_path, monkeypatch, in
     monkeypatch.setattr(cli, "__file__", str(package / "cli.py"))
     monkeypatch.chdir(tmp_path)
     error = ModuleNotFoundError("No module named 'cv2'", name="cv2")
-    assert cli._explained(error).endswith(f"pip install '{checkout}[full]'")
+    assert cli._describe(error).endswith(f"pip install '{checkout}[full]'")
     monkeypatch.chdir(checkout)
-    assert cli._explained(error).endswith("pip install '.[full]'")
+    assert cli._describe(error).endswith("pip install '.[full]'")
 
 
 def missing(_):
@@ -158,4 +158,4 @@ def test_hints_name_the_package_where_there_is_no_checkout(tmp_path, monkeypatch
     (tmp_path / "pyproject.toml").touch()  # of another project, in which the user works
     monkeypatch.chdir(tmp_path)
     error = ModuleNotFoundError("No module named 'torch'", name="torch")
-    assert cli._explained(error).endswith("pip install 'personlab[full]'")
+    assert cli._describe(error).endswith("pip install 'personlab[full]'")

@@ -1,4 +1,4 @@
-"""The command line: which commands there are, and how each ends; data on stdout, everything else on stderr."""
+"""The command line: its commands, its messages and its exit codes; data on stdout, everything else on stderr."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ COMMANDS = (
     "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help
-# modules that `pip install personlab` alone leaves out, and those that --no-deps does
+# modules of optional dependencies, and those that `pip install --no-deps` leaves out
 _EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
 
 
@@ -45,13 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Args:
-        argv: arguments after the program's name; those of this process where left out.
+        argv: arguments after the program's name; those of this process by default.
 
     Returns:
         The exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what no encoding has
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
     try:
         config = _parse(list(sys.argv[1:] if argv is None else argv))
         if config is not None:
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(str(error), USAGE)
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of stdout has left: nothing more to say
+    except BrokenPipeError:  # the reader of stdout has closed it
         _forget_output()
         return FAILED
     except (
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except OSError as output:
             if isinstance(error, OSError) and error.filename is None:  # it was standard output that failed
                 error = output
-        return _fail(_explained(error), FAILED)
+        return _fail(_describe(error), FAILED)
     return DONE
 
 
@@ -87,7 +87,7 @@ def _flush_output() -> None:
 
 
 def _forget_output() -> None:
-    """What stdout still holds is not for its reader, not even when Python flushes."""
+    """Point stdout at nothing, so that its buffer reaches no reader when Python flushes it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -96,8 +96,8 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
-def _explained(error: Exception) -> str:
-    """What went wrong, with what to install where a package is missing."""
+def _describe(error: Exception) -> str:
+    """Describe an error; where a package is missing, with the command that installs it."""
     if isinstance(error, ImportError):
         if (error.name or "").partition(".")[0] not in _EXTRAS:
             raise error
@@ -106,7 +106,7 @@ def _explained(error: Exception) -> str:
 
 
 def _installed_from() -> str:
-    """What pip is to install for more of this package: the checkout that it is from, else its name."""
+    """Return what pip installs more of this package from: the checkout that it is from, else its name."""
     folder = str(Path(__file__).resolve().parents[2])
     if not Path(folder, "pyproject.toml").is_file():
         with contextlib.suppress(PackageNotFoundError):
@@ -119,17 +119,17 @@ def _installed_from() -> str:
 
 
 def _parse(argv: list[str]) -> Any:
-    """The arguments as a namespace with `command`, or None where help or the version was all that was asked for.
+    """Return the arguments as a namespace with `command`; None after help or the version is printed.
 
     Raises:
-        UsageError: arguments that no command takes.
+        UsageError: wrong arguments.
     """
     from jsonargparse import ArgumentError
 
     for flag, word in zip(["", *argv], argv, strict=False):
         if word == "" or re.fullmatch(r"--[\w.-]+=", word):
             name = f"argument {word.removesuffix('=') or flag}: " if (word or flag).startswith("--") else ""
-            raise UsageError(f"{name}expected something, got an empty word: was a variable of the shell not set?")
+            raise UsageError(f"{name}expected a value, got an empty word: is a variable of the shell not set?")
     parser, shown = _parser()
     try:
         config = parser.parse_args(join_pairs(argv))
@@ -146,23 +146,23 @@ def _parse(argv: list[str]) -> Any:
 
 
 def _plain(message: str, shown: Mapping[str, str]) -> str:
-    """The parser's complaint in the words of the help, which calls arguments what `shown` says."""
+    """Translate the parser's message into the words of the help; `shown` names arguments as the help does."""
     for pattern, plain in (
         (r"\s+", " "),
         (
             r"Expected a typing\.Literal\[(.+?)\]\. Got value:",
-            lambda found: f"expected one of {_unquoted(found[1])}, got",
+            lambda match: f"expected one of {_unquoted(match[1])}, got",
         ),
         (r"Not of type ClosedUnitInterval: (\S+) does not .*?(?= \(|$)", r"expected a number from 0 to 1, got \1"),
         (r"Not of type \w*Int: invalid literal for int\(\) with base 10: '(.*?)'", r"expected an integer, got \1"),
         (r"Not of type \w+: could not convert string to float: '(.*?)'", r"expected a number, got \1"),
         (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
-        (r"--[a-z]+(?:_[a-z]+)+\b", lambda found: found[0].replace("_", "-")),
+        (r"--[a-z]+(?:_[a-z]+)+\b", lambda match: match[0].replace("_", "-")),
         (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
         (r"[Ee]xpected (a )?tuple( with 2 elements)?(, got|\. Got value:)", "expected two numbers, got"),
         (r"Not of type \w*Float: (\S+) does not conform to restriction v(\S+)", r"expected a number \2, got \1"),
         (r"Not of type \w+: (\S+) does not conform to restriction v(\S+)", r"expected an integer \2, got \1"),
-        (r"(?<=required: ).*", lambda found: ", ".join(shown.get(name, name) for name in found[0].split(", "))),
+        (r"(?<=required: ).*", lambda match: ", ".join(shown.get(name, name) for name in match[0].split(", "))),
         (r'expected "command" to be one of \{(.*)\}, but it was not provided.', r"expected a command: \1"),
     ):
         message = re.sub(pattern, plain, message)
@@ -174,21 +174,21 @@ def _unquoted(text: str) -> str:
 
 
 def _parser() -> tuple[ArgumentParser, dict[str, str]]:
-    """The parser of all commands, and what the help calls each argument, by COMMAND.NAME."""
+    """Make the parser of all commands, and return it with the name of each argument in the help, by COMMAND.NAME."""
     from argparse import SUPPRESS
 
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter):
-        """Help without types, and without defaults that say nothing."""
+        """Shows no types, and defaults only where a flag takes a value and has one."""
 
         def __init__(self, prog: str) -> None:
             width = min(shutil.get_terminal_size().columns - 2, 110)
             super().__init__(prog, max_help_position=34, width=width)  # type: ignore[no-untyped-call]
 
         def _get_help_string(self, action: Any) -> str:
-            told = action.default not in (None, SUPPRESS) and action.nargs != 0 and action.option_strings
-            return f"{action.help} [%(default)s]" if told else action.help or ""
+            has_default = action.default not in (None, SUPPRESS) and action.nargs != 0 and action.option_strings
+            return f"{action.help} [%(default)s]" if has_default else action.help or ""
 
     def parser(usage: str, description: str, **more: Any) -> ArgumentParser:
         return ArgumentParser(

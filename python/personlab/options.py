@@ -1,4 +1,4 @@
-"""How decoding is to be done: frozen, keyword-only options, checked when they are made."""
+"""Options of decoding: frozen and keyword-only, checked when they are made."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Ranking = Literal["seed", "mean"]
 InstanceScore = Literal["rms", "mean"]
 
 
-def _number(options: object, name: str, lowest: float, highest: float) -> None:
-    object.__setattr__(options, name, as_number(getattr(options, name), name, lowest, highest))
+def _number(options: object, name: str, low: float, high: float) -> None:
+    object.__setattr__(options, name, as_number(getattr(options, name), name, low, high))
 
 
-def _integer(options: object, name: str, lowest: int, highest: int) -> None:
-    object.__setattr__(options, name, as_integer(getattr(options, name), name, lowest, highest))
+def _integer(options: object, name: str, low: int, high: int) -> None:
+    object.__setattr__(options, name, as_integer(getattr(options, name), name, low, high))
 
 
 def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
@@ -32,7 +32,7 @@ def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
 
 
 class _Picklable:
-    """Leaves the cached native copy behind when options travel to another process."""
+    """Pickles the fields only, without the cached copy of the compiled core."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
@@ -103,15 +103,14 @@ class DecodeOptions(_Picklable):
 
     @classmethod
     def paper(cls, **changes: Any) -> DecodeOptions:
-        """Options of the paper's own scoring (section 3.1.3): ranked and scored by mean, keypoints left as they are.
+        """Return options of the paper's own scoring (section 3.1.3): ranked and scored by mean, keypoints unchanged.
 
-        With `ranking` "mean", `instance_score` "mean", `sharpen` 0 and `scoring` "expected_oks" go the paper's
-        `disk_radius` 32, `nms_radius` 10 and `peak_threshold` 0.01. `hough_stride` 2, `vote_threshold` 0.1,
-        `refine_steps` 5 and `min_score` 0.2 are this library's: the paper itself votes at a Hough stride of 1.
-        `max_poses` and `threads` are the defaults.
+        The paper's are `ranking` "mean", `instance_score` "mean", `sharpen` 0, `scoring` "expected_oks", `disk_radius`
+        32, `nms_radius` 10 and `peak_threshold` 0.01; this library's are `hough_stride` 2 (the paper's: 1),
+        `vote_threshold` 0.1, `refine_steps` 5 and `min_score` 0.2. `max_poses` and `threads` are the defaults.
 
         Args:
-            changes: fields that are to be other than these.
+            changes: fields with other values.
 
         Raises:
             TypeError: a value of the wrong type, or an unknown name.
@@ -142,14 +141,14 @@ class DecodeOptions(_Picklable):
         *,
         threads: int = 1,
     ) -> DecodeOptions:
-        """Options under which `decode_poses` gives what the published PoseNet decoder gives, number for number.
+        """Return options with which `decode_poses` equals the published PoseNet decoder, number for number.
 
         Args:
-            score_threshold: least probability of a seed, least mean probability of a pose, least instance score.
-            nms_radius: input pixels within which two keypoints of one type are one.
+            score_threshold: min probability of a seed, min mean probability of a pose, and min instance score.
+            nms_radius: keypoints of one type up to this far apart count as one, input pixels.
             refine_steps: short-offset refinements of each keypoint reached along a mid-range offset.
-            max_poses: poses accepted before decoding stops.
-            threads: threads that share a batch.
+            max_poses: number of poses at which decoding stops.
+            threads: threads that share the work of one call.
         """
         return cls(
             decoder="posenet",
@@ -166,7 +165,7 @@ class DecodeOptions(_Picklable):
 
     @Cached
     def native(self) -> _core.DecodeOptions:
-        """The compiled core's copy of these options."""
+        """Return the compiled core's copy of these options."""
         from personlab import _core
 
         return _core.DecodeOptions(**{field.name: getattr(self, field.name) for field in fields(self)})
@@ -183,7 +182,7 @@ class MaskOptions(_Picklable):
         short_refine_steps: refinements after these by the short offsets, if there are any
         exclusive: a pose yields a pixel to a nearer pose of a higher score, and to no other
         score_power: mask score = instance score x (mean person probability over the mask) to this power
-        threads: threads that share the work of one call, the caller's included (see `DecodeOptions`)
+        threads: threads that share the work of one call, the caller's included
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
@@ -210,7 +209,7 @@ class MaskOptions(_Picklable):
 
     @Cached
     def native(self) -> _core.MaskOptions:
-        """The compiled core's copy of these options."""
+        """Return the compiled core's copy of these options."""
         from personlab import _core
 
         return _core.MaskOptions(**{field.name: getattr(self, field.name) for field in fields(self)})

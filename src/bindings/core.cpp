@@ -1,8 +1,8 @@
 // Module _core: a list of registrations, and what the build and the machine are.
 #include <string>
 
-#include "methods/personlab/kernels.hpp"
 #include "registrations.hpp"
+#include "simd/dispatch.hpp"
 
 namespace {
 
@@ -25,8 +25,8 @@ std::string compiler() {
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled decoding core of personlab; use it through the functions of the package.";
   m.attr("compiler") = compiler();
-  m.attr("instruction_set") = personlab::kernels().name;
-  m.attr("instruction_sets") = personlab::kernel_names();
+  m.attr("instruction_set") = personlab::isa_name();
+  m.attr("instruction_sets") = personlab::isa_names();
   m.attr("version") = PERSONLAB_VERSION;
   m.attr("build_type") = PERSONLAB_BUILD_TYPE;
   personlab::register_types(m);

@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "addresses.hpp"
-#include "methods/personlab/skeleton.cuh"
+#include "base/skeleton.cuh"
 #include "methods/personlab/stages.cuh"
 
 using namespace py::literals;
@@ -40,19 +40,13 @@ py::dict peak_layout() {
                   "itemsize"_a = sizeof(Peak));
 }
 
-// An empty list of candidates; queues the clearing of its count.
-Peaks empty_list(Address list, Address count, int capacity, cudaStream_t stream) {
-  check(cudaMemsetAsync(at<int>(count), 0, sizeof(int), stream), "clearing a count");
-  return {at<Peak>(list), at<int>(count), capacity};
-}
-
 void define_types(py::module_& m, const py::kw_only& by_keyword) {
   m.attr("max_keypoints") = kMaxKeypoints;
   m.attr("peak_layout") = peak_layout();
-  py::class_<Field>(m, "DeviceField", py::module_local())
+  py::class_<DeviceField>(m, "DeviceField", py::module_local())
       .def(py::init([](Address data, const std::string& element, int images, int planes, int height, int width,
                        int stride) {
-             return Field{at<const void>(data), element_of(element), images, planes, height, width, stride};
+             return DeviceField{at<const void>(data), element_of(element), images, planes, height, width, stride};
            }),
            by_keyword, "data"_a, "element"_a, "images"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
   py::class_<DeviceSkeleton>(m, "DeviceSkeleton", py::module_local())
@@ -61,9 +55,9 @@ void define_types(py::module_& m, const py::kw_only& by_keyword) {
              return std::make_unique<DeviceSkeleton>(skeleton);
            }),
            by_keyword, "skeleton"_a, "device"_a);
-  py::class_<PoseFields>(m, "PoseFields", py::module_local())
-      .def(py::init([](const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets) {
-             return PoseFields{heatmaps, short_offsets, mid_offsets};
+  py::class_<DevicePoseFields>(m, "PoseFields", py::module_local())
+      .def(py::init([](const DeviceField& heatmaps, const DeviceField& short_offsets, const DeviceField& mid_offsets) {
+             return DevicePoseFields{heatmaps, short_offsets, mid_offsets};
            }),
            by_keyword, "heatmaps"_a, "short_offsets"_a, "mid_offsets"_a);
   py::class_<PoseBatch>(m, "PoseBatch", py::module_local())
@@ -87,7 +81,7 @@ void define_types(py::module_& m, const py::kw_only& by_keyword) {
 void define_poses(py::module_& m, const py::kw_only& by_keyword) {
   const py::call_guard<py::gil_scoped_release> release;
   m.def("hough_vote",
-        [](const Field& heatmaps, const Field& short_offsets, const DecodeOptions& options, Address sums,
+        [](const DeviceField& heatmaps, const DeviceField& short_offsets, const DecodeOptions& options, Address sums,
            Address scores, int device, Address stream) {
           const CurrentDevice current(device);
           const Lattice lattice(heatmaps, options);
@@ -100,52 +94,48 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
         "stream"_a);
 
   m.def("find_peaks",
-        [](const Field& hough, const DecodeOptions& options, int capacity, Address peaks, Address ordered,
+        [](const DeviceField& hough, const DecodeOptions& options, int capacity, Address peaks, Address ordered,
            Address count, int device, Address stream) {
           const CurrentDevice current(device);
-          const Peaks list = empty_list(peaks, count, capacity, stream_of(stream));
-          find_peaks(GivenScores{hough}, 1, hough.planes, options, stream_of(stream), list);
-          sort_peaks(list, 1, stream_of(stream), {at<Peak>(ordered), at<int>(count), capacity});
+          find_peaks(DenseScores{hough}, 1, hough.planes, options, stream_of(stream),
+                     {at<Peak>(peaks), at<int>(count), capacity}, {at<Peak>(ordered), at<int>(count), capacity});
         },
         release, by_keyword, "hough"_a, "options"_a, "capacity"_a, "peaks"_a, "ordered"_a, "count"_a, "device"_a,
         "stream"_a);
 
-  m.def("group_scratch_bytes", [](int capacity) { return bytes_of<AcceptScratch>(1, capacity); }, by_keyword,
+  m.def("group_scratch_bytes", [](int capacity) { return bytes_of<GroupScratch>(1, capacity); }, by_keyword,
         "capacity"_a);
   // A pose for each of `capacity` peaks, and which of them are accepted.
   m.def("group_poses",
-        [](Address peaks, Address ordered, Address count, int capacity, const PoseFields& fields,
+        [](Address peaks, Address ordered, Address count, int capacity, const DevicePoseFields& fields,
            const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities,
            Address scratch, Address rows, Address accepted, int device, Address stream) {
           const CurrentDevice current(device);
           Arena arena(at<void>(scratch));
-          const Peaks list{at<Peak>(peaks), at<int>(count), capacity};
-          const Peaks in_order{at<Peak>(ordered), at<int>(count), capacity};
+          const Peaks seeds{at<Peak>(ordered), at<int>(count), capacity};
           const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
           options.decoder = DecodeOptions::Decoder::kPersonlab;
-          sort_peaks(list, 1, stream_of(stream), in_order);
-          grow_poses(in_order, fields.heatmaps, fields.short_offsets, fields.mid_offsets, skeleton.view(), options,
-                     stream_of(stream), poses);
-          accept_poses(in_order, poses, 1, options, stream_of(stream), AcceptScratch(arena, 1, capacity),
-                       {at<int>(rows), at<int>(accepted), capacity});
+          sort_peaks({at<Peak>(peaks), at<int>(count), capacity}, 1, stream_of(stream), seeds);
+          group_poses(seeds, fields, skeleton.view(), options, stream_of(stream), GroupScratch(arena, 1, capacity), poses,
+                      {at<int>(rows), at<int>(accepted), capacity});
         },
         release, by_keyword, "peaks"_a, "ordered"_a, "count"_a, "capacity"_a, "fields"_a, "skeleton"_a, "options"_a,
         "keypoints"_a, "probabilities"_a, "scratch"_a, "rows"_a, "accepted"_a, "device"_a, "stream"_a);
 
   m.def("score_scratch_bytes",
-        [](int capacity, int n_keypoints) { return bytes_of<ScoreScratch>(1, capacity, n_keypoints); }, by_keyword,
+        [](int capacity, int n_keypoints) { return bytes_of<DeviceScoreScratch>(1, capacity, n_keypoints); }, by_keyword,
         "capacity"_a, "n_keypoints"_a);
   // Poses 0 .. capacity - 1, all of them accepted.
   m.def("score_poses",
-        [](Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const Field& hough,
+        [](Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const DeviceField& hough,
            const DeviceSkeleton& skeleton, const DecodeOptions& options, Address scratch, Address out_counts,
            Address out_scores, Address out_keypoints, Address out_keypoint_scores, Address out_probabilities,
            Address out_kept, int out_rows, int device, Address stream) {
           const CurrentDevice current(device);
           Arena arena(at<void>(scratch));
-          score_poses(GivenScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
+          score_poses(DenseScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
                       {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
-                      ScoreScratch(arena, 1, capacity, hough.planes),
+                      DeviceScoreScratch(arena, 1, capacity, hough.planes),
                       {at<int>(out_counts), at<float>(out_scores), at<float>(out_keypoints),
                        at<float>(out_keypoint_scores), at<float>(out_probabilities), at<int>(out_kept), out_rows});
         },
@@ -155,23 +145,23 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
 
   // Poses 0 .. count - 1, which are in `sharpened` already.
   m.def("sharpen_keypoints",
-        [](Address keypoints, int count, Address rows, Address counts, const Field& hough, const DecodeOptions& options,
+        [](Address keypoints, int count, Address rows, Address counts, const DeviceField& hough, const DecodeOptions& options,
            Address sharpened, int device, Address stream) {
           const CurrentDevice current(device);
-          Found found;
-          found.counts = at<int>(counts);
-          found.keypoints = at<float>(sharpened);
-          found.kept = at<int>(rows);
-          found.rows = count;
-          sharpen_keypoints(GivenScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
-                            {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), found);
+          RankedPoses ranked;
+          ranked.counts = at<int>(counts);
+          ranked.keypoints = at<float>(sharpened);
+          ranked.kept = at<int>(rows);
+          ranked.rows = count;
+          sharpen_keypoints(DenseScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
+                            {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), ranked);
         },
         release, by_keyword, "keypoints"_a, "count"_a, "rows"_a, "counts"_a, "hough"_a, "options"_a, "sharpened"_a,
         "device"_a, "stream"_a);
 
-  m.def("decode_scratch_bytes", &decode_scratch, by_keyword, "fields"_a, "options"_a, "capacity"_a);
+  m.def("decode_scratch_bytes", &decode_scratch_bytes, by_keyword, "fields"_a, "options"_a, "capacity"_a);
   m.def("decode_poses",
-        [](const PoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
+        [](const DevicePoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
            Address scratch, Address candidates, Address counts, Address scores, Address keypoints,
            Address keypoint_scores, Address probabilities, int rows, int device, Address stream) {
           const CurrentDevice current(device);
@@ -190,13 +180,13 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
 void define_masks(py::module_& m, const py::kw_only& by_keyword) {
   const py::call_guard<py::gil_scoped_release> release;
   m.def("mask_scratch_bytes",
-        [](const PoseBatch& poses, const Field& long_offsets, bool with_short, const Size& size) {
-          return bytes_of<MaskScratch>(poses, long_offsets, with_short, size.first, size.second);
+        [](const PoseBatch& poses, const DeviceField& long_offsets, bool with_short, const Size& size) {
+          return bytes_of<DeviceMaskScratch>(poses, long_offsets, with_short, size.first, size.second);
         },
         by_keyword, "poses"_a, "long_offsets"_a, "with_short"_a, "size"_a);
   m.def("associate_pixels",
-        [](const PoseBatch& poses, const Field& segmentation, const Field& long_offsets,
-           const std::optional<Field>& short_offsets, const Size& size, const MaskOptions& options, Address scratch,
+        [](const PoseBatch& poses, const DeviceField& segmentation, const DeviceField& long_offsets,
+           const std::optional<DeviceField>& short_offsets, const Size& size, const MaskOptions& options, Address scratch,
            Address masks, int device, Address stream) {
           const CurrentDevice current(device);
           Arena arena(at<void>(scratch));
@@ -210,12 +200,12 @@ void define_masks(py::module_& m, const py::kw_only& by_keyword) {
         [](int rows, const Size& size) { return bytes_of<MaskScoreScratch>(rows, size.first, size.second); },
         by_keyword, "rows"_a, "size"_a);
   m.def("score_masks",
-        [](const PoseBatch& poses, Address masks, const Field& segmentation, const Size& size,
+        [](const PoseBatch& poses, Address masks, const DeviceField& segmentation, const Size& size,
            const MaskOptions& options, Address scratch, Address scores, int device, Address stream) {
           const CurrentDevice current(device);
           Arena arena(at<void>(scratch));
-          score_masks(poses, at<const std::uint8_t>(masks), segmentation, size.first, size.second, options.score_power,
-                      arena, stream_of(stream), at<float>(scores));
+          score_masks(poses, at<const std::uint8_t>(masks), segmentation, size.first, size.second, options, arena,
+                      stream_of(stream), at<float>(scores));
         },
         release, by_keyword, "poses"_a, "masks"_a, "segmentation"_a, "size"_a, "options"_a, "scratch"_a, "scores"_a,
         "device"_a, "stream"_a);
@@ -234,7 +224,7 @@ void with_real(const std::string& element, const Work& work) {
 void define_refinement(py::module_& m, const py::kw_only& by_keyword) {
   const py::call_guard<py::gil_scoped_release> release;
   m.def("refine_offsets",
-        [](const Field& offsets, const Field& by, Address channels, int steps, Address refined, int device,
+        [](const DeviceField& offsets, const DeviceField& by, Address channels, int steps, Address refined, int device,
            Address stream) {
           const CurrentDevice current(device);
           refine_offsets(offsets, by, at<const int>(channels), steps, stream_of(stream), at<float>(refined));

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_device import OnDevice, Produced, in_halves, make_gpu, rounded
-from scenes import GRIDS, HOUGH_STRIDES, PAIR, SKELETONS, decode_options, paper_options, random_fields, sprinkled
+from cuda_device import OnDevice, Produced, in_halves, make_gpu
+from scenes import PAIR, decode_options, random_fields
 
 import personlab
 from personlab import stages
@@ -19,39 +19,6 @@ FIELDS = random_fields(3, PAIR, 5, 8, 8)
 
 def votes(gpu, heatmaps, short_offsets, **changes):
     return stages.hough_vote(heatmaps, short_offsets, **{"stride": 8, "options": decode_options(), **changes})
-
-
-@pytest.mark.parametrize("grid", GRIDS)
-@pytest.mark.parametrize("g", HOUGH_STRIDES)
-@pytest.mark.parametrize("people", SKELETONS.values(), ids=SKELETONS)
-def test_votes_are_the_cores(gpu, people, g, grid):
-    h, w, stride = grid
-    fields, options = random_fields(5, people, h, w, stride), decode_options(hough_stride=g)
-    scores = votes(gpu, gpu.put(fields.heatmaps), gpu.put(fields.short_offsets), stride=stride, options=options)
-    expected = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=stride, options=options)
-    np.testing.assert_array_equal(gpu.get(scores), expected)
-
-
-def test_votes_on_real_fields_are_the_cores(gpu, fields):
-    options = paper_options(hough_stride=2)
-    scores = votes(gpu, gpu.put(fields.heatmaps), gpu.put(fields.short_offsets), stride=fields.stride, options=options)
-    expected = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
-    np.testing.assert_array_equal(gpu.get(scores), expected)
-
-
-def test_votes_that_are_not_finite_are_dropped(gpu):
-    rng = np.random.default_rng(0)
-    arrays = [sprinkled(array, rng) for array in (FIELDS.heatmaps, FIELDS.short_offsets)]
-    scores = gpu.get(votes(gpu, *map(gpu.put, arrays)))
-    assert np.isfinite(scores).all()
-    np.testing.assert_array_equal(scores, stages.hough_vote(*arrays, stride=8, options=decode_options()))
-
-
-@pytest.mark.parametrize("element", ["float16", "bfloat16"])
-def test_halves_are_read_as_float32(gpu, element):
-    wide = [rounded(array, element) for array in (FIELDS.heatmaps, FIELDS.short_offsets)]
-    scores = votes(gpu, gpu.put(FIELDS.heatmaps, element), gpu.put(FIELDS.short_offsets, element))
-    np.testing.assert_array_equal(gpu.get(scores), stages.hough_vote(*wide, stride=8, options=decode_options()))
 
 
 @pytest.mark.parametrize("shape", [(0, 6), (4, 0)])
@@ -94,6 +61,7 @@ def host(request, monkeypatch):
     return make_gpu("host", monkeypatch)
 
 
+@pytest.mark.torch
 def test_strides_that_are_not_c_order_are_named(host):
     array = np.zeros((2, 5, 8), np.float32)
     turned = OnDevice(array, strides=(4, 64, 8))
@@ -122,6 +90,7 @@ def test_masked_arrays_are_refused(host):
         votes(host, masked, host.put(FIELDS.short_offsets))
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("kind", [2, 13])
 def test_dlpack_producers_are_asked_for_the_stream(host, kind):
     producer = Produced(in_halves(FIELDS.heatmaps, "float32"), (kind, 0))
@@ -131,6 +100,7 @@ def test_dlpack_producers_are_asked_for_the_stream(host, kind):
     assert producer.streams == [7]
 
 
+@pytest.mark.torch
 def test_devices_do_not_mix(host):
     far = Produced(in_halves(FIELDS.heatmaps, "float32"), (2, 1))
     with pytest.raises(ValueError, match="short_offsets: expected device 1, where heatmaps lies, got device 0"):

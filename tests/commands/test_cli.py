@@ -14,7 +14,7 @@ import pytest
 import personlab
 from personlab import DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, encode_targets, visualize
 from personlab.cli import COMMANDS, main
-from personlab.commands.flags import UsageError, with_given
+from personlab.commands.flags import UsageError, apply_flags
 from personlab.data.synthetic import make_scene
 from personlab.io.console import log, write_table
 
@@ -123,9 +123,9 @@ def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
         (["decode", "a.npz", "--json", "a.npz"], "--json: a.npz is the file of FIELDS, too"),
         (["decode", "a.npz", "--image", "p.png", "--output", "./p.png"], "the file of --image"),
         (["decode", "a.npz", "--json", "b.json", "--output", "b.json"], "the file of --output"),
-        (["decode", "a.npz", "--json", ""], "argument --json: expected something, got an empty word"),
-        (["decode", "a.npz", "--output="], "argument --output: expected something, got an empty word"),
-        (["decode", ""], "error: expected something, got an empty word"),
+        (["decode", "a.npz", "--json", ""], "argument --json: expected a value, got an empty word"),
+        (["decode", "a.npz", "--output="], "argument --output: expected a value, got an empty word"),
+        (["decode", ""], "error: expected a value, got an empty word"),
         (["decode", "a.npz", "--decode.scoring", "x"], "scoring: expected one of expected_oks, heatmap, got x"),
         (["decode", "a.npz", "--min-keypoint", "2"], "--min-keypoint: expected a number from 0 to 1, got 2 (see"),
         (["decode", "a.npz", "--min-keypoint", "nan"], "--min-keypoint: expected a number from 0 to 1, got nan (see"),
@@ -409,6 +409,6 @@ def test_flags_that_were_not_given_keep_the_options():
             vars(self).update(values)
 
     options = MaskOptions(mask_threshold=0.7)
-    assert with_given(options, Given(mask_threshold=None, threads=3)) == MaskOptions(mask_threshold=0.7, threads=3)
+    assert apply_flags(options, Given(mask_threshold=None, threads=3)) == MaskOptions(mask_threshold=0.7, threads=3)
     with pytest.raises(UsageError, match="threads"):
-        with_given(options, Given(threads=-1))
+        apply_flags(options, Given(threads=-1))

@@ -9,10 +9,11 @@ import pytest
 
 from personlab import DecodeOptions, Poses, Predictor, visualize
 from personlab.cli import main
-from personlab.commands.demo import SIZE, WEIGHTS, make_demo, match_people, similarity
+from personlab.commands.demo import SIZE, WEIGHTS, make_demo
 from personlab.data.coco import People, make_annotations
 from personlab.data.synthetic import make_scene, numbered_scene
 from personlab.metrics.coco import average_precision
+from personlab.metrics.oks import match_people, similarity
 from personlab.weights import download, load_checkpoint
 
 
@@ -35,7 +36,7 @@ def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):
 
 def test_the_demo_finds_people_in_other_scenes():
     demos = [make_demo(people=3, seed=seed, threads=2) for seed in range(6)]
-    assert sum(demo.found for demo in demos) >= 16  # of 18
+    assert sum(demo.matched for demo in demos) >= 16  # of 18
     for demo in demos:
         assert demo.keypoint_error < 20.0
         assert demo.masks.shape == (len(demo.poses), *demo.scene.image.shape[:2])
@@ -74,10 +75,10 @@ def test_matching_takes_each_person_once():
     keypoints = np.concatenate([scene.keypoints[:1, :, :2] + 1.0, scene.keypoints[:1, :, :2], np.zeros((1, 17, 2))])
     ones = np.ones(keypoints.shape[:2], np.float32)
     poses = Poses(keypoints.astype(np.float32), ones, ones[:, 0])
-    found, error = match_people(poses, scene)
+    found, error = match_people(poses, scene.keypoints)
     assert found == 1
     assert error == pytest.approx(2**0.5)
-    assert np.isnan(match_people(poses[2], scene)[1])
+    assert np.isnan(match_people(poses[2], scene.keypoints)[1])
 
 
 def test_similarity_by_hand():

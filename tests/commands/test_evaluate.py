@@ -133,7 +133,7 @@ def test_missing_images_are_told_of_and_the_rest_is_scored(run, folder, network)
     assert code == 1
     assert err == (
         "personlab: skipped images/2.png: No such file or directory\n"
-        "personlab: error: 1 of 3 images could not be done; see above\n"
+        "personlab: error: 1 of 3 images failed; see above\n"
     )
     assert 0.3 < column(out, "keypoint AP")[0] < 0.75
     assert len(network.shapes) == 2

@@ -124,7 +124,7 @@ def test_one_bad_image_is_told_of_and_skipped(run, folder):
     assert lines[0] == "personlab: skipped gone.png: no such file"
     assert lines[1].startswith("personlab: skipped images/bad.png: expected an image")
     assert lines[2].startswith("personlab: skipped images/empty.jpg: expected an image")
-    assert lines[3] == "personlab: error: 3 of the inputs could not be done; see above"
+    assert lines[3] == "personlab: error: 3 of the inputs failed; see above"
     assert len(lines) == 4
     assert [row[0] for row in rows(out)] == ["images/first.jpg", "images/scene_000042.png"]
     assert sorted(path.name for path in (folder / "out").iterdir()) == ["first.jpg", "scene_000042.png"]
@@ -258,7 +258,7 @@ def test_an_interruption_keeps_what_was_found(run, folder, monkeypatch):
     assert code == 130
     assert err.endswith("personlab: error: interrupted\n")
     assert {r["image_id"] for r in read_json("r.part.json")} == {0}
-    assert "personlab: wrote r.part.json: a part, for the run broke off\n" in err
+    assert "personlab: wrote r.part.json: a part, as the run was interrupted\n" in err
     assert not Path("r.json").exists()
 
 

@@ -20,7 +20,7 @@ from personlab import visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
 from personlab.io import video
-from personlab.io.sources import Source, drawing_names, fields_folders, find_sources, image_ids, left_out
+from personlab.io.sources import Source, drawing_names, fields_folders, find_sources, image_ids, skipped_files
 from personlab.settings import DRAWN, PHOTOGRAPHS, Settings
 from personlab.weights import known_names, load_model
 
@@ -144,14 +144,14 @@ def test_hidden_files_are_skipped_and_what_is_left_out_is_named(run, scene):
     for name in ("._x.jpg", ".hidden.png", "a.heic", "b.HEIC", "notes.txt"):
         (Path("in") / name).write_bytes(b"no image")
     assert find_sources(["in"]) == ([Source("in/x.jpg", "image")], [])
-    assert left_out(["in", "in"]) == ["in: left out: folder sub, 2 .heic files"]
+    assert skipped_files(["in", "in"]) == ["in: left out: folder sub, 2 .heic files"]
     code, out, err = run("in")
     assert code == 0
     assert err == "personlab: in: left out: folder sub, 2 .heic files\n"
     assert "sub" not in out
     for n in range(5):
         (Path("many") / f"f{n}").mkdir(parents=True)
-    assert left_out(["many"]) == ["many: left out: folder f0, folder f1, folder f2, 2 more folders"]
+    assert skipped_files(["many"]) == ["many: left out: folder f0, folder f1, folder f2, 2 more folders"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
@@ -175,7 +175,7 @@ def test_inputs_that_are_not_supported_say_so(run, scene):
         "personlab: skipped -: standard input is not supported: expected a file, a folder or a camera's number",
         "personlab: skipped https://example.org/a.jpg: URLs are not supported: expected a file, download it first",
         "personlab: skipped rtsp://camera/1: URLs are not supported: expected a file, download it first",
-        "personlab: error: 3 of the inputs could not be done; see above",
+        "personlab: error: 3 of the inputs failed; see above",
     ]
 
 
@@ -189,7 +189,7 @@ def test_a_damaged_image_is_named_and_its_people_are_kept(run, scene):
     lines = err.splitlines()
     assert "personlab: warning: b_5.jpg: the JPEG file is damaged (the file ends too early)" in lines
     assert any(line.startswith("personlab: skipped c.png: expected an image, got a damaged PNG file") for line in lines)
-    assert lines[-1] == "personlab: error: 1 of the inputs could not be done, 1 of the inputs is damaged; see above"
+    assert lines[-1] == "personlab: error: 1 of the inputs failed, 1 of the inputs is damaged; see above"
     assert len(lines) == 4  # and nothing that decoders have to say
     assert {result["image_id"] for result in read_json("r.json")} == {0, 5}
     assert "b_5.jpg" in out
@@ -220,7 +220,7 @@ def test_an_interruption_replaces_nothing_whole(run, scene, monkeypatch):
         assert Path(name).read_text() == "whole"
     assert {r["image_id"] for r in read_json("r.part.json")} == {0, 1}
     assert {r["image_id"] for r in read_json("r.part.masks.json")} == {0, 1}
-    assert "personlab: wrote r.part.json: a part, for the run broke off\n" in err
+    assert "personlab: wrote r.part.json: a part, as the run was interrupted\n" in err
     assert err.endswith("personlab: error: interrupted\n")
 
 
@@ -252,7 +252,7 @@ def test_an_interrupted_video_replaces_nothing_whole(run, scene, monkeypatch):
     assert Path("out/v.mp4").read_bytes() == b"whole"
     assert sorted(path.name for path in Path("out").iterdir()) == ["v.mp4", "v.part.mp4"]
     assert len(list(video.Video(Source("out/v.part.mp4", "video")))) == 5
-    assert "personlab: wrote out/v.part.mp4: a part, for the run broke off\n" in err
+    assert "personlab: wrote out/v.part.mp4: a part, as the run was interrupted\n" in err
     assert len(read_json("r.part.json")) == 5
 
 
@@ -338,12 +338,12 @@ def test_a_network_of_drawn_people_warns_of_photographs_once(run, scene, network
     assert run("photos")[2] == ""
     network.settings = Settings(domain=DRAWN)
     assert run("photos", weights="own.safetensors")[2] == (
-        "personlab: warning: own.safetensors knows drawn people alone: for photographs take --weights "
+        "personlab: warning: own.safetensors knows drawn people only: for photographs use --weights "
         "bodypix-mobilenet-075 or another\n"
     )
     assert main(["scenes", "--output", "drawn", "--count", "2", "--size", "97", "129"]) == 0
     assert run("drawn/images")[2] == ""
-    assert "knows drawn people alone" in run("drawn/images", "photos")[2]
+    assert "knows drawn people only" in run("drawn/images", "photos")[2]
     assert load_model("drawn-mobilenet-050").settings.domain == DRAWN
 
 

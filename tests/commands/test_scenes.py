@@ -102,7 +102,7 @@ def test_the_same_flags_write_the_same_files_and_another_seed_others(run, tmp_pa
         (("--output", "new", "--count", 0), 2, "--count: expected an integer >0, got 0"),
         (("--output", "new", "--size", 0, 5), 2, "--size: expected an integer >0, got 0"),
         (("--output", "new", "--people", 3), 2, "--people"),
-        (("--output", "new", "--people", 3, 2), 2, "--people: expected LOW up to HIGH, got 3 2"),
+        (("--output", "new", "--people", 3, 2), 2, "--people: expected LOW <= HIGH, got 3 2"),
         (
             ("--output", "new", "--people", 1001, 1001),
             1,

@@ -76,7 +76,10 @@ def test_resuming(run):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--config", "nowhere"], "nowhere: no such file, nor a shipped configuration (drawn, mobilenet, paper-"),
+        (
+            ["--config", "nowhere"],
+            "nowhere: no such file, and no configuration of the package (drawn, mobilenet, ",
+        ),
         (["--steps", "0"], "steps: expected an integer from 1"),
         (["--optimizer.name", "lion"], "--optimizer.name"),
         (["--optimizer.rate", "1e38"], "optimizer.rate: expected a finite number > 0 and <= 1e+06, got 1e+38"),

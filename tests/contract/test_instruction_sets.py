@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from processes import run_with_isa, runnable_isas
+from processes import ROOT, run_with_isa, runnable_isas
 
 from personlab import _core, build_info
 
@@ -96,3 +100,40 @@ def test_build_info_tells():
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64") or sys.platform == "win32", reason="not x86-64")
 def test_kernels_of_x86_are_in_the_build():
     assert _core.instruction_sets == "baseline, avx2, avx512"
+
+
+# --- a second method -------------------------------------------------------------------------------------------------
+
+FLAGS = {
+    "baseline": [],
+    "avx2": ["-mavx2", "-mf16c"],
+    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
+}
+
+
+@pytest.fixture(scope="session")
+def second_method(tmp_path_factory):
+    """The program `second_method.cpp`, compiled with its kernels for each instruction set, without optimisation."""
+    compiler = os.environ.get("CXX") or shutil.which("c++")
+    if compiler is None or sys.platform == "win32":
+        pytest.skip("no C++ compiler of the kind that takes these flags")
+    folder = tmp_path_factory.mktemp("second_method")
+    here, core = Path(__file__).parent, ROOT / "src" / "cpp"
+    compiler = [compiler, "-std=c++17", "-O0", "-ffp-contract=off", f"-I{core}", f"-I{core / 'include'}", f"-I{here}"]
+    names = _core.instruction_sets.split(", ")
+    objects = [str(folder / f"{name}.o") for name in names]
+    for name, file in zip(names, objects, strict=True):
+        kernels = [f"-DPERSONLAB_KERNELS={name}", "-c", str(here / "second_kernels.cpp"), "-o", file]
+        subprocess.run([*compiler, *FLAGS[name], *kernels], check=True)
+    program = folder / "second_method"
+    choice = [str(here / "second_method.cpp"), str(core / "simd" / "dispatch.cpp"), *objects, "-o", str(program)]
+    subprocess.run([*compiler, *(["-DPERSONLAB_X86_KERNELS"] if len(names) > 1 else []), *choice], check=True)
+    return program
+
+
+@pytest.mark.parametrize("name", runnable_isas())
+def test_a_second_kernel_table_computes_as_scalars_do(second_method, name):
+    done = subprocess.run(
+        [second_method], env={**os.environ, "PERSONLAB_ISA": name}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"{name}\n"), done.stderr

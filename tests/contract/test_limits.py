@@ -35,19 +35,19 @@ def test_posenet_goes_by_the_logit_where_probabilities_are_all_one():
 def test_a_pose_with_a_weight_that_makes_no_sense_owns_nothing(backend, weights):
     p = np.array(weights, np.float32)
     poses = Poses(np.array([[[2, 0], [2, 3]]], np.float32), p, np.array([0.5], np.float32), p)
-    masks = stages.associate_pixels(
-        poses, np.full((1, 4, 5), 9, np.float32), np.zeros((2, 2, 4, 5), np.float32),
-        stride=1, size=(4, 5), options=MaskOptions(distance_threshold=100.0), backend=backend,
+    masks = backend.run(
+        "associate_pixels", poses, np.full((1, 4, 5), 9, np.float32), np.zeros((2, 2, 4, 5), np.float32),
+        stride=1, size=(4, 5), options=MaskOptions(distance_threshold=100.0),
     )  # fmt: skip
     assert not masks.any()
 
 
 def test_keypoints_far_outside_the_lattice_score_nothing(backend):
-    keypoints = np.array([[[1e30, -1e30], [3, 3]]])
-    ranked = stages.score_poses(
-        (keypoints, np.ones((1, 2))), np.ones((2, 4, 5)),
+    keypoints = np.array([[[1e30, -1e30], [3, 3]]], np.float32)
+    ranked = backend.run(
+        "score_poses", (keypoints, np.ones((1, 2), np.float32)), np.ones((2, 4, 5), np.float32),
         skeleton=Skeleton(names=("a", "b"), edges=((0, 1),), sigmas=(0.1, 0.1), flip=(0, 1)),
-        options=DecodeOptions(hough_stride=1, min_score=0.0), backend=backend,
+        options=DecodeOptions(hough_stride=1, min_score=0.0),
     )  # fmt: skip
     assert ranked.keypoint_scores[0, 0] == 0
     assert ranked.keypoint_scores[0, 1] > 0

@@ -119,7 +119,7 @@ def test_poses_that_are_not_finite_own_nothing():
 
 
 def refined(offsets, by, steps, backend):
-    return stages.refine_offsets(array(offsets), array(by), [0], stride=1, steps=steps, backend=backend)[0].tolist()
+    return backend.run("refine_offsets", array(offsets), array(by), [0], stride=1, steps=steps)[0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,10 @@ def test_masks_of_any_magnitude_are_the_references(seed, magnitude, exclusive):
 def test_a_step_that_would_lead_too_far_is_not_taken(backend):
     # 3.4e38 once, not twice, and back to 0: all pixels end up at the keypoint.
     poses = Poses(array([[[0, 0]]]), array([[1]]), array([1]))
-    masks = stages.associate_pixels(
+    masks = backend.run(
+        "associate_pixels",
         poses, np.zeros((1, 1, 5), np.float32), offsets(1, 5, (3.4e38, 0)), offsets(1, 5, (-3.4e38, 0)),
-        stride=1, size=(1, 5), backend=backend,
+        stride=1, size=(1, 5),
         options=mask_options(distance_threshold=0.5, long_refine_steps=1, short_refine_steps=1),
     )  # fmt: skip
     assert masks.all()
@@ -203,9 +204,10 @@ def test_a_step_that_would_lead_too_far_is_not_taken(backend):
 def test_the_scale_of_weights_does_not_matter(backend, scale):
     def masks_by(weights):
         poses = Poses(array([[[0, 0], [4, 0]]]), array(weights), array([0.5]), array(weights))
-        return stages.associate_pixels(
+        return backend.run(
+            "associate_pixels",
             poses, np.zeros((1, 1, 5), np.float32), offsets(1, 5, (0, 0), (0, 0)), stride=1, size=(1, 5),
-            options=mask_options(distance_threshold=1.3, long_refine_steps=0), backend=backend,
+            options=mask_options(distance_threshold=1.3, long_refine_steps=0),
         )  # fmt: skip
 
     # lambda = 1: D = 0.75 x + 0.25 (4 - x) = 1 + x / 2.
@@ -217,9 +219,9 @@ def test_targets_of_keypoints_anywhere_are_finite(backend, value):
     keypoints = np.ones((2, PEOPLE.n_keypoints, 3), np.float32)
     keypoints[..., :2] = 20
     keypoints[0, 1, 0] = keypoints[1, 2, 1] = value
-    targets = stages.encode_targets(
+    targets = backend.run(
+        "encode_targets",
         keypoints, np.ones((2, 41, 57), bool) * (np.arange(57) < 30), size=(41, 57), stride=8, skeleton=PEOPLE,
-        backend=backend,
     )  # fmt: skip
     for name in NAMES:
         assert np.isfinite(getattr(targets, name)).all(), name

@@ -50,11 +50,11 @@ def masks_of(poses, fields, size, options):
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
 @pytest.mark.parametrize("g", [1, 2, 5])
-def test_core_equals_reference_on_real_fields(fields, g, scoring, scheme):
+def test_equals_reference_on_real_fields(compiled, fields, g, scoring, scheme):
     options = paper_options(hough_stride=g, refine_steps=3, scoring=scoring, min_score=0.02, **scheme)
     expected = reference_poses(fields, options)
     assert len(expected) > 1
-    assert_same_poses(core_poses(fields, options), expected)
+    assert_same_poses(core_poses(fields, options, on=compiled), expected)
 
 
 def test_masks_of_the_core_s_poses_equal_those_of_the_reference_s(fields):
@@ -74,31 +74,32 @@ def test_masks_of_the_core_s_poses_equal_those_of_the_reference_s(fields):
 )
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
-def test_core_equals_reference_on_noise(name, grid, make):
+def test_equals_reference_on_noise(compiled, name, grid, make):
     people, (h, w, stride) = SKELETONS[name], grid
     for seed in range(3):
         fields = random_fields(100 + seed, people, h, w, stride)
         options = make()
-        assert_same_poses(core_poses(fields, options, people), reference_poses(fields, options, people))
+        assert_same_poses(core_poses(fields, options, people, on=compiled), reference_poses(fields, options, people))
 
 
 @pytest.mark.parametrize("grid", [(40, 61, 8), (30, 20, 6)], ids=str)
-def test_core_equals_reference_where_there_are_more_seeds_than_are_sorted_at_once(grid):
+def test_equals_reference_where_there_are_more_seeds_than_are_sorted_at_once(compiled, grid):
     people, options = SKELETONS["tree"], posenet_options(nms_radius=0.5, max_poses=400)
     fields = random_fields(110, people, *grid)
-    poses = core_poses(fields, options, people)
+    poses = core_poses(fields, options, people, on=compiled)
     assert len(poses) > 128
     assert_same_poses(poses, reference_poses(fields, options, people))
 
 
-def test_posenet_seeds_of_equal_logits_go_by_keypoint_then_row_then_column():
+def test_posenet_seeds_of_equal_logits_go_by_keypoint_then_row_then_column(compiled):
     """Zeros of both signs are equal, and every cell of a level plane is a seed."""
     heatmaps = np.zeros((2, 9, 14), np.float32)
     heatmaps[0, 4:] = -0.0
     heatmaps[1] = -0.0
     options = posenet_options(score_threshold=0.4, nms_radius=16.0, max_poses=1000)
     still = np.zeros((2, 2, 9, 14), np.float32)
-    poses = decode_poses(heatmaps, still, still, stride=8, skeleton=SKELETONS["pair"], options=options)
+    arrays = compiled.put((heatmaps, still, still))
+    poses = decode_poses(*arrays, stride=8, skeleton=SKELETONS["pair"], options=options)
     # Within 2 cells of an earlier seed nobody else is; poses of equal scores stay in the order they were found in.
     free = np.ones((9, 14), bool)
     expected = []
@@ -119,17 +120,17 @@ def test_noise_has_many_poses():
 def test_the_whole_is_the_chain_of_its_stages(fields, backend, scheme):
     options = paper_options(hough_stride=4, min_score=0.05, max_poses=9, **scheme)
     heatmaps, short_offsets, mid_offsets = pose_fields(fields)
-    how = {"options": options, "backend": backend}
-    hough = stages.hough_vote(heatmaps, short_offsets, stride=fields.stride, **how)
-    peaks = stages.find_peaks(hough, **how)
-    groups = stages.group_poses(peaks, heatmaps, short_offsets, mid_offsets, stride=fields.stride, **how)
-    ranked = stages.score_poses(groups, hough, **how)
-    sharpened = stages.sharpen_keypoints(groups.keypoints[ranked.kept], hough, **how)
+    hough = backend.run("hough_vote", heatmaps, short_offsets, stride=fields.stride, options=options)
+    peaks = backend.run("find_peaks", hough, options=options)
+    arrays = peaks, heatmaps, short_offsets, mid_offsets
+    groups = backend.run("group_poses", *arrays, stride=fields.stride, options=options)
+    ranked = backend.run("score_poses", groups, hough, options=options)
+    sharpened = backend.run("sharpen_keypoints", groups.keypoints[ranked.kept], hough, options=options)
     arrays = sharpened, ranked.keypoint_scores, ranked.scores, groups.probabilities[ranked.kept]
     chained = Poses(*(np.asarray(a, np.float32) for a in arrays))
     assert len(chained) > 1
     # Between stages keypoints are rounded to float32: scores may move by that, no further.
-    whole = core_poses(fields, options) if backend == "cpu" else reference_poses(fields, options)
+    whole = reference_poses(fields, options) if backend == "reference" else core_poses(fields, options, on=backend)
     assert_same_poses(chained, whole, pixels=2e-4, score=1e-6)  # a float32 past 1024 is rounded by up to 6e-5, twice
 
 

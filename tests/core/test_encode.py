@@ -2,25 +2,18 @@
 
 import numpy as np
 import pytest
+from backends import Backend
 from scenes import PAIR, SKELETONS, array, decode_options, people_keypoints, skeleton
 
-from personlab import COCO_PERSON, decode_masks, decode_poses, encode_targets, stages
+from personlab import COCO_PERSON, decode_masks, decode_poses, encode_targets
 from personlab.options import MaskOptions
 
 ONE = skeleton(1)
 
 
 def encode(keypoints, masks, backend, *, size, stride=1, people=ONE, disk_radius=2.5, **more):
-    return stages.encode_targets(
-        array(keypoints),
-        masks,
-        size=size,
-        stride=stride,
-        skeleton=people,
-        disk_radius=disk_radius,
-        backend=backend,
-        **more,
-    )
+    how = {"size": size, "stride": stride, "skeleton": people, "disk_radius": disk_radius, **more}
+    return backend.run("encode_targets", array(keypoints), masks, **how)
 
 
 # a at (3.5, 2), b at (7, 2); cells at x = 0, 2, 4, 6, 8 and y = 0, 2, 4. R = 2.5.
@@ -145,8 +138,8 @@ def test_fields_are_sure_of_themselves():
     assert fields.input_size == (9, 5)
 
 
-def assert_core_equals_reference(keypoints, masks, **more):
-    core, reference = (encode(keypoints, masks, backend, **more) for backend in ("cpu", "reference"))
+def assert_equals_reference(backend, keypoints, masks, **more):
+    targets, expected = (encode(keypoints, masks, one, **more) for one in (backend, Backend("reference")))
     for name in (
         "heatmaps",
         "segmentation",
@@ -156,9 +149,9 @@ def assert_core_equals_reference(keypoints, masks, **more):
         "segmentation_valid",
         "long_valid",
     ):
-        np.testing.assert_array_equal(getattr(core, name), getattr(reference, name), err_msg=name)
+        np.testing.assert_array_equal(getattr(targets, name), getattr(expected, name), err_msg=name)
     for name in ("short_offsets", "mid_offsets", "long_offsets"):
-        np.testing.assert_allclose(getattr(core, name), getattr(reference, name), rtol=0, atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(getattr(targets, name), getattr(expected, name), rtol=0, atol=1e-4, err_msg=name)
 
 
 @pytest.mark.parametrize("with_masks", [False, True])
@@ -167,7 +160,7 @@ def assert_core_equals_reference(keypoints, masks, **more):
     [((33, 49), 8), ((17, 33), 16), ((30, 41), 1), ((37, 28), 3), ((1, 41), 8), ((33, 1), 8), ((1, 1), 8)],
 )
 @pytest.mark.parametrize("name", SKELETONS)
-def test_core_equals_reference_on_random_people(name, size, stride, with_masks):
+def test_equals_reference_on_random_people(compiled, name, size, stride, with_masks):
     people, rng = SKELETONS[name], np.random.default_rng(22)
     keypoints = np.empty((5, people.n_keypoints, 3))
     keypoints[..., :2] = rng.uniform(-0.3, 1.3, (5, people.n_keypoints, 2)) * size[::-1]
@@ -175,8 +168,8 @@ def test_core_equals_reference_on_random_people(name, size, stride, with_masks):
     keypoints[4, :, 2] = 0
     masks = rng.random((5, *size)) < 0.3 if with_masks else None
     crowd = rng.random(size) < 0.1 if with_masks else None
-    assert_core_equals_reference(
-        keypoints, masks, size=size, stride=stride, people=people, disk_radius=8.0, crowd=crowd
+    assert_equals_reference(
+        compiled, keypoints, masks, size=size, stride=stride, people=people, disk_radius=8.0, crowd=crowd
     )
 
 

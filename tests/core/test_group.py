@@ -24,10 +24,11 @@ LN3, LN9 = 1.0986123, 2.1972246  # logits of p = 0.75 and 0.9
 def group(peaks, heatmaps, short_offsets, mid_offsets, backend, *, people=PAIR, stride=4, **options):
     """Peaks as (keypoint, x, y, score)."""
     peaks = array(peaks).reshape(-1, 4)
-    groups = stages.group_poses(
+    groups = backend.run(
+        "group_poses",
         (peaks[:, 0].astype(np.int32), peaks[:, 1:3], peaks[:, 3]),
         array(heatmaps), array(short_offsets), array(mid_offsets),
-        stride=stride, skeleton=people, options=decode_options(**options), backend=backend,
+        stride=stride, skeleton=people, options=decode_options(**options),
     )  # fmt: skip
     return groups.keypoints, groups.probabilities
 
@@ -158,19 +159,16 @@ def test_no_cells_give_no_poses(backend, shape):
     assert probabilities.shape == (0, 2)
 
 
-def assert_same_groups(peaks, fields, people, options):
-    core, reference = (
-        stages.group_poses(
-            peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets,
-            stride=fields.stride, skeleton=people, options=options, backend=backend,
-        )
-        for backend in ("cpu", "reference")
-    )  # fmt: skip
-    assert core.keypoints.shape == reference.keypoints.shape
-    assert np.isfinite(core.keypoints).all()
-    np.testing.assert_allclose(core.keypoints, reference.keypoints, rtol=0, atol=PIXELS)
-    np.testing.assert_allclose(core.probabilities, reference.probabilities, rtol=0, atol=SCORE)
-    return core
+def assert_equals_reference(backend, peaks, fields, people, options):
+    arrays = peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets
+    how = {"stride": fields.stride, "skeleton": people, "options": options}
+    groups = backend.run("group_poses", *arrays, **how)
+    expected = stages.group_poses(*arrays, **how, backend="reference")
+    assert groups.keypoints.shape == expected.keypoints.shape
+    assert np.isfinite(groups.keypoints).all()
+    np.testing.assert_allclose(groups.keypoints, expected.keypoints, rtol=0, atol=PIXELS)
+    np.testing.assert_allclose(groups.probabilities, expected.probabilities, rtol=0, atol=SCORE)
+    return groups
 
 
 def random_peaks(rng, people, h, w, stride, count=40):
@@ -182,18 +180,22 @@ def random_peaks(rng, people, h, w, stride, count=40):
 @pytest.mark.parametrize("steps", [0, 3])
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
-def test_core_equals_reference_on_noise(name, grid, steps):
+def test_equals_reference_on_noise(compiled, name, grid, steps):
     people, (h, w, stride) = SKELETONS[name], grid
     peaks = random_peaks(np.random.default_rng(7), people, h, w, stride)
-    groups = assert_same_groups(
-        peaks, random_fields(8, people, h, w, stride), people, decode_options(nms_radius=1.5, refine_steps=steps)
+    groups = assert_equals_reference(
+        compiled,
+        peaks,
+        random_fields(8, people, h, w, stride),
+        people,
+        decode_options(nms_radius=1.5, refine_steps=steps),
     )
     assert len(groups.keypoints) > 0
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf), (1e38,), (-1e38,)], ids=str)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_equals_reference_where_fields_are_not_finite(grid, values):
+def test_equals_reference_where_fields_are_not_finite(compiled, grid, values):
     people, (h, w, stride) = SKELETONS["tree"], grid
     rng = np.random.default_rng(9)
     clean = random_fields(10, people, h, w, stride)
@@ -203,11 +205,46 @@ def test_core_equals_reference_where_fields_are_not_finite(grid, values):
         mid_offsets=sprinkled(clean.mid_offsets, rng, values=values),
         stride=stride,
     )
-    assert_same_groups(random_peaks(rng, people, h, w, stride), fields, people, decode_options(nms_radius=1.5))
+    assert_equals_reference(
+        compiled, random_peaks(rng, people, h, w, stride), fields, people, decode_options(nms_radius=1.5)
+    )
 
 
-def test_core_equals_reference_on_real_fields(fields):
+def test_equals_reference_on_real_fields(compiled, fields):
     options = paper_options(hough_stride=2)
     hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
     peaks = stages.find_peaks(hough, options=options)
-    assert len(assert_same_groups(peaks, fields, COCO_PERSON, options).keypoints) > 1
+    assert len(assert_equals_reference(compiled, peaks, fields, COCO_PERSON, options).keypoints) > 1
+
+
+def found_peaks(people=SKELETONS["tree"], h=7, w=5, stride=5):
+    """Random fields and the peaks of their Hough scores."""
+    fields, options = random_fields(11, people, h, w, stride), decode_options(hough_stride=2)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=stride, options=options)
+    return fields, tuple(stages.find_peaks(hough, options=options))
+
+
+@pytest.mark.parametrize("width", [np.float64, np.float32])
+def test_peaks_come_in_any_order_and_width(compiled, width):
+    fields, peaks = found_peaks(h=14, w=9)
+    order = np.random.default_rng(3).permutation(len(peaks[2]))
+    assert len(order) > 64  # more than a GPU decides at once
+    mixed = peaks[0][order].astype(np.int64), *(part[order].astype(width) for part in peaks[1:])
+    how = {"stride": 5, "skeleton": SKELETONS["tree"], "options": decode_options(hough_stride=2)}
+    expected = stages.group_poses(peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, **how)
+    groups = compiled.run("group_poses", mixed, fields.heatmaps, fields.short_offsets, fields.mid_offsets, **how)
+    for one, other in zip(groups, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_peaks_may_come_twice(compiled):
+    fields, peaks = found_peaks()
+    twice = tuple(np.concatenate([part, part[::2]]) for part in peaks)
+    assert_equals_reference(compiled, twice, fields, SKELETONS["tree"], decode_options(nms_radius=0.0))
+
+
+@pytest.mark.parametrize("radius", [0.0, 2.0, 1000.0])
+def test_any_radius_takes_whom_it_should(compiled, radius):
+    fields, peaks = found_peaks()
+    groups = assert_equals_reference(compiled, peaks, fields, SKELETONS["tree"], decode_options(nms_radius=radius))
+    assert len(groups.keypoints) == {1000.0: 1}.get(radius, len(groups.keypoints))

@@ -23,7 +23,13 @@ from personlab.methods.personlab.backends import reference
 
 def vote(heatmaps, short_offsets, backend, *, stride=1, **options):
     options = decode_options(disk_radius=1.0, vote_threshold=0.5, **options)
-    return stages.hough_vote(array(heatmaps), array(short_offsets), stride=stride, options=options, backend=backend)
+    return backend.run("hough_vote", array(heatmaps), array(short_offsets), stride=stride, options=options)
+
+
+def voted(backend, heatmaps, short_offsets, **how):
+    """Scores of a backend and of the reference."""
+    expected = stages.hough_vote(heatmaps, short_offsets, backend="reference", **how)
+    return backend.run("hough_vote", heatmaps, short_offsets, **how), expected
 
 
 def test_votes_land_where_the_offsets_point(backend):
@@ -48,17 +54,15 @@ def test_fields_are_read_bilinearly_between_cells(backend):
 def test_hough_stride_keeps_the_scale_of_scores(backend):
     # Lattice x = 0, 2, 4. p = 0.5 from x = 2 lands on 1.5, u = 0.75: 0.125 on 0, 0.375 on 2. g^2 / (pi R^2) = 1 / pi.
     options = decode_options(hough_stride=2, disk_radius=2.0, vote_threshold=0.5)
-    hough = stages.hough_vote(
-        array([[[OFF, 0, OFF]]]), offsets(1, 3, (-0.5, 0)), stride=2, options=options, backend=backend
-    )
+    hough = backend.run("hough_vote", array([[[OFF, 0, OFF]]]), offsets(1, 3, (-0.5, 0)), stride=2, options=options)
     np.testing.assert_allclose(hough, [[[0.03978874, 0.11936621, 0]]], atol=1e-7)
 
 
 def test_hough_stride_that_does_not_divide_the_stride(backend):
     # Cells at x = 0, 3, 6 with dx = 0, 3, 0; lattice x = 0, 2, 4, 6 reads dx = 0, 2, 2, 0 and so votes for 0, 4, 6, 6.
     options = decode_options(hough_stride=2, disk_radius=2.0, vote_threshold=0.5)
-    hough = stages.hough_vote(
-        array([[[0, 0, 0]]]), array([[[[0, 3, 0]], [[0, 0, 0]]]]), stride=3, options=options, backend=backend
+    hough = backend.run(
+        "hough_vote", array([[[0, 0, 0]]]), array([[[[0, 3, 0]], [[0, 0, 0]]]]), stride=3, options=options
     )
     np.testing.assert_allclose(hough, [[[0.15915494, 0, 0.15915494, 0.31830989]]], atol=1e-6)
 
@@ -66,7 +70,7 @@ def test_hough_stride_that_does_not_divide_the_stride(backend):
 def test_hough_stride_beyond_the_input_leaves_one_point(backend):
     # Only (0, 0) votes, for itself: 0.5 * 100 / pi * 100.
     options = decode_options(hough_stride=100, disk_radius=10.0, vote_threshold=0.5)
-    hough = stages.hough_vote(array([[[0, 0, 0]]]), offsets(1, 3, (0, 0)), stride=3, options=options, backend=backend)
+    hough = backend.run("hough_vote", array([[[0, 0, 0]]]), offsets(1, 3, (0, 0)), stride=3, options=options)
     np.testing.assert_allclose(hough, [[[15.915494]]], atol=1e-5)
 
 
@@ -77,7 +81,7 @@ def test_a_voter_at_the_threshold_votes_and_one_below_does_not(backend):
 
 @pytest.mark.parametrize("g", [1, 2, 3, 5])
 @pytest.mark.parametrize("stride", [3, 7, 8, 16])
-def test_logits_exactly_on_the_threshold_fall_alike_in_core_and_reference(stride, g):
+def test_logits_exactly_on_the_threshold_fall_alike_on_all_backends(compiled, stride, g):
     # A plane of one logit, read between cells: rounding decides, and has to decide alike.
     rng = np.random.default_rng(stride * 10 + g)
     for threshold in rng.uniform(0.001, 0.999, 40):
@@ -86,8 +90,7 @@ def test_logits_exactly_on_the_threshold_fall_alike_in_core_and_reference(stride
         heatmaps[0, 2:] = logit + np.float32(rng.choice([0, 1e-7, 1])) * np.array([1, -1] * 3, np.float32)
         options = decode_options(hough_stride=g, vote_threshold=threshold)
         voters = [
-            stages.hough_vote(heatmaps, offsets(4, 6, (0, 0)), stride=stride, options=options, backend=backend) > 0
-            for backend in ("cpu", "reference")
+            scores > 0 for scores in voted(compiled, heatmaps, offsets(4, 6, (0, 0)), stride=stride, options=options)
         ]
         assert voters[0].any()
         np.testing.assert_array_equal(*voters)
@@ -127,47 +130,38 @@ def test_no_cells_give_no_lattice(backend, shape):
 
 @pytest.mark.parametrize("g", HOUGH_STRIDES)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_equals_reference_on_noise(grid, g):
+def test_equals_reference_on_noise(compiled, grid, g):
     h, w, stride = grid
     fields = random_fields(1, SKELETONS["unjoined"], h, w, stride)
     options = decode_options(hough_stride=g, vote_threshold=0.3)
-    core, reference = (
-        stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=stride, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    assert core.shape == reference.shape == (3, (h - 1) * stride // g + 1, (w - 1) * stride // g + 1)
-    assert reference.max() > 0 or grid == (1, 1, 8)  # where a vote has only one point to hit
-    np.testing.assert_allclose(core, reference, rtol=0, atol=1e-5)
+    scores, expected = voted(compiled, fields.heatmaps, fields.short_offsets, stride=stride, options=options)
+    assert scores.shape == expected.shape == (3, (h - 1) * stride // g + 1, (w - 1) * stride // g + 1)
+    assert expected.max() > 0 or grid == (1, 1, 8)  # where a vote has only one point to hit
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     "values", [(np.nan,), (np.inf, -np.inf), (np.nan, np.inf, -np.inf), (1e38,), (-1e38,)], ids=str
 )
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_equals_reference_where_fields_are_not_finite(grid, values):
+def test_equals_reference_where_fields_are_not_finite(compiled, grid, values):
     h, w, stride = grid
     rng = np.random.default_rng(2)
     fields = random_fields(3, SKELETONS["unjoined"], h, w, stride)
     heatmaps = sprinkled(fields.heatmaps, rng, values=values)
     short_offsets = sprinkled(fields.short_offsets, rng, values=values)
     options = decode_options(hough_stride=2, vote_threshold=0.3)
-    core, reference = (
-        stages.hough_vote(heatmaps, short_offsets, stride=stride, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    assert np.isfinite(core).all()
-    np.testing.assert_allclose(core, reference, rtol=0, atol=1e-5)
+    scores, expected = voted(compiled, heatmaps, short_offsets, stride=stride, options=options)
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("g", [1, 2, 3])
-def test_core_equals_reference_on_real_fields(fields, g):
+def test_equals_reference_on_real_fields(compiled, fields, g):
     options = paper_options(hough_stride=g)
-    core, reference = (
-        stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    assert reference.max() > 0.05
-    np.testing.assert_allclose(core, reference, rtol=0, atol=1e-5)
+    scores, expected = voted(compiled, fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
+    assert expected.max() > 0.05
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
 
 
 def test_scores_do_not_depend_on_threads():

@@ -14,9 +14,9 @@ LOG3 = float(np.log(3))  # the logit of 3/4
 def scores_of(masks, segmentation, scores, backend, *, stride=1, power=1.0, threads=1):
     """Mask scores of masks (P, H, W) given as strings, a row of pixels each."""
     marks = np.array([[[pixel == "#" for pixel in row] for row in mask] for mask in masks])
-    found = stages.score_masks(
-        marks, array([segmentation]), array(scores), stride=stride,
-        options=mask_options(score_power=power, threads=threads), backend=backend,
+    found = backend.run(
+        "score_masks", marks, array([segmentation]), array(scores), stride=stride,
+        options=mask_options(score_power=power, threads=threads),
     )  # fmt: skip
     assert found.shape == (len(masks),)
     return found.tolist()
@@ -64,17 +64,18 @@ def test_values_that_are_not_finite(backend):
     )
 
 
+@pytest.mark.parametrize("grid", [(2, 3), (0, 3), (2, 0)], ids=str)
 @pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)])
-def test_no_masks_or_no_pixels(backend, shape):
-    found = stages.score_masks(
-        np.zeros(shape, bool), np.zeros((1, 2, 3), np.float32), np.ones(shape[0], np.float32), stride=8, backend=backend
+def test_no_masks_no_pixels_no_cells(backend, shape, grid):
+    found = backend.run(
+        "score_masks", np.ones(shape, bool), np.zeros((1, *grid), np.float32), np.ones(shape[0], np.float32), stride=8
     )
     assert found.tolist() == [0] * shape[0]
 
 
 def test_no_cells(backend):
-    found = stages.score_masks(
-        np.ones((2, 3, 4), bool), np.zeros((1, 0, 3), np.float32), array([1, 1]), stride=8, backend=backend
+    found = backend.run(
+        "score_masks", np.ones((2, 3, 4), bool), np.zeros((1, 0, 3), np.float32), array([1, 1]), stride=8
     )
     assert found.tolist() == [0, 0]
 
@@ -83,7 +84,7 @@ def test_what_is_wrong_is_named(backend):
     masks, segmentation, scores = np.ones((2, 3, 4), bool), np.zeros((1, 2, 3), np.float32), array([1, 1])
 
     def call(*arguments, **more):
-        return stages.score_masks(*arguments, **{"stride": 8, "backend": backend, **more})
+        return backend.run("score_masks", *arguments, **{"stride": 8, **more})
 
     for arguments, error, message in (
         ((masks.astype(np.uint8), segmentation, scores), TypeError, "masks: expected bool"),

@@ -3,10 +3,13 @@
 import numpy as np
 import pytest
 from agreement import assert_same_masks, core_poses
+from backends import Backend
 from scenes import GRIDS, OFF, SKELETONS, array, mask_options, offsets, paper_options, random_fields, sprinkled
 
-from personlab import Fields, Poses, decode_masks, stages
+from personlab import Fields, Poses, decode_masks
 from personlab.methods.personlab.bench import crowd
+
+REFERENCE = Backend("reference")
 
 
 def poses_of(keypoints, weights):
@@ -17,9 +20,9 @@ def poses_of(keypoints, weights):
 def row(poses, long_offsets, backend, *, segmentation=(0,) * 5, short=None, size=(1, 5), stride=1, **options):
     """Masks of a row of pixels as strings: # where a pixel belongs."""
     options = {"long_refine_steps": 0, "short_refine_steps": 0, "distance_threshold": 1.0, **options}
-    masks = stages.associate_pixels(
-        poses, array([[segmentation]]), array(long_offsets), short,
-        stride=stride, size=size, options=mask_options(**options), backend=backend,
+    masks = backend.run(
+        "associate_pixels", poses, array([[segmentation]]), array(long_offsets), short,
+        stride=stride, size=size, options=mask_options(**options),
     )  # fmt: skip
     assert masks.dtype == np.bool_
     assert masks.shape == (len(poses), *size)
@@ -124,6 +127,29 @@ def test_a_pose_yields_pixels_to_a_nearer_pose_of_a_higher_score(backend, scores
     assert row(two_poses(*scores), NOWHERE, backend, distance_threshold=0.5, exclusive=True) == [".#...", "...#."]
 
 
+def on_a_line(backend, places, scores):
+    """Exclusive masks of poses of one keypoint on a line of five pixels, within two pixels of each."""
+    weights = np.ones((len(places), 1), np.float32)
+    poses = Poses(array([[[x, 0]] for x in places]), weights, array(scores), weights)
+    return row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True)
+
+
+def test_a_pose_yields_pixels_to_nearer_poses_of_a_higher_score(backend):
+    assert on_a_line(backend, [0, 3], [0.9, 0.5]) == ["###..", "..###"]
+    assert on_a_line(backend, [0, 3], [0.5, 0.9]) == ["##...", ".####"]
+    assert on_a_line(backend, [0, 2, 4], [0.5, 0.9, 0.7]) == ["##...", "#####", "...##"]
+    # The middle one is as near as the others at pixels 1 and 3.
+    assert on_a_line(backend, [0, 2, 4], [0.9, 0.5, 0.9]) == ["###..", ".###.", "..###"]
+
+
+def test_poses_of_one_score_or_none_yield_nothing_to_each_other(backend):
+    assert on_a_line(backend, [0, 3], [0.5, 0.5]) == ["###..", ".####"]
+    assert on_a_line(backend, [0, 3], [np.nan, 0.5]) == ["###..", ".####"]
+    assert on_a_line(backend, [0, 3], [0.5, np.nan]) == ["###..", ".####"]
+    assert on_a_line(backend, [0, 3, 2], [np.nan, 0.9, 0.5]) == ["###..", ".####", "###.."]
+    assert on_a_line(backend, [0, 3], [-np.inf, np.inf]) == ["##...", ".####"]
+
+
 def test_a_pose_that_yields_takes_nothing_from_others(backend):
     # Keypoints at 0, 1 and 3, scores rising: the second yields x >= 3 to the third, the first all that the others are
     # nearer to. At x = 2 the second and the third are equally near.
@@ -189,9 +215,10 @@ def test_no_poses_no_pixels_or_no_cells_give_empty_masks(backend):
     for size in ((0, 5), (5, 0), (0, 0)):
         assert row(AT_TWO, NOWHERE, backend, size=size) == [""]
     for h, w in ((0, 5), (3, 0)):
-        masks = stages.associate_pixels(
+        masks = backend.run(
+            "associate_pixels",
             AT_TWO, np.zeros((1, h, w), np.float32), np.zeros((1, 2, h, w), np.float32),
-            stride=4, size=(3, 4), backend=backend,
+            stride=4, size=(3, 4),
         )  # fmt: skip
         assert masks.shape == (1, 3, 4)
         assert not masks.any()
@@ -203,34 +230,88 @@ def random_poses(rng, people, fields, count=6):
     return poses_of(keypoints, rng.random((count, people.n_keypoints)))
 
 
-def assert_core_equals_reference(poses, fields, size, options, *, short=True):
+def assert_equals_reference(backend, poses, fields, size, options, *, short=True):
     short_offsets = fields.short_offsets if short else None
-    core, reference = (
-        stages.associate_pixels(
-            poses, fields.segmentation, fields.long_offsets, short_offsets,
-            stride=fields.stride, size=size, options=options, backend=backend,
-        )
-        for backend in ("cpu", "reference")
+    arrays = poses, fields.segmentation, fields.long_offsets, short_offsets
+    how = {"stride": fields.stride, "size": size, "options": options}
+    masks, expected = backend.run("associate_pixels", *arrays, **how), REFERENCE.run("associate_pixels", *arrays, **how)
+    assert_same_masks(masks, expected, poses, fields, size=size, options=options, short_offsets=short_offsets)
+    return masks
+
+
+def noise_of_poses(seed, count=6):
+    """Random fields of a tree, poses over them, and what `associate_pixels` is asked for."""
+    people = SKELETONS["tree"]
+    fields = random_fields(seed, people, 5, 8, 8)
+    return fields, random_poses(np.random.default_rng(seed + 1), people, fields, count)
+
+
+def noise_masks(backend, poses, fields, **options):
+    return backend.run(
+        "associate_pixels", poses, fields.segmentation, fields.long_offsets, fields.short_offsets,
+        stride=8, size=(31, 47), options=mask_options(distance_threshold=1.0, **options),
     )  # fmt: skip
-    assert_same_masks(core, reference, poses, fields, size=size, options=options, short_offsets=short_offsets)
-    return core
+
+
+def test_a_point_that_would_get_too_far_stays_where_it_is(backend):
+    # To 3e38, where two more such steps would overflow, and back to 0 by the short offset: all point at the pose.
+    masks = row(
+        poses_of([[[0, 0]]], [[1]]), offsets(1, 5, (3e38, 3e38)), backend, short=offsets(1, 5, (-3e38, -3e38)),
+        long_refine_steps=2, short_refine_steps=1, distance_threshold=0.5,
+    )  # fmt: skip
+    assert masks == ["#####"]
+
+
+@pytest.mark.parametrize("power", [127, 40, 1, -30, -100])
+def test_only_the_ratios_of_weights_count(backend, power):
+    fields, poses = noise_of_poses(50)
+    scaled = np.ldexp(poses.keypoint_probabilities, power).astype(np.float32)
+    assert np.isfinite(scaled).all()
+    large = Poses(poses.keypoints, poses.keypoint_scores, poses.scores, scaled)
+    masks = noise_masks(backend, large, fields)
+    assert masks.any()
+    np.testing.assert_array_equal(masks, noise_masks(backend, poses, fields))
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_poses_that_lie_nowhere_or_weigh_nothing_own_nothing(backend, exclusive):
+    fields, sound = noise_of_poses(21, 7)
+    keypoints, weights = sound.keypoints.copy(), sound.keypoint_probabilities.copy()
+    keypoints[0, 1, 0], keypoints[1, 2, 1], keypoints[2, 0, 0] = np.nan, np.inf, 2e6
+    weights[3], weights[4, 1], weights[5, 3] = 0, -0.1, np.nan
+    poses = Poses(keypoints, weights, weights.mean(axis=1), weights)
+    masks = noise_masks(backend, poses, fields, exclusive=exclusive)
+    assert not masks[:6].any()
+    np.testing.assert_array_equal(masks[6:], noise_masks(backend, sound[6], fields, exclusive=exclusive))
+    assert masks[6].any()
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_poses_as_near_all_have_the_pixel(backend, exclusive):
+    fields, one = noise_of_poses(23, 1)
+    twice = one[[0] * 12]
+    twice = Poses(twice.keypoints, twice.keypoint_scores, array(range(12)), twice.keypoint_probabilities)
+    masks = noise_masks(backend, twice, fields, exclusive=exclusive)
+    assert masks[0].any()
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("short", [False, True])
 @pytest.mark.parametrize("size", [(31, 47), (1, 20), (64, 9), (1, 1)], ids=str)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_equals_reference_on_noise(grid, size, short, exclusive):
+def test_equals_reference_on_noise(compiled, grid, size, short, exclusive):
     people, (h, w, stride) = SKELETONS["tree"], grid
     fields = random_fields(13, people, h, w, stride)
     poses = random_poses(np.random.default_rng(14), people, fields)
     options = mask_options(distance_threshold=1.0, exclusive=exclusive)
-    assert_core_equals_reference(poses, fields, size, options, short=short)
+    assert_equals_reference(compiled, poses, fields, size, options, short=short)
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (3, 40), (40, 3), (97, 131)], ids=str)
-def test_core_equals_reference_where_all_is_foreground(size, exclusive):
+def test_equals_reference_where_all_is_foreground(compiled, size, exclusive):
     # Regions of several blocks, some without any pixel, whose points end up near one of two people or between them.
     people, rng = SKELETONS["tree"], np.random.default_rng(17)
     noise = random_fields(18, people, 9, 14, 8)
@@ -244,7 +325,7 @@ def test_core_equals_reference_where_all_is_foreground(size, exclusive):
         stride=8,
     )  # fmt: skip
     poses = poses_of([left, right], rng.uniform(0.3, 1, (2, people.n_keypoints)))
-    masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
+    masks = assert_equals_reference(compiled, poses, fields, size, mask_options(exclusive=exclusive))
     assert masks.any()
     if size == (97, 131):
         assert 0.3 < masks[0].mean() < 0.7
@@ -271,17 +352,17 @@ def test_no_cell_is_missed_where_offsets_spread_far(stride):
         assert np.argwhere(masks[0]).tolist() == [[row, column]]
 
 
-def test_noise_has_pixels_inside_and_outside():
+def test_noise_has_pixels_inside_and_outside(compiled):
     people = SKELETONS["tree"]
     fields = random_fields(13, people, 5, 8, 8)
     poses = random_poses(np.random.default_rng(14), people, fields)
-    masks = assert_core_equals_reference(poses, fields, (31, 47), mask_options(distance_threshold=1.0))
+    masks = assert_equals_reference(compiled, poses, fields, (31, 47), mask_options(distance_threshold=1.0))
     assert 0.02 < masks.mean() < 0.98
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf), (1e38,), (-1e38,)], ids=str)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_equals_reference_where_fields_are_not_finite(grid, values):
+def test_equals_reference_where_fields_are_not_finite(compiled, grid, values):
     people, (h, w, stride) = SKELETONS["tree"], grid
     rng = np.random.default_rng(15)
     clean = random_fields(16, people, h, w, stride)
@@ -293,28 +374,28 @@ def test_core_equals_reference_where_fields_are_not_finite(grid, values):
         long_offsets=sprinkled(clean.long_offsets, rng, values=values),
         stride=stride,
     )
-    assert_core_equals_reference(
-        random_poses(rng, people, fields), fields, (24, 32), mask_options(distance_threshold=1.0)
+    assert_equals_reference(
+        compiled, random_poses(rng, people, fields), fields, (24, 32), mask_options(distance_threshold=1.0)
     )
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_core_equals_reference_on_real_fields(fields, exclusive):
+def test_equals_reference_on_real_fields(compiled, fields, exclusive):
     poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.05, max_poses=12))
     size = fields.image_size[1] // 2, fields.image_size[0] // 2
-    masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
+    masks = assert_equals_reference(compiled, poses, fields, size, mask_options(exclusive=exclusive))
     assert masks.any()
     if exclusive:
-        everything = assert_core_equals_reference(poses, fields, size, mask_options())
+        everything = assert_equals_reference(compiled, poses, fields, size, mask_options())
         assert (masks <= everything).all()
         assert masks.sum() < everything.sum() or everything.sum(axis=0).max() == 1
 
 
-def test_core_equals_reference_at_the_size_of_the_image(load_fields):
+def test_equals_reference_at_the_size_of_the_image(compiled, load_fields):
     fields = load_fields("coco_000000114907_641_s8")
     poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.1))
     width, height = fields.image_size
-    assert assert_core_equals_reference(poses, fields, (height, width), mask_options()).any()
+    assert assert_equals_reference(compiled, poses, fields, (height, width), mask_options()).any()
 
 
 def test_masks_do_not_depend_on_threads(load_fields):
@@ -333,10 +414,10 @@ def test_masks_do_not_depend_on_threads(load_fields):
 
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("size", [(161, 241), (100, 187)], ids=str)
-def test_core_equals_reference_on_a_drawn_crowd(size, exclusive):
+def test_equals_reference_on_a_drawn_crowd(compiled, size, exclusive):
     # People thinner than two cells, and nothing between them: boxes of small blocks are wide there, pixels many.
     fields = crowd(20, size=(161, 241))
     poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.05))
     assert len(poses) > 10
-    masks = assert_core_equals_reference(poses, fields, size, mask_options(exclusive=exclusive))
+    masks = assert_equals_reference(compiled, poses, fields, size, mask_options(exclusive=exclusive))
     assert masks.any(axis=(1, 2)).sum() > 10

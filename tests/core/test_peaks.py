@@ -9,9 +9,7 @@ from personlab import stages
 
 def peaks_of(hough, backend, **options):
     options = {"hough_stride": 1, "peak_threshold": 0.25, **options}
-    keypoints, positions, scores = stages.find_peaks(
-        np.asarray(hough, np.float32), options=decode_options(**options), backend=backend
-    )
+    keypoints, positions, scores = backend.run("find_peaks", array(hough), options=decode_options(**options))
     return keypoints.tolist(), positions.tolist(), scores.tolist()
 
 
@@ -70,49 +68,54 @@ def test_what_is_not_finite_hides_no_peak_beside_it(backend, value):
     assert peaks_of([[[value, 0.5, value], [value, value, value]]], backend) == ([0], [[1, 0]], [0.5])
 
 
-@pytest.mark.parametrize("shape", [(2, 0, 0), (2, 0, 5), (1, 3, 0)])
+@pytest.mark.parametrize("shape", [(2, 0, 0), (2, 0, 5), (2, 4, 0), (1, 3, 0)])
 def test_no_lattice_has_no_peaks(backend, shape):
-    keypoints, positions, scores = stages.find_peaks(np.zeros(shape, np.float32), backend=backend)
+    keypoints, positions, scores = backend.run("find_peaks", np.zeros(shape, np.float32))
     assert keypoints.shape == scores.shape == (0,)
     assert positions.shape == (0, 2)
 
 
-def assert_same_peaks(hough, options):
-    core, reference = (stages.find_peaks(hough, options=options, backend=backend) for backend in ("cpu", "reference"))
-    for one, other in zip(core, reference, strict=True):
+def assert_equals_reference(backend, hough, options):
+    peaks = backend.run("find_peaks", hough, options=options)
+    for one, other in zip(peaks, stages.find_peaks(hough, options=options, backend="reference"), strict=True):
         np.testing.assert_array_equal(one, other)
-    return core
+    return peaks
 
 
 @pytest.mark.parametrize("shape", [(3, 40, 61), (2, 1, 37), (2, 33, 1), (1, 1, 1), (3, 16, 15), (1, 17, 32)], ids=str)
 @pytest.mark.parametrize("levels", [4, 1000000])
-def test_core_equals_reference_on_noise(shape, levels):
+def test_equals_reference_on_noise(compiled, shape, levels):
     # Few levels: most neighbours tie.
     hough = np.random.default_rng(5).integers(0, levels, shape).astype(np.float32) / levels
-    assert_same_peaks(hough, decode_options(hough_stride=3, peak_threshold=0.2))
+    assert_equals_reference(compiled, hough, decode_options(hough_stride=3, peak_threshold=0.2))
+
+
+def test_plateaus_at_borders_and_corners(compiled):
+    hough = np.random.default_rng(0).integers(0, 4, (3, 9, 14)).astype(np.float32)
+    assert len(assert_equals_reference(compiled, hough, decode_options(peak_threshold=0.5)).scores)
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (-np.inf,), (np.inf,)], ids=str)
-def test_core_equals_reference_where_scores_are_not_finite(values):
+def test_equals_reference_where_scores_are_not_finite(compiled, values):
     rng = np.random.default_rng(6)
     hough = rng.integers(0, 8, (2, 20, 31)).astype(np.float32) / 8
     hough[rng.random(hough.shape) < 0.1] = values[0]
-    peaks = assert_same_peaks(hough, decode_options(hough_stride=1, peak_threshold=0.2))
+    peaks = assert_equals_reference(compiled, hough, decode_options(hough_stride=1, peak_threshold=0.2))
     assert np.isfinite(peaks.scores).all()
 
 
-def test_core_equals_reference_on_real_fields(fields):
+def test_equals_reference_on_real_fields(compiled, fields):
     options = paper_options(hough_stride=2)
     hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
-    assert len(assert_same_peaks(hough, options).scores) > 20
+    assert len(assert_equals_reference(compiled, hough, options).scores) > 20
 
 
 def test_a_peak_stands_where_the_votes_meet(backend):
     # Two voters at x = 0 and 4 point at x = 3: one peak there and none beside.
     options = decode_options(hough_stride=1, disk_radius=1.0, peak_threshold=0.1)
     logits, dx = array([[[0, -50, -50, -50, 0, -50]]]), array([[[[3, 0, 0, 0, -1, 0]], [[0] * 6]]])
-    hough = stages.hough_vote(logits, dx, stride=1, options=options, backend=backend)
-    keypoints, positions, scores = stages.find_peaks(hough, options=options, backend=backend)
+    hough = backend.run("hough_vote", logits, dx, stride=1, options=options)
+    keypoints, positions, scores = backend.run("find_peaks", hough, options=options)
     assert keypoints.tolist() == [0]
     assert positions.tolist() == [[3, 0]]
     np.testing.assert_allclose(scores, [0.31830989], atol=1e-6)

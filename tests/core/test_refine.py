@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 from agreement import PIXELS
+from backends import Backend
 from processes import run_with_isa, runnable_isas
 from scenes import GRIDS, SKELETONS, array, offsets, random_fields, sprinkled
 
 from personlab import COCO_PERSON, _core, stages
 
+CPU = Backend("cpu")
+
 
 def refine(of, by, channels, backend, *, stride=1, steps=2, **more):
-    return stages.refine_offsets(array(of), array(by), channels, stride=stride, steps=steps, backend=backend, **more)
+    return backend.run("refine_offsets", array(of), array(by), channels, stride=stride, steps=steps, **more)
 
 
 @pytest.mark.parametrize(
@@ -60,39 +63,37 @@ def test_no_channels_and_no_cells(backend):
 
 def test_inputs_are_left_alone(backend):
     of, by = offsets(2, 3, (1, 1)), offsets(2, 3, (2, 2))
-    refined = stages.refine_offsets(of, by, [0], stride=1, backend=backend)
+    refined = backend.run("refine_offsets", of, by, [0], stride=1)
     assert not np.shares_memory(refined, of)
     np.testing.assert_array_equal(of, offsets(2, 3, (1, 1)))
     np.testing.assert_array_equal(by, offsets(2, 3, (2, 2)))
 
 
-def assert_core_equals_reference(of, by, channels, stride, steps):
-    core, reference = (
-        stages.refine_offsets(of, by, channels, stride=stride, steps=steps, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    assert np.isfinite(core).all()
-    np.testing.assert_allclose(core, reference, rtol=0, atol=PIXELS)
+def assert_equals_reference(backend, of, by, channels, stride, steps):
+    refined = backend.run("refine_offsets", of, by, channels, stride=stride, steps=steps)
+    expected = stages.refine_offsets(of, by, channels, stride=stride, steps=steps, backend="reference")
+    assert np.isfinite(refined).all()
+    np.testing.assert_allclose(refined, expected, rtol=0, atol=PIXELS)
 
 
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", ["pair", "tree", "cycle"])
-def test_core_equals_reference_on_noise(name, grid):
+def test_equals_reference_on_noise(compiled, name, grid):
     people, (h, w, stride) = SKELETONS[name], grid
     fields = random_fields(19, people, h, w, stride)
     targets = [target for _, target in people.directed_edges]
-    assert_core_equals_reference(fields.mid_offsets, fields.short_offsets, targets, stride, steps=2)
+    assert_equals_reference(compiled, fields.mid_offsets, fields.short_offsets, targets, stride, steps=2)
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf)], ids=str)
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
-def test_core_equals_reference_where_fields_are_not_finite(grid, values):
+def test_equals_reference_where_fields_are_not_finite(compiled, grid, values):
     people, (h, w, stride) = SKELETONS["tree"], grid
     rng = np.random.default_rng(20)
     fields = random_fields(21, people, h, w, stride)
     of = sprinkled(fields.mid_offsets, rng, values=values)
     by = sprinkled(fields.short_offsets, rng, values=values)
-    assert_core_equals_reference(of, by, [target for _, target in people.directed_edges], stride, steps=2)
+    assert_equals_reference(compiled, of, by, [target for _, target in people.directed_edges], stride, steps=2)
 
 
 def test_huge_offsets_stay_finite(backend):
@@ -101,31 +102,42 @@ def test_huge_offsets_stay_finite(backend):
     np.testing.assert_allclose(refined, offsets(1, 3, (3e38, -3e38)), rtol=1e-6)
 
 
-def test_core_equals_reference_on_real_fields(fields):
+@pytest.mark.parametrize("far", [(3e38, 1.0), (1.0, -3e38), (3.4e38, -3.4e38)], ids=str)
+def test_offsets_that_get_too_large_are_none(backend, far):
+    # Where both are the same the sum does not fit float32; one that fits stays what it is.
+    of, by = offsets(2, 3, far, (1e37, 2)), offsets(2, 3, far, (1e37, 1))
+    refined = refine(of, by, [0, 1], backend, steps=1)
+    np.testing.assert_array_equal(refined[0], 0)
+    np.testing.assert_allclose(refined[1], offsets(2, 3, (2e37, 3))[0], rtol=1e-6)
+
+
+def test_equals_reference_on_real_fields(compiled, fields):
     targets = [target for _, target in COCO_PERSON.directed_edges]
-    assert_core_equals_reference(fields.mid_offsets, fields.short_offsets, targets, fields.stride, steps=2)
+    assert_equals_reference(compiled, fields.mid_offsets, fields.short_offsets, targets, fields.stride, steps=2)
     everyone = list(range(17))
-    assert_core_equals_reference(fields.long_offsets, fields.long_offsets, everyone, fields.stride, steps=2)
-    assert_core_equals_reference(fields.long_offsets, fields.short_offsets, everyone, fields.stride, steps=2)
+    assert_equals_reference(compiled, fields.long_offsets, fields.long_offsets, everyone, fields.stride, steps=2)
+    assert_equals_reference(compiled, fields.long_offsets, fields.short_offsets, everyone, fields.stride, steps=2)
 
 
 def test_fields_do_not_depend_on_threads(load_fields):
     fields = load_fields("couple_641_s16")
     one, *others = (
-        refine(fields.long_offsets, fields.short_offsets, range(17), "cpu", stride=16, threads=threads).tobytes()
+        refine(fields.long_offsets, fields.short_offsets, range(17), CPU, stride=16, threads=threads).tobytes()
         for threads in (1, 2, 5)
     )
     assert others == [one, one]
 
 
-def test_large_offsets_at_the_far_corner_of_a_large_image():
+def test_large_offsets_at_the_far_corner_of_a_large_image(compiled):
     """Where float32 would tell points 1/16 pixel apart."""
     rng = np.random.default_rng(22)
     of = (rng.standard_normal((1, 2, 3, 5000)) * 900).astype(np.float32)
     by = (rng.standard_normal((1, 2, 3, 5000)) * 100).astype(np.float32)
-    core = stages.refine_offsets(of, by, [0], stride=200, steps=2)
-    reference = stages.refine_offsets(of, by, [0], stride=200, steps=2, backend="reference")
-    np.testing.assert_allclose(core, reference, rtol=0, atol=2.5e-4)  # half of float32's last place from 4096 pixels on
+    refined = compiled.run("refine_offsets", of, by, [0], stride=200, steps=2)
+    expected = stages.refine_offsets(of, by, [0], stride=200, steps=2, backend="reference")
+    np.testing.assert_allclose(
+        refined, expected, rtol=0, atol=2.5e-4
+    )  # half of float32's last place from 4096 pixels on
 
 
 # --- batches and their gradients, as networks use them ----------------------------------------------------------------

@@ -3,7 +3,17 @@
 import numpy as np
 import pytest
 from agreement import assert_same_poses
-from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, paper_options, skeleton
+from scenes import (
+    BY_SEED,
+    HOUGH_STRIDES,
+    PAIR,
+    SKELETONS,
+    array,
+    decode_options,
+    paper_options,
+    random_fields,
+    skeleton,
+)
 
 from personlab import COCO_PERSON, DecodeOptions, Poses, stages
 
@@ -13,9 +23,9 @@ NO_HOUGH = np.zeros((2, 1, 3), np.float32)
 
 
 def score(keypoints, probabilities, hough, backend, *, people=PAIR, **options):
-    return stages.score_poses(
-        (array(keypoints), array(probabilities)), array(hough),
-        skeleton=people, options=decode_options(**options), backend=backend,
+    return backend.run(
+        "score_poses", (array(keypoints), array(probabilities)), array(hough),
+        skeleton=people, options=decode_options(**options),
     )  # fmt: skip
 
 
@@ -148,27 +158,31 @@ def test_no_poses_give_no_scores(backend, scoring):
     assert ranked.keypoint_scores.shape == (0, 2)
 
 
-def assert_same_ranking(groups, hough, people, options):
-    core, reference = (
-        stages.score_poses(groups, hough, skeleton=people, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
+def ranked_twice(backend, groups, hough, people, options):
+    """Ranked by a backend and by the reference."""
+    how = {"skeleton": people, "options": options}
+    expected = stages.score_poses(groups, hough, **how, backend="reference")
+    return backend.run("score_poses", groups, hough, **how), expected
+
+
+def assert_equals_reference(backend, groups, hough, people, options):
+    ranked, expected = ranked_twice(backend, groups, hough, people, options)
     keypoints, probabilities = groups
     assert_same_poses(
         *(
             Poses(keypoints[r.kept], array(r.keypoint_scores), array(r.scores), probabilities[r.kept])
-            for r in (core, reference)
+            for r in (ranked, expected)
         )
     )
-    assert (np.diff(core.scores) <= 0).all()
-    return core
+    assert (np.diff(ranked.scores) <= 0).all()
+    return ranked
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
 @pytest.mark.parametrize("lattice", [(40, 61), (23, 12), (1, 37), (33, 1), (1, 1)], ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
-def test_core_equals_reference_on_noise(name, lattice, scoring, scheme):
+def test_equals_reference_on_noise(compiled, name, lattice, scoring, scheme):
     people, rng = SKELETONS[name], np.random.default_rng(11)
     rows, columns = lattice
     for g in HOUGH_STRIDES:
@@ -176,29 +190,115 @@ def test_core_equals_reference_on_noise(name, lattice, scoring, scheme):
         groups = array(keypoints), rng.random((12, people.n_keypoints)).astype(np.float32)
         hough = array(rng.random((people.n_keypoints, rows, columns)) ** 8)
         options = decode_options(hough_stride=g, disk_radius=6.5, nms_radius=2.5, scoring=scoring, **scheme)
-        assert len(assert_same_ranking(groups, hough, people, options).scores) == 12
+        assert len(assert_equals_reference(compiled, groups, hough, people, options).scores) == 12
 
 
 @pytest.mark.parametrize("values", [(np.nan,), (np.inf,), (np.nan, np.inf, -np.inf)], ids=str)
-def test_core_equals_reference_where_scores_are_not_finite(values):
+def test_equals_reference_where_scores_are_not_finite(compiled, values):
     people, rng = SKELETONS["tree"], np.random.default_rng(12)
     groups = array(rng.uniform(0, 30, (9, 4, 2))), rng.random((9, 4)).astype(np.float32)
     hough = array(rng.random((4, 31, 45)))
     hough[rng.random(hough.shape) < 0.1] = rng.choice(values)
-    ranked = assert_same_ranking(groups, hough, people, decode_options(disk_radius=6.5))
+    ranked = assert_equals_reference(compiled, groups, hough, people, decode_options(disk_radius=6.5))
     assert np.isfinite(ranked.keypoint_scores).all()
 
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
-def test_core_equals_reference_on_real_fields(fields, scoring, scheme):
+def test_equals_reference_on_real_fields(compiled, fields, scoring, scheme):
     options = paper_options(hough_stride=2, scoring=scoring, min_score=0.02, **scheme)
     hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
     peaks = stages.find_peaks(hough, options=options)
     groups = stages.group_poses(
         peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
     )
-    assert len(assert_same_ranking(groups, hough, COCO_PERSON, options).scores) > 1
+    assert len(assert_equals_reference(compiled, groups, hough, COCO_PERSON, options).scores) > 1
+
+
+@pytest.mark.parametrize("radius", [0.5, 8.0, 300.0])
+@pytest.mark.parametrize("g", [1, 3, 64])
+def test_discs_of_any_size_are_cut_at_the_lattice(compiled, g, radius):
+    options = decode_options(hough_stride=g, disk_radius=radius)
+    fields = random_fields(2, PAIR, 7, 5, 16)
+    hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=16, options=options)
+    rng = np.random.default_rng(4)
+    groups = rng.uniform(-40, 130, (9, 2, 2)).astype(np.float32), rng.uniform(0, 1, (9, 2)).astype(np.float32)
+    groups[0][0] = g  # on a lattice point: others lie at exactly the radius
+    groups[1][1] = 0.0
+    assert_equals_reference(compiled, groups, hough, PAIR, options)
+
+
+@pytest.mark.parametrize("max_poses", [0, 1, 4, 1000])
+def test_poses_are_cut_at_the_best(compiled, max_poses):
+    rng = np.random.default_rng(13)
+    groups = array(rng.uniform(0, 80, (30, 2, 2))), array(rng.random((30, 2)))
+    hough, options = array(rng.random((2, 41, 41))), decode_options(hough_stride=2, max_poses=max_poses)
+    ranked = assert_equals_reference(compiled, groups, hough, PAIR, options)
+    assert len(ranked.kept) == min(max_poses, 30)
+
+
+def test_many_poses_that_tie_keep_their_order(compiled):
+    rng = np.random.default_rng(5)
+    keypoints = rng.integers(0, 30, (600, 2, 2)).astype(np.float32)
+    probabilities = rng.integers(0, 3, (600, 2)).astype(np.float32) / 2
+    options = decode_options(scoring="heatmap", nms_radius=1.0, min_score=0.1)
+    ranked, expected = ranked_twice(
+        compiled, (keypoints, probabilities), np.zeros((2, 3, 4), np.float32), PAIR, options
+    )
+    np.testing.assert_array_equal(ranked.kept, expected.kept)
+    np.testing.assert_array_equal(ranked.scores, array(expected.scores))
+
+
+# Two poses that have their first keypoint in one place.
+SHARED = array([[[0, 0], [10, 0]], [[0, 3], [30, 0]]]), array([[0.3, 0.4], [0.8, 0.9]])
+RANKINGS = {
+    "paper": {"ranking": "mean", "instance_score": "mean"},
+    "default": {"ranking": "seed", "instance_score": "rms"},
+    "mean-rms": {"ranking": "mean", "instance_score": "rms"},
+    "seed-mean": {"ranking": "seed", "instance_score": "mean"},
+}
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first", "second"),
+    [
+        ("paper", 0.85, 0.2),
+        ("default", np.sqrt(0.81 / 2), np.sqrt((0.09 + 0.16) / 2)),
+        ("mean-rms", np.sqrt((0.64 + 0.81) / 2), np.sqrt(0.16 / 2)),
+        ("seed-mean", 0.45, 0.35),
+    ],
+)
+def test_who_stands_ahead_takes_the_shared_keypoint(backend, scheme, first, second):
+    ranked = score(*SHARED, NO_HOUGH, backend, scoring="heatmap", **RANKINGS[scheme])
+    assert ranked.kept.tolist() == [1, 0]
+    np.testing.assert_allclose(ranked.scores, [first, second], rtol=1e-6)
+    np.testing.assert_array_equal(ranked.keypoint_scores, SHARED[1][::-1])
+
+
+def test_a_pose_that_is_dropped_has_taken_its_keypoints_all_the_same(backend):
+    ranked = score(*SHARED, NO_HOUGH, backend, scoring="heatmap", min_score=0.5, **RANKINGS["default"])
+    assert ranked.kept.tolist() == [1]
+    np.testing.assert_allclose(ranked.scores, [np.sqrt(0.81 / 2)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("distance", [4.0, np.nextafter(np.float32(4), np.float32(5))])
+@pytest.mark.parametrize("scheme", RANKINGS)
+def test_a_keypoint_at_the_radius_is_taken(backend, scheme, distance):
+    keypoints = array([[[5, 1], [50, 1]], [[5 + distance, 1], [90, 1]]])
+    ranked = score(
+        keypoints, [[1, 1], [1, 1]], NO_HOUGH, backend, scoring="heatmap", nms_radius=4.0, **RANKINGS[scheme]
+    )
+    assert (ranked.scores[1] < 1) == (keypoints[1, 0, 0] - keypoints[0, 0, 0] <= 4)
+
+
+@pytest.mark.parametrize("scheme", RANKINGS)
+def test_scores_below_0_leave_no_bound(backend, scheme):
+    # Hough scores 1 at the keypoint and -0.9 beside it: their mean OKS is far above 1, and s above p.
+    hough = np.zeros((1, 1, 9), np.float32)
+    hough[0, 0, [4, 8]] = 1, -0.9
+    ranked = score([[[4, 0]]], [[0.1]], hough, backend, people=SKELETONS["single"], min_score=0.5, **RANKINGS[scheme])
+    assert ranked.kept.tolist() == [0]
+    assert ranked.keypoint_scores[0, 0] > 0.5
 
 
 # --- Ties and huge numbers --------------------------------------------------------------------------------------------
@@ -218,7 +318,7 @@ def test_a_lattice_point_exactly_on_the_edge_of_the_disc_is_in_it(backend, far):
             assert (ranked.keypoint_scores[0, 0] > 0) == inside
 
 
-def test_ties_on_the_edge_fall_alike_in_core_and_reference():
+def test_ties_on_the_edge_fall_alike_on_all_backends(compiled):
     # Radii that are distances of some lattice point from the keypoint, rounded to float32, up to a few units apart.
     rng, people = np.random.default_rng(5), skeleton(1, sigma=0.5)
     hough = array(rng.random((1, 30, 41)))
@@ -226,7 +326,9 @@ def test_ties_on_the_edge_fall_alike_in_core_and_reference():
         x, y = rng.uniform(0, 38, 2).astype(np.float32)
         away = np.float32(np.hypot(float(x) - rng.integers(41), float(y) - rng.integers(30)))
         radius = max(float((away.view(np.int32) + np.int32(rng.integers(-2, 3))).view(np.float32)), 1e-3)
-        assert_same_ranking((array([[[x, y]]]), array([[1]])), hough, people, decode_options(disk_radius=radius))
+        assert_equals_reference(
+            compiled, (array([[[x, y]]]), array([[1]])), hough, people, decode_options(disk_radius=radius)
+        )
 
 
 HUGE = np.float32(3.4e38)
@@ -234,7 +336,7 @@ HUGE = np.float32(3.4e38)
 
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("spoil", ["hough", "some", "keypoints", "one", "probabilities", "negative", "all"])
-def test_huge_numbers_give_finite_scores_and_the_same_in_core_and_reference(spoil, scheme):
+def test_huge_numbers_give_finite_scores_and_the_same_on_all_backends(compiled, spoil, scheme):
     people, rng = SKELETONS["tree"], np.random.default_rng(12)
     keypoints, probabilities = array(rng.uniform(0, 30, (9, 4, 2))), array(rng.random((9, 4)))
     hough = array(rng.random((4, 31, 45)))
@@ -251,13 +353,10 @@ def test_huge_numbers_give_finite_scores_and_the_same_in_core_and_reference(spoi
     if spoil in ("probabilities", "all"):
         probabilities[:] = HUGE
     options = decode_options(disk_radius=6.5, **scheme)
-    core, reference = (
-        stages.score_poses((keypoints, probabilities), hough, skeleton=people, options=options, backend=backend)
-        for backend in ("cpu", "reference")
-    )
-    assert sorted(core.kept) == sorted(reference.kept) == list(range(9))
+    ranked, expected = ranked_twice(compiled, (keypoints, probabilities), hough, people, options)
+    assert sorted(ranked.kept) == sorted(expected.kept) == list(range(9))
     for name in ("keypoint_scores", "scores"):
-        ours, theirs = (getattr(r, name)[np.argsort(r.kept)] for r in (core, reference))
+        ours, theirs = (getattr(r, name)[np.argsort(r.kept)] for r in (ranked, expected))
         assert np.isfinite(ours).all()
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 from agreement import core_poses, reference_poses
+from backends import Backend
 from scenes import BY_SEED, HOUGH_STRIDES, SKELETONS, array, decode_options, paper_options
 
 from personlab import stages
 
+REFERENCE = Backend("reference")
+
 
 def sharpen(keypoints, hough, backend, **options):
     how = decode_options(**{"sharpen": 4.0, **options})
-    return stages.sharpen_keypoints(array(keypoints), array(hough), options=how, backend=backend)
+    return backend.run("sharpen_keypoints", array(keypoints), array(hough), options=how)
 
 
 def row(*values):
@@ -65,10 +68,11 @@ def test_off_means_off(backend):
     np.testing.assert_array_equal(sharpen(keypoints, row(1, 1, 3), backend, sharpen=0.0), keypoints)
 
 
-@pytest.mark.parametrize("shape", [(0, 3, 2), (4, 3, 2)], ids=str)
-def test_nobody_and_no_lattice(backend, shape):
-    keypoints = np.full(shape, 2.5, np.float32)
-    np.testing.assert_array_equal(sharpen(keypoints, np.zeros((3, 0, 0)), backend), keypoints)
+@pytest.mark.parametrize("lattice", [(0, 0), (0, 5), (4, 0), (4, 5)], ids=str)
+@pytest.mark.parametrize("count", [0, 4])
+def test_nobody_and_no_lattice(backend, count, lattice):
+    keypoints = np.full((count, 3, 2), 2.5, np.float32)
+    np.testing.assert_array_equal(sharpen(keypoints, np.zeros((3, *lattice)), backend), keypoints)
 
 
 def test_keypoints_anywhere_are_safe(backend):
@@ -86,27 +90,27 @@ def test_the_result_stays_among_the_lattice_points(backend):
 
 @pytest.mark.parametrize("lattice", [(40, 61), (23, 12), (1, 37), (33, 1), (1, 1)], ids=str)
 @pytest.mark.parametrize("sigma", [0.3, 4.0, 40.0])
-def test_core_equals_reference_on_noise(sigma, lattice):
+def test_equals_reference_on_noise(compiled, sigma, lattice):
     rng, (rows, columns) = np.random.default_rng(21), lattice
     hough = rng.random((3, rows, columns)) ** 8
     hough[rng.random(hough.shape) < 0.3] = 0
     for g in HOUGH_STRIDES:
         keypoints = rng.uniform(-0.1, 1.1, (40, 3, 2)) * [(columns - 1) * g, (rows - 1) * g]
-        core, reference = (
-            sharpen(keypoints, hough, backend, hough_stride=g, sharpen=sigma) for backend in ("cpu", "reference")
+        moved, expected = (
+            sharpen(keypoints, hough, backend, hough_stride=g, sharpen=sigma) for backend in (compiled, REFERENCE)
         )
-        np.testing.assert_allclose(core, reference, atol=1e-4, rtol=2e-7)
+        np.testing.assert_allclose(moved, expected, atol=1e-4, rtol=2e-7)
 
 
-def test_ties_on_the_edge_fall_alike():
+def test_ties_on_the_edge_fall_alike(compiled):
     # Sigmas whose disc ends at some lattice point, to a few units of float32.
     rng, hough = np.random.default_rng(22), np.random.default_rng(23).random((1, 30, 41))
     for _ in range(300):
         x, y = rng.uniform(0, 38, 2).astype(np.float32)
         sigma = np.float32(np.hypot(float(x) - rng.integers(41), float(y) - rng.integers(30)) / 3)
         sigma = max(float((sigma.view(np.int32) + np.int32(rng.integers(-2, 3))).view(np.float32)), 0.01)
-        core, reference = (sharpen([[[x, y]]], hough, backend, sharpen=sigma) for backend in ("cpu", "reference"))
-        np.testing.assert_allclose(core, reference, atol=1e-4)
+        moved, expected = (sharpen([[[x, y]]], hough, backend, sharpen=sigma) for backend in (compiled, REFERENCE))
+        np.testing.assert_allclose(moved, expected, atol=1e-4)
 
 
 def test_the_scores_of_poses_are_those_before(fields):
@@ -138,18 +142,23 @@ def test_the_decoder_sharpens_the_poses_that_it_keeps(fields):
         (np.zeros((2, 4, 2)), np.zeros((3, 4, 5)), "keypoints: expected shape (P, K, 2)"),
         (np.zeros((2, 3, 2)), np.zeros((4, 5)), "hough: expected shape (K, H', W')"),
         (np.full((2, 3, 2), np.nan), np.zeros((3, 4, 5)), "keypoints: expected finite numbers"),
-        (np.full((2, 3, 2), 1e300), np.zeros((3, 4, 5)), "keypoints: expected finite numbers"),
     ],
 )
 def test_wrong_arguments_are_named(backend, keypoints, hough, message):
     with pytest.raises(ValueError) as error:
-        stages.sharpen_keypoints(keypoints, hough, options=decode_options(), backend=backend)
+        sharpen(keypoints, hough, backend)
     assert str(error.value).startswith(message)
 
 
-def test_tree_keypoints_that_no_edge_reaches_move_with_their_own_votes():
+def test_numbers_too_large_for_float32_are_named(host_backend):
+    keypoints, hough = np.full((2, 3, 2), 1e300), np.zeros((3, 4, 5))
+    with pytest.raises(ValueError, match="keypoints: expected finite numbers"):
+        stages.sharpen_keypoints(keypoints, hough, options=decode_options(), backend=host_backend)
+
+
+def test_tree_keypoints_that_no_edge_reaches_move_with_their_own_votes(backend):
     people = SKELETONS["loose"]
     hough = np.zeros((people.n_keypoints, 20, 30), np.float32)
     hough[3, 10, 12] = 1  # keypoint 3 lies on the seed at (10, 10) and has a vote of its own beside it
-    moved = sharpen(np.full((1, 4, 2), 10.0), hough, "cpu")
+    moved = sharpen(np.full((1, 4, 2), 10.0), hough, backend)
     np.testing.assert_allclose(moved[0], [[10, 10]] * 3 + [[12, 10]], atol=1e-6)

@@ -1,9 +1,10 @@
 // The CUDA runtime of a machine without a GPU: kernels compiled as plain C++ run here on the host, block after block.
 //
-// It stands in for NVIDIA's header of the same name when the stages of src/cuda are compiled by a C++ compiler, so that what they
-// compute can be tested, and watched by sanitizers, anywhere. Threads that work alone run in a loop; threads that meet at
-// barriers run as fibers, and one that waits for others that never come ends the program. PERSONLAB_CUDA_HOST_ORDER=N runs blocks and
-// threads in another order: results must not change. It says nothing about speed, nor about races between a GPU's caches.
+// It stands in for NVIDIA's header of the same name when a C++ compiler compiles the stages of src/cuda, so that their
+// results can be tested, and sanitizers can watch them, anywhere. Threads that work alone run in a loop; threads that meet at
+// barriers run as fibers, and one that waits for others that never arrive ends the program. PERSONLAB_CUDA_HOST_ORDER=N
+// runs blocks and threads in another order: results must not change. Speed, and races between a GPU's caches, are not
+// simulated.
 #pragma once
 
 #include <ucontext.h>
@@ -135,8 +136,8 @@ inline std::vector<unsigned> order(unsigned n) {
   return numbers;
 }
 
-// Where a thread of a block stands. What the system offers asks the kernel at every change; where the processor is known, and no
-// sanitizer has to be told, the few registers that count are exchanged here.
+// The registers of a fiber. The system's functions call the kernel at every change; on x86-64, unless a sanitizer has to
+// follow, the few registers that count are exchanged here.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((naked, noinline)) inline void exchange_stacks(void** /*left*/, void* /*entered*/) {
   asm("pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
@@ -259,7 +260,7 @@ class Block {
 #endif
   }
 
-  // Lets go on who waits for nobody any more.
+  // Threads go on whose warp, or block, has arrived as a whole.
   void release() {
     bool any = false, all = true;
     const auto n = static_cast<unsigned>(fibers_.size());

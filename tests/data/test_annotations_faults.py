@@ -118,7 +118,7 @@ def test_an_image_of_another_size_is_left_out(score, data):
     assert (code, figures) == (1, {})
     assert err[-2:] == [
         f"personlab: skipped {path}: expected (H, W) = (161, 225) as annotated, got (322, 450)",
-        "personlab: error: none of 1 images could be done; see above",
+        "personlab: error: all of 1 images failed; see above",
     ]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from backends import Backend
 
 from personlab import COCO_PERSON, Poses, decode_poses
 from personlab.methods.personlab.backends import reference
 from personlab.methods.personlab.backends.reference import masks as reference_masks
 
+CPU = Backend("cpu")
 PIXELS = 1e-4  # CPU against reference
 SCORE = 1e-5
 TIE = 1e-6  # two candidates whose scores are this near may change places
@@ -24,12 +26,10 @@ def reference_poses(fields, options, skeleton=COCO_PERSON):
     return Poses(keypoints, keypoint_scores, scores, probabilities)
 
 
-def core_poses(fields, options, skeleton=COCO_PERSON):
-    """`Poses` as the core decodes them."""
-    return decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets,
-        stride=fields.stride, skeleton=skeleton, options=options,
-    )  # fmt: skip
+def core_poses(fields, options, skeleton=COCO_PERSON, *, on=CPU):
+    """`Poses` as the core decodes them, or the GPU of a `Backend`."""
+    arrays = fields.heatmaps, fields.short_offsets, fields.mid_offsets
+    return decode_poses(*on.put(arrays), stride=fields.stride, skeleton=skeleton, options=options)
 
 
 def _differences(actual, i, expected, j):

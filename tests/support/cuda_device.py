@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import importlib.util
 import math
@@ -44,8 +45,9 @@ class Produced:
 
 
 def in_halves(array, element):
-    """A torch tensor in host memory of the same numbers in another element type; skips where there is no torch."""
-    torch = pytest.importorskip("torch")
+    """A torch tensor in host memory of the same numbers in another element type."""
+    import torch
+
     return torch.from_numpy(np.array(array)).to(getattr(torch, element))
 
 
@@ -105,6 +107,7 @@ def has_host_build():
     return importlib.util.find_spec("personlab._cuda_on_host") is not None
 
 
-def can_use_cuda():
-    """Whether tests on a real GPU can run here."""
-    return _device.describe().startswith("yes")
+@functools.cache
+def describe_gpu():
+    """What `personlab.build_info` says of the GPU that tests would run on: "yes: ..." where they can."""
+    return _device.describe()

@@ -6,8 +6,7 @@ import json
 import numpy as np
 import torch
 
-from personlab.methods.personlab.config import ModelConfig
-from personlab.methods.personlab.network import PersonLab
+from personlab.nn import ModelConfig, PersonLab
 
 # (output, its weights, our head) of BodyPix and of PoseNet.
 BODYPIX = (

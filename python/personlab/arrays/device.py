@@ -243,7 +243,8 @@ class Queue:
         """
         array = as_device_array(value, name, self)
         if array.element not in elements:
-            raise TypeError(f"{name}: expected {', '.join(elements[:-1])} or {elements[-1]}, got {array.element}")
+            expected = " or ".join(filter(None, (", ".join(elements[:-1]), elements[-1])))
+            raise TypeError(f"{name}: expected {expected}, got {array.element}")
         return array
 
     def empty(self, shape: tuple[int, ...], element: str) -> Any:

@@ -1,4 +1,4 @@
-"""`personlab bench`: how long decoding takes on this machine, stage by stage."""
+"""`personlab bench`: the time of decoding on this machine, stage by stage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands.fields_file import read_fields
-from personlab.commands.flags import UsageError, add_options, with_given
+from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.info import build_info
 from personlab.io.console import write_table
 from personlab.methods.personlab.bench import STAGES, Timing, crowd, time_decoding
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 SUMMARY = "time decoding on this machine, stage by stage"
 USAGE = "[FIELDS ...] [options]"
 DESCRIPTION = (
-    "Time decoding, stage by stage, on files of fields or on crowds that a perfect network sees. Medians in "
-    "microseconds; beside each stage the floor: what the bytes it reads and the votes it adds take alone. The scan is "
-    "part of the votes; poses and masks are whole calls from Python."
+    "Time decoding, stage by stage, on files of fields or on drawn crowds, with the output of a perfect network. Times "
+    "are medians in microseconds; beside each stage stands its floor: the time to read its bytes and to add its votes. "
+    "The scan is part of the votes; poses and masks are whole calls from Python."
 )
-CROWDS = (0, 5, 20, 50)  # people, where neither files nor crowds are given
+CROWDS = (0, 5, 20, 50)  # people, without files and --people
 SIZE, STRIDE = (481, 641), 8  # (H, W) and cells of the crowds, pixels
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     from jsonargparse.typing import NonNegativeInt, PositiveInt
 
     parser.add_argument(
@@ -42,17 +42,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="*",
         default=[],
         metavar="FIELDS",
-        help="files of fields, as `personlab decode` takes",
+        help="files of fields, as for `personlab decode`",
     )
     parser.add_argument(
         "--people", type=NonNegativeInt, nargs="+", metavar="N",
-        help=f"time crowds of so many drawn people [{' '.join(map(str, CROWDS))} where no files are given]",
+        help=f"time crowds of this many drawn people [{' '.join(map(str, CROWDS))} without files]",
     )  # fmt: skip
     parser.add_argument(
         "--size", type=PositiveInt, nargs=2, metavar=("H", "W"),
         help=f"height and width of a crowd's network input, pixels, multiples of {STRIDE} plus 1 [{SIZE[0]} {SIZE[1]}]",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=PositiveInt, default=200, metavar="N", help="how often each stage runs")
+    parser.add_argument("--rounds", type=PositiveInt, default=200, metavar="N", help="runs of each stage")
     add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
 
@@ -62,10 +62,10 @@ def run(config: Any) -> None:
 
     Raises:
         UsageError: an option out of range, or a size that no crowd can have.
-        ValueError: the files do not hold what they should.
+        ValueError: a file that is damaged or of another kind.
     """
-    options: DecodeOptions = with_given(DecodeOptions(), config.decode)
-    mask_options: MaskOptions = with_given(MaskOptions(), config.mask)
+    options: DecodeOptions = apply_flags(DecodeOptions(), config.decode)
+    mask_options: MaskOptions = apply_flags(MaskOptions(), config.mask)
     size = tuple(config.size or SIZE)
     if any((side - 1) % STRIDE for side in size):
         raise UsageError(f"--size: expected multiples of {STRIDE} plus 1, got {size[0]} {size[1]}")

@@ -1,4 +1,4 @@
-"""Which configuration files are read: small and shallow ones, without references from one place to another."""
+"""Checks configuration files before they are parsed: small, shallow, without references inside or to other files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-_MAX_BYTES = 64 << 10  # every setting together takes 3 thousand
+_MAX_BYTES = 64 << 10  # all settings together take 3 thousand
 _MAX_EVENTS = 4096  # YAML's word: a scalar, or the start or the end of a list or a mapping
 _MAX_DEPTH = 8
 
 
 def check_config_file(path: Path) -> None:
-    """Refuse a file that would take the YAML reader long or never let it end.
+    """Check that a file is YAML or JSON that takes a parser little time.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: no YAML or JSON, or one of absurd size or nesting, with aliases, or that names another one.
+        ValueError: another kind of file, too large or too deeply nested, with aliases, or that names another one.
     """
     import yaml  # type: ignore[import-untyped]
 
@@ -26,7 +26,7 @@ def check_config_file(path: Path) -> None:
     if len(content) > _MAX_BYTES:
         raise ValueError(f"{path}: expected a configuration of at most {_MAX_BYTES} bytes, got more")
     depth, names = 0, True  # whether the next scalar is a name of the outermost mapping
-    kinds = (yaml.ScalarEvent, yaml.SequenceStartEvent, yaml.StreamEndEvent)  # where a mapping is to be
+    kinds = (yaml.ScalarEvent, yaml.SequenceStartEvent, yaml.StreamEndEvent)  # where a mapping is expected
     begun = False
     try:
         for count, event in enumerate(yaml.parse(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)):

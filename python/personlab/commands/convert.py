@@ -1,4 +1,4 @@
-"""`personlab convert`: a published network as a checkpoint of ours."""
+"""`personlab convert`: a published network as a checkpoint of this package."""
 
 from __future__ import annotations
 
@@ -14,42 +14,42 @@ SUMMARY = "write a published network as a checkpoint (safetensors)"
 USAGE = "SRC DST [options]"
 DESCRIPTION = (
     "Write a published network as a checkpoint: a tfjs graph model of PoseNet or BodyPix, float or quantised, or an "
-    "ONNX file of BodyPix. Print what the network is."
+    "ONNX file of BodyPix. Print a description of the network."
 )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "src", type=str, metavar="SRC",
-        help="a tfjs model (its JSON, or the folder with it), an .onnx file, or the name of a published network, such "
-        "as bodypix-mobilenet-075, which is downloaded",
+        help="tfjs model (its JSON file or folder), .onnx file of BodyPix, or name of a published network, such as "
+        "bodypix-mobilenet-075, which is downloaded",
     )  # fmt: skip
-    parser.add_argument("dst", type=str, metavar="DST", help="the .safetensors file to write")
+    parser.add_argument("dst", type=str, metavar="DST", help=".safetensors file to write")
     parser.add_argument(
-        "--stride", type=int, choices=(8, 16), help="output stride that the checkpoint starts at [the source's]"
+        "--stride", type=int, choices=(8, 16), help="output stride of the checkpoint, input pixels [the source's]"
     )
 
 
 def run(config: Any) -> None:
-    """Convert a network and print what it is.
+    """Convert a network and print its description.
 
     Raises:
-        ValueError: the source is no such network.
+        ValueError: the source is another kind of file or network.
     """
     from personlab import weights
 
-    found = weights.convert(config.src, config.dst, stride=config.stride)
+    made = weights.convert(config.src, config.dst, stride=config.stride)
     model = weights.load_checkpoint(config.dst).model
     heads = ", ".join(name for name, _ in model.heads.named_children())
     parameters = sum(parameter.numel() for parameter in model.parameters())
     rows = [
-        ["backbone", found.backbone],
-        ["width", f"{found.width:g}"],
-        ["stride", str(found.stride)],
-        ["keypoints", str(found.skeleton.n_keypoints)],
+        ["backbone", made.backbone],
+        ["width", f"{made.width:g}"],
+        ["stride", str(made.stride)],
+        ["keypoints", str(made.skeleton.n_keypoints)],
         ["heads", heads],
-        ["input", str(found.normalization)],
+        ["input", str(made.normalization)],
         ["parameters", f"{parameters:,}"],
     ]
     width = max(len(name) for name, _ in rows)

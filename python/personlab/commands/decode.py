@@ -1,4 +1,4 @@
-"""`personlab decode`: the people in a file of fields, as a table, a drawing and COCO results."""
+"""`personlab decode`: finds the people in a file of fields, and writes a table, drawings and COCO results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from personlab.commands.fields_file import read_fields
 from personlab.commands.flags import UsageError
 from personlab.io.console import log, timed, write_table
 from personlab.io.results import mask_results, write_results
-from personlab.io.sources import LARGEST_ID, image_number
+from personlab.io.sources import MAX_ID, image_number
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions
 from personlab.settings import Settings
@@ -34,37 +34,37 @@ DESCRIPTION = "Find the people in the output of a network and print a table of t
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     from jsonargparse.typing import NonNegativeInt
 
     parser.add_argument(
-        "fields", type=str, metavar="FIELDS", help="an .npz file of fields, as personlab.Fields.save writes it"
+        "fields", type=str, metavar="FIELDS", help=".npz file of fields, as personlab.Fields.save writes it"
     )
-    parser.add_argument("--image", type=str, metavar="FILE", help="the image that the fields are of")
-    parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
+    parser.add_argument("--image", type=str, metavar="FILE", help="image that the fields belong to")
+    parser.add_argument("--masks", action="store_true", help="also find each person's mask")
     network.add_min_keypoint(parser)
     parser.add_argument("--output", type=str, metavar="PNG", help="write a drawing of poses and masks to this file")
     parser.add_argument(
         "--fields", type=str, dest="gallery", metavar="DIR",
-        help="write an image of each field and each step of decoding into DIR, and all of them on contact_sheet.png",
+        help="write an image of each field and of each decoding step into DIR, and all of them in contact_sheet.png",
     )  # fmt: skip
     json_flag.add_json(parser)
     parser.add_argument(
         "--image-id", type=NonNegativeInt, metavar="N",
-        help="image_id in these results [the digits at the end of the image's name, else 0]",
+        help="image_id in these results [the number at the end of the image's name, else 0]",
     )  # fmt: skip
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
 
 
 def run(config: Any) -> None:
-    """Decode a file of fields, print a table of the people and the times, and write what was asked for.
+    """Decode a file of fields, print tables of people and times, and write drawings and results.
 
     Raises:
-        UsageError: an option out of range or without effect, or a file to write that is also one to read.
-        ValueError: the files do not hold what they should.
+        UsageError: an option out of range or without effect, or an output file that is also an input.
+        ValueError: a file that is damaged or of another kind.
     """
-    if config.image_id is not None and config.image_id > LARGEST_ID:
-        raise UsageError(f"--image-id: expected an integer of at most {LARGEST_ID}, got {config.image_id}")
+    if config.image_id is not None and config.image_id > MAX_ID:
+        raise UsageError(f"--image-id: expected an integer of at most {MAX_ID}, got {config.image_id}")
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},
@@ -77,14 +77,14 @@ def run(config: Any) -> None:
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
     width, height = fields.image_size or fields.input_size
     with timed(times, "decode_poses"), _naming(config.fields):
-        found: Any = decode_poses(heat, short, mid, stride=stride, options=options)
-    poses: Poses = found.scaled(*fields.image_scale)
+        decoded: Any = decode_poses(heat, short, mid, stride=stride, options=options)
+    poses: Poses = decoded.scaled(*fields.image_scale)
     masks: Any = None
     mask_scores: Any = None
     if config.masks:
         with timed(times, "decode_masks"), _naming(config.fields):
             masks, mask_scores = decode_masks(
-                found, fields.segmentation, fields.long_offsets,
+                decoded, fields.segmentation, fields.long_offsets,
                 short_offsets=short, stride=stride, size=(height, width), options=mask_options,
                 return_scores=True,
             )  # fmt: skip
@@ -106,7 +106,7 @@ def run(config: Any) -> None:
 
 @contextlib.contextmanager
 def _naming(path: str) -> Iterator[None]:
-    """Errors about the fields of a file begin with its name."""
+    """Begin the messages of errors about a file's fields with its name."""
     try:
         yield
     except ValueError as error:
@@ -114,18 +114,18 @@ def _naming(path: str) -> Iterator[None]:
 
 
 def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
-    """Refuse to write two things to one file, or over what is read."""
-    known = {Path(path).resolve(): name for name, path in inputs.items() if path is not None}
+    """Check that no output file is an input, and no two outputs are one file."""
+    names = {Path(path).resolve(): name for name, path in inputs.items() if path is not None}
     for name, path in outputs.items():
         if path is None:
             continue
-        other = known.setdefault(Path(path).resolve(), name)
+        other = names.setdefault(Path(path).resolve(), name)
         if other != name:
             raise UsageError(f"{name}: {path} is the file of {other}, too")
 
 
 def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, NDArray[np.uint8] | None]:
-    """The fields of one image, and the image where it is given."""
+    """Read the fields of one image, and the image with --image."""
     fields = read_fields(path)
     if masks and (fields.segmentation is None or fields.long_offsets is None):
         raise ValueError(f"{path}: expected segmentation and long_offsets, which --masks needs, got neither or one")
@@ -143,8 +143,8 @@ def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, ND
 def _draw(config: Any, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
     from personlab import visualize
 
-    ground = visualize.canvas(fields) if image is None else image
-    drawn = visualize.overlay(ground, poses, masks, min_probability=config.min_keypoint)
+    background = visualize.canvas(fields) if image is None else image
+    drawn = visualize.overlay(background, poses, masks, min_probability=config.min_keypoint)
     visualize.write_image(config.output, drawn)
     log(f"wrote {config.output}")
 

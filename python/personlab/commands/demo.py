@@ -1,4 +1,4 @@
-"""`personlab demo`: a drawn image, the network that comes with the package, and everyone found again."""
+"""`personlab demo`: the network of the package on a drawn image, and how many of its people it detects."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from personlab.data.synthetic.scenes import Scene, make_scene
 from personlab.io.console import log, write_table
 from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.metrics.oks import match_people
 from personlab.options import DecodeOptions, MaskOptions
-from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,20 +26,19 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SUMMARY = "find the people in a drawn image, network and all; needs no files"
+SUMMARY = "find the people in a drawn image with the network of the package; needs no files"
 USAGE = "[options]"
 DESCRIPTION = (
-    "Draw an image of several people, run the network that comes with the package on it, decode what it says, and "
-    "draw who was found beside the image. That network knows drawn people alone."
+    "Draw an image of several people, run the network of the package on it, decode its output, and write the image "
+    "beside a drawing of the poses and masks. That network knows drawn people only."
 )
 
 WEIGHTS = "drawn-mobilenet-050-stride8"
 STRIDE = 8  # input pixels from cell to cell
 SIZE = (60 * STRIDE + 1, 80 * STRIDE + 1)  # (H, W) of the image and of the network input, pixels
 RUNS = 9  # runs whose median is a stage's time
-_FOUND = 0.5  # least object keypoint similarity at which a person counts as found
 _PHOTOGRAPHS = (
-    "The network that comes with the package was trained on drawn people and knows nothing else. For photographs,\n"
+    "The network of the package was trained on drawn people and knows nothing else. For photographs,\n"
     "`personlab predict IMAGE --weights bodypix-mobilenet-075 --masks --output DIR` fetches one of Google's, and\n"
     "`personlab train` makes your own from COCO's or other annotations.\n"
 )
@@ -47,41 +46,41 @@ _PHOTOGRAPHS = (
 
 @dataclass(frozen=True, eq=False)
 class Demo:
-    """One demonstration and its numbers."""
+    """A scene, what the network and the decoder make of it, and the times."""
 
     scene: Scene
     fields: Fields
     poses: Poses  # pixels of the image
     masks: NDArray[np.bool_]  # (P, H, W)
-    found: int  # people of the scene that a pose belongs to
-    keypoint_error: float  # mean distance from their keypoints, pixels; NaN where nobody was found
+    matched: int  # people of the scene with a pose
+    keypoint_error: float  # mean distance from their keypoints, pixels; NaN where `matched` is 0
     milliseconds: Mapping[str, float]  # median time of each call
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-    parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="the image to write")
+    parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="image to write")
     parser.add_argument(
-        "--fields", type=str, metavar="DIR", help="write an image of each field and each step of decoding into DIR"
+        "--fields", type=str, metavar="DIR", help="write an image of each field and of each decoding step into DIR"
     )
-    parser.add_argument("--people", type=NonNegativeInt, default=5, metavar="N", help="people in the scene")
-    parser.add_argument("--seed", type=NonNegativeInt, default=5, metavar="N", help="another seed, another scene")
+    parser.add_argument("--people", type=NonNegativeInt, default=5, metavar="N", help="number of people in the scene")
+    parser.add_argument("--seed", type=NonNegativeInt, default=5, metavar="N", help="seed of the scene")
     parser.add_argument(
-        "--threads", type=PositiveInt, default=1, metavar="N", help="threads that share one call's decoding"
+        "--threads", type=PositiveInt, default=1, metavar="N", help="threads that share the decoding of the image"
     )
 
 
 def run(config: Any) -> None:
-    """Run the demonstration, print its numbers, and write the scene and the drawing side by side."""
+    """Make the demonstration, print its numbers, and write the scene and the drawing side by side."""
     from personlab import visualize
 
     demo = make_demo(people=config.people, seed=config.seed, threads=config.threads)
     image = visualize.overlay(demo.scene.image, demo.poses, demo.masks)
     visualize.write_image(config.output, np.concatenate([demo.scene.image, image], axis=1))
-    error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.found else ""
-    sys.stdout.write(f"{demo.found} of {config.people} people found by {len(demo.poses)} poses{error}\n\n")
+    error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.matched else ""
+    sys.stdout.write(f"{demo.matched} of {config.people} people found by {len(demo.poses)} poses{error}\n\n")
     rows = [[name, f"{value:.2f}"] for name, value in demo.milliseconds.items()]
     write_table(["call", f"ms, median of {RUNS} runs"], rows)
     sys.stdout.write("\n`personlab bench` times the stages inside.\n\n")
@@ -93,7 +92,7 @@ def run(config: Any) -> None:
 
 
 def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
-    """Draw a scene, show it to the network that comes with the package, decode what it says, and compare.
+    """Draw a scene, run the network of the package on it, decode its output, and compare.
 
     Args:
         people: people in the scene.
@@ -118,46 +117,12 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
         seconds, outputs = _timed(lambda: network(images))
     fields = to_fields(outputs, stride=STRIDE)[0]
     milliseconds, poses, masks = _decode(fields, options, mask_options)
-    found, error = match_people(poses, scene)
-    return Demo(scene, fields, poses, masks, found, error, {"network": 1e3 * seconds, **milliseconds})
-
-
-def match_people(poses: Poses, scene: Scene) -> tuple[int, float]:
-    """How many of a scene's people have a pose of their own, and the mean distance between their keypoints.
-
-    Each pose, best first, takes the person it is most similar to (COCO's object keypoint similarity, over keypoints
-    inside the image) of those not yet taken.
-
-    Returns:
-        The people found, and the mean distance in pixels over their keypoints; NaN where there is none.
-    """
-    free = [j for j, person in enumerate(scene.keypoints) if (person[:, 2] > 0).any()]
-    distances: list[Any] = []
-    found = 0
-    for pose in poses.keypoints:
-        candidates = [(similarity(pose, scene.keypoints[j]), j) for j in free]
-        best, j = max(candidates, default=(0.0, -1))
-        if best < _FOUND:
-            continue
-        free.remove(j)
-        found += 1
-        person = scene.keypoints[j]
-        distances.extend(np.hypot(*(pose - person[:, :2])[person[:, 2] > 0].T))
-    return found, float(np.mean(distances)) if distances else float("nan")
-
-
-def similarity(pose: Any, person: Any) -> float:
-    """COCO's object keypoint similarity of a pose (K, 2) to an annotated person (K, 3), its keypoints' box as area."""
-    labelled = person[:, 2] > 0
-    points = person[labelled, :2].astype(np.float64)
-    area = max(float(np.prod(np.ptp(points, axis=0))), 1.0)
-    kappa = 2 * np.array(COCO_PERSON.sigmas)[labelled]
-    squared = ((pose[labelled] - points) ** 2).sum(axis=1)
-    return float(np.exp(-squared / (2 * area * kappa**2)).mean())
+    matched, error = match_people(poses, scene.keypoints)
+    return Demo(scene, fields, poses, masks, matched, error, {"network": 1e3 * seconds, **milliseconds})
 
 
 def _timed(call: Callable[[], Result]) -> tuple[float, Result]:
-    """Median time of a call, seconds, and what it gave."""
+    """Return the median time of a call, seconds, and its result."""
     times = []
     for _ in range(RUNS):
         start = time.perf_counter()
@@ -169,7 +134,7 @@ def _timed(call: Callable[[], Result]) -> tuple[float, Result]:
 def _decode(
     fields: Fields, options: DecodeOptions, mask_options: MaskOptions
 ) -> tuple[dict[str, float], Poses, NDArray[np.bool_]]:
-    """Median times of the calls, ms, and what they gave."""
+    """Return the median times of the calls, ms, and their results."""
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
     segmentation, long = fields.segmentation, fields.long_offsets
     poses: Any

@@ -1,4 +1,4 @@
-"""`personlab evaluate`: COCO's average precision of a network, setting beside setting, or of the encoding alone."""
+"""`personlab evaluate`: COCO's average precision of a network, setting beside setting, or of the encoding."""
 
 from __future__ import annotations
 
@@ -28,46 +28,50 @@ if TYPE_CHECKING:
 SUMMARY = "score a network on annotated images (COCO's average precision)"
 USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
 DESCRIPTION = (
-    "Print COCO's average precision of keypoints and, where the network has them, of person masks, and the time of "
-    "each stage. Every pose counts, whatever its score, unless --decode.min_score says otherwise."
+    "Print COCO's average precision of keypoints and, if the network has them, of person masks, and the time of each "
+    "stage. Poses of any score count, unless --decode.min_score is set."
 )
-_SEVERAL = (0.75, 1.0, 1.5)  # scales that --compare takes where none are given
+_SEVERAL = (0.75, 1.0, 1.5)  # scales of --compare without --scales
 _CEILING_STRIDES = (8, 16)
-_POSENET = DecodeOptions.posenet(0.05)  # that decoder looks for seeds down to its score threshold: at 0, everywhere
+_POSENET = DecodeOptions.posenet(0.05)  # at 0, that decoder would take every cell for a seed
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     from jsonargparse import ActionYesNo
 
     parser.add_argument(
-        "--annotations", type=str, required=True, metavar="FILE", help="COCO's person_keypoints JSON, or one alike"
+        "--annotations",
+        type=str,
+        required=True,
+        metavar="FILE",
+        help="COCO's person_keypoints JSON, or a file of that format",
     )
-    parser.add_argument("--images", type=str, metavar="DIR", help="the folder with the images it names")
+    parser.add_argument("--images", type=str, metavar="DIR", help="folder with the images that the annotations name")
     parser.add_argument(
         "--ceiling", action="store_true",
-        help="score no network but the annotations themselves, encoded and decoded: the most a network could reach, "
-        "at strides 8 and 16 unless --stride names one",
+        help="score the annotations themselves, encoded and decoded, in place of a network: the max that a network can "
+        "reach, at strides 8 and 16 unless --stride is set",
     )  # fmt: skip
     parser.add_argument(
         "--category", type=str, metavar="NAME",
-        help="of the people, or its number; where there is none of that name, the one with keypoints and annotations "
-        "[the network's, else person]",
+        help="name or number of the people's category; if no category has that name, the one with keypoints and "
+        "annotations [the network's, else person]",
     )  # fmt: skip
     parser.add_argument(
         "--labelled-only", action=ActionYesNo(no_prefix="no-"), default=None,
-        help="leave out images in which nobody has labelled keypoints: whoever is found there counts as wrong "
-        "[as the network was scored, else no]",
+        help="leave out images without labelled keypoints, where every detection counts as wrong [as the network was "
+        "scored, else no]",
     )  # fmt: skip
     parser.add_argument(
         "--compare", action="store_true",
-        help="score a single scale, too, beside the setting asked for: scales 0.75 1 1.5 + flip if none is",
+        help="also score a single scale, beside the setting of the other flags, or scales 0.75 1 1.5 + flip",
     )  # fmt: skip
     parser.add_argument(
         "--json", type=str, metavar="FILE",
-        help="write the results for COCO's server: keypoints to this file, masks to another beside it that ends in "
-        ".masks.json; those of the last setting; - stands for standard output, which gets the list of keypoint results "
-        'or, where there are masks, an object of two lists, "keypoints" and "masks", while tables go to standard error',
+        help="write the results of the last setting for COCO's server: keypoints to this file, masks to a file beside "
+        "it that ends in .masks.json; - stands for standard output, which gets the list of keypoint results or, if "
+        'there are masks, an object of two lists, "keypoints" and "masks", and leaves tables to standard error',
     )  # fmt: skip
     reliability.add_arguments(parser)
     network.add_network(parser)
@@ -79,12 +83,12 @@ def run(config: Any) -> None:
 
     Raises:
         UsageError: neither --weights nor --ceiling, or both, or no --images for a network.
-        ValueError: images that could not be read; all else is scored.
+        ValueError: some images could not be read; the others are scored.
     """
     from personlab.metrics.coco import index_for_scoring
 
     if bool(config.weights) == bool(config.ceiling):
-        got = "both" if config.weights else f"neither: --weights takes {network.known_weights()}"
+        got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
         raise UsageError(f"expected either --weights or --ceiling, got {got}")
     if config.weights and not config.images:
         raise UsageError("--images: expected the folder with the images, got none")
@@ -100,36 +104,36 @@ def run(config: Any) -> None:
         return
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
-    read.names()  # are complete
+    read.names()  # raises if one is missing
     options, mask_options = network.decode_options(config, EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
     weights, more = config.weights, {"calibrated": not config.calibrate}
     for scales, flip in _settings(config):
-        name = network.described(scales, flip)
+        name = network.describe_setting(scales, flip)
         predictor = network.make_predictor(
             config, options, mask_options, weights=weights, scales=scales, flip=flip, **more
         )
         weights = predictor.network  # read once
         if not results:
             annotations = index_for_scoring(read.of_skeleton(predictor.skeleton), config.labelled_only)
-            _tell_settings(config, predictor)
+            _log_settings(config, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
         if len(results[name].problems) == len(annotations.imgs):
-            raise ValueError(f"none of {len(annotations.imgs)} images could be done; see above")
+            raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored, table_stream(config.json))
     last = results[next(reversed(results))]
     _write_results(config, annotations, last)
     reliability.run(config, annotations, last, predictor)
     if last.problems:
-        raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} images could not be done; see above")
+        raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} images failed; see above")
 
 
 def _fill_in_settings(config: Any) -> None:
-    """Take from the network what the flags leave open of which annotations count."""
+    """Take from the network what the flags leave open of category and labelled_only."""
     from personlab.settings import Settings
     from personlab.weights import load_settings
 
@@ -139,8 +143,8 @@ def _fill_in_settings(config: Any) -> None:
         config.labelled_only = bool(settings.labelled_only)
 
 
-def _tell_settings(config: Any, predictor: Predictor) -> None:
-    """Log the settings in use, where the network brings any."""
+def _log_settings(config: Any, predictor: Predictor) -> None:
+    """Log the settings in use, if the network has any."""
     if not predictor.settings.to_dict():
         return
     used = dataclasses.replace(
@@ -186,7 +190,7 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
 
 
 def _figures(config: Any, annotations: COCO, results: Results, predictor: Predictor, wall: float) -> dict[str, str]:
-    """One column: what the table has to say of one setting."""
+    """Return the column of one setting."""
     figures = _precision(config, annotations, results, predictor.skeleton, masks=predictor.masks)
     count = max(len(annotations.imgs) - len(results.problems), 1)
     figures |= {f"{stage}, ms an image": value for stage, value, _ in network.time_rows(results.times, count)}

@@ -1,4 +1,4 @@
-"""Files of fields as the commands read them: one image each, of a size that a machine holds."""
+"""Reads files of fields as the commands take them: of one image each, of a limited size."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from personlab.methods.personlab.fields import Fields
 
 
 def read_fields(path: str) -> Fields:
-    """The fields of the one image in a file.
+    """Read the fields of the one image in a file.
 
     Raises:
         OSError: no such file.
-        ValueError: a file of something else, or of several images.
+        ValueError: a file of another kind, of several images, or of too many pixels.
     """
     fields = Fields.load(path)
     check_pixels(fields.image_size or fields.input_size, f"{path}: image_size")

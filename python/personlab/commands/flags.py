@@ -18,7 +18,7 @@ _NESTED = re.compile(r"--\w+(\.\w+)+")
 
 
 class UsageError(Exception):
-    """The command line itself is wrong, whatever the files hold."""
+    """The command line is wrong, whatever the files hold."""
 
 
 def field_docs(options: type) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _metavar(hint: Any) -> str | None:
 
 
 def join_pairs(argv: Sequence[str]) -> list[str]:
-    """A flag of an options class that two numbers follow, as `--data.crop 257 257`, with one word for both."""
+    """Join two numbers after a flag of an options class, as in `--data.crop 257 257`, into one word."""
     joined, rest = [], list(argv)
     while rest:
         flag, *rest = rest
@@ -96,17 +96,17 @@ def join_pairs(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def with_given(options: Any, given: Any) -> Any:
-    """The options with the flags that were given in place of their values.
+def apply_flags(options: Any, flags: Any) -> Any:
+    """Return the options with the values of the flags that are set.
 
     Raises:
         UsageError: a value out of range.
     """
     values = {}
-    for name, value in vars(given).items():
+    for name, value in vars(flags).items():
         own = getattr(options, name, None)
         if dataclasses.is_dataclass(own):
-            values[name] = with_given(own, value)
+            values[name] = apply_flags(own, value)
         elif value is not None:
             values[name] = value
     try:

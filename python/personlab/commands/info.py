@@ -1,4 +1,4 @@
-"""`personlab info`: what is installed, for bug reports, or what a weights file says of its network."""
+"""`personlab info`: the installation, for bug reports, or the description of a network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from personlab.weights import Checkpoint
 
-SUMMARY = "tell what is installed, or what a weights file says"
+SUMMARY = "describe the installation, or a network"
 USAGE = "[WEIGHTS]"
 DESCRIPTION = (
-    "Print what is installed: version, compiler, instruction sets, devices. With WEIGHTS, print what that network is, "
-    "what it was scored with, which every command takes as its defaults, and how it was made."
+    "Print version, compiler, instruction sets and devices. With WEIGHTS, describe that network: its architecture, the "
+    "settings it was scored with, which are the defaults of every command, and its origin."
 )
 _SCORING_SETTINGS = ("long_edge", "stride", "disk_radius", "category", "labelled_only", "domain")
 _MAX_TEXT = 400  # characters of one value
@@ -27,10 +27,10 @@ _MAX_LIST = 8  # entries of a list that are shown
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     parser.add_argument(
         "weights", type=str, nargs="?", metavar="WEIGHTS",
-        help="a network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a network's name",
+        help="network: a .safetensors file, a tfjs model, an .onnx file of BodyPix, or a name",
     )  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def run(config: Any) -> None:
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
-    """What a checkpoint says of its network: what it is, what it was scored with, how it was made."""
+    """Return facts about a checkpoint's network: architecture, settings it was scored with, origin."""
     model, settings, metadata = checkpoint.model, checkpoint.settings, dict(checkpoint.metadata)
     config, skeleton = model.config, model.config.skeleton
     masks, middle = ["segmentation", "long offsets"] * config.masks, ["intermediate ones"] * config.intermediate
@@ -83,7 +83,7 @@ def _edge_names(checkpoint: Checkpoint) -> list[tuple[str, str]]:
 
 
 def _unusual(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run that are not the defaults, by the names of their flags."""
+    """Return the settings of a run that differ from the defaults, by the names of their flags."""
     from personlab.train.config import TrainConfig
     from personlab.train.read_config import flattened
 
@@ -96,7 +96,7 @@ def _label(name: str) -> str:
 
 
 def _text(value: Any) -> str:
-    """Whatever JSON holds in one line that a terminal shows as it is."""
+    """Return a JSON value in one line that a terminal shows as it is."""
     if isinstance(value, dict):
         return ", ".join(f"{_text(name)} {_text(one)}" for name, one in value.items())
     if isinstance(value, list):

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 _HELP = (
-    "write COCO keypoint results to this file and, with --masks, COCO segmentation results (RLE) to another beside it "
+    "write COCO keypoint results to this file and, with --masks, COCO segmentation results (RLE) to a file beside it "
     "that ends in .masks.json; - stands for standard output, which gets the list of keypoint results or, with --masks, "
-    'an object of two lists, "keypoints" and "masks", while tables go to standard error'
+    'an object of two lists, "keypoints" and "masks", and leaves tables to standard error'
 )
 
 

@@ -1,4 +1,4 @@
-"""`personlab predict`: the people in images, videos and cameras, drawn and as COCO results."""
+"""`personlab predict`: finds the people in images, videos and cameras, and writes drawings and COCO results."""
 
 from __future__ import annotations
 
@@ -25,49 +25,51 @@ if TYPE_CHECKING:
 SUMMARY = "find the people in images, videos and cameras"
 USAGE = "INPUT... --weights W [options]"
 DESCRIPTION = (
-    "Find the people in images and videos and print a table of how many there are, in which time. An image that "
-    "cannot be read is named and skipped; of a damaged one, and of a damaged video, what can be read is done. The exit "
-    "code is 1 then. Ctrl-C ends a camera; anywhere else it ends the command, and what is done by then is kept under "
-    "names that end in .part.json and .part.mp4."
+    "Find the people in images and videos, and print tables of their numbers and of the times. Images that cannot be "
+    "read are reported and skipped; of damaged images and videos, the readable part is used. Either makes the exit "
+    "code 1. Ctrl-C ends a camera; otherwise it ends the command, and the results so far are kept in files whose names "
+    "end in .part.json and .part.mp4."
 )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     from jsonargparse import ActionYesNo
 
     parser.add_argument(
         "inputs", type=str, nargs="+", metavar="INPUT",
-        help="an image, a video, a folder of these, a pattern in quotes, or a camera's number",
+        help="image, video, folder of these, pattern in quotes, or number of a camera",
     )  # fmt: skip
-    parser.add_argument("--masks", action="store_true", help="find each person's mask, too")
+    parser.add_argument("--masks", action="store_true", help="also find each person's mask")
     json_flag.add_json(
         parser,
-        "; image_id is the number that an image's name ends in, else one not taken, and counts on through the frames "
-        "of videos",
+        "; image_id is the number at the end of an image's name, else a free one; the frames of videos have the "
+        "numbers after those",
     )
-    parser.add_argument("--output", type=str, metavar="DIR", help="write the people found to this folder, drawn")
+    parser.add_argument(
+        "--output", type=str, metavar="DIR", help="write a drawing of each image and video to this folder"
+    )
     parser.add_argument(
         "--overlay", action=ActionYesNo(no_prefix="no-"), default=True,
-        help="draw each image under its own name, each video as .mp4",
+        help="draw poses and masks over each image, under its own name, and over each video, as .mp4",
     )  # fmt: skip
     network.add_min_keypoint(parser)
     parser.add_argument(
         "--fields", action="store_true",
-        help="draw what the network says of each image, and how it is decoded, in a folder NAME-fields, with the "
-        "fields themselves for `personlab decode`",
+        help="draw the network's output for each image and the steps of its decoding, in a folder NAME-fields, with "
+        "the fields themselves for `personlab decode`",
     )  # fmt: skip
     network.add_network(parser)
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
 
 
 def run(config: Any) -> None:
-    """Predict everything named, print tables of people and times, and write what was asked for.
+    """Predict all inputs, print tables of people and times, and write drawings and results.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, of a camera too, once all is written.
-        UsageError: no network, an option without effect, or a file to write that is also one to read.
-        ValueError: something could not be done; all else is.
+        KeyboardInterrupt: Ctrl-C, on a camera too, once all is written.
+        UsageError: no network, an option without effect, or an output file that is also an input.
+        ValueError: some inputs could not be processed; the others are.
     """
     from personlab.io import sources
 
@@ -75,15 +77,15 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # what it has to say, the log says in one line
-    found, problems = sources.find_sources(config.inputs)
-    _check_outputs(config, found)
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent: the log says it in one line
+    inputs, problems = sources.find_sources(config.inputs)
+    _check_outputs(config, inputs)
     report = Report()
-    for line in sources.left_out(config.inputs):
+    for line in sources.skipped_files(config.inputs):
         log(line)
     for line in problems:
         report.fail(line)
-    if not found:
+    if not inputs:
         raise ValueError("nothing to predict")
     draws = bool(config.output) and (config.overlay or config.fields)
     predictor = network.make_predictor(
@@ -91,7 +93,7 @@ def run(config: Any) -> None:
     )
     if config.masks and not predictor.has_masks:
         raise ValueError(f"--masks: expected a network with masks, got {config.weights}, which has none")
-    network.warn_of_photographs(config.weights, predictor, found)
+    network.warn_of_photographs(config.weights, predictor, inputs)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
     for path in json_flag.result_files(config.json, masks=config.masks).values():
@@ -99,9 +101,9 @@ def run(config: Any) -> None:
     start = time.perf_counter()
     try:
         with warnings_as_lines():
-            _predict(config, predictor, found, report)
+            _predict(config, predictor, inputs, report)
     except BaseException:
-        with contextlib.suppress(OSError):  # the disk may be full: that is what is to be told
+        with contextlib.suppress(OSError):  # the disk may be full: the first error is the one to report
             report.write(config, is_part=True)
         raise
     wall = time.perf_counter() - start
@@ -112,14 +114,14 @@ def run(config: Any) -> None:
     report.check()
 
 
-def _check_outputs(config: Any, found: list[Source]) -> None:
-    """Refuse to write over what is read, or two things to one file."""
+def _check_outputs(config: Any, inputs: list[Source]) -> None:
+    """Check that no output file is an input, and no two outputs are one file."""
     from personlab.io.sources import drawing_names
 
-    read = {Path(source.name).resolve() for source in found if source.kind != "camera"}
+    read = {Path(source.name).resolve() for source in inputs if source.kind != "camera"}
     if config.output and Path(config.output).exists() and not Path(config.output).is_dir():
         raise UsageError(f"--output: expected a folder, got a file {config.output}")
-    drawn = drawing_names(found) if config.output and config.overlay else []
+    drawn = drawing_names(inputs) if config.output and config.overlay else []
     written: dict[Path, str] = {}
     outputs = {name: Path(config.output) / name for name in drawn}
     for name, path in {**outputs, **json_flag.result_files(config.json, masks=config.masks)}.items():
@@ -130,13 +132,13 @@ def _check_outputs(config: Any, found: list[Source]) -> None:
             raise UsageError(f"{name}: {path} is the file of {other}, too")
 
 
-def _predict(config: Any, predictor: Predictor, found: list[Source], report: Report) -> None:
+def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
     from personlab.io import sources
 
-    drawings = sources.drawing_names(found)
-    drawn = dict(zip(found, drawings, strict=True))
-    folders = dict(zip(found, sources.fields_folders(drawings), strict=True))
-    images = [source for source in found if source.kind == "image"]
+    drawings = sources.drawing_names(inputs)
+    drawn = dict(zip(inputs, drawings, strict=True))
+    folders = dict(zip(inputs, sources.fields_folders(drawings), strict=True))
+    images = [source for source in inputs if source.kind == "image"]
     ids = sources.image_ids([source.name for source in images])
     places = iter(zip(images, ids, strict=True))
     for outcome in outcomes(predictor, [source.name for source in images], len(images), "images"):
@@ -151,7 +153,7 @@ def _predict(config: Any, predictor: Predictor, found: list[Source], report: Rep
         width, height = outcome.image_size
         report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
     next_id = sources.first_frame_id(ids)
-    for source in found:
+    for source in inputs:
         if source.kind != "image":
             next_id = predict_video(config, predictor, source, drawn[source], report, next_id)
 

@@ -1,4 +1,4 @@
-"""`personlab predict` on a video or a camera: every frame that can be read, drawn at its own time."""
+"""`personlab predict` on a video or a camera: predicts each readable frame, and draws it at its own time."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def predict_video(config: Any, predictor: Predictor, source: Source, name: str, report: Report, first_id: int) -> int:
-    """Predict each frame, and draw it to the file `name` of the output folder where that is asked for.
+    """Predict each frame, and draw it to the file `name` of the output folder with --output.
 
     Returns:
         The image_id after the last frame's.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C, while it was no camera: the frames drawn so far are kept as a part.
+        KeyboardInterrupt: Ctrl-C on a file; the frames drawn so far are kept as a part.
         OSError: the drawing cannot be written.
     """
     from personlab.io.video import Video
@@ -44,13 +44,13 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     except KeyboardInterrupt:
         part = writer.close(is_part=True) if writer is not None else None
         if part is not None:
-            log(f"wrote {part}: a part, for the run broke off")
+            log(f"wrote {part}: a part, as the run was interrupted")
         raise
     finally:
         if writer is not None:
             writer.discard()
     if not frames:
-        report.fail(f"{source.name}: expected a video, got one without a frame that can be read")
+        report.fail(f"{source.name}: expected a video, got one without a readable frame")
     elif missing:
         count = f"{missing} of {frames + missing}" if video.count is not None else f"at least {missing} of its"
         with above_progress():
@@ -68,7 +68,7 @@ def _predict_frames(
     report: Report,
     first_id: int,
 ) -> int:
-    """Do each frame; gives how many were read. Ctrl-C ends a camera, and its row says no more of it."""
+    """Process each frame, and return how many were read. Ctrl-C ends a camera as its end does."""
     frames, people, size = 0, 0, (0, 0)
     try:
         for outcome in outcomes(predictor, video, video.count, source.name):

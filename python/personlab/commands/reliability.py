@@ -1,4 +1,4 @@
-"""`personlab evaluate --calibrate` and `--reliability`: what instance scores are worth, and networks that say so."""
+"""`personlab evaluate --reliability` and `--calibrate`: how instance scores compare with OKS, and their calibration."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Flags for reliability and calibration."""
+    """Add the flags of reliability and calibration."""
     group = parser.add_argument_group("reliability of scores")
     group.add_argument(
         "--reliability", type=str, metavar="PNG",
-        help="print what poses of each score reach, mean OKS over mean score, and draw it; of the last setting",
+        help="print the mean OKS of poses in bins of their score, for the last setting, and draw it to this file",
     )  # fmt: skip
     group.add_argument(
         "--calibrate", type=str, metavar="OUT",
         help="fit a monotone map from instance scores to expected OKS, and write the network with it to OUT "
-        "(.safetensors; the file of --weights may be it): predictions of that network give expected OKS for scores",
+        "(.safetensors; may be the file of --weights): the scores of that network are expected OKS",
     )  # fmt: skip
 
 
 def check(config: Any) -> None:
-    """What cannot be done is known before a network runs.
+    """Check the flags before a network runs.
 
     Raises:
         FileNotFoundError: a folder to write to does not exist.
-        UsageError: flags at odds with each other.
+        UsageError: flags that exclude each other.
         ValueError: a file name with the wrong ending.
     """
     for name in ("reliability", "calibrate"):
@@ -60,17 +60,17 @@ def check(config: Any) -> None:
 
 
 def run(config: Any, annotations: COCO, results: Results, predictor: Predictor) -> None:
-    """Judge the poses that a network gave, print and draw their reliability, and write the network calibrated.
+    """Compare a network's poses with annotations, print and draw their reliability, and write the network calibrated.
 
     Args:
         config: of `personlab evaluate`.
-        annotations: what the results are compared with.
-        results: of the predictor, not calibrated where --calibrate is asked for.
+        annotations: to compare the results with.
+        results: of the predictor, not calibrated with --calibrate.
         predictor: the network.
 
     Raises:
         OSError: a file cannot be written.
-        ValueError: too few poses, or scores that say nothing of their quality.
+        ValueError: too few poses, or scores unrelated to their quality.
     """
     from personlab.metrics.calibration import fit_calibration
     from personlab.metrics.reliability import judge_poses

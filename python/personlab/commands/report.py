@@ -1,4 +1,4 @@
-"""What `personlab predict` has done so far: results, rows of its table, times, and what went wrong."""
+"""Results, tables, times and failures of a run of `personlab predict`, as they come."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
     from personlab.predict import Prediction, Predictor
 
-_MISHAPS = (MemoryError, OSError, RuntimeError, TypeError, ValueError)  # of one image, not of the program
+_FAILURES = (MemoryError, OSError, RuntimeError, TypeError, ValueError)  # of one image, not of the program
 
 
 @dataclass
 class Report:
-    """Everything done so far."""
+    """Everything processed so far."""
 
     keypoints: list[dict[str, Any]] = field(default_factory=list)
     masks: list[dict[str, Any]] = field(default_factory=list)
@@ -28,16 +28,16 @@ class Report:
     done: int = 0
     failed: int = 0
     damaged: int = 0
-    interrupted: bool = False  # a camera, whose end that is
+    interrupted: bool = False  # a camera, which ends so
 
     def fail(self, line: str) -> None:
-        """Tell of an input that could not be done."""
+        """Log an input that could not be processed."""
         with above_progress():
             log(f"skipped {line}")
         self.failed += 1
 
     def add(self, config: Any, prediction: Prediction, image_id: int) -> None:
-        """Take up an image or a frame."""
+        """Add the results of an image or a frame."""
         self.done += 1
         self.damaged += bool(prediction.damage)
         if config.json:
@@ -51,13 +51,13 @@ class Report:
             self.times[stage] = self.times.get(stage, 0.0) + value
 
     def write(self, config: Any, *, is_part: bool = False) -> None:
-        """Write the results where they are asked for."""
+        """Write the results with --json."""
         if config.json and (self.done or not is_part):
             masks = self.masks if config.masks else None
             write_results(config.json, self.keypoints, masks, is_part=is_part)
 
     def write_tables(self, wall: float, stream: TextIO) -> None:
-        """The people of each input, then the time of each stage and how much of it the network hid."""
+        """Write the people of each input, the time of each stage, and how much of it overlaps with the network."""
         if self.rows:
             write_table(["input", "image_id", "size", "people"], self.rows, stream)
         if not self.done:
@@ -73,13 +73,13 @@ class Report:
         )
 
     def check(self) -> None:
-        """Say at the end what went wrong before.
+        """Check that all inputs were processed and sound.
 
         Raises:
-            ValueError: something did.
+            ValueError: some were not.
         """
         be = "is" if self.damaged == 1 else "are"
-        wrong = [f"{self.failed} of the inputs could not be done"] if self.failed else []
+        wrong = [f"{self.failed} of the inputs failed"] if self.failed else []
         wrong += [f"{self.damaged} of the inputs {be} damaged"] if self.damaged else []
         if wrong:
             raise ValueError(f"{', '.join(wrong)}; see above")
@@ -88,14 +88,14 @@ class Report:
 def outcomes(
     predictor: Predictor, images: Iterable[Any], total: int | None, label: str
 ) -> Iterator[Prediction | Exception]:
-    """The prediction of each image, or why there is none, under a progress bar."""
+    """Yield the prediction of each image, or the exception in its place, under a progress bar."""
     with progress_bar(total, label) as bar, predictor.stream(images) as stream:
         while True:
             try:
                 outcome: Prediction | Exception = next(stream)
             except StopIteration:
                 return
-            except _MISHAPS as error:
+            except _FAILURES as error:
                 outcome = error
             yield outcome
             bar.update()

@@ -1,4 +1,4 @@
-"""`personlab scenes`: drawn people as a data set in COCO's format, to train, to score and to try things with."""
+"""`personlab scenes`: drawn people as a dataset in COCO's format, for training, scoring and experiments."""
 
 from __future__ import annotations
 
@@ -25,31 +25,32 @@ if TYPE_CHECKING:
 
     from personlab.data.synthetic.scenes import Scene
 
-SUMMARY = "write drawn people as a data set in COCO's format; needs no files"
+SUMMARY = "write drawn people as a dataset in COCO's format; needs no files"
 USAGE = "--output DIR [options]"
 DESCRIPTION = (
-    "Draw scenes whose keypoints and masks are exact, and write them as COCO's data sets are: images in DIR/images, "
-    "named by their number, and everyone in them in DIR/person_keypoints.json. The same flags write the same files."
+    "Draw scenes of people whose keypoints and masks are exact, and write them in COCO's format: images into "
+    "DIR/images, named by their number, and annotations into DIR/person_keypoints.json. The same flags write the same "
+    "files."
 )
 SIZE = (481, 641)  # (H, W) of an image, pixels
-PEOPLE = (1, 5)  # fewest and most in an image
+PEOPLE = (1, 5)  # min and max in an image
 IMAGE_NAME = "{:012d}.png"  # of scene n, counted from 1, whose number is the image id
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     from jsonargparse.typing import NonNegativeInt, PositiveInt
 
-    parser.add_argument("--output", type=str, required=True, metavar="DIR", help="the folder to write, new or empty")
-    parser.add_argument("--count", type=PositiveInt, default=200, metavar="N", help="how many scenes")
-    parser.add_argument("--seed", type=NonNegativeInt, default=1, metavar="N", help="another seed, other scenes")
+    parser.add_argument("--output", type=str, required=True, metavar="DIR", help="folder to write, new or empty")
+    parser.add_argument("--count", type=PositiveInt, default=200, metavar="N", help="number of scenes")
+    parser.add_argument("--seed", type=NonNegativeInt, default=1, metavar="N", help="seed of the scenes")
     parser.add_argument(
         "--size", type=PositiveInt, nargs=2, metavar=("H", "W"),
-        help=f"height and width of each, pixels [{SIZE[0]} {SIZE[1]}]",
+        help=f"height and width of each image, pixels [{SIZE[0]} {SIZE[1]}]",
     )  # fmt: skip
     parser.add_argument(
         "--people", type=NonNegativeInt, nargs=2, metavar=("LOW", "HIGH"),
-        help=f"fewest and most people in each [{PEOPLE[0]} {PEOPLE[1]}]",
+        help=f"min and max number of people in an image [{PEOPLE[0]} {PEOPLE[1]}]",
     )  # fmt: skip
 
 
@@ -57,14 +58,14 @@ def run(config: Any) -> None:
     """Draw and write the scenes, then the annotations.
 
     Raises:
-        UsageError: more people at least than at most.
-        FileExistsError: the folder holds something already.
+        UsageError: LOW above HIGH.
+        FileExistsError: the folder is not empty.
     """
-    import cv2  # noqa: F401 - missed here, if at all, and not once there is a folder
+    import cv2  # noqa: F401  # raises here, if at all, not after a folder is made
 
     size, (low, high) = tuple(config.size or SIZE), config.people or PEOPLE
     if low > high:
-        raise UsageError(f"--people: expected LOW up to HIGH, got {low} {high}")
+        raise UsageError(f"--people: expected LOW <= HIGH, got {low} {high}")
     folder = Path(config.output)
     if folder.exists() and any(folder.iterdir()):
         raise FileExistsError(f"{folder}: expected a new or empty folder, got one with files in it")
@@ -90,9 +91,9 @@ def run(config: Any) -> None:
 def _written(
     folder: Path, scenes: Iterable[tuple[int, Scene]], progress: Callable[[], Any]
 ) -> Iterator[tuple[int, People]]:
-    """Write the image of each numbered scene; gives its number and who is in it."""
+    """Write the image of each numbered scene, and yield its number and its people."""
     for number, scene in scenes:
-        folder.mkdir(parents=True, exist_ok=True)  # now: scenes that cannot be drawn leave no folder behind
+        folder.mkdir(parents=True, exist_ok=True)  # not before: scenes that cannot be drawn leave no folder
         visualize.write_image(folder / IMAGE_NAME.format(number), scene.image)
         progress()
         yield number, People(scene.keypoints, scene.masks, np.zeros(scene.image.shape[:2], bool))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands.config_file import check_config_file
-from personlab.commands.flags import UsageError, add_options, with_given
+from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.io.console import log, write_table
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 SUMMARY = "train a network on annotated images or on drawn scenes"
 USAGE = "[--config FILE] [--resume] [options]"
 DESCRIPTION = (
-    "Train a network: on COCO's annotations or any alike, or on drawn scenes where none are named. Flags behind "
-    "--config go before what it says. Writes checkpoints, weights and logs into --output. Under torchrun, "
-    "`torchrun --nproc-per-node N -m personlab train ...`, processes share each batch."
+    "Train a network on COCO's annotations, or others of that format, or on drawn scenes without annotations. Flags "
+    "after --config override its settings. Checkpoints, weights and logs go into --output. Under torchrun, "
+    "`torchrun --nproc-per-node N -m personlab train ...`, the processes share each batch."
 )
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def shipped_configs() -> list[str]:
-    """The names that --config takes beside files."""
+    """Return the names that --config takes beside files."""
     return sorted(path.stem for path in _CONFIGS.glob("*.yaml"))
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """What the command takes."""
+    """Add the arguments of the command."""
     import jsonargparse
 
     from personlab.train.config import TrainConfig
@@ -40,14 +40,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     names = ", ".join(shipped_configs())
 
     class ConfigAction(base):  # type: ignore[misc]
-        """Reads a file, or the shipped configuration of that name."""
+        """Reads a file, or the configuration of the package with that name."""
 
         def __call__(self, parser: Any, config: Any, values: Any, option_string: Any = None) -> None:
             path, own = Path(values), _CONFIGS / f"{values}.yaml"
             if not path.is_file() and own.is_file():
                 path = own
             if not path.is_file():
-                raise argparse.ArgumentError(self, f"{values}: no such file, nor a shipped configuration ({names})")
+                raise argparse.ArgumentError(
+                    self, f"{values}: no such file, and no configuration of the package ({names})"
+                )
             try:
                 check_config_file(path)
             except (OSError, ValueError) as error:
@@ -59,12 +61,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     parser.add_argument(
         "--config", action=ConfigAction, metavar="FILE",
-        help=f"YAML or JSON, or the name of a configuration that the package brings: {names}",
+        help=f"YAML or JSON file, or the name of a configuration of the package: {names}",
     )  # fmt: skip
     parser.add_argument(
         "--resume", action="store_true",
-        help="go on from the checkpoint in --output, if any, with the settings of that run where no others are given; "
-        "--steps makes the run longer",
+        help="continue from the checkpoint in --output, if there is one, with the settings of that run, changed by "
+        "flags; --steps makes the run longer",
     )  # fmt: skip
     add_options(parser, "run", "", TrainConfig())
 
@@ -74,25 +76,25 @@ def run(config: Any) -> None:
 
     Raises:
         BlockingIOError: another training runs in the folder.
-        UsageError: a setting out of range, or the folder holds a run.
-        ValueError: settings at odds with each other, with the data or with the run to go on with, or a damaged run.
+        UsageError: a setting out of range, or a folder that holds a run.
+        ValueError: settings that contradict each other, the data or the run to continue, or a damaged run.
     """
     from types import SimpleNamespace
 
     from personlab.train import TrainConfig, train
     from personlab.train.folder import saved_config
 
-    base, known = TrainConfig(), TrainConfig.__dataclass_fields__
+    base, names = TrainConfig(), TrainConfig.__dataclass_fields__
     if config.resume:
         base = saved_config(Path(config.output or base.output)) or base
-    settings = with_given(base, SimpleNamespace(**{k: v for k, v in vars(config).items() if k in known}))
+    settings = apply_flags(base, SimpleNamespace(**{k: v for k, v in vars(config).items() if k in names}))
     command = shlex.join(["personlab", *(word for word in config.argv if word != "--resume")])
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})
     except FileExistsError as error:
-        taken = f"--output: expected a folder, got a file {error.filename}" if error.filename else str(error)
-        raise UsageError(taken) from None
-    if int(os.environ.get("RANK", "0")) > 0:  # one of several processes tells
+        message = f"--output: expected a folder, got a file {error.filename}" if error.filename else str(error)
+        raise UsageError(message) from None
+    if int(os.environ.get("RANK", "0")) > 0:  # the first of several processes prints
         return
     rows = [["steps", str(summary.step)], ["minutes", f"{summary.seconds / 60:.1f}"]]
     rows += [[name.replace("_", " "), f"{value:.3f}"] for name, value in summary.figures.items()]

@@ -69,15 +69,16 @@ def progress_bar(total: int | None, label: str = "", *, unit: str = "images", do
     Args:
         total: units in all; None where that is unknown.
         label: stands before the bar.
-        unit: what is counted.
+        unit: what is counted; "B" for bytes, shown in KiB and MiB.
         done: units done before.
         keep: the bar stays when it is closed.
     """
     from tqdm import tqdm
 
+    is_bytes = unit == "B"
     return tqdm(
-        total=total, initial=done, desc=label or None, unit=f" {unit}", file=sys.stderr, disable=None, leave=keep,
-        dynamic_ncols=True,
+        total=total, initial=done, desc=label or None, unit=unit if is_bytes else f" {unit}", unit_scale=is_bytes,
+        unit_divisor=1024, file=sys.stderr, disable=None, leave=keep, dynamic_ncols=True,
     )  # fmt: skip
 
 

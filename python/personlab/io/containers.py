@@ -1,4 +1,4 @@
-"""What the outer structure of a video file says: whether it is whole, and of which kind it is."""
+"""Reads the outer structure of video files: which kind a file is of, and whether it is complete."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 
 
 def is_cut_short(path: str | os.PathLike[str]) -> bool:
-    """Whether the file ends before its last part does, as far as its format tells: MPEG's streams do not."""
+    """Return whether the file ends before its last part; False for formats without lengths, as MPEG streams."""
     size = Path(path).stat().st_size
     with Path(path).open("rb") as file:
         return any(end > size for end in _ends(file, size))
 
 
 def is_mp4(path: str | os.PathLike[str]) -> bool:
-    """Whether the file is of MP4's kind: its header counts frames, and an edit list may leave some out."""
+    """Return whether the file is of MP4's kind: its header counts frames, and an edit list may leave some out."""
     return _start(path)[4:8] in _BOXES
 
 
 def is_avi(path: str | os.PathLike[str]) -> bool:
-    """Whether the file is an AVI file: its header counts frames."""
+    """Return whether the file is an AVI file: its header counts frames."""
     start = _start(path)
     return start[:4] == b"RIFF" and start[8:12] == b"AVI "
 
@@ -39,7 +39,7 @@ def _start(path: str | os.PathLike[str]) -> bytes:
 
 
 def _ends(file: BinaryIO, size: int) -> Iterator[int]:
-    """Where each part of the outermost level ends, up to the first that does not say so."""
+    """Yield the end of each part of the outermost level, up to the first part without a length."""
     start = file.read(16)
     if start[4:8] in _BOXES:
         yield from _box_ends(file, size)
@@ -94,7 +94,7 @@ def _element_ends(file: BinaryIO) -> Iterator[int]:
 
 
 def _variable_length(file: BinaryIO) -> int | None:
-    """A number of Matroska's, whose first bits tell how many bytes it has; None where it is left open."""
+    """Read a number of Matroska's, whose first bits give its bytes; None where the length is open."""
     first = file.read(1)
     if not first or first[0] == 0:
         return None
@@ -104,7 +104,7 @@ def _variable_length(file: BinaryIO) -> int | None:
 
 
 def _ends_with_a_tag(file: BinaryIO, size: int) -> bool:
-    """Whether a Flash video ends with a whole tag and the length of that tag."""
+    """Return whether a Flash video ends with a complete tag and the length of that tag."""
     file.seek(max(size - 4, 0))
     length = int.from_bytes(file.read(4), "big")
     file.seek(max(size - 4 - length, 0))
@@ -112,7 +112,7 @@ def _ends_with_a_tag(file: BinaryIO, size: int) -> bool:
 
 
 def _reaches_trailer(file: BinaryIO) -> bool:
-    """Whether a GIF file's blocks, each of which tells its length, lead to the one that ends it."""
+    """Return whether a GIF file's blocks, each with its length, lead to the one that ends it."""
     file.seek(10)
     file.seek(2 + _colours(file.read(1)), 1)
     while (kind := file.read(1)) in (b"!", b","):
@@ -127,5 +127,5 @@ def _reaches_trailer(file: BinaryIO) -> bool:
 
 
 def _colours(flags: bytes) -> int:
-    """Bytes of the table of colours that a GIF file's flags tell of."""
+    """Return the bytes of the colour table by a GIF file's flags."""
     return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0

@@ -1,4 +1,4 @@
-"""How the library writes a file: whole or not at all; and how it reads one whole: up to a limit."""
+"""Writes files atomically, and reads them up to a limit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/(self|\d+)(/task/\d+)?/fd")  # folders whose entries are open files
-_NAMED = 40  # characters of a file's name that its partial one begins with: both fit in what file systems allow
+_NAMED = 40  # characters of a file's name at the start of its partial one's: both names fit in file systems
 _MAX_LINKS = 40
 _CHUNK = 2**24  # bytes read at once
-_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # of file systems that cannot be told to write to the disk
+_NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # of file systems without it
 
 
 def read_up_to(path: str | os.PathLike[str], limit: int) -> bytearray:
-    """The content of a file, a pipe or a device of at most `limit` bytes.
+    """Read a file, a pipe or a device of at most `limit` bytes.
 
     Raises:
         OSError: it cannot be read.
@@ -38,11 +38,11 @@ def read_up_to(path: str | os.PathLike[str], limit: int) -> bytearray:
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write `content` beside `path`, wait until the disk has it, then rename it into place.
 
-    A reader sees the older file or the new one, after a power cut, too; what fails leaves the older one, and nothing
-    beside it (a process killed on the way leaves `.NAME.*.part`). The new file has the mode and, where the system
-    lets it, the owner of the older one; a new file gets what the umask leaves. A symbolic link stays, and what it
-    points at is replaced, or made. Other hard links to the older file keep the older content. A device, a pipe, or an
-    open file named by its descriptor (/dev/stdout) is written into.
+    A reader sees the old file or the new one, even after a power cut; a failure leaves the old one, and nothing beside
+    it (a killed process leaves `.NAME.*.part`). The new file has the mode and, if the system permits, the owner of the
+    old one; the mode of a file without predecessor follows the umask. A symbolic link stays, and its target is
+    replaced, or made. Other hard links to the old file keep the old content. A device, a pipe, or an open file named
+    by its descriptor (/dev/stdout) is written into.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -57,10 +57,10 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
 
 def check_folder(path: str | os.PathLike[str]) -> None:
-    """Refuse the name of a file to be written later whose folder does not exist.
+    """Check that the folder of a file that is written later exists.
 
     Raises:
-        FileNotFoundError: it does not.
+        FileNotFoundError: no such folder.
     """
     folder = Path(path).resolve().parent
     if not folder.is_dir():
@@ -69,26 +69,26 @@ def check_folder(path: str | os.PathLike[str]) -> None:
 
 def _write(path: str, content: bytes) -> None:
     try:
-        found = os.stat(path)  # noqa: PTH116  # what a link points at
+        older = os.stat(path)  # noqa: PTH116  # of a link's target
     except FileNotFoundError:
-        found = None
-    if found is not None and stat.S_ISDIR(found.st_mode):
+        older = None
+    if older is not None and stat.S_ISDIR(older.st_mode):
         raise IsADirectoryError(f"{path}: expected a file name, got a folder")
     is_open = _open_file(path)
-    if found is not None and (is_open is not None or not stat.S_ISREG(found.st_mode)):
+    if older is not None and (is_open is not None or not stat.S_ISREG(older.st_mode)):
         _write_into(path, content, is_open)
         return
     target = Path(os.path.realpath(path))
     check_folder(path)
-    if found is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # a rename would not mind
+    if older is not None and not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))  # which a rename ignores
     partial = partial_of(target)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         descriptor = os.open(partial, flags, 0o666)
         with open(descriptor, "wb") as file:  # noqa: PTH123  # of a descriptor
-            if found is not None:
-                _dress(partial, found)
+            if older is not None:
+                _copy_mode(partial, older)
             file.write(content)
             file.flush()
             _sync(descriptor)
@@ -99,12 +99,12 @@ def _write(path: str, content: bytes) -> None:
 
 
 def partial_of(target: Path, ending: str = ".part") -> Path:
-    """A name beside `target`, hidden and new each time, for a file that is to take its place once it is whole."""
+    """Return a name beside `target`, hidden and unique, for a file that replaces it once complete."""
     return target.with_name(f".{target.name[:_NAMED]}.{os.urandom(8).hex()}{ending}")
 
 
 def _open_file(path: str) -> tuple[str, str] | None:
-    """The folder and the name of an open file among those of a process, where a path leads to one (/dev/stdout)."""
+    """Return the folder and the name of a process's open file that a path leads to (/dev/stdout), else None."""
     for _ in range(_MAX_LINKS):
         folder, name = os.path.split(os.path.abspath(path))  # noqa: PTH100  # links are followed one by one
         folder = os.path.realpath(folder)
@@ -118,19 +118,19 @@ def _open_file(path: str) -> tuple[str, str] | None:
 
 
 def _write_into(path: str, content: bytes, is_open: tuple[str, str] | None) -> None:
-    """Append to a device, a pipe or an open file, after what this process has printed so far."""
+    """Append to a device, a pipe or an open file, after flushing this process's own output."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
     if is_open is not None and is_open[0] in ("/dev/fd", f"/proc/{os.getpid()}/fd"):
-        descriptor = os.dup(int(is_open[1]))  # opened anew it would have a place of its own to write at
+        descriptor = os.dup(int(is_open[1]))  # opened anew, it would have another position
     else:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)  # never makes a file
     with open(descriptor, "wb") as file:  # noqa: PTH123
         file.write(content)
 
 
-def _dress(partial: Path, older: os.stat_result) -> None:
+def _copy_mode(partial: Path, older: os.stat_result) -> None:
     """Give a file the owner and the mode of the one that it replaces."""
     new = partial.stat()
     if hasattr(os, "chown") and (new.st_uid, new.st_gid) != (older.st_uid, older.st_gid):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     Size = tuple[int, int]  # (w, h)
 
-MAX_PIXELS = 178_956_970  # of an image that is read, as Pillow has it: half a GiB as RGB
+MAX_PIXELS = 178_956_970  # of images that are read, as in Pillow: half a GiB as RGB
 _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # tags: width and height of the image and of its tiles
 _TIFF_TYPES = {3: 2, 4: 4, 16: 8}  # bytes of whole numbers
 _JPEG_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
@@ -19,7 +19,7 @@ _JPEG_FRAMES = tuple(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC)
 
 
 def check_image(content: bytes, name: str) -> None:
-    """Refuse an image file, before it is decoded, that says it has more than `MAX_PIXELS` pixels.
+    """Check that an image file, before it is decoded, has at most `MAX_PIXELS` pixels by its header.
 
     Raises:
         ValueError: it has more.
@@ -30,7 +30,7 @@ def check_image(content: bytes, name: str) -> None:
 
 
 def check_pixels(size: Size, name: str) -> None:
-    """Refuse a size (w, h) of more than `MAX_PIXELS` pixels.
+    """Check that a size (w, h) has at most `MAX_PIXELS` pixels.
 
     Raises:
         ValueError: it has more.
@@ -42,17 +42,17 @@ def check_pixels(size: Size, name: str) -> None:
 
 def read_format(content: bytes) -> str:
     """Return the name of an image file's format; empty where its first bytes do not tell one."""
-    found = _find_format(content)
-    return found.name if found else ""
+    one = _find_format(content)
+    return one.name if one else ""
 
 
 def read_size(content: bytes) -> Size | None:
-    """Return (w, h) by the header of an image file, the larger where it tells two; None where it tells none."""
-    found = _find_format(content)
-    if found is None:
+    """Return (w, h) by the header of an image file, the larger of two; None where it has none."""
+    one = _find_format(content)
+    if one is None:
         return None
     try:
-        return found.read_size(content)
+        return one.read_size(content)
     except (IndexError, struct.error, ValueError):  # cut short, or damaged
         return None
 

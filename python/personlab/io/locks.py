@@ -1,4 +1,4 @@
-"""The one way the library takes a lock: on an open file or folder, until that is closed or the process ends."""
+"""Locks on open files and folders, held until these are closed or the process ends."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ CAN_LOCK = find_spec("fcntl") is not None  # not on Windows
 
 
 def try_lock(descriptor: int) -> bool:
-    """Take the lock of an open file or folder; False where another holder has it.
+    """Take the lock of an open file or folder; return False where another process holds it.
 
-    Where the file system has no locks (some network file systems), everyone gets it.
+    On file systems without locks (some network file systems), it succeeds for every process.
     """
     import fcntl
 

@@ -12,17 +12,16 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
 
-LARGEST_SIDE = 2**14  # pixels of a network input; OpenCV warps up to 2**15
+MAX_SIDE = 2**14  # pixels of a network input; OpenCV warps up to 2**15
 
 
 def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) -> tuple[Size, bool]:
-    """The size (W, H) of the network input for an image of (w, h) pixels.
+    """Compute the size (W, H) of the network input for an image of `size` (w, h), pixels.
 
-    The longest side becomes `long_edge`, then each side the nearest multiple of the stride plus 1, and at least
-    stride + 1.
+    The longest side becomes `long_edge`, then each side the nearest multiple of the stride plus 1, min stride + 1.
 
     Returns:
-        the size, and whether `max_pixels` or `LARGEST_SIDE` made it smaller than asked for.
+        The size, and whether `max_pixels` or `MAX_SIDE` made it smaller than `long_edge` asks for.
     """
 
     def rounded(edge: float) -> Size:
@@ -30,17 +29,17 @@ def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) ->
         return w, h
 
     wanted = width, height = rounded(long_edge)
-    edge = min(long_edge, LARGEST_SIDE - stride)
-    while (width * height > max_pixels or max(width, height) > LARGEST_SIDE) and edge > stride:
+    edge = min(long_edge, MAX_SIDE - stride)
+    while (width * height > max_pixels or max(width, height) > MAX_SIDE) and edge > stride:
         edge = min(edge * (max_pixels / (width * height)) ** 0.5, edge - stride / 2)
         width, height = rounded(edge)
     return (width, height), (width, height) != wanted
 
 
 def resize(image: Image, size: Size) -> Image:
-    """The image at `size` (W, H), corner pixel on corner pixel, read bilinearly.
+    """Resize an image to `size` (W, H), corner pixel on corner pixel, bilinearly.
 
-    Where it shrinks to half and less, whole blocks of pixels are averaged first, lest bilinear reading skip some.
+    Where it shrinks to half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
     import cv2
 

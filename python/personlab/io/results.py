@@ -79,4 +79,4 @@ def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, i
     lists = {Path(path): keypoints, **({} if masks is None else {mask_file(path): masks})}
     for file, results in lists.items():
         write_whole(file, json.dumps(results).encode() + b"\n")
-        log(f"wrote {file}{': a part, for the run broke off' if is_part else ''}")
+        log(f"wrote {file}{': a part, as the run was interrupted' if is_part else ''}")

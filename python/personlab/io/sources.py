@@ -1,4 +1,4 @@
-"""What a command line names: images, folders of them, patterns, videos and cameras, and their numbers in results."""
+"""Inputs of a command line: images, folders, patterns, videos and cameras; and their names and numbers in results."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ VIDEOS = (
     ".rm", ".rmvb", ".dv", ".nut", ".ivf", ".y4m", ".mjpg", ".mjpeg", ".h264", ".264", ".h265", ".265", ".hevc",
     ".gif",
 )  # fmt: skip
-_UNREADABLE = (  # formats of images, to be named where they are left out
+_UNREADABLE = (  # formats of images that are reported where they are skipped
     ".heic", ".heif", ".hif", ".jxl", ".jpegxl", ".svg", ".psd", ".xcf", ".ai", ".eps", ".pdf", ".ico", ".tga", ".raw",
     ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw",
 )  # fmt: skip
-LARGEST_ID = 2**63 - 1  # of an image_id: what NumPy and databases hold
+MAX_ID = 2**63 - 1  # of an image_id: what NumPy and databases hold
 _SHOWN = 3  # folders named in a line
-_WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # kinds in which drawings are written, too
-# how files of videos begin, whatever they are called: MP4 and its kin, AVI, Matroska, Flash, MPEG, Ogg, ASF
+_WRITTEN = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")  # formats that drawings keep
+# first bytes of videos, whatever their names: MP4 and its kin, AVI, Matroska, Flash, MPEG, Ogg, ASF
 _BEGINS_AS_VIDEO = re.compile(
     rb".{4}(?:ftyp(?!avi[fs]|hei|hev|mif1|msf1)|moov|mdat|wide)|RIFF.{4}AVI |\x1aE\xdf\xa3|FLV\x01|\0\0\x01[\xba\xb3]"
     rb"|OggS|0&\xb2u\x8ef\xcf\x11|\x47.{187}\x47.{187}\x47",
@@ -50,22 +50,21 @@ class Source:
 
 
 def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
-    """The images, videos and cameras that words of a command line name, none twice.
+    """Return the images, videos and cameras that words of a command line name, without duplicates.
 
-    A folder stands for the images and videos directly in it, by name, but for those whose names begin with a dot; a
-    pattern (`*`, `?`, `**`) for what it matches, where there is no file of that name; a number for the camera,
-    likewise. Any other word is a file, by its ending a video or an image; one of another ending is a video where it
-    begins as videos do, else an image.
+    A folder stands for the images and videos directly in it, in the order of their names, without those whose names
+    begin with a dot; a pattern (`*`, `?`, `**`) for the files that it matches, and a number for a camera, unless a file
+    has that name. Any other word is a file, by its ending a video or an image; with another ending, by its first bytes.
 
     Returns:
-        the sources, and one line for each word that names nothing.
+        The sources, and one line for each word that names none.
     """
-    found: dict[Source, None] = {}
+    sources: dict[Source, None] = {}
     problems = []
     for text in inputs:
         path = Path(text)
         if path.is_dir():
-            matches = _known(_inside(path))
+            matches = _readable(_inside(path))
         elif path.exists():
             matches = [_file(text)]
         elif re.fullmatch(r"[0-9]{1,3}", text):
@@ -77,17 +76,17 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
             problems.append(f"{text}: URLs are not supported: expected a file, download it first")
             continue
         elif glob.has_magic(text):
-            matches = _known(map(Path, sorted(glob.glob(text, recursive=True))))  # noqa: PTH207  # any root
+            matches = _readable(map(Path, sorted(glob.glob(text, recursive=True))))  # noqa: PTH207  # any root
         else:
             problems.append(f"{text}: no such file")
             continue
         if not matches:
             problems.append(f"{text}: expected images or videos, got none")
-        found |= dict.fromkeys(matches)
-    return list(found), problems
+        sources |= dict.fromkeys(matches)
+    return list(sources), problems
 
 
-def _known(paths: Iterable[Path]) -> list[Source]:
+def _readable(paths: Iterable[Path]) -> list[Source]:
     return [_file(str(p)) for p in paths if p.suffix.lower() in IMAGES + VIDEOS and p.is_file()]
 
 
@@ -95,8 +94,8 @@ def _inside(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def left_out(inputs: Sequence[str]) -> list[str]:
-    """One line for each folder named that holds folders, or images in formats that are not read."""
+def skipped_files(inputs: Sequence[str]) -> list[str]:
+    """Return one line for each folder of the inputs that holds folders, or images in formats that are not read."""
     lines = []
     for text in dict.fromkeys(inputs):
         inside = _inside(Path(text)) if Path(text).is_dir() else []
@@ -118,18 +117,18 @@ def _file(name: str) -> Source:
 
 
 def begins_as_video(name: str) -> bool:
-    """Whether a file begins as videos do, whatever its name."""
-    if not Path(name).is_file():  # what is read of a pipe here would be gone
+    """Return whether a file begins as videos do, whatever its name."""
+    if not Path(name).is_file():  # bytes read of a pipe here would be lost
         return False
     try:
         with Path(name).open("rb") as file:
             return _BEGINS_AS_VIDEO.match(file.read(600)) is not None
-    except OSError:  # to be told of where it is read
+    except OSError:  # reported where it is read
         return False
 
 
 def is_drawn(source: Source) -> bool:
-    """Whether an image is one that `personlab scenes` has drawn, as the annotations beside its folder say."""
+    """Return whether `personlab scenes` drew an image, by the annotations beside its folder."""
     try:
         with (Path(source.name).resolve().parent.parent / "person_keypoints.json").open("rb") as file:
             return f'"generator": "{SCENES_GENERATOR}"'.encode() in file.read(300)
@@ -138,37 +137,37 @@ def is_drawn(source: Source) -> bool:
 
 
 def image_number(name: str) -> int | None:
-    """The number that a file's name ends in, where it has one that can be an image_id."""
+    """Return the number at the end of a file's name; None without one that can be an image_id."""
     digits = re.search(r"[0-9]+$", Path(name).stem)
-    return int(digits[0]) if digits and int(digits[0]) <= LARGEST_ID else None
+    return int(digits[0]) if digits and int(digits[0]) <= MAX_ID else None
 
 
 def image_ids(names: Sequence[str]) -> list[int]:
-    """A number for each image: the one its file name ends in, else, or where two end alike, the first one free."""
+    """Number each image: by the end of its file name, if no other ends alike, else by the first free number."""
     own = [image_number(name) for name in names]
     times = Counter(own)
     ids = [number if times[number] == 1 else None for number in own]
-    taken = {number for number in ids if number is not None}
+    used = {number for number in ids if number is not None}
     free = 0
     numbers = []
     for number in ids:
         if number is None:
-            while free in taken:
+            while free in used:
                 free += 1
-            taken.add(free)
+            used.add(free)
         numbers.append(free if number is None else number)
     return numbers
 
 
 def first_frame_id(ids: Sequence[int]) -> int:
-    """The number of the first frame of videos, after those of images; the few so large that frames lack room aside."""
-    return max((number for number in ids if number < LARGEST_ID // 2), default=-1) + 1
+    """Return the number of the first frame of videos: after those of images, the huge ones excepted."""
+    return max((number for number in ids if number < MAX_ID // 2), default=-1) + 1
 
 
-def drawing_names(found: Sequence[Source]) -> list[str]:
-    """The file name of each drawing, none twice: an image's own, or with .png after it; .mp4 for a video's frames."""
+def drawing_names(sources: Sequence[Source]) -> list[str]:
+    """Return a unique file name for each drawing: an image's own, or with .png after it; .mp4 for a video's frames."""
     names = []
-    for source in found:
+    for source in sources:
         path = Path(source.name)
         if source.kind == "camera":
             names.append((f"camera{source.name}", ".mp4"))
@@ -180,19 +179,19 @@ def drawing_names(found: Sequence[Source]) -> list[str]:
 
 
 def fields_folders(drawings: Sequence[str]) -> list[str]:
-    """The folder for the fields of each image, none twice, after the name of its drawing: x-fields for x.jpg."""
+    """Return a unique folder for the fields of each image, by the name of its drawing: x-fields for x.jpg."""
     return _unique([(Path(name).stem, "-fields") for name in drawings])
 
 
 def _unique(names: Sequence[tuple[str, str]]) -> list[str]:
-    """Each stem and ending as one name; a number between them where the name came before, in upper or lower case."""
-    given: set[str] = set()
+    """Join stems and endings, with a number between them where a name before is the same but for its case."""
+    used: set[str] = set()
     unique = []
     for stem, ending in names:
         wanted, n = stem + ending, 1
-        while wanted.lower() in given:
+        while wanted.lower() in used:
             n += 1
             wanted = f"{stem}-{n}{ending}"
-        given.add(wanted.lower())
+        used.add(wanted.lower())
         unique.append(wanted)
     return unique

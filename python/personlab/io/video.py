@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
     from personlab.io.sources import Source
 
-_RATE = 25.0  # frames a second where a file or a camera does not say
-_PEEKED = 50  # frames whose times tell the rate of a drawing
-_FASTEST = 120.0  # frames a second of a drawing; headers of screen recordings say 1000
-_ATTEMPTS = 10_000  # reads in a row that may fail before a file counts as over: one at its end takes a microsecond
-_MOST_FRAMES = 10**8  # that a header is believed to speak the truth about
-_LONGEST = 60.0  # seconds that the last frame may stay: some headers claim hours
+_RATE = 25.0  # frames a second, for files and cameras that give none
+_PEEKED = 50  # first frames, whose times give the rate of a drawing
+_MAX_RATE = 120.0  # frames a second of a drawing; headers of screen recordings say 1000
+_ATTEMPTS = 10_000  # failed reads in a row at which a file ends: one at its end takes a microsecond
+_MAX_FRAMES = 10**8  # a header with more is wrong
+_MAX_LAST = 60.0  # seconds of the last frame: some headers claim hours
 
 
 class Video:
-    """The frames of a video file or a camera, (H, W, 3) uint8 RGB each; to be iterated over once.
+    """Iterates once over the frames of a video file or a camera, (H, W, 3) uint8 RGB each.
 
-    A frame of a file that cannot be decoded is left out, and the next ones are read.
+    Frames of a file that cannot be decoded are left out.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no video, or there is no such camera.
+        ValueError: another kind of file, or no such camera.
     """
 
     def __init__(self, source: Source) -> None:
@@ -50,11 +50,11 @@ class Video:
         count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
         self.rate: float = rate if math.isfinite(rate) and 0 < rate <= 1000 else _RATE
         """frames a second"""
-        self.count: int | None = int(count) if not self._is_camera and 0 < count < _MOST_FRAMES else None
-        """frames, as the file says, where it does; where it counts none, its duration times its rate"""
+        self.count: int | None = int(count) if not self._is_camera and 0 < count < _MAX_FRAMES else None
+        """frames, by the file's header: their count, else duration times rate; None where it has neither"""
         self.times: list[float] = []
         """seconds from the first frame to each one read so far"""
-        self._failures: list[int] = []  # reads that failed before each of those
+        self._failures: list[int] = []  # failed reads before each of those frames
 
     def __iter__(self) -> Iterator[NDArray[np.uint8]]:
         attempts = 1 if self._is_camera else _ATTEMPTS
@@ -73,7 +73,7 @@ class Video:
             self._capture.release()
 
     def _time(self) -> float:
-        """Seconds from the first frame to the one just read: of a camera the clock's, of a file its own."""
+        """Return the seconds from the first frame to the last one read: by the clock for a camera, else by the file."""
         import cv2
 
         now = time.monotonic() if self._is_camera else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
@@ -86,27 +86,27 @@ class Video:
 
     @property
     def duration(self) -> float | None:
-        """Seconds, as the file says, where it does."""
+        """Seconds, by the file's header, if it has them."""
         return None if self.count is None else self.count / self.rate
 
     @property
     def end(self) -> float | None:
-        """Seconds from the first frame to the moment when the last one vanishes, where the file tells, once it is over.
+        """Seconds from the first frame to the end of the last one, by the file's header, once all are read.
 
-        Neither a damaged file is believed, nor an MP4 file whose edit list leaves frames out.
+        None for a damaged file, and for an MP4 file whose edit list leaves frames out.
         """
         duration = self.duration
-        if self.count is None or duration is None or not self.times or duration - self.times[-1] > _LONGEST:
+        if self.count is None or duration is None or not self.times or duration - self.times[-1] > _MAX_LAST:
             return None
         edited = len(self.times) < self.count and is_mp4(self._source.name)
         return None if edited or self.missing else duration
 
     @property
     def missing(self) -> int:
-        """Frames that the file has and that could not be read, as far as can be told, once it is over.
+        """Frames of the file that could not be read, once all are read; an estimate for formats that count none.
 
-        A header that counts frames is taken at its word, but for those that the edit list of a whole MP4 file may
-        leave out at either end: they leave no gap between the frames.
+        Where a header counts frames, the difference; but an edit list of a complete MP4 file may leave frames out at
+        either end, which makes no gap between frames.
         """
         if self._is_camera or not self.times:
             return 0
@@ -120,17 +120,18 @@ class Video:
         return failed + (max(rest, 1) if cut else 0)
 
     def drawing_rate(self) -> float:
-        """Constant rate at which every frame can be shown, frames a second, to be asked before iterating.
+        """Return a constant rate at which every frame can be shown, frames a second; call it before iterating.
 
-        The file's own rate, unless its first frames follow each other faster, or it is one that no video has.
+        The file's own rate, unless its first frames follow each other faster, or it is too high for a video.
         """
         rate = self.rate
         steps = [] if self._is_camera else _first_steps(self._source)
         if len(steps) >= 5:
             shortest = float(np.percentile(steps, 10))
-            seen = 1 / float(np.mean([step for step in steps if step <= 1.2 * shortest]))
-            rate = max(seen, 30.0) if rate > _FASTEST else max(rate, seen) if seen > 1.1 * rate else rate
-        return round(min(rate, _FASTEST), 3 if rate < 60 else 2)  # what the encoder's clock can count
+            measured = 1 / float(np.mean([step for step in steps if step <= 1.2 * shortest]))
+            faster = measured if measured > 1.1 * rate else rate
+            rate = max(measured, 30.0) if rate > _MAX_RATE else faster
+        return round(min(rate, _MAX_RATE), 3 if rate < 60 else 2)  # what the encoder's clock can count
 
 
 def _opened(source: Source) -> cv2.VideoCapture:
@@ -138,19 +139,19 @@ def _opened(source: Source) -> cv2.VideoCapture:
 
     camera = source.kind == "camera"
     if not camera:
-        Path(source.name).open("rb").close()  # what the system has to say of a file that cannot be read
+        Path(source.name).open("rb").close()  # raises the system's own error of an unreadable file
     with captured_stderr():
         capture = cv2.VideoCapture(int(source.name)) if camera else cv2.VideoCapture(source.name)
     if capture.isOpened():
         return capture
     if camera:
         raise ValueError(f"{source.name}: expected a camera of this number, got none")
-    found = "a damaged one" if begins_as_video(source.name) else "another kind of file"
-    raise ValueError(f"{source.name}: expected a video, got {found}")
+    kind = "a damaged one" if begins_as_video(source.name) else "another kind of file"
+    raise ValueError(f"{source.name}: expected a video, got {kind}")
 
 
 def _first_steps(source: Source) -> list[float]:
-    """Seconds from each of the first frames of a file to the next."""
+    """Return the seconds from each of the first frames of a file to the next."""
     import cv2
 
     capture = _opened(source)

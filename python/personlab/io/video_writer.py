@@ -24,9 +24,10 @@ _AHEAD = 1.0  # seconds by which a burst of frames may run ahead of its time; fu
 
 
 def _target_of(path: Path) -> Path:
-    """Return the file that a symbolic link points at; the path itself where that is no file (a device, a folder)."""
+    """Return the file that a symbolic link points at; else the path, as for links to devices and folders."""
     target = Path(os.path.realpath(path))
-    return target if target.is_file() or not target.exists() else path
+    is_followed = path.is_symlink() and (target.is_file() or not target.exists())
+    return target if is_followed else path
 
 
 class VideoWriter:

@@ -11,7 +11,7 @@ import numpy as np
 
 from personlab.arrays.host import as_integer, as_number, check_type
 from personlab.io.images import read_image
-from personlab.io.resize import LARGEST_SIDE
+from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
 from personlab.methods.base import InputOptions, Setup
 from personlab.predict.engines.torch import TorchEngine
@@ -104,7 +104,7 @@ class Predictor:
         keep_image: bool = False,
     ) -> None:
         if long_edge is not None:
-            long_edge = as_integer(long_edge, "long_edge", 1, LARGEST_SIDE)
+            long_edge = as_integer(long_edge, "long_edge", 1, MAX_SIDE)
         self.scales = tuple(as_number(scale, "scales", 0, 64, above=True) for scale in scales)
         if not self.scales:
             raise ValueError("scales: expected at least one, got none")
@@ -117,7 +117,7 @@ class Predictor:
         options = _options(options, "options", self.method.options, threads)
         self.mask_options = _options(mask_options, "mask_options", self.method.mask_options, threads)
         self.settings = settings_of(self.network)
-        self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, LARGEST_SIDE)
+        self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, MAX_SIDE)
         self.options = self.method.tune(options, self.settings, disk_radius)
         self.calibration = self.settings.calibration if calibrated else None
         if self.calibration is not None and not self.calibration.suits(self.options):

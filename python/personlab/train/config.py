@@ -1,4 +1,4 @@
-"""What a training run is, as data: read from a file, overridden by flags, saved beside the run."""
+"""Configuration of a training run: read from a file, overridden by flags, saved beside the run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from personlab.arrays.host import as_integer, as_number, as_size
 from personlab.data.augment import Augmentation
 from personlab.train.read_config import read_options
 
-_HIGHEST_RATE = 1e6  # steps of any optimiser at such rates stay within float32
+_MAX_RATE = 1e6  # steps of every optimizer at this rate stay within float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,8 +213,8 @@ class TrainConfig:
         low, high = as_size(data.scene_people, "data.scene_people", "(min, max)")
         as_integer(high, "data.scene_people", low, 1000)
         as_integer(data.workers, "data.workers", 0, 256)
-        as_number(optimizer.rate, "optimizer.rate", 0, _HIGHEST_RATE, above=True)
-        as_number(optimizer.head_rate, "optimizer.head_rate", 0, _HIGHEST_RATE)
+        as_number(optimizer.rate, "optimizer.rate", 0, _MAX_RATE, above=True)
+        as_number(optimizer.head_rate, "optimizer.head_rate", 0, _MAX_RATE)
         as_number(optimizer.momentum, "optimizer.momentum", 0, 0.9999)
         as_number(optimizer.weight_decay, "optimizer.weight_decay", 0)
         as_integer(optimizer.warmup, "optimizer.warmup", 0)
@@ -239,21 +239,21 @@ class TrainConfig:
             raise ValueError(f"evaluation.scene_seed: expected another than seed, got {self.seed} for both")
 
     def to_json(self) -> str:
-        """The configuration as `--config` reads it."""
+        """Return the configuration as text that `--config` reads."""
         return json.dumps(asdict(self), indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> TrainConfig:
-        """The configuration that `to_json` wrote; what is not named has its default.
+        """Read a configuration that `to_json` wrote; missing fields have their defaults.
 
         Raises:
-            RecursionError, TypeError, ValueError: not such a text.
+            RecursionError, TypeError, ValueError: another text.
         """
         return read_options(cls, json.loads(text))
 
 
 def _check_choices(options: Any, prefix: str) -> None:
-    """Refuse a value that is none of those which a field's type names."""
+    """Check that fields of a Literal type have one of its values."""
     for name, hint in get_type_hints(type(options)).items():
         choices = [kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal]
         value = getattr(options, name)

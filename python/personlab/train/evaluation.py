@@ -16,7 +16,7 @@ from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.resize import LARGEST_SIDE
+from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
 from personlab.metrics.coco import index_for_scoring
 from personlab.predict import Predictor
@@ -101,7 +101,7 @@ def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
     options = config.evaluation
     return replace(
         known,
-        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, LARGEST_SIDE),
+        long_edge=as_integer(options.long_edge, "evaluation.long_edge", 2, MAX_SIDE),
         stride=(network if options.stride is None else replace(network, stride=options.stride)).stride,
         labelled_only=options.labelled_only,
     )

@@ -1,4 +1,4 @@
-"""What a run says of itself: a line a time in log.jsonl, TensorBoard where it is installed, a progress bar."""
+"""Log of a training run: log.jsonl, TensorBoard if it is installed, and a progress bar."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ LOG = "log.jsonl"
 
 
 class Log:
-    """The log of a run, which begins after step `step`: what a killed run wrote beyond that is forgotten.
+    """Writes the log of a run from step `step` on; later entries of a killed run are dropped.
 
     Args:
         folder: of the run.
         step: steps done.
         steps: steps in all.
-        quiet: write nothing: another process does.
+        quiet: write nothing, as another process does.
 
     Raises:
         OSError: the log cannot be read or written.
-        ValueError: it is damaged.
+        ValueError: the log is damaged.
     """
 
     def __init__(self, folder: Path, *, step: int, steps: int, quiet: bool = False) -> None:
@@ -50,21 +50,21 @@ class Log:
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def scores(self, step: int) -> dict[str, float]:
-        """What the evaluation after that step said, before this log began; nothing where there was none."""
+        """Return the figures of the evaluation after that step, by the log so far; empty without an evaluation."""
         for entry in () if self._quiet else self._entries:
             if entry["step"] == step and "evaluation_seconds" in entry:
                 return {name: value for name, value in entry.items() if name != "step"}
         return {}
 
     def say(self, message: str) -> None:
-        """A line on stderr, above the progress bar."""
+        """Log a line on stderr, above the progress bar."""
         if self._quiet:
             return
         with above_progress():
             log(message)
 
     def figures(self, step: int, figures: Mapping[str, float]) -> None:
-        """Note figures of a step."""
+        """Log the figures of a step."""
         if self._quiet:
             return
         # JSON knows neither infinity nor NaN.
@@ -82,12 +82,12 @@ class Log:
             self._writer.add_image(name, image, step, dataformats="HWC")
 
     def advance(self) -> None:
-        """One step is done."""
+        """Move the progress bar by one step."""
         if self._bar is not None:
             self._bar.update()
 
     def close(self) -> None:
-        """Write out what is still in memory."""
+        """Close the progress bar, and write buffered entries of TensorBoard."""
         if self._bar is not None:
             self._bar.close()
         if self._writer is not None:
@@ -95,10 +95,10 @@ class Log:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The entries of a log, but for a last line that a lost machine left half written.
+    """Read the entries of a log, without an incomplete last line that a crash left.
 
     Raises:
-        ValueError: another line is none that a run wrote.
+        ValueError: another line is damaged.
     """
     lines = path.read_bytes().splitlines() if path.exists() else []
     try:

@@ -1,4 +1,4 @@
-"""Options from the JSON of a saved configuration, every name and type checked: a run's folder may hold anything."""
+"""Reads options from the JSON of a saved configuration, with every name and type checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Options = TypeVar("Options")
 
 
 def read_options(kind: type[Options], values: Any, prefix: str = "") -> Options:
-    """An options dataclass from what `dataclasses.asdict` made of one; what is not named has its default.
+    """Make an options dataclass from the values that `dataclasses.asdict` returns; missing fields have their defaults.
 
     Raises:
         TypeError, ValueError: an unknown name, or a value of the wrong type or out of range.
@@ -36,7 +36,7 @@ def read_options(kind: type[Options], values: Any, prefix: str = "") -> Options:
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Values of nested objects by the names of their flags, as `data.crop`."""
+    """Return the values of nested objects by the names of their flags, as `data.crop`."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}

@@ -10,6 +10,7 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from personlab.io.console import progress_bar
 from personlab.io.limits import read_limited
 from personlab.methods import METHODS, get_method
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
@@ -164,12 +165,9 @@ def _fetch_weights(name: str, manifest: Any, url: str, parts: Path, pace: Pace) 
     Raises:
         ValueError: the files have not as many bytes together as the manifest states.
     """
-    from tqdm import tqdm
-
     files = {path: parts / f"{number}.bin" for number, path in enumerate(manifest.paths)}
     start = url.rpartition("/")[0]
-    # The bar goes to stderr, and is off where that is no terminal.
-    with tqdm(total=manifest.size, desc=name, unit="B", unit_scale=True, unit_divisor=1024, disable=None) as bar:
+    with progress_bar(manifest.size, name, unit="B", keep=True) as bar:
         for path, file in files.items():
             others = sum(other.stat().st_size for other in files.values() if other != file and other.is_file())
             limit = max(manifest.size - others, 0)

@@ -1,9 +1,9 @@
-// The threads that help callers with their pieces: the core's one piece of state that no caller owns, because starting threads
-// takes as long as decoding a small image.
+// The thread pool: the core's only state that no caller owns, because starting threads takes as long as decoding a
+// small image.
 //
-// Helpers start when a call first asks for them, and sleep while there is nothing to do. A caller works on its own pieces too,
-// and waits for nobody but the helpers that are inside its call already: where all are busy elsewhere it does everything
-// itself, so that calls from many threads, and calls within calls, cannot hold each other up.
+// Helper threads start when a call first needs them, and sleep between calls. A caller works on its own pieces too, and
+// waits only for helpers that have joined its call: where all are busy it does everything itself, so that calls from
+// many threads, and nested calls, cannot deadlock.
 #include "base/parallel.hpp"
 
 #include <atomic>
@@ -23,26 +23,26 @@
 namespace personlab {
 namespace {
 
-// Helpers between two calls, and callers whose last pieces are with helpers, look this long before they sleep: waking up takes
-// about as long.
-constexpr std::chrono::microseconds kLook{30};
+// Helpers between two calls, and callers that wait for helpers, spin this long before they sleep: waking takes about as
+// long.
+constexpr std::chrono::microseconds kSpin{30};
 
-// Callers whose last pieces are with helpers ask this often whether the call is to end.
-constexpr std::chrono::milliseconds kAsk{2};
+// Callers that wait for helpers poll for an interrupt this often.
+constexpr std::chrono::milliseconds kPoll{2};
 
 template <typename Condition>
-void look_for(const Condition& condition) {
-  const auto end = std::chrono::steady_clock::now() + kLook;
+void spin_until(const Condition& condition) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
   while (!condition() && std::chrono::steady_clock::now() < end) std::this_thread::yield();
 }
 
-// One call that is under way, on its caller's stack.
+// A running call, on its caller's stack.
 struct Call {
-  Call(const Pieces& all, int most) : pieces(all), helpers(most) {}
+  Call(const Pieces& all, int max_helpers) : pieces(all), helpers(max_helpers) {}
 
   const Pieces& pieces;
-  const int helpers;                // that it asks for
-  int joined = 0;                   // helpers that have come, guarded by the pool
+  const int helpers;                // max number
+  int joined = 0;                   // helpers so far, guarded by the pool
   Call* following = nullptr;        // in the pool's list, guarded by the pool
   std::atomic<int> inside{0};       // helpers at work
   std::atomic<int> next{0};         // piece
@@ -62,7 +62,7 @@ struct Call {
   }
 };
 
-// Signals are for the program's own threads; those that tell of a fault of the very thread stay with it.
+// Blocks signals in helper threads, but for those of the thread's own faults.
 class SignalsBlocked {
  public:
   SignalsBlocked() {
@@ -89,7 +89,7 @@ class SignalsBlocked {
 
 class Pool {
  public:
-  // Opens a call to helpers.
+  // Offers a call to helpers.
   void open(Call& call) {
     int woken;
     {
@@ -105,19 +105,19 @@ class Pool {
     for (; woken > 0; --woken) wake_.notify_one();
   }
 
-  // Closes it, once no helper is inside any more.
+  // Withdraws a call, and waits until no helper is inside.
   void close(Call& call) {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (call.joined < call.helpers) take_off(call);
+      if (call.joined < call.helpers) remove(call);
       wanted_ -= call.helpers;
     }
     const auto left = [&] { return call.inside == 0; };
-    look_for(left);
+    spin_until(left);
     if (left()) return;
     std::unique_lock<std::mutex> lock(mutex_);
     if (call.pieces.interrupt == nullptr) return done_.wait(lock, left);
-    while (!done_.wait_for(lock, kAsk, left)) {
+    while (!done_.wait_for(lock, kPoll, left)) {
       lock.unlock();
       call.pieces.interrupt->check();  // helpers see the answer
       lock.lock();
@@ -125,16 +125,16 @@ class Pool {
   }
 
  private:
-  // Starts helpers until there are as many as all calls under way ask for, or this one if it asks for more than the machine
-  // has processors.
+  // Starts helpers, up to the number that all running calls want, but no more than processors, or than this call wants.
   void grow(int helpers) {
     if (threads_ >= wanted_) return;
-    const int most = std::min(wanted_, std::max(helpers, static_cast<int>(std::thread::hardware_concurrency()) - 1));
+    const int max_threads =
+        std::min(wanted_, std::max(helpers, static_cast<int>(std::thread::hardware_concurrency()) - 1));
     const SignalsBlocked blocked;
     try {
-      for (; threads_ < most; ++threads_) std::thread(&Pool::help, this).detach();
+      for (; threads_ < max_threads; ++threads_) std::thread(&Pool::help, this).detach();
     } catch (const std::system_error&) {
-      // No more threads: those there are and the callers do all the work.
+      // No more threads: helpers so far and callers do all the work.
     } catch (const std::bad_alloc&) {
     }
   }
@@ -148,7 +148,7 @@ class Pool {
       do {
         while (open_ != nullptr) join(*open_, lock);
         lock.unlock();
-        look_for([&] { return waiting_.load(); });
+        spin_until([&] { return waiting_.load(); });
         lock.lock();
       } while (open_ != nullptr);
     }
@@ -156,7 +156,7 @@ class Pool {
 
   void join(Call& call, std::unique_lock<std::mutex>& lock) {
     const int worker = ++call.joined;
-    if (call.joined == call.helpers) take_off(call);
+    if (call.joined == call.helpers) remove(call);
     ++call.inside;
     lock.unlock();
     call.run(worker);
@@ -164,7 +164,7 @@ class Pool {
     if (--call.inside == 0) done_.notify_all();  // the call may be gone by now
   }
 
-  void take_off(const Call& call) {
+  void remove(const Call& call) {
     Call** at = &open_;
     while (*at != &call) at = &(*at)->following;
     *at = call.following;
@@ -173,21 +173,21 @@ class Pool {
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  Call* open_ = nullptr;             // calls that helpers may still join, the oldest first
-  std::atomic<bool> waiting_{false};  // whether there are any
+  Call* open_ = nullptr;             // calls that helpers may join, the oldest first
+  std::atomic<bool> waiting_{false};  // whether open_ has any
   int threads_ = 0, sleeping_ = 0;
-  int wanted_ = 0;  // helpers that all calls under way ask for
+  int wanted_ = 0;  // by all running calls
 };
 
-// Helpers may sleep in it until the process ends, so it is never destroyed. A forked child has none of its parent's threads and
-// no use for what they were in the middle of: its pool is a new one in the old one's place.
+// Helpers may sleep in it until the process ends, so it is never destroyed. A forked child has none of its parent's
+// threads: it gets a new pool in place of the old one.
 alignas(Pool) unsigned char home[sizeof(Pool)];
 
 Pool& pool() { return *std::launder(reinterpret_cast<Pool*>(home)); }
 
 void make_pool() { new (home) Pool; }
 
-// Whether there may be helpers at all.
+// Whether helpers may be used.
 const bool kReady = [] {
   make_pool();
 #ifdef _WIN32

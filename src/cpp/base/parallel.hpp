@@ -1,4 +1,4 @@
-// Independent pieces of one call on several threads.
+// Runs independent pieces of one call on several threads.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 
 namespace personlab {
 
-// Work on pieces, whatever its type is.
+// Pieces of work, without its type.
 struct Pieces {
   int count;
   const void* work;
@@ -15,13 +15,12 @@ struct Pieces {
   Interrupt* interrupt;  // or null
 };
 
-// Runs all pieces on the calling thread, as worker 0, and on up to `workers` - 1 others, whichever of them have nothing else
-// to do.
+// Runs all pieces on the calling thread, as worker 0, and on up to `workers` - 1 idle helper threads.
 void share(const Pieces& pieces, int workers);
 
-// Calls work(piece, worker) for every piece 0 .. pieces - 1, begun in this order; worker < min(threads, pieces) names
-// the thread, so that each can have scratch of its own. The first exception is thrown again here once all threads have
-// ended; Interrupted is one, where the call is to end before a piece begins.
+// Calls work(piece, worker) for every piece 0 .. pieces - 1, begun in this order; worker < min(threads, pieces) is the
+// thread's number, for scratch of its own. Rethrows the first exception once all threads have ended; throws Interrupted
+// where the interrupt ends the call.
 template <typename Work>
 void parallel_for(int pieces, int threads, Interrupt* interrupt, const Work& work) {
   const int workers = std::min(threads, pieces);

@@ -51,7 +51,7 @@ PERSONLAB_HD Real clamp(Real v, Real low, Real high) {
   return v < low ? low : (v > high ? high : v);
 }
 
-// Where to read a plane between four cells.
+// A position between four cells of a plane.
 template <typename Real>
 struct Site {
   int top_left, top_right, bottom_left, bottom_right;  // index in the plane
@@ -72,7 +72,7 @@ PERSONLAB_HD Site<Real> site_at(Real x, Real y, int h, int w, int stride) {
           cy - static_cast<Real>(i)};
 }
 
-// Weighted mean of four values; one of weight zero is left out, so that a non-finite one there does no harm.
+// Weighted mean of four values; one of weight zero is left out, even if it is not finite.
 template <typename Real>
 PERSONLAB_HD Real lerp2(Real a, Real b, Real c, Real d, Real tx, Real ty) {
   const Real sx = Real(1) - tx, sy = Real(1) - ty;
@@ -86,12 +86,13 @@ PERSONLAB_HD Real lerp2(Real a, Real b, Real c, Real d, Real tx, Real ty) {
   return total;
 }
 
-// A plane read bilinearly; a plane is anything that gives an element for the index of its cell.
+// Reads a plane bilinearly; a plane is anything that returns an element for the index of its cell.
 template <typename Plane, typename Real>
 PERSONLAB_HD Real read(const Plane& plane, const Site<Real>& site) {
-  return lerp2(static_cast<Real>(to_float32(plane[site.top_left])), static_cast<Real>(to_float32(plane[site.top_right])),
-               static_cast<Real>(to_float32(plane[site.bottom_left])), static_cast<Real>(to_float32(plane[site.bottom_right])),
-               site.tx, site.ty);
+  return lerp2(static_cast<Real>(to_float32(plane[site.top_left])),
+               static_cast<Real>(to_float32(plane[site.top_right])),
+               static_cast<Real>(to_float32(plane[site.bottom_left])),
+               static_cast<Real>(to_float32(plane[site.bottom_right])), site.tx, site.ty);
 }
 
 // Probability from a plane of logits; 0 where the logit is NaN.
@@ -114,14 +115,15 @@ PERSONLAB_HD Offset<Real> read_offset(const Plane& dx_plane, const Plane& dy_pla
   return {Real(0), Real(0)};
 }
 
-// What one lattice point adds to the four where its short offset leads, section 3.1.1.
+// The vote of one lattice point, splatted onto the four around the position that its short offset leads to, section
+// 3.1.1.
 struct Vote {
-  int left, top;            // whole lattice points from the voter to the upper left of the four
+  int left, top;            // lattice points from the voter to the upper left of the four
   std::uint32_t amount[4];  // upper left, upper right, lower left, lower right; fixed point
 };
 
-// The vote of a point with this logit and offset (input pixels), of which a certain one is worth `unit`. What is not finite or
-// absurdly far ends up outside the lattice.
+// The vote of a point with this logit and offset (input pixels); a certain vote is worth `unit`. An offset that is not
+// finite, or absurdly far, leads outside the lattice.
 PERSONLAB_HD Vote vote_of(float logit, float dx, float dy, float inverse_g, float unit) {
   const float far = 1048576.0F;
   float x = dx * inverse_g, y = dy * inverse_g;

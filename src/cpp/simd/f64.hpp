@@ -101,7 +101,9 @@ PERSONLAB_INLINE Two<I64x2> cmp_gt(const F64x2x2& a, const F64x2x2& b) {
 PERSONLAB_INLINE Two<I64x2> cmp_lt(const F64x2x2& a, const F64x2x2& b) {
   return {cmp_lt(a.low, b.low), cmp_lt(a.high, b.high)};
 }
-PERSONLAB_INLINE Two<I64x2> operator&(const Two<I64x2>& a, const Two<I64x2>& b) { return {a.low & b.low, a.high & b.high}; }
+PERSONLAB_INLINE Two<I64x2> operator&(const Two<I64x2>& a, const Two<I64x2>& b) {
+  return {a.low & b.low, a.high & b.high};
+}
 PERSONLAB_INLINE F64x2x2 select(const Two<I64x2>& mask, const F64x2x2& a, const F64x2x2& b) {
   return {select(mask.low, a.low, b.low), select(mask.high, a.high, b.high)};
 }

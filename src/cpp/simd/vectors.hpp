@@ -1,5 +1,5 @@
-// The vector vocabulary: what all registers of numbers share. Every operation is the same IEEE operation in the same order for
-// any register, so results are the same for any instruction set.
+// The vector vocabulary: what all registers of numbers share. Every operation is the same IEEE operation in the same
+// order for any register, so results are the same for any instruction set.
 //
 //   load<V>(p)  store(v, p)  broadcast<V>(x)  + - * /  min(a, b)  max(a, b)
 //   cmp_ge(a, b)  cmp_gt(a, b)  cmp_le(a, b)   a mask, false where a lane is NaN
@@ -11,8 +11,8 @@
 
 #include "base/elements.hpp"
 
-// These functions become part of their caller, and so are compiled for its instruction set: the linker can share none of them
-// with code for other processors.
+// These functions become part of their caller, and so are compiled for its instruction set: the linker can share none
+// of them with code for other processors.
 #if defined(__GNUC__) || defined(__clang__)
 #define PERSONLAB_VECTORS 1  // vector types with operators
 #define PERSONLAB_INLINE static inline __attribute__((always_inline))

@@ -1,15 +1,15 @@
-// Sorting of each image's list on the device, as a stable sort does: n log n steps for lists of any length, one
-// launch for those that fit a run.
+// Stable sorting of each image's list on the device: n log n steps for lists of any length, one launch for lists that
+// fit a run.
 #pragma once
 
-#include "methods/personlab/stages.cuh"
+#include "base/lists.cuh"
 
 namespace personlab {
 namespace cuda {
 
-constexpr int kRun = 4096;  // items that are put in order by counting for each those that precede it
+constexpr int kRun = 4096;  // items of a run, each placed by counting those that precede it
 
-// A warp for each item finds its place in its run; of equal ones the first is first.
+// A warp for each item counts its place in its run; equal items keep their order.
 template <typename Item>
 __global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
   const int image = static_cast<int>(blockIdx.y), count = from.count(image), warps = kBlock / kWarp;
@@ -23,17 +23,17 @@ __global__ void sort_runs(Lists<Item> from, Lists<Item> to) {
       const Item item = list[other];
       ahead += precedes(item, own) || (other < i && !precedes(own, item)) ? 1 : 0;
     }
-    for (int apart = kWarp / 2; apart > 0; apart /= 2) ahead += __shfl_xor_sync(~0U, ahead, apart);
+    ahead = sum_warp(ahead);
     if (lane == 0) to.of(image)[first + ahead] = own;
   }
 }
 
-// Merges runs of `width` two by two: an item's place is its own, and how many of the other run come before it. Lists of
-// up to `enough` items are left as they are.
+// Merges runs of `width` two by two: an item's place is its own, and how many items of the other run precede it. Lists
+// of up to `sorted_count` items are sorted already and stay as they are.
 template <typename Item>
-__global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enough) {
+__global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int sorted_count) {
   const int image = static_cast<int>(blockIdx.y), count = from.count(image);
-  if (count <= enough) return;
+  if (count <= sorted_count) return;
   const Item* const list = from.of(image);
   for (int i = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); i < count;
        i += static_cast<int>(gridDim.x) * kBlock) {
@@ -53,7 +53,7 @@ __global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int enou
   }
 }
 
-// Puts lists in order: from `list`, whose items are lost, to `sorted`; both have the same counts.
+// Sorts from `list`, whose items are overwritten, to `sorted`; both share their counts.
 template <typename Item>
 void sort(const Lists<Item>& list, int images, cudaStream_t stream, const Lists<Item>& sorted) {
   launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, images), dim3(kBlock), stream,

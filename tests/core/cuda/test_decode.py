@@ -29,6 +29,10 @@ DECODERS = {
     "fine": decode_options(hough_stride=1, scoring="heatmap"),
     "posenet": DecodeOptions.posenet(0.3, nms_radius=8.0, refine_steps=2, max_poses=50),
 }
+EACH_DECODER = [
+    pytest.param(options, id=name, marks=pytest.mark.slow_sanitized if name == "fine" else [])
+    for name, options in DECODERS.items()
+]
 
 
 def put(gpu, arrays, element=None):
@@ -63,7 +67,7 @@ def test_real_fields(gpu, fields, options):
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("people", SKELETONS.values(), ids=SKELETONS)
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_random_scenes(gpu, people, options, grid):
     h, w, stride = grid
     fields = random_fields(h * w + stride, people, h, w, stride)
@@ -75,14 +79,14 @@ def batch_of(n, people=SKELETONS["tree"], h=5, w=7):
     return [np.stack(arrays) for arrays in zip(*map(pose_fields, scenes), strict=True)]
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 7])
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("n", [0, 1, 2, pytest.param(7, marks=pytest.mark.slow_sanitized)])
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_batches(gpu, n, options):
     arrays = batch_of(n) if n else [array[:0] for array in batch_of(1)]
     assert_agrees(gpu, arrays, stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_nobody_is_an_answer(gpu, options):
     fields = random_fields(1, PAIR, 5, 8, 8)
     empty = np.full_like(fields.heatmaps, OFF)
@@ -93,13 +97,13 @@ def test_nobody_is_an_answer(gpu, options):
 
 
 @pytest.mark.parametrize("shape", [(0, 6), (4, 0)])
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_grids_without_cells_hold_nobody(gpu, options, shape):
     arrays = put(gpu, [np.zeros((2, *axes, *shape), np.float32) for axes in ((), (2,), (2,))])
     assert len(decode_poses(*arrays, stride=8, skeleton=PAIR, options=options)) == 0
 
 
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 @pytest.mark.parametrize("people", [SKELETONS["tree"], SKELETONS["cycle"]], ids=["tree", "cycle"])
 def test_what_is_not_finite_does_no_harm(gpu, people, options):
     rng = np.random.default_rng(2)
@@ -107,7 +111,8 @@ def test_what_is_not_finite_does_no_harm(gpu, people, options):
     assert_agrees(gpu, arrays, stride=8, skeleton=people, options=options)
 
 
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.torch
+@pytest.mark.parametrize("options", EACH_DECODER)
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_decode_as_float32(gpu, element, options):
     arrays = pose_fields(random_fields(4, PAIR, 6, 9, 8))
@@ -204,6 +209,7 @@ def test_poses_can_stay_on_the_device(gpu):
         assert_same_poses(read, one, pixels=PIXELS, score=SCORE)
 
 
+@pytest.mark.slow_sanitized
 def test_too_many_candidates_are_never_a_silent_loss(gpu):
     arrays = batch_of(3)
     roomy = on_device(gpu, arrays)
@@ -220,19 +226,20 @@ def test_too_many_candidates_are_never_a_silent_loss(gpu):
         full.read()
 
 
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_decoding_makes_room_where_there_was_too_little(gpu, options, monkeypatch):
     monkeypatch.setattr(device_poses, "CAPACITY", 2)
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_what_no_gpu_has_room_for_is_decoded_on_the_host(gpu, options, monkeypatch):
     monkeypatch.setattr(device_poses, "CAPACITY", 2)
     monkeypatch.setattr(device_poses, "_MOST", 3)
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
+@pytest.mark.slow_sanitized
 def test_poses_can_be_decoded_into_what_is_there(gpu):
     found = on_device(gpu, batch_of(3))
     before = [poses.keypoints for poses in found.read()]
@@ -253,9 +260,10 @@ def test_poses_can_be_decoded_into_what_is_there(gpu):
         on_device(gpu, other, out=[])
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.cuda_host
 @pytest.mark.parametrize("people", [SKELETONS["tree"], SKELETONS["cycle"]], ids=["tree", "cycle"])
-@pytest.mark.parametrize("options", DECODERS.values(), ids=DECODERS)
+@pytest.mark.parametrize("options", EACH_DECODER)
 def test_the_order_of_blocks_and_threads_changes_nothing(people, options, monkeypatch):
     gpu = make_gpu("host", monkeypatch)
     arrays = put(gpu, batch_of(2, people))
@@ -267,6 +275,7 @@ def test_the_order_of_blocks_and_threads_changes_nothing(people, options, monkey
             assert_same_bytes(one, other)
 
 
+@pytest.mark.slow_sanitized
 def test_many_images_share_the_scratch(gpu):
     # Lists for half a million candidates: two images to a round.
     arrays = batch_of(5)

@@ -124,6 +124,7 @@ def test_the_stage_is_the_same(gpu):
         np.testing.assert_array_equal(gpu.get(targets.mid_offsets), expected.mid_offsets)
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     host = make_gpu("host", monkeypatch)

@@ -1,42 +1,15 @@
-"""Masks that exclude each other, and scores of masks, on a GPU: by hand and against the core."""
+"""Masks that exclude each other, and scores of masks, on a GPU: the core's; whole batches; poses on the device."""
 
 import numpy as np
 import pytest
 from agreement import assert_same_masks
 from cuda_device import make_gpu, rounded
-from scenes import BY_SEED, GRIDS, SKELETONS, array, decode_options, mask_options, offsets, random_fields, sprinkled
+from scenes import BY_SEED, GRIDS, SKELETONS, array, decode_options, mask_options, random_fields, sprinkled
 
 from personlab import Fields, Poses, cuda, decode_masks, stages
 
 SIZE = 31, 47
 TREE = SKELETONS["tree"]
-LOG3 = float(np.log(3))  # the logit of 3/4
-
-
-def on_a_line(gpu, places, scores):
-    """Masks of poses of one keypoint on a line of five pixels, within two pixels of each, as strings."""
-    poses = Poses(array([[[x, 0]] for x in places]), np.ones((len(places), 1), np.float32), array(scores))
-    masks = decode_masks(
-        poses, gpu.put(np.zeros((1, 1, 5), np.float32)), gpu.put(offsets(1, 5, (0, 0))), stride=1, size=(1, 5),
-        options=mask_options(distance_threshold=2.0, exclusive=True),
-    )  # fmt: skip
-    return ["".join(".#"[pixel] for pixel in mask[0].astype(int)) for mask in gpu.get(masks)]
-
-
-def test_a_pose_yields_pixels_to_nearer_poses_of_a_higher_score(gpu):
-    assert on_a_line(gpu, [0, 3], [0.9, 0.5]) == ["###..", "..###"]
-    assert on_a_line(gpu, [0, 3], [0.5, 0.9]) == ["##...", ".####"]
-    assert on_a_line(gpu, [0, 2, 4], [0.5, 0.9, 0.7]) == ["##...", "#####", "...##"]
-    # The middle one is as near as the others at pixels 1 and 3.
-    assert on_a_line(gpu, [0, 2, 4], [0.9, 0.5, 0.9]) == ["###..", ".###.", "..###"]
-
-
-def test_poses_of_one_score_or_none_yield_nothing_to_each_other(gpu):
-    assert on_a_line(gpu, [0, 3], [0.5, 0.5]) == ["###..", ".####"]
-    assert on_a_line(gpu, [0, 3], [np.nan, 0.5]) == ["###..", ".####"]
-    assert on_a_line(gpu, [0, 3], [0.5, np.nan]) == ["###..", ".####"]
-    assert on_a_line(gpu, [0, 3, 2], [np.nan, 0.9, 0.5]) == ["###..", ".####", "###.."]
-    assert on_a_line(gpu, [0, 3], [-np.inf, np.inf]) == ["##...", ".####"]
 
 
 def random_poses(rng, fields, count=6, scores=None):
@@ -88,49 +61,6 @@ def test_exclusive_masks_in_any_order_of_scores(gpu, count, ties):
         )
 
 
-def stage(gpu, masks, segmentation, scores, element=None, *, stride=1, power=1.0):
-    """Scores of masks (P, H, W) that are given as strings, a row of pixels each."""
-    marks = np.array([[[pixel == "#" for pixel in row] for row in mask] for mask in masks])
-    found = stages.score_masks(
-        gpu.put(marks), gpu.put(array([segmentation]), element), gpu.put(array(scores)), stride=stride,
-        options=mask_options(score_power=power),
-    )  # fmt: skip
-    return gpu.get(found).tolist()
-
-
-@pytest.mark.parametrize(("power", "expected"), [(0, 0.8), (1, 0.4), (2, 0.2), (3, 0.1)])
-def test_a_score_is_multiplied_by_the_mean_probability_to_a_power(gpu, power, expected):
-    # Probabilities 1/4 and 3/4 under the mask: mean 1/2. An empty mask scores 0.
-    found = stage(gpu, [["##."], ["..."]], [[-LOG3, LOG3, 9]], [0.8, 0.8], power=power)
-    assert found == pytest.approx([expected, 0], abs=1e-6)
-
-
-def test_the_segmentation_is_stretched_over_the_image(gpu):
-    # Two cells four pixels apart; five pixels at logits -2, -1, 0, 1, 2.
-    probability = 1 / (1 + np.exp(-np.arange(-2.0, 3.0)))
-    for mask in ("#####", "#...#", ".#...", "..###"):
-        expected = probability[[pixel == "#" for pixel in mask]].mean()
-        assert stage(gpu, [[mask]], [[-2, 2]], [1], stride=4) == pytest.approx([expected], abs=1e-6)
-
-
-def test_values_that_are_not_finite(gpu):
-    segmentation = [[np.nan, np.inf, -np.inf, LOG3]]
-    masks = [["#..."], [".#.."], ["..#."], ["##.#"]]
-    assert stage(gpu, masks, segmentation, [1, 1, 1, 1]) == pytest.approx([0, 1, 0, 1.75 / 3], abs=1e-6)
-    found = stage(gpu, [["...#"]] * 4, segmentation, [np.nan, np.inf, -np.inf, -1])
-    assert found == pytest.approx([0, 0, 0, -0.75], abs=1e-6)
-
-
-@pytest.mark.parametrize("shape", [(0, 3, 4), (2, 0, 4), (2, 3, 0)], ids=str)
-@pytest.mark.parametrize("grid", [(2, 3), (0, 3), (2, 0)], ids=str)
-def test_no_masks_no_pixels_no_cells(gpu, shape, grid):
-    found = stages.score_masks(
-        gpu.put(np.ones(shape, bool)), gpu.put(np.zeros((1, *grid), np.float32)),
-        gpu.put(np.ones(shape[0], np.float32)), stride=8,
-    )  # fmt: skip
-    assert gpu.get(found).tolist() == [0] * shape[0]
-
-
 def test_wrong_masks_are_named(gpu):
     masks, segmentation = np.ones((2, 3, 4), bool), gpu.put(np.zeros((1, 2, 3), np.float32))
     scores = gpu.put(array([1, 1]))
@@ -162,6 +92,7 @@ def test_scores_of_no_poses(gpu):
     assert scores.shape == (0,)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
     logits, marks = random_fields(7, TREE, 5, 8, 8).segmentation, np.ones((1, *SIZE), bool)
@@ -217,6 +148,8 @@ def test_poses_that_are_on_the_device(gpu, exclusive):
     assert not gpu.get(nowhere[1]).any()
 
 
+@pytest.mark.cuda_host
+@pytest.mark.slow_sanitized
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch, exclusive):
     host = make_gpu("host", monkeypatch)

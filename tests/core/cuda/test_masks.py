@@ -10,7 +10,6 @@ from scenes import (
     SKELETONS,
     array,
     mask_options,
-    offsets,
     paper_options,
     people_keypoints,
     random_fields,
@@ -128,77 +127,6 @@ def test_offsets_that_are_not_finite_count_as_none(gpu, grid, values):
     assert_as_the_core(gpu, random_poses(rng, fields), fields, (24, 32), mask_options(distance_threshold=1.0))
 
 
-def test_a_point_that_would_get_too_far_stays_where_it_is(gpu):
-    # To 3e38, where two more such steps would overflow, and back to 0 by the short offset: all point at the pose.
-    poses = Poses(array([[[0, 0]]]), array([[1]]), array([1]), array([[1]]))
-    fields = (np.zeros((1, 1, 5), np.float32), offsets(1, 5, (3e38, 3e38)), offsets(1, 5, (-3e38, -3e38)))
-    segmentation, long_offsets, short_offsets = map(gpu.put, fields)
-    masks = decode_masks(
-        poses, segmentation, long_offsets, short_offsets=short_offsets, stride=1, size=(1, 5),
-        options=mask_options(short_refine_steps=1, distance_threshold=0.5),
-    )  # fmt: skip
-    assert gpu.get(masks).all()
-
-
-@pytest.mark.parametrize("power", [127, 40, 1, -30, -100])
-def test_only_the_ratios_of_weights_count(gpu, power):
-    fields = random_fields(50, TREE, 5, 8, 8)
-    poses = random_poses(np.random.default_rng(51), fields)
-    scaled = np.ldexp(poses.keypoint_probabilities, power).astype(np.float32)
-    assert np.isfinite(scaled).all()
-    large = Poses(poses.keypoints, poses.keypoint_scores, poses.scores, scaled)
-    options = mask_options(distance_threshold=1.0)
-    masks = gpu.get(on_gpu(gpu, large, fields, SIZE, options))
-    assert masks.any()
-    np.testing.assert_array_equal(masks, gpu.get(on_gpu(gpu, poses, fields, SIZE, options)))
-
-
-@pytest.mark.parametrize("exclusive", [False, True])
-def test_poses_that_lie_nowhere_or_weigh_nothing_own_nothing(gpu, exclusive):
-    fields = random_fields(21, TREE, 5, 8, 8)
-    sound = random_poses(np.random.default_rng(22), fields, 7)
-    keypoints, weights = sound.keypoints.copy(), sound.keypoint_probabilities.copy()
-    keypoints[0, 1, 0], keypoints[1, 2, 1], keypoints[2, 0, 0] = np.nan, np.inf, 2e6
-    weights[3], weights[4, 1], weights[5, 3] = 0, -0.1, np.nan
-    poses = Poses(keypoints, weights, weights.mean(axis=1), weights)
-    options = mask_options(distance_threshold=1.0, exclusive=exclusive)
-    masks = gpu.get(on_gpu(gpu, poses, fields, SIZE, options))
-    assert not masks[:6].any()
-    np.testing.assert_array_equal(masks[6:], gpu.get(on_gpu(gpu, sound[6], fields, SIZE, options)))
-    assert masks[6].any()
-
-
-def test_a_keypoint_without_weight_has_no_say_however_far_off(gpu):
-    poses = Poses(array([[[2, 0], [2, 0]]]), array([[1, 0]]), array([1]), array([[1, 0]]))
-    masks = decode_masks(
-        poses, gpu.put(np.zeros((1, 1, 5), np.float32)), gpu.put(offsets(1, 5, (0, 0), (3e38, 3e38))),
-        stride=1, size=(1, 5), options=mask_options(distance_threshold=1.0),
-    )  # fmt: skip
-    np.testing.assert_array_equal(gpu.get(masks), [[[False, True, True, True, False]]])
-
-
-def test_a_pixel_on_a_cell_reads_that_cell_alone(gpu):
-    long_offsets = array([[[[0, 0, np.nan, -5, np.nan, 0, 0]], [[0] * 7]]])
-    poses = Poses(array([[[10, 0]]]), array([[1]]), array([1]), array([[1]]))
-    masks = decode_masks(
-        poses, gpu.put(np.zeros((1, 1, 7), np.float32)), gpu.put(long_offsets),
-        stride=5, size=(1, 23), options=mask_options(long_refine_steps=0, distance_threshold=0.1),
-    )  # fmt: skip
-    np.testing.assert_array_equal(np.flatnonzero(gpu.get(masks)), [11])
-
-
-@pytest.mark.parametrize("exclusive", [False, True])
-def test_poses_as_near_all_have_the_pixel(gpu, exclusive):
-    fields = random_fields(23, TREE, 5, 8, 8)
-    one = random_poses(np.random.default_rng(24), fields, 1)
-    twice = one[[0] * 12]
-    twice = Poses(twice.keypoints, twice.keypoint_scores, array(range(12)), twice.keypoint_probabilities)
-    masks = gpu.get(on_gpu(gpu, twice, fields, SIZE, mask_options(distance_threshold=1.0, exclusive=exclusive)))
-    assert masks[0].any()
-    for mask in masks[1:]:
-        np.testing.assert_array_equal(mask, masks[0])
-
-
 def test_background_no_poses_no_pixels_no_cells(gpu):
     fields = random_fields(25, TREE, 5, 8, 8)
     poses = random_poses(np.random.default_rng(26), fields)
@@ -221,6 +149,7 @@ def test_background_no_poses_no_pixels_no_cells(gpu):
         assert not masks.any()
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("element", ["float16", "bfloat16"])
 def test_halves_are_read_as_float32(gpu, element):
     fields = random_fields(27, TREE, 5, 8, 8)
@@ -355,6 +284,7 @@ def test_the_stage_is_the_same(gpu):
         np.testing.assert_array_equal(gpu.get(masks), gpu.get(on_gpu(gpu, poses, fields, SIZE, options)))
 
 
+@pytest.mark.slow_sanitized
 @pytest.mark.cuda_host
 @pytest.mark.parametrize("exclusive", [False, True])
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch, exclusive):

@@ -61,7 +61,7 @@ StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const 
     time(times.add, [&] { kept = add_votes(times.votes); });
     time(times.scan, [&] {
       for (int k = 0; k < heatmaps.planes; ++k)
-        kept = kernels().float32.find(heatmaps.plane(k), heatmaps.cells(), lowest, high.data()) ? 1 : 0;
+        kept = kernels().float32.threshold(heatmaps.plane(k), heatmaps.cells(), lowest, high.data()) ? 1 : 0;
     });
     time(times.vote, [&] { hough_vote(heatmaps, short_offsets, options, scratch.hough, scratch.hough_scratch); });
     time(times.peaks, [&] { find_peaks(scratch.hough, options, scratch.peaks); });

@@ -1,8 +1,9 @@
-// The paper's decoder: its stages in a row; and a batch of images by either decoder.
+// The paper's decoder, its stages in a row; and batches of images.
+#include "methods/personlab/decode.hpp"
+
 #include <algorithm>
 
 #include "base/parallel.hpp"
-#include "methods/personlab/decode.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {

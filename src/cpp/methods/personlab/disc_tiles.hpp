@@ -1,13 +1,13 @@
-// The tiles of Hough scores that a keypoint's disc touches, each with its points' distances from the keypoint.
+// The tiles of Hough scores that a keypoint's disc touches, each with the distances of its points from the keypoint.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
 #include "base/disc.hpp"
-#include "methods/personlab/kernels.hpp"
 #include "base/sampling.hpp"
 #include "methods/personlab/hough_plane.hpp"
+#include "methods/personlab/kernels.hpp"
 
 namespace personlab {
 
@@ -31,8 +31,8 @@ class DiscTiles {
         const std::int32_t slot = plane.slot[static_cast<std::size_t>(i) * plane.tile_columns + j];
         if (slot < 0) continue;
         if (!ready) {
-          lay_out(rows, y, inverse, rows_);
-          lay_out(columns, x, inverse, columns_);
+          fill(rows, y, inverse, rows_);
+          fill(columns, x, inverse, columns_);
           ready = true;
         }
         const float* scores = plane.scores.data() + static_cast<std::ptrdiff_t>(slot) * HoughPlane::kTilePoints;
@@ -43,8 +43,8 @@ class DiscTiles {
   }
 
  private:
-  // Where along one axis the lattice points lie that are near enough to a keypoint, counted with the margin; none where
-  // first > last. One more may be in it at the first end.
+  // The lattice points along one axis within reach of a keypoint, counted with the margin; none where first > last. The
+  // first may be out of reach.
   struct Span {
     int first, last;
     Span(double centre, double reach, int g, int points)
@@ -63,11 +63,11 @@ class DiscTiles {
     }
   };
 
-  void lay_out(const Span& span, double centre, float inverse, Axis& axis) const {
+  void fill(const Span& span, double centre, float inverse, Axis& axis) const {
     const auto n = static_cast<std::size_t>(span.tile_points());
     for (std::vector<float>* each : {&axis.weight, &axis.distance, &axis.distance2})
       if (each->size() < n) each->resize(n);
-    kernels_.lay_out(span.first_tile() * HoughPlane::kTile - 1, g_, centre, span.tile_points(), inverse,
+    kernels_.fill_disc_axis(span.first_tile() * HoughPlane::kTile - 1, g_, centre, span.tile_points(), inverse,
                      axis.weight.data(), axis.distance.data(), axis.distance2.data());
   }
 

@@ -1,4 +1,4 @@
-// Targets for training, the inverse of decoding: what a perfect network would say of annotated people.
+// Training targets, section 4, the inverse of decoding: the fields of a perfect network for annotated people.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -14,30 +14,30 @@ struct Grid {
   std::ptrdiff_t cells() const { return static_cast<std::ptrdiff_t>(h) * w; }
 };
 
-// The annotated people: where their keypoints are, and what stands in for those without a label.
+// The annotated people: their keypoints, and a substitute for each without a label.
 class People {
  public:
   People(const Annotations& a, const Skeleton& skeleton)
       : count(a.n_people),
         keypoints_(a.keypoints),
         n_keypoints_(skeleton.n_keypoints),
-        stand_in_(static_cast<std::size_t>(a.n_people) * static_cast<std::size_t>(skeleton.n_keypoints), -1) {
-    std::vector<int> reached;
+        substitute_(static_cast<std::size_t>(a.n_people) * static_cast<std::size_t>(skeleton.n_keypoints), -1) {
+    std::vector<int> queue;
     for (int person = 0; person < count; ++person) {
-      int* stand_in = stand_in_.data() + static_cast<std::ptrdiff_t>(person) * n_keypoints_;
-      reached.clear();
+      int* substitute = substitute_.data() + static_cast<std::ptrdiff_t>(person) * n_keypoints_;
+      queue.clear();
       for (int k = 0; k < n_keypoints_; ++k) {
         if (!is_labelled(person, k)) continue;
-        stand_in[k] = k;
-        reached.push_back(k);
+        substitute[k] = k;
+        queue.push_back(k);
       }
-      for (std::size_t r = 0; r < reached.size(); ++r) {  // breadth first
-        const auto k = static_cast<std::size_t>(reached[r]);
+      for (std::size_t r = 0; r < queue.size(); ++r) {  // breadth first
+        const auto k = static_cast<std::size_t>(queue[r]);
         for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
           const int target = skeleton.edges[static_cast<std::size_t>(e)].target;
-          if (stand_in[target] >= 0) continue;
-          stand_in[target] = stand_in[k];
-          reached.push_back(target);
+          if (substitute[target] >= 0) continue;
+          substitute[target] = substitute[k];
+          queue.push_back(target);
         }
       }
     }
@@ -49,10 +49,10 @@ class People {
       if (is_labelled(person, k)) return true;
     return false;
   }
-  // x, y of a keypoint; of the nearest labelled one along the edges where it has no label; null where none is in reach.
+  // x, y of a keypoint, or of the nearest labelled one along the edges; null where there is none.
   const float* place(int person, int k) const {
-    const int stand_in = stand_in_[static_cast<std::size_t>(person) * n_keypoints_ + static_cast<std::size_t>(k)];
-    return stand_in < 0 ? nullptr : at(person, stand_in);
+    const int substitute = substitute_[static_cast<std::size_t>(person) * n_keypoints_ + static_cast<std::size_t>(k)];
+    return substitute < 0 ? nullptr : at(person, substitute);
   }
 
   const int count;
@@ -64,19 +64,19 @@ class People {
 
   const float* keypoints_;  // (P, K, 3)
   int n_keypoints_;
-  std::vector<int> stand_in_;  // (P, K) keypoint whose place is taken, -1 for none
+  std::vector<int> substitute_;  // (P, K) the keypoint itself or its substitute, -1 for none
 };
 
-// Which person each cell belongs to, for one keypoint type.
+// The owner of each cell, for one keypoint type.
 struct Owners {
-  std::vector<int> person;         // (h, w), -1 for nobody
+  std::vector<int> person;         // (h, w), -1 for none
   std::vector<double> distance2;  // (h, w) to the owner's keypoint, input pixels squared
 
   explicit Owners(const Grid& grid)
       : person(static_cast<std::size_t>(grid.cells())), distance2(static_cast<std::size_t>(grid.cells())) {}
 
-  // The nearest keypoint within `reach` owns a cell, labelled ones first; ties go to the first person.
-  void find(const People& people, const Grid& grid, int k, double reach) {
+  // Gives each cell to the nearest keypoint within `reach`, labelled ones first; ties go to the first person.
+  void assign(const People& people, const Grid& grid, int k, double reach) {
     std::fill(person.begin(), person.end(), -1);
     std::fill(distance2.begin(), distance2.end(), std::numeric_limits<double>::infinity());
     for (const bool labelled : {true, false})
@@ -127,7 +127,7 @@ void encode_targets(const Annotations& annotations, const Skeleton& skeleton, in
   };
 
   for (int k = 0; k < count; ++k) {
-    owners.find(people, grid, k, reach);
+    owners.assign(people, grid, k, reach);
     for (std::ptrdiff_t cell = 0; cell < cells; ++cell) {
       const int person = owners.person[static_cast<std::size_t>(cell)];
       if (person < 0) continue;
@@ -138,7 +138,8 @@ void encode_targets(const Annotations& annotations, const Skeleton& skeleton, in
         targets.short_valid[k * cells + cell] = 1;
       }
       offset_to(people.place(person, k), cell, targets.short_offsets + 2 * k * cells);
-      for (int e = skeleton.first[static_cast<std::size_t>(k)]; e < skeleton.first[static_cast<std::size_t>(k) + 1]; ++e) {
+      for (int e = skeleton.first[static_cast<std::size_t>(k)]; e < skeleton.first[static_cast<std::size_t>(k) + 1];
+           ++e) {
         const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(e)];
         offset_to(people.place(person, edge.target), cell, targets.mid_offsets + 2 * edge.channel * cells);
         if (on_disc && people.is_labelled(person, edge.target)) targets.mid_valid[edge.channel * cells + cell] = 1;

@@ -1,17 +1,18 @@
-// Points that follow offset fields while poses grow, on every backend: the reads of sampling.hpp for points within the input.
+// Following offset fields point by point while poses grow, on every backend: the reads of sampling.hpp for points
+// within the input.
 #pragma once
 
 #include "base/sampling.hpp"
 
 namespace personlab {
 
-// A point on its way, input pixels.
+// Input pixels.
 template <typename Real>
 struct Point {
   Real x, y;
 };
 
-// Sites are what `site_at` computes, but dividing by a power of two is multiplying, which takes a third of the time.
+// Computes the sites of `site_at`, but multiplies where the stride is a power of two, which takes a third of the time.
 template <typename Real>
 class Follower {
  public:
@@ -27,7 +28,9 @@ class Follower {
         stride_(static_cast<Real>(field.stride)),
         inverse_((field.stride & (field.stride - 1)) == 0 ? Real(1) / stride_ : Real(0)) {}
 
-  PERSONLAB_HD Point<Real> inside(Point<Real> point) const { return {between(point.x, last_x_), between(point.y, last_y_)}; }
+  PERSONLAB_HD Point<Real> inside(Point<Real> point) const {
+    return {between(point.x, last_x_), between(point.y, last_y_)};
+  }
 
   // Of a point within the input.
   PERSONLAB_HD Site<Real> site(Point<Real> at) const {
@@ -40,9 +43,10 @@ class Follower {
             cy - static_cast<Real>(i)};
   }
 
-  // Where a point gets by the offset read from two planes at `at`, which is within the input, as the result is.
+  // A point moved by the offset that two planes have at `at`, which is within the input, as the result is.
   template <typename Plane>
-  PERSONLAB_HD Point<Real> moved(const Plane& dx_plane, const Plane& dy_plane, Point<Real> at, Point<Real> point) const {
+  PERSONLAB_HD Point<Real> moved(const Plane& dx_plane, const Plane& dy_plane, Point<Real> at,
+                                 Point<Real> point) const {
     const Offset<Real> offset = read_offset(dx_plane, dy_plane, site(at));
     return inside({point.x + offset.dx, point.y + offset.dy});
   }

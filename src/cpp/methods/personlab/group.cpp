@@ -1,34 +1,35 @@
-// Greedy grouping: poses grow from the best peaks along mid-range offsets, refined at each step by short offsets.
+// Greedy grouping, section 3.1.2: poses grow from the best peaks along mid-range offsets, refined at each step by short
+// offsets.
 #include <algorithm>
 #include <limits>
 #include <type_traits>
 
-#include "methods/personlab/follower.hpp"
 #include "base/interrupt.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/follow_simd.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
-
 namespace {
 
-constexpr int kTogether = 8;  // edges followed side by side
+constexpr int kBatch = 8;  // edges followed side by side
 
-bool waits(const Reached& a, const Reached& b) { return precedes(b, a); }
+bool pops_after(const Reached& a, const Reached& b) { return precedes(b, a); }
 
-// Moves to `sources` what is followed next: the best. Where one way leads to each keypoint, none has to wait for another.
-void take_next(const Skeleton& skeleton, std::vector<Reached>& queue, std::vector<Reached>& sources) {
+// Moves the best of the queue to `sources`; all of it where a single path leads to each keypoint, and order does not
+// matter.
+void pop_sources(const Skeleton& skeleton, std::vector<Reached>& queue, std::vector<Reached>& sources) {
   sources.clear();
   if (skeleton.acyclic) {
     sources.swap(queue);
     return;
   }
-  std::pop_heap(queue.begin(), queue.end(), waits);
+  std::pop_heap(queue.begin(), queue.end(), pops_after);
   sources.push_back(queue.back());
   queue.pop_back();
 }
 
-// What a keypoint waits by: its probability, or its logit, of which a NaN waits longest.
+// The key of a keypoint in the queue: its probability, or its logit, where NaN comes last.
 template <typename T>
 float read_key(const T* plane, const Site<double>& at) {
   return read_probability(plane, at);
@@ -58,7 +59,7 @@ class Grower {
     scratch_.queue.clear();
     enqueue(keypoint, seed, follow_.inside(seed));
     while (!scratch_.queue.empty()) {
-      take_next(skeleton_, scratch_.queue, scratch_.sources);
+      pop_sources(skeleton_, scratch_.queue, scratch_.sources);
       for (const Reached& source : scratch_.sources) {
         const auto k = static_cast<std::size_t>(source.keypoint);
         if (scratch_.done[k] != 0) continue;
@@ -69,7 +70,7 @@ class Grower {
         for (int e = skeleton_.first[k]; e < skeleton_.first[k + 1]; ++e)
           start(source, skeleton_.edges[static_cast<std::size_t>(e)]);
       }
-      follow();
+      flush();
     }
   }
 
@@ -82,21 +83,22 @@ class Grower {
   void enqueue(int keypoint, Point<Real> point, Point<Real> at) {
     const float key = read_key(heatmaps_.plane<T>(keypoint), follow_.site(at));
     scratch_.queue.push_back({key, keypoint, static_cast<double>(point.x), static_cast<double>(point.y)});
-    if (!skeleton_.acyclic) std::push_heap(scratch_.queue.begin(), scratch_.queue.end(), waits);
+    if (!skeleton_.acyclic) std::push_heap(scratch_.queue.begin(), scratch_.queue.end(), pops_after);
   }
 
   // Takes the first step along an edge.
   void start(const Reached& source, const Skeleton::Edge& edge) {
     if (scratch_.done[static_cast<std::size_t>(edge.target)] != 0) return;
-    if (count_ == kTogether) follow();
+    if (count_ == kBatch) flush();
     const Point<Real> from{static_cast<Real>(source.x), static_cast<Real>(source.y)};
     keypoint_[count_] = edge.target;
     point_[count_] = from;
     follow_.step(mid_offsets_, edge.channel, follow_.inside(from), point_[count_++]);
   }
 
-  // Takes the others with all targets side by side: each has to wait for its own last step, but not for another's.
-  void follow() {
+  // Takes the other steps, for all targets of the batch side by side so that their latencies overlap, and queues the
+  // targets.
+  void flush() {
     for (int step = 0; step < refine_steps_; ++step)
       for (int i = 0; i < count_; ++i) follow_.step(short_offsets_, keypoint_[i], point_[i], point_[i]);
     for (int i = 0; i < count_; ++i) enqueue(keypoint_[i], point_[i], point_[i]);
@@ -109,10 +111,10 @@ class Grower {
   const Skeleton& skeleton_;
   int refine_steps_;
   GrowScratch& scratch_;
-  WideFollower<Real, T> follow_;
-  int count_ = 0;  // targets on their way
-  int keypoint_[kTogether];
-  Point<Real> point_[kTogether];
+  SimdFollower<Real, T> follow_;
+  int count_ = 0;  // targets of the batch
+  int keypoint_[kBatch];
+  Point<Real> point_[kBatch];
 };
 
 }  // namespace
@@ -137,8 +139,8 @@ void grow_pose(int keypoint, Real x, Real y, const Field& heatmaps, const Field&
   });
 }
 
-template void grow_pose<float>(int, float, float, const Field&, const Field&, const Field&, const Skeleton&, int, PoseList&,
-                               GrowScratch&);
+template void grow_pose<float>(int, float, float, const Field&, const Field&, const Field&, const Skeleton&, int,
+                               PoseList&, GrowScratch&);
 template void grow_pose<double>(int, double, double, const Field&, const Field&, const Field&, const Skeleton&, int,
                                 PoseList&, GrowScratch&);
 

@@ -1,8 +1,9 @@
-// Hough voting: every lattice point inside a keypoint's disc votes, by its short offset, for where the keypoint is.
+// Hough voting, section 3.1.1: every lattice point inside a keypoint's disc votes, by its short offset, for the
+// keypoint.
 //
-// Work follows the votes. Lattice points between cells that all lie under the threshold are passed over together; the rest
-// is read a few hundred points at a time, never as a plane. Where keypoint types alone are too few pieces for all threads, each
-// is voted for in bands of cell rows, which have sums of their own until the last of them is done.
+// Lattice points between cells that all lie under the threshold are skipped together; the rest is read a few hundred
+// points at a time, never as a plane. Where keypoint types are too few pieces for all threads, each is cut into bands
+// of cell rows, with sums of their own that are merged at the end.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -17,9 +18,9 @@
 namespace personlab {
 namespace {
 
-constexpr int kPieces = 4;  // for each thread at least, so that none is left waiting for long
+constexpr int kMinPieces = 4;  // of a thread, so that none idles for long
 
-// Lattice points along one axis, by the pair of cells that they lie between.
+// Lattice points along one axis, by the pair of cells around them.
 struct LatticeAxis {
   int points = 0;
   std::vector<std::int32_t> first;  // (blocks + 1): points between cell b and cell b + 1; the last cell joins the last
@@ -39,7 +40,7 @@ struct LatticeAxis {
   }
 };
 
-// Bits of cells in raster order, from the one at `from` on.
+// 64 bits of cells in raster order, from cell `from` on.
 std::uint64_t bits_from(const std::vector<std::uint64_t>& bits, std::size_t from) {
   const std::size_t word = from / 64, shift = from % 64;
   return shift == 0 ? bits[word] : bits[word] >> shift | bits[word + 1] << (64 - shift);
@@ -50,7 +51,7 @@ struct Band {
   int first, last;  // half-open
 };
 
-// Casts one keypoint type's votes.
+// Casts the votes of a keypoint type.
 class Voter {
  public:
   Voter(const Field& heatmaps, const Field& short_offsets, const LatticeAxis& x, const LatticeAxis& y,
@@ -64,10 +65,10 @@ class Voter {
     lowest_ = logit_of(options.vote_threshold);
   }
 
-  // Rows of cells that lattice points lie below.
+  // Rows of cells with lattice points below.
   int rows() const { return std::max(heatmaps_.height - 1, 1); }
 
-  // Sums the votes for keypoints of type k on the lattice of a plane that come from a band.
+  // Sums the votes of a band for keypoint type k on the lattice of a plane.
   void vote(int k, const Band& band, const HoughPlane& plane, double unit, bool wide, HoughWorker& worker,
             VoteSums& sums) const {
     const int w = heatmaps_.width, h = heatmaps_.height;
@@ -77,12 +78,12 @@ class Voter {
     const std::size_t cells = static_cast<std::size_t>(band.last - band.first) * w + below;
     std::vector<std::uint64_t>& high = worker.high;
     sums.reset(plane, wide);
-    worker.ballots.count = 0;
+    worker.batch.count = 0;
     if (high.size() < cells / 64 + 3) high.resize(cells / 64 + 3);
-    if (!find(k, start, cells, high.data())) return;
-    const VotingLattice lattice{plane.columns, plane.rows, plane.tile_columns, sums.nowhere(),
-                                1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
-    const Casting casting{lattice, worker, sums};
+    if (!threshold(k, start, cells, high.data())) return;
+    const VoteLattice lattice{plane.columns, plane.rows, plane.tile_columns, sums.discard(),
+                              1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
+    const Output out{lattice, worker, sums};
     for (int r = band.first; r < band.last; ++r) {
       poll(interrupt_);
       const std::size_t at = static_cast<std::size_t>(r) * w;
@@ -95,16 +96,16 @@ class Voter {
                                bits_from(high, cell + below + right);
         if (blocks - c0 < 64) active &= (std::uint64_t{1} << (blocks - c0)) - 1;
         for (; active != 0; active &= active - 1)
-          with_elements(heatmaps_, [&](auto of) { sample_cell(of, row, c0 + lowest_bit(active), casting); });
+          with_elements(heatmaps_, [&](auto of) { sample_cell(of, row, c0 + lowest_bit(active), out); });
       }
     }
-    cast(casting);
+    flush(out);
   }
 
  private:
-  // Where votes go, and what they are worked out in.
-  struct Casting {
-    const VotingLattice& lattice;
+  // Where votes are computed and summed.
+  struct Output {
+    const VoteLattice& lattice;
     HoughWorker& worker;
     VoteSums& sums;
   };
@@ -117,30 +118,30 @@ class Voter {
     int top, rows;
   };
 
-  // Marks n cells of type k, from one on, that reach the threshold.
-  bool find(int k, std::size_t first, std::size_t n, std::uint64_t* high) const {
+  // Marks those of n cells of type k, from `first` on, that reach the threshold; returns whether any does.
+  bool threshold(int k, std::size_t first, std::size_t n, std::uint64_t* high) const {
     return with_elements(heatmaps_, [&](auto of) {
-      return kernels_.planes(of).find(heatmaps_.plane<decltype(of)>(k) + first, n, lowest_, high);
+      return kernels_.planes(of).threshold(heatmaps_.plane<decltype(of)>(k) + first, n, lowest_, high);
     });
   }
 
   // Reads the fields, of elements T, at the lattice points between four cells.
   template <typename T>
-  void sample_cell(T, const CellRow& row, int c, const Casting& casting) const {
+  void sample_cell(T, const CellRow& row, int c, const Output& out) const {
     const T* cells[3];
     for (int f = 0; f < 3; ++f) cells[f] = static_cast<const T*>(row.planes[f]) + c;
     const std::ptrdiff_t right = row.right, below = row.below;
     const int left = x_.first[static_cast<std::size_t>(c)], columns = x_.first[static_cast<std::size_t>(c) + 1] - left;
     const int top = row.top, rows = row.rows, r = row.r;
-    if (columns * rows <= Ballots::kMost) {
-      sample_points(cells, right, below, {left, c, columns, top, r, rows}, casting);
+    if (columns * rows <= VoteBatch::kMax) {
+      sample_points(cells, right, below, {left, c, columns, top, r, rows}, out);
       return;
     }
-    const int across = std::min(columns, Ballots::kMost), down = Ballots::kMost / across;
+    const int across = std::min(columns, VoteBatch::kMax), down = VoteBatch::kMax / across;
     for (int i = 0; i < rows; i += down)
       for (int j = 0; j < columns; j += across)
         sample_points(cells, right, below,
-                      {left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i)}, casting);
+                      {left + j, c, std::min(across, columns - j), top + i, r, std::min(down, rows - i)}, out);
   }
 
   // Lattice columns from `left` on and rows from `top` on, to the right of cell column c and below cell row r.
@@ -151,16 +152,16 @@ class Voter {
   // Reads the fields at some of them.
   template <typename T>
   void sample_points(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const Part& part,
-                     const Casting& casting) const {
-    HoughWorker& worker = casting.worker;
+                     const Output& out) const {
+    HoughWorker& worker = out.worker;
     place(part, worker);
     const CellPoints& points = worker.points;
-    if (worker.ballots.count + points.count > Ballots::kMost) cast(casting);
-    if (!kernels_.planes(T()).sample(cells, right, below, points, part.left, part.top, lowest_, worker.ballots))
-      sample_careful(cells, right, below, points, part.left, part.top, worker.ballots);
+    if (worker.batch.count + points.count > VoteBatch::kMax) flush(out);
+    if (!kernels_.planes(T()).sample(cells, right, below, points, part.left, part.top, lowest_, worker.batch))
+      sample_nonfinite(cells, right, below, points, part.left, part.top, worker.batch);
   }
 
-  // Prepares worker.points: on common grids the same for nearly all cells.
+  // Fills worker.points, which on common grids are the same for nearly all cells.
   void place(const Part& part, HoughWorker& worker) const {
     const std::array<int, 4> shape{part.left * g_ - part.c * heatmaps_.stride, part.columns,
                                    part.top * g_ - part.r * heatmaps_.stride, part.rows};
@@ -177,32 +178,33 @@ class Voter {
         points.column[points.count++] = j;
       }
     }
-    for (auto& weight : points.weight)  // for what the last register holds besides
-      std::fill(weight + points.count, weight + Ballots::kRoom, 0.0F);
+    for (auto& weight : points.weight)  // for the rest of the last register
+      std::fill(weight + points.count, weight + VoteBatch::kCapacity, 0.0F);
     worker.shape = shape;
   }
 
-  // What `PlaneKernels::sample` does, where a value is not finite: one of weight zero is left out.
+  // `PlaneKernels::sample` where a value is not finite: one of weight zero is left out.
   template <typename T>
-  static void sample_careful(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
-                             const CellPoints& points, int column, int row, Ballots& ballots) {
-    float* out[3] = {ballots.logit + ballots.count, ballots.dx + ballots.count, ballots.dy + ballots.count};
+  static void sample_nonfinite(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
+                             const CellPoints& points, int column, int row, VoteBatch& batch) {
+    float* values[3] = {batch.logit + batch.count, batch.dx + batch.count, batch.dy + batch.count};
     for (int i = 0; i < points.count; ++i) {
       const auto part = [&](float weight, T value) { return weight > 0.0F ? weight * to_float32(value) : 0.0F; };
       for (int f = 0; f < 3; ++f)
-        out[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
+        values[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
                     (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));
-      ballots.column[ballots.count + i] = points.column[i] + column;
-      ballots.row[ballots.count + i] = points.row[i] + row;
+      batch.column[batch.count + i] = points.column[i] + column;
+      batch.row[batch.count + i] = points.row[i] + row;
     }
-    ballots.count += points.count;
+    batch.count += points.count;
   }
 
-  void cast(const Casting& casting) const {
-    Ballots& ballots = casting.worker.ballots;
-    const std::uint32_t total = kernels_.work_out(ballots, casting.lattice);
-    casting.sums.add(ballots, total);
-    ballots.count = 0;
+  // Computes and sums the votes of the batch, and empties it.
+  void flush(const Output& out) const {
+    VoteBatch& batch = out.worker.batch;
+    const std::uint32_t total = kernels_.compute_votes(batch, out.lattice);
+    out.sums.add(batch, total);
+    batch.count = 0;
   }
 
   const Field& heatmaps_;
@@ -215,59 +217,60 @@ class Voter {
   const Kernels& kernels_ = kernels();
 };
 
-// Brings the sums of each keypoint type's bands together. Three for each thread are enough: two in its hands, those of its band
-// and those it merges with them, and one that waits, since bands begin in order and so any type that is not done with has a
-// thread at it.
-class Count {
+// Merges the sums of each keypoint type's bands. Three sums a thread are enough: its band's, those that it merges with
+// them, and one that is pending, since bands begin in order and so a thread works on each unfinished type.
+class BandMerger {
  public:
-  Count(int n_keypoints, int bands, int workers, std::vector<VoteSums>& sums)
-      : missing_(static_cast<std::size_t>(n_keypoints), bands - 1), waiting_(static_cast<std::size_t>(n_keypoints), nullptr) {
-    const auto most = static_cast<std::size_t>(3) * static_cast<std::size_t>(workers);
-    if (sums.size() < most) sums.resize(most);
+  BandMerger(int n_keypoints, int bands, int workers, std::vector<VoteSums>& sums)
+      : unmerged_(static_cast<std::size_t>(n_keypoints), bands - 1),
+        pending_(static_cast<std::size_t>(n_keypoints), nullptr) {
+    const auto size = static_cast<std::size_t>(3) * static_cast<std::size_t>(workers);
+    if (sums.size() < size) sums.resize(size);
     for (VoteSums& one : sums) free_.push_back(&one);
   }
 
-  VoteSums* take() {
+  VoteSums* acquire() {
     const std::lock_guard<std::mutex> lock(mutex_);
     VoteSums* const sums = free_.back();
     free_.pop_back();
     return sums;
   }
 
-  void give_back(VoteSums* sums) {
+  void release(VoteSums* sums) {
     const std::lock_guard<std::mutex> lock(mutex_);
     free_.push_back(sums);
   }
 
-  // Adds what waits of keypoint type k to the sums of a band. True where that is all; if not, they wait in turn.
-  bool join(int k, VoteSums* sums) {
+  // Merges the pending sums of keypoint type k into those of a band. Returns whether that is all of the type; if not,
+  // they are pending in turn.
+  bool merge(int k, VoteSums* sums) {
     std::unique_lock<std::mutex> lock(mutex_);
-    VoteSums*& waiting = waiting_[static_cast<std::size_t>(k)];
-    while (waiting != nullptr) {
-      VoteSums* const other = std::exchange(waiting, nullptr);
+    VoteSums*& pending = pending_[static_cast<std::size_t>(k)];
+    while (pending != nullptr) {
+      VoteSums* const other = std::exchange(pending, nullptr);
       lock.unlock();
       sums->merge(*other);
       lock.lock();
       free_.push_back(other);
-      --missing_[static_cast<std::size_t>(k)];
+      --unmerged_[static_cast<std::size_t>(k)];
     }
-    if (missing_[static_cast<std::size_t>(k)] == 0) return true;
-    waiting = sums;
+    if (unmerged_[static_cast<std::size_t>(k)] == 0) return true;
+    pending = sums;
     return false;
   }
 
  private:
   std::mutex mutex_;
   std::vector<VoteSums*> free_;
-  std::vector<int> missing_;        // bands of each keypoint type that are not yet merged
-  std::vector<VoteSums*> waiting_;  // of each keypoint type, or null
+  std::vector<int> unmerged_;        // bands of each keypoint type
+  std::vector<VoteSums*> pending_;  // of each keypoint type, or null
 };
 
 }  // namespace
 
 void HoughPlane::reset(int lattice_rows, int lattice_columns) {
   if (lattice_rows != rows || lattice_columns != columns || slot.empty()) {
-    slot.clear();  // so that the next call starts afresh should there be no memory for this one
+    slot.clear();  // so that the next call starts afresh where memory runs out
     rows = lattice_rows;
     columns = lattice_columns;
     tile_rows = (rows + 2 + kTile - 1) / kTile;
@@ -302,7 +305,8 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
   const double scale = vote_scale(options);
   const VoteUnit unit(options);
   const double worth = unit.wide ? VoteUnit::kWide : unit.packed;
-  const int bands = options.threads > 1 ? std::min((kPieces * options.threads + count - 1) / count, voter.rows()) : 1;
+  const int bands =
+      options.threads > 1 ? std::min((kMinPieces * options.threads + count - 1) / count, voter.rows()) : 1;
   const auto rows_before = [&](int band) {
     return static_cast<int>(static_cast<std::int64_t>(voter.rows()) * band / bands);
   };
@@ -310,20 +314,20 @@ void hough_vote(const Field& heatmaps, const Field& short_offsets, const DecodeO
   scratch.workers.resize(static_cast<std::size_t>(workers));
   for (HoughWorker& worker : scratch.workers) worker.shape = {};
   for (HoughPlane& plane : hough) plane.reset(y.points, x.points);
-  Count votes(count, bands, workers, scratch.sums);
+  BandMerger merger(count, bands, workers, scratch.sums);
   parallel_for(count * bands, workers, options.interrupt, [&](int piece, int number) {
     const int k = piece / bands, band = piece % bands;
     HoughPlane& plane = hough[static_cast<std::size_t>(k)];
     HoughWorker& worker = scratch.workers[static_cast<std::size_t>(number)];
-    VoteSums* const sums = votes.take();
+    VoteSums* const sums = merger.acquire();
     voter.vote(k, {rows_before(band), rows_before(band + 1)}, plane, worth, unit.wide, worker, *sums);
-    if (!votes.join(k, sums)) return;
-    if (!sums->collect(scale / worth, plane)) {
+    if (!merger.merge(k, sums)) return;
+    if (!sums->compute_scores(scale / worth, plane)) {
       plane.reset(y.points, x.points);
       voter.vote(k, {0, voter.rows()}, plane, VoteUnit::kWide, true, worker, *sums);
-      sums->collect(scale / VoteUnit::kWide, plane);
+      sums->compute_scores(scale / VoteUnit::kWide, plane);
     }
-    votes.give_back(sums);
+    merger.release(sums);
   });
 }
 

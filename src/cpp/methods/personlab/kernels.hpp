@@ -1,4 +1,4 @@
-// The inner loops that are compiled once for each instruction set, and the choice between them.
+// The kernel table: the inner loops that are compiled once for each instruction set.
 #pragma once
 
 #include <cstddef>
@@ -9,64 +9,66 @@
 
 namespace personlab {
 
-// Lattice points on their way to casting a vote, side by side for vector instructions.
-struct alignas(64) Ballots {
-  static constexpr int kMost = 256;
-  static constexpr int kRoom = kMost + 16;  // whole registers are written behind the last
+constexpr int kMaxLanes = 16;  // floats of the widest register
 
-  float logit[kRoom], dx[kRoom], dy[kRoom];  // read at the point
-  std::int32_t column[kRoom], row[kRoom];    // of the point
-  std::int32_t left[kRoom], top[kRoom];      // whole lattice points from there to the upper left of the four voted for
-  std::int32_t vote[4][kRoom];               // what is added to each of these, fixed point
-  std::int32_t at[kRoom];                    // tile and place in it of the upper left one
-  // What to add there, fixed point: for the left point in the lower half, for the right one in the upper half.
-  std::uint64_t upper[kRoom], lower[kRoom];
+// Votes of lattice points, a structure of arrays for vector instructions. A vote is splatted onto four lattice points.
+struct alignas(64) VoteBatch {
+  static constexpr int kMax = 256;
+  static constexpr int kCapacity = kMax + kMaxLanes;  // whole registers are written behind the last vote
+
+  float logit[kCapacity], dx[kCapacity], dy[kCapacity];  // read at the voter, a lattice point
+  std::int32_t column[kCapacity], row[kCapacity];        // of the voter
+  std::int32_t left[kCapacity], top[kCapacity];          // lattice points from the voter to the upper left of the four
+  std::int32_t weight[4][kCapacity];                     // added to each of the four, fixed point
+  std::int32_t target[kCapacity];                        // tile and index in it of the upper left one
+  // Added to the upper and the lower two, fixed point: to the left one the low half, to the right one the high half.
+  std::uint64_t upper[kCapacity], lower[kCapacity];
   int count = 0;
 };
 
-// Some lattice points between four cells, and how they are read there.
+// Some lattice points between four cells, and how fields are read there.
 struct alignas(64) CellPoints {
-  float weight[4][Ballots::kRoom];  // of the cells: top left, top right, bottom left, bottom right
-  std::int32_t column[Ballots::kRoom], row[Ballots::kRoom];  // from the first of the points
+  float weight[4][VoteBatch::kCapacity];  // of the cells: top left, top right, bottom left, bottom right
+  std::int32_t column[VoteBatch::kCapacity], row[VoteBatch::kCapacity];  // from the first of the points
   int count = 0;
 };
 
-// Where votes may fall, and what they are worth. Around the lattice lies a margin of one point: lattice point (row, column)
-// is at (row + 1, column + 1), in tiles.
-struct VotingLattice {
+// The lattice that votes fall on, and what they are worth. Around it lies a margin of one point: lattice point (row,
+// column) is at (row + 1, column + 1), in tiles.
+struct VoteLattice {
   std::int32_t columns, rows;  // without the margin
   std::int32_t tile_columns;
-  std::int32_t nowhere;  // `at` of the first point in a tile that nobody reads, for votes that do not count
+  std::int32_t discard;  // target of votes that do not count: the first point of a tile that is never read
   float inverse_g;       // lattice points per input pixel
   float lowest;          // logit of the vote threshold
-  float unit;            // fixed-point value of a whole vote
+  float unit;            // fixed-point value of a certain vote
 };
 
-// Where offsets point, as pairs of x + dx and y + dy on a grid of at least 2 x 2 cells, all finite.
+// Positions that the offsets of cells lead to, as pairs x + dx, y + dy on a grid of at least 2 x 2 cells, all finite.
 struct Pairs {
   const float* data;  // (h, w, 2) input pixels
   int h, w;
   float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
 
-// Points are followed in groups of this many.
+// Points are followed in groups of so many.
 constexpr int kPointGroup = 8;
 
-// Sums of packed votes for one tile of 16 x 16 points: where its own votes fell, and its three neighbours'. Each is 17 rows
-// of 16, the last of them for the tile below; the upper half of a sum is for the point to the right.
+// Sums of packed votes that count for one tile of 16 x 16 points: its own and those of three neighbours. Each is 17
+// rows of 16 sums, the last row for the tile below; the high half of a sum is for the point to the right.
 struct TileSums {
   const std::uint64_t *own, *left, *above, *corner;
 };
 
 struct TileTotal {
   float highest;  // score
-  double sum;     // of all votes for the tile's points, fixed point
+  double sum;     // of all votes of the tile's points, fixed point
 };
 
 // Lattice points along one axis of a keypoint's disc, in whole tiles.
 struct DiscAxis {
-  const float* weight;  // exp(-d^2 * inverse) at distance d: the OKS, or a Gaussian, is the product of two
-  const float* distance;   // d from the keypoint, input pixels, as `disc_distance` has it
+  const float* weight;     // exp(-d^2 * inverse) at distance d: the OKS, or a Gaussian, is the product of two
+  const float* distance;   // d from the keypoint, input pixels: `disc_distance`
   const float* distance2;  // d^2
 };
 
@@ -80,7 +82,7 @@ struct ShiftSums {
   double mass[16], x[16], y[16];
 };
 
-// Keypoints are bounded in groups of this many.
+// Keypoints are bounded in groups of so many.
 constexpr int kKeypointGroup = 8;
 
 constexpr float kFarthest = 1048576.0F;  // input pixels: farther than any image reaches
@@ -90,7 +92,7 @@ struct DistanceBounds {
   float lower[kKeypointGroup], upper[kKeypointGroup];
 };
 
-// Where a pose has the keypoints of a group; those past the last one weigh nothing.
+// A group of keypoints of a pose; those past the last one have weight 0.
 struct Targets {
   float x[kKeypointGroup], y[kKeypointGroup], weight[kKeypointGroup];
 };
@@ -104,29 +106,29 @@ struct Boxes {
   float x0[kKeypointGroup], y0[kKeypointGroup], x1[kKeypointGroup], y1[kKeypointGroup];
 };
 
-// What is done to planes with elements of one type.
+// Kernels on planes with elements of one type.
 template <typename T>
 struct PlaneKernels {
-  // Sets bit i of `bits` where value i of n is at least `lowest`; says whether any is. Bits past n in the last word are 0.
-  bool (*find)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
+  // Sets bit i of `bits` where value i of n is at least `lowest`; returns whether any is. Bits past n in the last word
+  // are 0.
+  bool (*threshold)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
 
   // Clears bits of cells of a plane (h, w), 64 to a word, that have a larger neighbour among the up to 8.
-  void (*thin)(const T* values, int h, int w, std::uint64_t* bits);
+  void (*suppress_non_maxima)(const T* values, int h, int w, std::uint64_t* bits);
 
-  // Reads logit, dx and dy between four cells, of which `cells` are the top left ones, `right` and `below` the way to the
-  // others. Adds the lattice points, the first of them at (row, column), to the ballots, or leaves them out where all those in
-  // a register are under the threshold. False, and nothing added, where not all that was read is finite.
+  // Reads logit, dx and dy at lattice points between four cells: `cells` are the top left ones, `right` and `below` the
+  // steps to the others. Appends the points, the first of them at (row, column), to the batch; skips a register of
+  // points whose logits are all below `lowest`. Returns false and appends nothing where a value is not finite.
   bool (*sample)(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below, const CellPoints& points,
-                 std::int32_t column, std::int32_t row, float lowest, Ballots& ballots);
+                 std::int32_t column, std::int32_t row, float lowest, VoteBatch& batch);
 
-  // Makes n values float32.
+  // Converts n values.
   void (*to_float32)(const T* values, std::size_t n, float* to);
 };
 
 constexpr float kPersonUnit = 16777216.0F;  // of person probabilities in fixed point: 2^24
 
 struct Kernels {
-  const char* name;
   PlaneKernels<float> float32;
   PlaneKernels<Float16> float16;
   PlaneKernels<Bfloat16> bfloat16;
@@ -135,61 +137,54 @@ struct Kernels {
   const PlaneKernels<Float16>& planes(Float16) const { return float16; }
   const PlaneKernels<Bfloat16>& planes(Bfloat16) const { return bfloat16; }
 
-  // From what was read at lattice points to where their votes fall and what they add there; the sum of all they add.
-  std::uint32_t (*work_out)(Ballots& ballots, const VotingLattice& lattice);
+  // Computes target, upper and lower of a batch from the values read at the voters; returns the sum of all weights.
+  std::uint32_t (*compute_votes)(VoteBatch& batch, const VoteLattice& lattice);
 
-  // Scores of one tile, in units of `scale`, from the sums of votes in it and in its neighbours.
-  TileTotal (*gather)(const TileSums& sums, float scale, float* scores);
+  // Computes the scores of one tile, in units of `scale`, from its sums of votes.
+  TileTotal (*score_tile)(const TileSums& sums, float scale, float* scores);
 
-  // For n points, a multiple of 16, of a lattice of stride g, from point `first` on, and a keypoint at `centre`, input
-  // pixels: what DiscAxis holds.
-  void (*lay_out)(int first, int g, double centre, int n, float inverse, float* weight, float* distance,
-                  float* distance2);
+  // Fills a DiscAxis for n points, a multiple of kMaxLanes, of a lattice of stride g, from point `first` on, and a
+  // keypoint at `centre`, input pixels.
+  void (*fill_disc_axis)(int first, int g, double centre, int n, float inverse, float* weight, float* distance,
+                         float* distance2);
 
-  // Adds to the sums what lies within the disc of n rows of 16 scores.
+  // Adds the points of n rows of 16 scores that lie within the disc.
   void (*sum_disc)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, DiscSums& sums);
 
-  // The same for the sums of a mean shift; negative scores count as 0.
-  void (*sum_shift)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums);
+  // The same for a mean shift; negative scores count as 0.
+  void (*sum_mean_shift)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums);
 
   // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
-  void (*follow)(const Pairs& pairs, int n, float* points);
+  void (*follow_points)(const Pairs& pairs, int n, float* points);
 
-  // The first of these steps, for points between the four cells from (column, row) on, given in [0, 1] from that cell.
-  void (*follow_inside)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
+  // The first step, for points between the four cells from (column, row) on, with t in [0, 1] from that cell.
+  void (*follow_in_cell)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
 
-  // The same for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: boxes of the
-  // results, as tight as boxes can be, then `slack` wider. What has spread over very many cells is given up: its box holds
-  // everything.
+  // One step for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: replaces
+  // them by tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything.
   void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
                        float (*boxes)[4]);
 
-  // For the n poses listed: weighted distances of a group's keypoints to the nearest and to the farthest point of their
-  // boxes; their sums are added to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
-  void (*bound)(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
-                DistanceBounds* bounds, float* lower, float* upper);
+  // For the n poses listed: bounds of the weighted distances of a group's keypoints to the points of their boxes; adds
+  // their sums to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
+  void (*bound_distances)(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n,
+                          const std::int32_t* listed, DistanceBounds* bounds, float* lower, float* upper);
 
-  // Adds the weighted distances of n points (x, y) to n sums, of which weight zero has none, be it infinite; n is a multiple
-  // of kPointGroup. Sets all bits of open[i] where a sum is above `low` and at most `high`; returns whether any is.
-  bool (*measure)(const Target& target, int n, const float* points, float low, float high, float* sums,
-                  std::int32_t* open);
+  // Adds the weighted distances of n points (x, y) to n sums; one of weight zero is 0, even if infinite; n is a
+  // multiple of kPointGroup. Sets all bits of open[i] where low < sum <= high; returns whether any is.
+  bool (*add_distances)(const Target& target, int n, const float* points, float low, float high, float* sums,
+                        std::int32_t* open);
 
-  // Person probabilities in fixed point, rounded down, of logits read t of the way from `upper` to `lower`; n is a multiple
-  // of 16. False, and nothing of use written, where not all logits are finite.
-  bool (*read_person)(const float* upper, const float* lower, float t, int n, std::uint32_t* probability);
+  // Person probabilities in fixed point, rounded down, of logits t of the way from `upper` to `lower`; n is a multiple
+  // of kMaxLanes. Returns false, with `probability` undefined, where a logit is not finite.
+  bool (*read_person_probabilities)(const float* upper, const float* lower, float t, int n, std::uint32_t* probability);
 
-  // Adds up the values, each at most kPersonUnit, of those of n pixels that are marked, and how many these are.
-  void (*sum_marked)(const std::uint8_t* marks, const std::uint32_t* values, int n, std::uint64_t& total,
+  // Adds the values, each at most kPersonUnit, of those of n pixels that a mask holds, and the number of these.
+  void (*sum_masked)(const std::uint8_t* mask, const std::uint32_t* values, int n, std::uint64_t& total,
                      std::uint64_t& count);
 };
 
-// The fastest kernels that this processor runs, or those that the environment variable PERSONLAB_ISA names. Results are the
-// same to the last bit.
-//
-// Throws std::invalid_argument where that variable names none that can run.
+// The kernels of the instruction set that `isa` chooses.
 const Kernels& kernels();
-
-// Names of all kernels in this build, fastest last, separated by commas.
-const char* kernel_names();
 
 }  // namespace personlab

@@ -1,4 +1,4 @@
-// Keypoints of poses by where they lie, so that looking for one nearby takes the same time however many there are.
+// Keypoints of poses by position: finding one nearby takes the same time for any number of poses.
 #pragma once
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 
 namespace personlab {
 
-// A few poses are looked through one by one. More are in a hash table of square cells, a list of keypoints each.
+// A few poses are searched one by one; more are in a hash table of square cells, each a list of keypoints.
 class KeypointGrid {
  public:
   // Empties the grid for lookups within a radius among poses of K keypoints.
@@ -18,7 +18,7 @@ class KeypointGrid {
     count_ = static_cast<std::size_t>(n_keypoints);
     radius2_ = radius * radius;
     const double cell = std::max(2.0 * radius, kMinCell);
-    reach_ = radius + 1e-6 * cell;  // whatever rounding does, nothing within the radius is missed
+    reach_ = radius + 1e-6 * cell;  // rounding never hides a keypoint within the radius
     inverse_ = 1.0 / cell;
     few_.clear();
     entries_.clear();
@@ -51,9 +51,9 @@ class KeypointGrid {
       few_.insert(few_.end(), pose, pose + 2 * count_);
       if (few_.size() <= 2 * kFew * count_) return;
       first_.assign(kFirstBuckets, -1);
-      for (std::size_t i = 0; i < few_.size(); i += 2 * count_) enter(few_.data() + i);
+      for (std::size_t i = 0; i < few_.size(); i += 2 * count_) insert(few_.data() + i);
     } else {
-      enter(pose);
+      insert(pose);
     }
   }
 
@@ -88,16 +88,16 @@ class KeypointGrid {
     first = e;
   }
 
-  void enter(const double* pose) {
+  void insert(const double* pose) {
     for (std::size_t k = 0; k < count_; ++k) {
-      if (entries_.size() == first_.size()) spread();
+      if (entries_.size() == first_.size()) rehash();
       entries_.push_back({pose[2 * k], pose[2 * k + 1], static_cast<std::int32_t>(k), -1});
       link(static_cast<std::int32_t>(entries_.size()) - 1);
     }
   }
 
-  // Spreads the entries over more buckets.
-  void spread() {
+  // Distributes the entries over four times as many buckets.
+  void rehash() {
     first_.assign(4 * first_.size(), -1);
     for (std::size_t e = 0; e < entries_.size(); ++e) link(static_cast<std::int32_t>(e));
   }

@@ -1,4 +1,4 @@
-// Peaks: local maxima of the Hough scores, searched for in touched tiles only, each plane by itself.
+// Peaks: local maxima of the Hough scores, in tiles with votes only.
 #include <algorithm>
 
 #include "base/parallel.hpp"
@@ -7,8 +7,8 @@
 namespace personlab {
 namespace {
 
-// Whether a lattice point's value is greater than its 8 neighbours that precede it in raster order and not smaller than
-// those that follow.
+// Whether a lattice point's value is greater than those of its 8 neighbours that precede it in raster order, and not
+// smaller than those of the others.
 bool is_peak(const HoughPlane& plane, int row, int column, float value) {
   return value > plane.at(row - 1, column - 1) && value > plane.at(row - 1, column) &&
          value > plane.at(row - 1, column + 1) && value > plane.at(row, column - 1) &&
@@ -22,12 +22,12 @@ void find_in_plane(const HoughPlane& plane, int k, const DecodeOptions& options,
   const auto g = static_cast<float>(options.hough_stride);
   for (std::size_t s = 0; s < plane.touched.size(); ++s) {
     poll(options.interrupt);
-    if (plane.highest[s] < options.peak_threshold) continue;  // most tiles hold weak votes only
+    if (plane.highest[s] < options.peak_threshold) continue;  // tiles of weak votes, which are many
     const int tile = plane.touched[s];
     const int row0 = tile / plane.tile_columns * kTile - 1, column0 = tile % plane.tile_columns * kTile - 1;
     const float* scores = plane.scores.data() + s * HoughPlane::kTilePoints;
     std::uint64_t high[HoughPlane::kTilePoints / 64];
-    kernels().float32.find(scores, HoughPlane::kTilePoints, options.peak_threshold, high);
+    kernels().float32.threshold(scores, HoughPlane::kTilePoints, options.peak_threshold, high);
     for (int p0 = 0; p0 < HoughPlane::kTilePoints; p0 += 64) {
       for (std::uint64_t bits = high[p0 / 64]; bits != 0; bits &= bits - 1) {
         const int p = p0 + lowest_bit(bits), row = row0 + p / kTile, column = column0 + p % kTile;

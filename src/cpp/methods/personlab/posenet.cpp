@@ -12,7 +12,8 @@
 namespace personlab {
 namespace {
 
-// A number that sorts candidates as `precedes` does: by score, descending, then by their index in the order of keypoint, y, x.
+// A number that sorts candidates as `precedes` does: by score, descending, then by their index in the order of
+// keypoint, y, x.
 std::uint64_t sort_key(float score, std::size_t index) {
   score += 0.0F;  // no negative zero
   std::uint32_t bits;
@@ -21,8 +22,8 @@ std::uint64_t sort_key(float score, std::size_t index) {
   return static_cast<std::uint64_t>(bits) << 32 | static_cast<std::uint32_t>(index);
 }
 
-// Fills scratch.peaks with the cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8 neighbours,
-// in the order of keypoint, y, x, and scratch.order with keys that sort them.
+// Fills scratch.peaks with the cells (x, y) whose logit is at least `lowest` and not smaller than any of their 8
+// neighbours, in the order of keypoint, y, x, and scratch.order with keys that sort them.
 template <typename T>
 void find_seeds(const Field& heatmaps, float lowest, DecodeScratch& scratch) {
   const PlaneKernels<T>& planes = kernels().planes(T());
@@ -34,8 +35,8 @@ void find_seeds(const Field& heatmaps, float lowest, DecodeScratch& scratch) {
   scratch.order.clear();
   for (int k = 0; k < heatmaps.planes; ++k) {
     const T* logits = heatmaps.plane<T>(k);
-    if (!planes.find(logits, heatmaps.cells(), lowest, high.data())) continue;
-    planes.thin(logits, h, w, high.data());
+    if (!planes.threshold(logits, heatmaps.cells(), lowest, high.data())) continue;
+    planes.suppress_non_maxima(logits, h, w, high.data());
     for (std::size_t word = 0; word < words; ++word) {
       for (std::uint64_t bits = high[word]; bits != 0; bits &= bits - 1) {
         const int cell = static_cast<int>(word * 64) + lowest_bit(bits);
@@ -58,11 +59,13 @@ Offset<float> offset_at(const Field& short_offsets, const Peak& seed) {
   });
 }
 
-// Sorts more of the keys, of which the first `sorted` are in order, and returns how many are now: of many seeds few are read.
+// Sorts more of the keys, of which the first `sorted` are in order, and returns how many are now: of many seeds few are
+// read.
 std::size_t sort_more(std::vector<std::uint64_t>& keys, std::size_t sorted) {
   constexpr std::size_t kFirst = 128;
   const std::size_t next = std::min(keys.size(), std::max(kFirst, 2 * sorted));
-  const auto from = keys.begin() + static_cast<std::ptrdiff_t>(sorted), to = keys.begin() + static_cast<std::ptrdiff_t>(next);
+  const auto from = keys.begin() + static_cast<std::ptrdiff_t>(sorted),
+             to = keys.begin() + static_cast<std::ptrdiff_t>(next);
   if (to != keys.end()) std::nth_element(from, to, keys.end());
   std::sort(from, to);
   return next;
@@ -79,8 +82,8 @@ bool ranks_before(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score > b.score : a.rank < b.rank;
 }
 
-// Soft non-maximum suppression in the order of mean probabilities: an instance score is the sum, over K, of the probabilities
-// of keypoints that no pose ahead has within nms_radius.
+// Soft non-maximum suppression in the order of mean probabilities: an instance score is the sum, over K, of the
+// probabilities of keypoints that no pose ahead has within nms_radius.
 void rank_poses(const PoseList& poses, const DecodeOptions& options, KeypointGrid& grid, std::vector<Candidate>& best,
                 Ranking& ranking) {
   const int count = poses.n_keypoints;

@@ -1,4 +1,4 @@
-// Dense refinement of whole offset fields, as the network does it inside itself, and its gradient.
+// Dense refinement of whole offset fields, section 3.1.2, and its gradient.
 #include <algorithm>
 #include <cstring>
 #include <limits>
@@ -6,19 +6,19 @@
 #include <string>
 #include <vector>
 
-#include "methods/personlab/kernels.hpp"
 #include "base/parallel.hpp"
-#include "methods/personlab/refine_steps.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/refine_steps.hpp"
 #include "methods/personlab/stages.hpp"
+#include "simd/dispatch.hpp"
 
 namespace personlab {
 namespace {
 
-// What one thread works in.
+// Working memory of one thread.
 struct Scratch {
   std::vector<double> pairs, sums;  // (h + 1, w + 1, 2)
-  std::vector<Footing> footings;    // (steps)
+  std::vector<StepState> states;    // (steps)
   Batch batch;
 };
 
@@ -29,7 +29,7 @@ struct Group {
   int image, field;
 
   std::ptrdiff_t cells() const { return static_cast<std::ptrdiff_t>(all.height) * all.width; }
-  // Where channel c begins in an array (N, C, 2, h, w), and this field in one (N, L, 2, h, w).
+  // Index of channel c in an array (N, C, 2, h, w), and of this field in one (N, L, 2, h, w).
   std::ptrdiff_t channel(int c) const { return (static_cast<std::ptrdiff_t>(image) * all.count + c) * 2 * cells(); }
   std::ptrdiff_t source() const { return (static_cast<std::ptrdiff_t>(image) * all.fields + field) * 2 * cells(); }
 };
@@ -40,9 +40,9 @@ PERSONLAB_INLINE bool all_finite(const float* values, std::ptrdiff_t count) {
   return others == 0;
 }
 
-// Numbers of two planes in turn, and back.
+// Interleaves two planes, and back.
 template <typename Real>
-PERSONLAB_INLINE void pair_up(int n, const Real* x, const Real* y, double* pairs) {
+PERSONLAB_INLINE void interleave(int n, const Real* x, const Real* y, double* pairs) {
   for (int k = 0; k < n; ++k) {
     pairs[2 * k] = static_cast<double>(x[k]);
     pairs[2 * k + 1] = static_cast<double>(y[k]);
@@ -50,27 +50,27 @@ PERSONLAB_INLINE void pair_up(int n, const Real* x, const Real* y, double* pairs
 }
 
 template <typename Real>
-PERSONLAB_INLINE void part(int n, const double* pairs, Real* x, Real* y) {
+PERSONLAB_INLINE void deinterleave(int n, const double* pairs, Real* x, Real* y) {
   for (int k = 0; k < n; ++k) {
     x[k] = static_cast<Real>(pairs[2 * k]);
     y[k] = static_cast<Real>(pairs[2 * k + 1]);
   }
 }
 
-// The field of a group, (2, h, w), as pairs.
+// Fills the grid's pairs from a field (2, h, w).
 template <typename Real>
 PERSONLAB_INLINE void fill(const OffsetGrid& grid, const Real* field, std::vector<double>& pairs) {
   const std::ptrdiff_t w = grid.width, cells = grid.height * w;
   double* to = pairs.data();
   for (std::ptrdiff_t i = 0; i <= grid.height; ++i, to += grid.pitch) {
     const Real* from = field + std::min<std::ptrdiff_t>(i, grid.height - 1) * w;
-    pair_up(grid.width, from, from + cells, to);
+    interleave(grid.width, from, from + cells, to);
     std::memcpy(to + 2 * w, to + 2 * w - 2, sizeof(F64x2));
   }
 }
 
-// Where n cells of a plane lie, from the given one on.
-PERSONLAB_INLINE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n, double* home) {
+// Writes x, y of n cells of a plane, from `cell` on.
+PERSONLAB_INLINE void place(const OffsetGrid& grid, std::ptrdiff_t cell, int n, double* home) {
   int i = static_cast<int>(cell / grid.width), j = static_cast<int>(cell % grid.width);
   for (int k = 0; k < n; ++i, j = 0) {
     const int end = std::min(n, k + grid.width - j);
@@ -81,8 +81,8 @@ PERSONLAB_INLINE void settle(const OffsetGrid& grid, std::ptrdiff_t cell, int n,
   }
 }
 
-// Makes offsets (0, 0) that are not finite, as those are that have become too large for float32.
-PERSONLAB_INLINE void drop_overflow(int n, float* x, float* y) {
+// Replaces offsets that are not finite, or overflow float32, by (0, 0).
+PERSONLAB_INLINE void drop_nonfinite(int n, float* x, float* y) {
   for (int k = 0; k < n; ++k) {
     const bool finite = is_finite(x[k]) && is_finite(y[k]);
     x[k] = finite ? x[k] : 0.0F;
@@ -90,7 +90,7 @@ PERSONLAB_INLINE void drop_overflow(int n, float* x, float* y) {
   }
 }
 
-// One channel, point by point, where not all numbers are finite: an offset that is not counts as (0, 0).
+// Refines one channel point by point: an offset that is not finite counts as (0, 0).
 void forward_checked(const Group<float>& group, int c, float* refined) {
   const OffsetBatch<float>& all = group.all;
   const float *by_x = all.by + group.source(), *by_y = by_x + group.cells();
@@ -108,11 +108,11 @@ void forward_checked(const Group<float>& group, int c, float* refined) {
     }
     to_x[cell] = static_cast<float>(mx);
     to_y[cell] = static_cast<float>(my);
-    drop_overflow(1, to_x + cell, to_y + cell);
+    drop_nonfinite(1, to_x + cell, to_y + cell);
   }
 }
 
-// All channels of a group; Two is a type of two pairs.
+// Refines all channels of a group; Two is a type of four doubles.
 template <typename Two, NonFinite kNonFinite, typename Real>
 PERSONLAB_INLINE void forward(const Group<Real>& group, Scratch& scratch, Real* refined) {
   const OffsetBatch<Real>& all = group.all;
@@ -133,18 +133,18 @@ PERSONLAB_INLINE void forward(const Group<Real>& group, Scratch& scratch, Real* 
     const Real *from_x = all.offsets + group.channel(c), *from_y = from_x + cells;
     Real *to_x = refined + group.channel(c), *to_y = to_x + cells;
     for (std::ptrdiff_t cell = 0; cell < cells; cell += batch.count) {
-      batch.count = static_cast<int>(std::min<std::ptrdiff_t>(Batch::kMost, cells - cell));
-      settle(grid, cell, batch.count, batch.home);
-      pair_up(batch.count, from_x + cell, from_y + cell, batch.offset);
+      batch.count = static_cast<int>(std::min<std::ptrdiff_t>(Batch::kMax, cells - cell));
+      place(grid, cell, batch.count, batch.home);
+      interleave(batch.count, from_x + cell, from_y + cell, batch.offset);
       for (int step = 0; step < all.steps; ++step)
-        advance<Two, false>(grid, scratch.pairs.data(), batch, scratch.footings[0]);
-      part(batch.count, batch.offset, to_x + cell, to_y + cell);
-      if constexpr (kNonFinite == NonFinite::kZero) drop_overflow(batch.count, to_x + cell, to_y + cell);
+        step_forward<Two, false>(grid, scratch.pairs.data(), batch, scratch.states[0]);
+      deinterleave(batch.count, batch.offset, to_x + cell, to_y + cell);
+      if constexpr (kNonFinite == NonFinite::kZero) drop_nonfinite(batch.count, to_x + cell, to_y + cell);
     }
   }
 }
 
-// How many of n points matter to a loss.
+// How many of n points have a gradient other than 0.
 template <typename Real>
 PERSONLAB_INLINE int count_moving(int n, const Real* gx, const Real* gy) {
   int moving = 0;
@@ -152,8 +152,8 @@ PERSONLAB_INLINE int count_moving(int n, const Real* gx, const Real* gy) {
   return moving;
 }
 
-// Leaves in a batch only the points whose gradient is not 0: it would stay 0.
-PERSONLAB_INLINE void thin_out(Batch& batch) {
+// Removes the points of a batch whose gradient is 0: it stays 0.
+PERSONLAB_INLINE void compact(Batch& batch) {
   int left = 0;
   for (int k = 0; k < batch.count; ++k) {
     batch.cell[left] = k;
@@ -167,21 +167,21 @@ PERSONLAB_INLINE void thin_out(Batch& batch) {
   batch.count = left;
 }
 
-// All steps of a batch of points, and its gradients back over them.
+// Takes all steps of a batch of points, and propagates its gradients back.
 template <typename Two, bool kSums>
-PERSONLAB_INLINE void there_and_back(const OffsetGrid& grid, Scratch& scratch) {
-  const std::size_t steps = scratch.footings.size();
+PERSONLAB_INLINE void propagate(const OffsetGrid& grid, Scratch& scratch) {
+  const std::size_t steps = scratch.states.size();
   for (std::size_t step = 0; step < steps; ++step) {
     if (step + 1 < steps)
-      advance<Two, true>(grid, scratch.pairs.data(), scratch.batch, scratch.footings[step]);
+      step_forward<Two, true>(grid, scratch.pairs.data(), scratch.batch, scratch.states[step]);
     else
-      advance<Two, true, false>(grid, scratch.pairs.data(), scratch.batch, scratch.footings[step]);
+      step_forward<Two, true, false>(grid, scratch.pairs.data(), scratch.batch, scratch.states[step]);
   }
   for (std::size_t step = steps; step-- > 0;)
-    retreat<kSums>(grid, scratch.footings[step], scratch.batch, scratch.sums.data());
+    step_backward<kSums>(grid, scratch.states[step], scratch.batch, scratch.sums.data());
 }
 
-// The same backwards.
+// Gradients of all channels of a group.
 template <typename Two, typename Real>
 PERSONLAB_INLINE void backward(const Group<Real>& group, Scratch& scratch, const OffsetGradients<Real>& gradients) {
   const OffsetBatch<Real>& all = group.all;
@@ -193,36 +193,36 @@ PERSONLAB_INLINE void backward(const Group<Real>& group, Scratch& scratch, const
   for (int c = 0; c < all.count; ++c) {
     if (all.channels[c] != group.field) continue;
     const std::ptrdiff_t channel = group.channel(c);
-    if (gradients.offsets != nullptr)  // those of points that are left out
+    if (gradients.offsets != nullptr)  // those of removed points
       std::copy_n(gradients.refined + channel, 2 * cells, gradients.offsets + channel);
     int n = 0;
     for (std::ptrdiff_t cell = 0; cell < cells; cell += n) {
-      n = static_cast<int>(std::min<std::ptrdiff_t>(Batch::kMost, cells - cell));
+      n = static_cast<int>(std::min<std::ptrdiff_t>(Batch::kMax, cells - cell));
       const Real *gx = gradients.refined + channel + cell, *gy = gx + cells;
       const int moving = count_moving(n, gx, gy);
       if (moving == 0) continue;
       batch.count = n;
-      settle(grid, cell, n, batch.home);
-      pair_up(n, all.offsets + channel + cell, all.offsets + channel + cells + cell, batch.offset);
-      pair_up(n, gx, gy, batch.gradient);
-      if (moving < n) thin_out(batch);
+      place(grid, cell, n, batch.home);
+      interleave(n, all.offsets + channel + cell, all.offsets + channel + cells + cell, batch.offset);
+      interleave(n, gx, gy, batch.gradient);
+      if (moving < n) compact(batch);
       if (gradients.by != nullptr)
-        there_and_back<Two, true>(grid, scratch);
+        propagate<Two, true>(grid, scratch);
       else
-        there_and_back<Two, false>(grid, scratch);
+        propagate<Two, false>(grid, scratch);
       if (gradients.offsets == nullptr) continue;
       Real *to_x = gradients.offsets + channel + cell, *to_y = to_x + cells;
       if (moving == n)
-        part(n, batch.gradient, to_x, to_y);
+        deinterleave(n, batch.gradient, to_x, to_y);
       else
         for (int k = 0; k < moving; ++k)
-          part(1, batch.gradient + 2 * k, to_x + batch.cell[k], to_y + batch.cell[k]);
+          deinterleave(1, batch.gradient + 2 * k, to_x + batch.cell[k], to_y + batch.cell[k]);
     }
   }
   if (gradients.by == nullptr) return;
   Real* to = gradients.by + group.source();
   for (std::ptrdiff_t i = 0; i < all.height; ++i, to += all.width)
-    part(all.width, scratch.sums.data() + i * grid.pitch, to, to + cells);
+    deinterleave(all.width, scratch.sums.data() + i * grid.pitch, to, to + cells);
 }
 
 // The same code for every instruction set, so the same results; with AVX2 a register holds two pairs.
@@ -249,7 +249,7 @@ __attribute__((target("avx2"))) void backward_avx2(const Group<Real>& group, Scr
   backward<F64x4>(group, scratch, gradients);
 }
 
-bool has_avx2() { return std::strcmp(kernels().name, "baseline") != 0; }
+bool has_avx2() { return isa() >= Isa::kAvx2; }
 
 #else
 
@@ -268,16 +268,16 @@ void for_each_group(const OffsetBatch<Real>& batch, int threads, bool backwards,
   if (batch.height == 0 || batch.width == 0) return;
   const int groups = batch.images * batch.fields;
   const OffsetGrid grid(batch.height, batch.width, batch.stride);
-  if (grid.numbers() > std::numeric_limits<std::int32_t>::max())
+  if (grid.size() > std::numeric_limits<std::int32_t>::max())
     throw std::invalid_argument("offsets: expected fewer than 2^30 cells, got " + std::to_string(batch.height) + " x " +
                                 std::to_string(batch.width));
-  const auto numbers = static_cast<std::size_t>(grid.numbers());
+  const auto size = static_cast<std::size_t>(grid.size());
   std::vector<Scratch> scratch(static_cast<std::size_t>(std::max(1, std::min(groups, threads))));
   parallel_for(groups, threads, [&](int piece, int worker) {
     Scratch& mine = scratch[static_cast<std::size_t>(worker)];
-    mine.pairs.resize(numbers);
-    mine.sums.resize(backwards ? numbers : 0);
-    mine.footings.resize(backwards ? static_cast<std::size_t>(batch.steps) : 1);
+    mine.pairs.resize(size);
+    mine.sums.resize(backwards ? size : 0);
+    mine.states.resize(backwards ? static_cast<std::size_t>(batch.steps) : 1);
     work(Group<Real>{batch, piece / batch.fields, piece % batch.fields}, mine);
   });
 }

@@ -1,4 +1,5 @@
-// Scoring: Expected-OKS of keypoints from the Hough scores around them, and soft non-maximum suppression.
+// Scoring, section 3.1.3: Expected-OKS of keypoints from the Hough scores around them, and soft non-maximum
+// suppression.
 #include <algorithm>
 #include <cmath>
 #include <iterator>
@@ -13,7 +14,7 @@
 namespace personlab {
 namespace {
 
-// Expected OKS of a keypoint at (x, y), 0 where no vote fell on its disc; `inverse` is 1 / (2 lambda^2 kappa^2).
+// Expected OKS of a keypoint at (x, y), 0 without votes on its disc; `inverse` is 1 / (2 lambda^2 kappa^2).
 double expected_oks_at(DiscTiles& disc, const HoughPlane& plane, double x, double y, float inverse) {
   DiscSums sums{};
   disc(plane, x, y, inverse, [&](const float* scores, int n, const DiscAxis& rows, const DiscAxis& columns) {
@@ -24,22 +25,22 @@ double expected_oks_at(DiscTiles& disc, const HoughPlane& plane, double x, doubl
   return weight > 0.0 ? oks / weight : 0.0;
 }
 
-// As float32; 0 where it is too large for that, as scores of a lattice with negative ones can be.
+// Converts to float32; 0 on overflow, which takes negative Hough scores.
 float finite_score(double score) {
   return std::abs(score) <= static_cast<double>(std::numeric_limits<float>::max()) ? static_cast<float>(score) : 0.0F;
 }
 
 using Candidate = ScoreScratch::Candidate;
 
-bool stands_before(const Candidate& a, const Candidate& b) {
+bool ranks_before(const Candidate& a, const Candidate& b) {
   return a.score != b.score ? a.score > b.score : a.rank < b.rank;
 }
 
-// Heaps with the first and the last candidate on top.
-bool first_on_top(const Candidate& a, const Candidate& b) { return stands_before(b, a); }
-bool last_on_top(const Candidate& a, const Candidate& b) { return stands_before(a, b); }
+// Orders of heaps with the best and the worst candidate on top.
+bool best_on_top(const Candidate& a, const Candidate& b) { return ranks_before(b, a); }
+bool worst_on_top(const Candidate& a, const Candidate& b) { return ranks_before(a, b); }
 
-// Scores and ranks the poses of one image: those that may be kept wait, the highest bound first.
+// Scores and ranks the poses of one image, the highest upper bound first, for as long as a pose may be kept.
 class PoseScorer {
  public:
   PoseScorer(const PoseList& poses, const std::vector<HoughPlane>& hough, const Skeleton& skeleton,
@@ -64,11 +65,11 @@ class PoseScorer {
   void rank_by_seed() {
     free_ = poses_.free.data();
     if (poses_.free.empty()) find_free();
-    for (int j = 0; j < poses_.count; ++j) wait({0.0, j, -1}, poses_.probability(j));
+    for (int j = 0; j < poses_.count; ++j) enqueue({0.0, j, -1}, poses_.probability(j));
   }
 
   void rank_by_mean() {
-    // What a pose keeps of its mean is no more than that: one below min_score is dropped, and stands behind all that
+    // An instance score is at most the mean: a pose with a mean below min_score is dropped, and ranks behind all that
     // are not.
     std::vector<double>& means = s_.means;
     means.resize(static_cast<std::size_t>(poses_.count));
@@ -92,17 +93,18 @@ class PoseScorer {
       return means[static_cast<std::size_t>(a)] > means[static_cast<std::size_t>(b)];
     });
     find_free();
-    for (std::size_t i = 0; i < s_.order.size(); ++i) wait({0.0, static_cast<int>(i), s_.order[i]}, row(s_.order[i]));
+    for (std::size_t i = 0; i < s_.order.size(); ++i)
+      enqueue({0.0, static_cast<int>(i), s_.order[i]}, row(s_.order[i]));
   }
 
-  // Scores those that wait for as long as they may be among the best.
+  // Scores queued poses for as long as the best of them may be kept.
   void select() {
     std::vector<Candidate>&waiting = s_.waiting, &together = s_.together;
-    std::make_heap(waiting.begin(), waiting.end(), first_on_top);
-    const std::size_t most = options_.threads > 1 ? static_cast<std::size_t>(8 * options_.threads) : 1;
-    while (!waiting.empty() && !(waiting.front().score < lowest())) {
-      for (together.clear(); !waiting.empty() && together.size() < most; waiting.pop_back()) {
-        std::pop_heap(waiting.begin(), waiting.end(), first_on_top);
+    std::make_heap(waiting.begin(), waiting.end(), best_on_top);
+    const std::size_t max_batch = options_.threads > 1 ? static_cast<std::size_t>(8 * options_.threads) : 1;
+    while (!waiting.empty() && !(waiting.front().score < lowest_kept())) {
+      for (together.clear(); !waiting.empty() && together.size() < max_batch; waiting.pop_back()) {
+        std::pop_heap(waiting.begin(), waiting.end(), best_on_top);
         together.push_back(waiting.back());
         if (together.back().row >= 0) continue;
         together.back().row = static_cast<int>(s_.rows.size() / count_);
@@ -117,10 +119,10 @@ class PoseScorer {
       });
       for (const Candidate& one : together) keep(one);
     }
-    std::sort(s_.best.begin(), s_.best.end(), stands_before);
+    std::sort(s_.best.begin(), s_.best.end(), ranks_before);
   }
 
-  void write(Ranking& ranking) {
+  void write_to(Ranking& ranking) {
     parallel_for(static_cast<int>(s_.best.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
       const Candidate& one = s_.best[static_cast<std::size_t>(i)];
       const std::uint8_t* free = free_of(pose_of(one));
@@ -139,7 +141,7 @@ class PoseScorer {
   float* row(int i) { return s_.rows.data() + static_cast<std::size_t>(i) * count_; }
   const std::uint8_t* free_of(int j) const { return free_ + static_cast<std::size_t>(j) * count_; }
 
-  // Which keypoints no pose ahead has taken.
+  // Finds the keypoints that no pose ahead has within nms_radius.
   void find_free() {
     s_.free.resize(static_cast<std::size_t>(poses_.count) * count_);
     s_.grid.reset(poses_.n_keypoints, options_.nms_radius);
@@ -150,7 +152,7 @@ class PoseScorer {
     free_ = s_.free.data();
   }
 
-  // Of keypoint scores (K), or of what these are not above.
+  // The instance score of keypoint scores (K), or its upper bound from theirs.
   double instance_score(const float* scores, const std::uint8_t* free) const {
     double sum = 0.0;
     for (std::size_t k = 0; k < count_; ++k) {
@@ -161,28 +163,28 @@ class PoseScorer {
     return options_.scores_by_mean() ? mean : std::sqrt(mean);
   }
 
-  void wait(Candidate one, const float* scores) {
-    const bool known = bounded_ || one.row >= 0;
-    one.score = known ? instance_score(scores, free_of(pose_of(one))) : std::numeric_limits<double>::infinity();
+  void enqueue(Candidate one, const float* scores) {
+    const bool has_bound = bounded_ || one.row >= 0;
+    one.score = has_bound ? instance_score(scores, free_of(pose_of(one))) : std::numeric_limits<double>::infinity();
     if (!(one.score < min_score_)) s_.waiting.push_back(one);
   }
 
-  bool full() const { return s_.best.size() == static_cast<std::size_t>(options_.max_poses); }
+  bool is_full() const { return s_.best.size() == static_cast<std::size_t>(options_.max_poses); }
 
-  // What a pose has to reach to be kept.
-  double lowest() const { return full() ? std::max(s_.best.front().score, min_score_) : min_score_; }
+  // The instance score at which a pose is kept.
+  double lowest_kept() const { return is_full() ? std::max(s_.best.front().score, min_score_) : min_score_; }
 
   void keep(const Candidate& one) {
-    if (one.score < min_score_ || (full() && !stands_before(one, s_.best.front()))) return;
-    if (full()) {
-      std::pop_heap(s_.best.begin(), s_.best.end(), last_on_top);
+    if (one.score < min_score_ || (is_full() && !ranks_before(one, s_.best.front()))) return;
+    if (is_full()) {
+      std::pop_heap(s_.best.begin(), s_.best.end(), worst_on_top);
       s_.best.pop_back();
     }
     s_.best.push_back(one);
-    std::push_heap(s_.best.begin(), s_.best.end(), last_on_top);
+    std::push_heap(s_.best.begin(), s_.best.end(), worst_on_top);
   }
 
-  // s_jk of the keypoints that are wanted.
+  // Computes s_jk of those keypoints k for which wanted(k).
   template <typename Wanted>
   void score_keypoints(int j, int worker, float* scores, const Wanted& wanted) {
     DiscTiles& disc = discs_[static_cast<std::size_t>(worker)];
@@ -223,7 +225,7 @@ void score_poses(const PoseList& poses, const std::vector<HoughPlane>& hough, co
   PoseScorer scorer(poses, hough, skeleton, options, bounded, scratch);
   options.ranks_by_mean() ? scorer.rank_by_mean() : scorer.rank_by_seed();
   scorer.select();
-  scorer.write(ranking);
+  scorer.write_to(ranking);
 }
 
 }  // namespace personlab

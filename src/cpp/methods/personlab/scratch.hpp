@@ -14,12 +14,12 @@
 
 namespace personlab {
 
-// What one thread of Hough voting works in.
+// Working memory of one thread of Hough voting.
 struct HoughWorker {
   std::vector<std::uint64_t> high;  // a bit for each cell: whether its logit reaches the threshold
-  std::array<int, 4> shape{};       // what `points` were placed for
+  std::array<int, 4> shape{};       // of `points`
   CellPoints points;
-  Ballots ballots;
+  VoteBatch batch;
 };
 
 struct HoughScratch {
@@ -34,17 +34,17 @@ struct Reached {
   double x, y;  // input pixels
 };
 
-// Where best-first search stands: waiting targets, those being followed on, and the keypoints found; and where poses
-// lie that have been found before.
+// State of best-first search.
 struct GrowScratch {
-  std::vector<Reached> queue, sources;
+  std::vector<Reached> queue;      // targets that wait
+  std::vector<Reached> sources;    // keypoints whose edges are followed next
   std::vector<std::uint8_t> done;  // (K)
-  KeypointGrid grid;
+  KeypointGrid grid;               // of the poses before
 };
 
-// What scoring works in.
+// Working memory of scoring.
 struct ScoreScratch {
-  // A pose and what its instance score is, or is not above.
+  // A pose and its instance score, or an upper bound.
   struct Candidate {
     double score;
     int rank;  // in the order of soft NMS
@@ -58,7 +58,7 @@ struct ScoreScratch {
   std::vector<float> rows;           // (R, K) s_jk of poses that were scored
 };
 
-// Everything that decoding one image works in.
+// Working memory of decoding one image.
 struct DecodeScratch {
   std::vector<HoughPlane> hough;
   HoughScratch hough_scratch;

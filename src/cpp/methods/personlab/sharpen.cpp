@@ -1,10 +1,10 @@
-// Sharpening: one step of a mean shift, which takes the keypoints of the poses that are kept to the middle of the votes
-// around them.
+// Sharpening: one step of a mean shift moves the keypoints of the poses that are kept to the mean of the votes around
+// them.
 #include <iterator>
 #include <numeric>
 
-#include "methods/personlab/disc_tiles.hpp"
 #include "base/parallel.hpp"
+#include "methods/personlab/disc_tiles.hpp"
 #include "methods/personlab/stages.hpp"
 
 namespace personlab {
@@ -24,7 +24,7 @@ void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions
     for (const HoughPlane& plane : hough) {
       ShiftSums sums{};
       const auto add = [&](const float* scores, int n, const DiscAxis& rows, const DiscAxis& columns) {
-        kernels().sum_shift(scores, n, rows, columns, disc.radius2(), sums);
+        kernels().sum_mean_shift(scores, n, rows, columns, disc.radius2(), sums);
       };
       disc(plane, at[0], at[1], inverse, add);
       const auto sum = [](const double(&parts)[16]) {

@@ -1,4 +1,4 @@
-// What Hough votes are worth, and who may vote or be a seed, on every backend.
+// The worth of Hough votes, and the logits from which points vote or cells are seeds, on every backend.
 #pragma once
 
 #include <cmath>
@@ -10,11 +10,12 @@ namespace personlab {
 
 constexpr double kPi = 3.14159265358979323846;
 
-// What votes are worth in fixed point. Packed sums hold a keypoint's disc full of certain votes for one point. They are used
-// where the least vote that counts is rounded by at most 2^-16 of it; else, or where they overflow, sums are wide.
+// The fixed-point value of a certain vote. Packed sums hold a keypoint's disc full of certain votes for one point. They
+// are used where the smallest vote that counts is rounded by at most 2^-16 of it; else, or where they overflow, sums
+// are wide.
 struct VoteUnit {
   static constexpr double kWide = 1073741824.0;  // 2^30: 2^33 of them fit a 64-bit sum
-  double packed = 8388608.0;                     // 2^23: the votes of full ballots fit a 32-bit sum
+  double packed = 8388608.0;                     // 2^23: the votes of a full batch fit a 32-bit sum
   bool wide;
 
   explicit VoteUnit(const DecodeOptions& options) {
@@ -24,16 +25,18 @@ struct VoteUnit {
   }
 };
 
-// What a sum of whole votes is multiplied by: g^2 / (pi R^2), section 3.1.1.
+// The score of a certain vote: g^2 / (pi R^2), section 3.1.1.
 inline double vote_scale(const DecodeOptions& options) {
   const double g = options.hough_stride, radius = options.disk_radius;
   return g * g / (kPi * radius * radius);
 }
 
 // The logit of a probability.
-inline float logit_of(double probability) { return static_cast<float>(std::log(probability) - std::log1p(-probability)); }
+inline float logit_of(double probability) {
+  return static_cast<float>(std::log(probability) - std::log1p(-probability));
+}
 
-// The least logit of a seed of Google's decoder.
+// The lowest logit of a seed of Google's decoder.
 inline float seed_logit(const DecodeOptions& options) {
   const double odds = 1.0 / (static_cast<double>(options.min_score) + 1e-6) - 1.0;
   return odds > 0.0 ? static_cast<float>(-std::log(odds)) : std::numeric_limits<float>::infinity();

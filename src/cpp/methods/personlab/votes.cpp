@@ -1,4 +1,4 @@
-// Summing Hough votes, and making scores of the sums.
+// Sums Hough votes, and computes scores from the sums.
 #include "methods/personlab/votes.hpp"
 
 #include <algorithm>
@@ -11,10 +11,10 @@ namespace {
 constexpr int kTile = HoughPlane::kTile;
 constexpr int kTilePoints = HoughPlane::kTilePoints;
 constexpr int kWide = kTile + 1;  // wide sums in a row
-constexpr int kPlaceBits = 2 * kHoughTileShift;
+constexpr int kIndexBits = 2 * kHoughTileShift;
 
-// What `Kernels::gather` does, for wide sums.
-TileTotal gather_wide(const TileSums& sums, double scale, float* scores) {
+// `Kernels::score_tile` for wide sums.
+TileTotal score_wide_tile(const TileSums& sums, double scale, float* scores) {
   float highest = 0.0F;
   for (int i = 0; i < kTile; ++i) {
     for (int j = 0; j < kTile; ++j) {
@@ -30,7 +30,7 @@ TileTotal gather_wide(const TileSums& sums, double scale, float* scores) {
   return {highest, 0.0};
 }
 
-// Sets what a tile holds of the margin around the lattice to 0.
+// Clears the part of a tile that lies in the margin around the lattice.
 void clear_margin(int tile, const HoughPlane& plane, float* scores) {
   const int i0 = tile / plane.tile_columns * kTile, j0 = tile % plane.tile_columns * kTile;
   if (i0 > 0 && j0 > 0 && i0 + kTile <= plane.rows + 1 && j0 + kTile <= plane.columns + 1) return;
@@ -49,49 +49,49 @@ void VoteSums::reset(const HoughPlane& plane, bool wide) {
     for (const std::int32_t tile : touched_) first_[static_cast<std::size_t>(tile)] = -1;
   }
   touched_.clear();
-  nowhere_ = tiles;
+  discard_tile_ = tiles;
   wide_ = wide;
   total_ = 0.0;
 }
 
-void VoteSums::claim(std::int32_t tile) {
+void VoteSums::allocate(std::int32_t tile) {
   touched_.push_back(tile);
   const std::size_t first = touched_.size() * kSums;
   first_[static_cast<std::size_t>(tile)] = static_cast<std::int32_t>(first);
   std::memset(sums_.data() + first, 0, kSums * sizeof(std::uint64_t));
 }
 
-// Memory for new tiles comes first: claiming one must not fail half-way.
-void VoteSums::make_room(std::size_t tiles) {
-  const std::size_t most = touched_.size() + tiles;
-  if (touched_.capacity() < most) touched_.reserve(2 * most);
-  if (sums_.size() < (most + 1) * kSums) sums_.resize((2 * most + 1) * kSums, 0);
+// Memory for new tiles comes first: allocating one must not fail half-way.
+void VoteSums::reserve(std::size_t tiles) {
+  const std::size_t size = touched_.size() + tiles;
+  if (touched_.capacity() < size) touched_.reserve(2 * size);
+  if (sums_.size() < (size + 1) * kSums) sums_.resize((2 * size + 1) * kSums, 0);
 }
 
-void VoteSums::add(const Ballots& ballots, std::uint32_t total) {
-  make_room(static_cast<std::size_t>(ballots.count));  // each vote may need a tile
+void VoteSums::add(const VoteBatch& batch, std::uint32_t total) {
+  reserve(static_cast<std::size_t>(batch.count));  // each vote may need a tile
   total_ += static_cast<double>(total);
-  wide_ ? add_wide(ballots) : add_packed(ballots);
+  wide_ ? add_wide(batch) : add_packed(batch);
 }
 
 inline std::uint64_t* VoteSums::sums_of(std::int32_t tile) {
-  if (first_[static_cast<std::size_t>(tile)] < 0) claim(tile);
+  if (first_[static_cast<std::size_t>(tile)] < 0) allocate(tile);
   return sums_.data() + first_[static_cast<std::size_t>(tile)];
 }
 
-void VoteSums::add_packed(const Ballots& ballots) {
-  for (int i = 0; i < ballots.count; ++i) {
-    std::uint64_t* const to = sums_of(ballots.at[i] >> kPlaceBits) + (ballots.at[i] & (kTilePoints - 1));
-    to[0] += ballots.upper[i];
-    to[kTile] += ballots.lower[i];
+void VoteSums::add_packed(const VoteBatch& batch) {
+  for (int i = 0; i < batch.count; ++i) {
+    std::uint64_t* const to = sums_of(batch.target[i] >> kIndexBits) + (batch.target[i] & (kTilePoints - 1));
+    to[0] += batch.upper[i];
+    to[kTile] += batch.lower[i];
   }
 }
 
-void VoteSums::add_wide(const Ballots& ballots) {
-  for (int i = 0; i < ballots.count; ++i) {
-    const std::int32_t place = ballots.at[i] & (kTilePoints - 1);
-    std::uint64_t* const to = sums_of(ballots.at[i] >> kPlaceBits) + place + place / kTile;
-    const std::uint64_t upper = ballots.upper[i], lower = ballots.lower[i];
+void VoteSums::add_wide(const VoteBatch& batch) {
+  for (int i = 0; i < batch.count; ++i) {
+    const std::int32_t index = batch.target[i] & (kTilePoints - 1);
+    std::uint64_t* const to = sums_of(batch.target[i] >> kIndexBits) + index + index / kTile;
+    const std::uint64_t upper = batch.upper[i], lower = batch.lower[i];
     to[0] += upper & 0xffffffffU;
     to[1] += upper >> 32;
     to[kWide] += lower & 0xffffffffU;
@@ -100,7 +100,7 @@ void VoteSums::add_wide(const Ballots& ballots) {
 }
 
 void VoteSums::merge(const VoteSums& other) {
-  make_room(other.touched_.size());
+  reserve(other.touched_.size());
   for (const std::int32_t tile : other.touched_) {
     std::uint64_t* const to = sums_of(tile);
     const std::uint64_t* const from = other.sums_.data() + other.first_[static_cast<std::size_t>(tile)];
@@ -109,8 +109,8 @@ void VoteSums::merge(const VoteSums& other) {
   total_ += other.total_;
 }
 
-// Whether votes that fell in a tile count for the neighbour that lies so many tiles below and to the right.
-bool VoteSums::reaches(const std::uint64_t* own, int down, int across) const {
+// Whether votes of a tile count for the neighbour so many tiles below and to the right.
+bool VoteSums::overlaps(const std::uint64_t* own, int down, int across) const {
   std::uint64_t any = 0;
   const int pitch = wide_ ? kWide : kTile;
   const int i0 = down != 0 ? kTile : 0, i1 = down != 0 ? kTile : kTile - 1;
@@ -124,22 +124,22 @@ bool VoteSums::reaches(const std::uint64_t* own, int down, int across) const {
   return any != 0;
 }
 
-// Gives a slot to each tile of the plane that votes count for.
-void VoteSums::find_tiles(HoughPlane& plane) const {
-  const auto want = [&](std::int32_t tile) {
+// Adds each tile to the plane that votes count for.
+void VoteSums::add_tiles(HoughPlane& plane) const {
+  const auto add = [&](std::int32_t tile) {
     if (plane.slot[static_cast<std::size_t>(tile)] < 0) plane.add(tile);
   };
   for (const std::int32_t tile : touched_) {
-    if (tile == nowhere_) continue;
+    if (tile == discard_tile_) continue;
     const std::uint64_t* own = sums_.data() + first_[static_cast<std::size_t>(tile)];
-    want(tile);
-    if (reaches(own, 0, 1)) want(tile + 1);
-    if (reaches(own, 1, 0)) want(tile + plane.tile_columns);
-    if (reaches(own, 1, 1)) want(tile + plane.tile_columns + 1);
+    add(tile);
+    if (overlaps(own, 0, 1)) add(tile + 1);
+    if (overlaps(own, 1, 0)) add(tile + plane.tile_columns);
+    if (overlaps(own, 1, 1)) add(tile + plane.tile_columns + 1);
   }
 }
 
-TileSums VoteSums::around(std::int32_t tile, int tile_columns) const {
+TileSums VoteSums::neighbourhood(std::int32_t tile, int tile_columns) const {
   const auto sums = [&](bool exists, std::int32_t other) {
     const std::int32_t first = exists ? first_[static_cast<std::size_t>(other)] : -1;
     return sums_.data() + std::max(first, 0);
@@ -149,17 +149,17 @@ TileSums VoteSums::around(std::int32_t tile, int tile_columns) const {
           sums(left && above, tile - tile_columns - 1)};
 }
 
-bool VoteSums::collect(double scale, HoughPlane& plane) const {
-  find_tiles(plane);
+bool VoteSums::compute_scores(double scale, HoughPlane& plane) const {
+  add_tiles(plane);
   double sum = 0.0;
   for (std::size_t s = 0; s < plane.touched.size(); ++s) {
     const std::int32_t tile = plane.touched[s];
     float* const scores = plane.scores.data() + s * kTilePoints;
-    const TileSums sums = around(tile, plane.tile_columns);
-    const TileTotal found =
-        wide_ ? gather_wide(sums, scale, scores) : kernels().gather(sums, static_cast<float>(scale), scores);
-    plane.highest[s] = found.highest;
-    sum += found.sum;
+    const TileSums sums = neighbourhood(tile, plane.tile_columns);
+    const TileTotal total =
+        wide_ ? score_wide_tile(sums, scale, scores) : kernels().score_tile(sums, static_cast<float>(scale), scores);
+    plane.highest[s] = total.highest;
+    sum += total.sum;
     clear_margin(tile, plane, scores);
   }
   // Each overflow takes at least 2^32 - 1 away from the sum; rounding to float32 does not come near half of that.

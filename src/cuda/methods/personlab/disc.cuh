@@ -1,8 +1,9 @@
 // Sums over the lattice points of discs around keypoints, by all threads of a block.
 #pragma once
 
+#include "base/device.cuh"
 #include "base/disc.hpp"
-#include "methods/personlab/stages.cuh"
+#include "base/sampling.hpp"
 
 namespace personlab {
 namespace cuda {
@@ -10,7 +11,7 @@ namespace cuda {
 constexpr int kDiscBlock = 128;
 constexpr int kDiscWarps = kDiscBlock / kWarp;
 
-// Where along one axis the lattice points of a keypoint's disc lie; one more may be in it at either end.
+// The lattice points of a keypoint's disc along one axis, and one more at either end against rounding.
 struct Span {
   int first, count;
 
@@ -23,8 +24,8 @@ struct Span {
   }
 };
 
-// Calls visit(h, dx, dy) for the points of a disc around (x, y), in a lattice plane, where the Hough score h is not 0:
-// each thread of the block for its own. Distances are in input pixels.
+// Calls visit(h, dx, dy) for the points of a disc around (x, y) in a lattice plane where the Hough score h is not 0;
+// each thread of the block visits its own. Distances are in input pixels.
 template <typename Scores, typename Visit>
 __device__ void visit_disc(const Scores& hough, int plane, double x, double y, double radius, int g,
                            const Visit& visit) {
@@ -39,12 +40,12 @@ __device__ void visit_disc(const Scores& hough, int plane, double x, double y, d
   }
 }
 
-// The sums of a block's threads, for thread 0 alone; `parts` is shared memory. All threads of the block have to come.
+// Sums over a block's threads, for thread 0 alone; `parts` is shared memory. Called by all threads of the block.
 template <int kCount>
 __device__ void sum_block(double (&sums)[kCount], double (&parts)[kCount][kDiscWarps]) {
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
   for (int n = 0; n < kCount; ++n) {
-    for (int apart = kWarp / 2; apart > 0; apart /= 2) sums[n] += __shfl_xor_sync(~0U, sums[n], apart);
+    sums[n] = sum_warp(sums[n]);
     if (lane == 0) parts[n][warp] = sums[n];
   }
   __syncthreads();

@@ -1,4 +1,4 @@
-// Targets for training, the inverse of decoding: what a perfect network would say of annotated people.
+// Targets for training, section 4, the inverse of decoding: the fields that a perfect network returns for people.
 #include <cmath>
 
 #include "methods/personlab/stages.cuh"
@@ -7,16 +7,16 @@ namespace personlab {
 namespace cuda {
 namespace {
 
-struct Grid {
+struct TargetGrid {
   int h, w, stride;
 
   __host__ __device__ std::size_t cells() const { return static_cast<std::size_t>(h) * static_cast<std::size_t>(w); }
 };
 
-// The annotated people: where their keypoints are, and what stands in for those without a label.
+// The annotated people: their keypoints, and the stand-ins of those without a label.
 struct People {
   const float* keypoints;  // (P, K, 3)
-  const int* stand_in;     // (P, K), once found
+  const int* stand_in;     // (P, K) written by `find_stand_ins`
   int count, n_keypoints;
 
   __device__ const float* at(int person, int k) const {
@@ -36,27 +36,27 @@ struct People {
   }
 };
 
-// Takes for each keypoint of a person the nearest labelled one along the edges, breadth first.
+// The stand-in of each keypoint of a person: the nearest labelled one along the edges, breadth first.
 __device__ void find_stand_ins(const People& people, const SkeletonView& skeleton, int person, int* stand_in,
                                int* reached) {
-  int found = 0;
+  int count = 0;
   for (int k = 0; k < people.n_keypoints; ++k) {
     stand_in[k] = people.is_labelled(person, k) ? k : -1;
-    if (stand_in[k] == k) reached[found++] = k;
+    if (stand_in[k] == k) reached[count++] = k;
   }
-  for (int r = 0; r < found; ++r) {
+  for (int r = 0; r < count; ++r) {
     const int k = reached[r];
     for (int e = skeleton.first[k]; e < skeleton.first[k + 1]; ++e) {
       const int target = skeleton.edges[e].target;
       if (stand_in[target] >= 0) continue;
       stand_in[target] = stand_in[k];
-      reached[found++] = target;
+      reached[count++] = target;
     }
   }
 }
 
-// What the masks say of a cell.
-__device__ void look_at_masks(const Annotations& a, const People& people, const Grid& grid, int cell,
+// Targets of a cell by the masks.
+__device__ void read_masks(const Annotations& a, const People& people, const TargetGrid& grid, int cell,
                               const TargetScratch& scratch, const TargetViews& targets) {
   const std::size_t pixel = static_cast<std::size_t>(cell / grid.w) * grid.stride * a.width +
                             static_cast<std::size_t>(cell % grid.w) * grid.stride;
@@ -77,8 +77,8 @@ __device__ void look_at_masks(const Annotations& a, const People& people, const 
   scratch.counts[cell] = crowd ? 0 : 1;
 }
 
-// People first, then cells.
-__global__ void look(Annotations annotations, People people, SkeletonView skeleton, Grid grid, TargetScratch scratch,
+// Threads for people first, then for cells.
+__global__ void read_annotations(Annotations annotations, People people, SkeletonView skeleton, TargetGrid grid, TargetScratch scratch,
                      TargetViews targets) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   const auto count = static_cast<std::size_t>(people.count);
@@ -88,10 +88,10 @@ __global__ void look(Annotations annotations, People people, SkeletonView skelet
     return;
   }
   i -= count;
-  if (i < grid.cells()) look_at_masks(annotations, people, grid, static_cast<int>(i), scratch, targets);
+  if (i < grid.cells()) read_masks(annotations, people, grid, static_cast<int>(i), scratch, targets);
 }
 
-// A cell, and who owns it for one keypoint type.
+// The person who owns a cell for one keypoint type.
 struct Owner {
   int person = -1;
   bool labelled = false;
@@ -99,7 +99,7 @@ struct Owner {
 };
 
 // The nearest keypoint within `reach` owns a cell, labelled ones first; ties go to the first person.
-__device__ Owner owner_of(const People& people, const Grid& grid, int k, int row, int column, double reach) {
+__device__ Owner owner_of(const People& people, const TargetGrid& grid, int k, int row, int column, double reach) {
   Owner owner;
   const double s = grid.stride;
   for (int pass = 0; pass < 2; ++pass) {
@@ -121,8 +121,8 @@ __device__ Owner owner_of(const People& people, const Grid& grid, int k, int row
   return owner;
 }
 
-// Where an offset field is written, (h, w) twice.
-struct OffsetTo {
+// Writes offsets at one cell, to planes (h, w) of dx and dy.
+struct OffsetWriter {
   float x, y;  // the cell, input pixels
   std::size_t cell, cells;
 
@@ -133,12 +133,12 @@ struct OffsetTo {
   }
 };
 
-__global__ void write_keypoints(People people, SkeletonView skeleton, Grid grid, double radius, double reach,
+__global__ void write_keypoints(People people, SkeletonView skeleton, TargetGrid grid, double radius, double reach,
                                 TargetScratch scratch, TargetViews targets) {
   const std::size_t cells = grid.cells(), cell = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (cell >= cells) return;
   const int row = static_cast<int>(cell) / grid.w, column = static_cast<int>(cell) % grid.w;
-  const OffsetTo to{static_cast<float>(column * grid.stride), static_cast<float>(row * grid.stride), cell, cells};
+  const OffsetWriter to{static_cast<float>(column * grid.stride), static_cast<float>(row * grid.stride), cell, cells};
   const int alone = scratch.alone[cell];
   const std::uint8_t counts = scratch.counts[cell];
   for (int k = static_cast<int>(blockIdx.y); k < people.n_keypoints; k += static_cast<int>(gridDim.y)) {
@@ -156,9 +156,9 @@ __global__ void write_keypoints(People people, SkeletonView skeleton, Grid grid,
       to.write(end < 0 ? nullptr : people.at(owner.person, end), targets.mid_offsets + 2 * channel);
       targets.mid_valid[channel + cell] = on_disc && end == target ? counts : 0;
     }
-    const bool known = alone >= 0 && people.is_labelled(alone, k);
-    to.write(known ? people.at(alone, k) : nullptr, targets.long_offsets + 2 * plane);
-    targets.long_valid[plane + cell] = known ? counts : 0;
+    const bool is_labelled = alone >= 0 && people.is_labelled(alone, k);
+    to.write(is_labelled ? people.at(alone, k) : nullptr, targets.long_offsets + 2 * plane);
+    targets.long_valid[plane + cell] = is_labelled ? counts : 0;
   }
 }
 
@@ -174,17 +174,16 @@ TargetScratch::TargetScratch(Arena& arena, int n_people, int n_keypoints, std::s
 
 void encode_targets(const Annotations& annotations, const SkeletonView& skeleton, int stride, float disk_radius,
                     Arena& arena, cudaStream_t stream, const TargetViews& targets) {
-  const Grid grid{(annotations.height - 1) / stride + 1, (annotations.width - 1) / stride + 1, stride};
+  const TargetGrid grid{(annotations.height - 1) / stride + 1, (annotations.width - 1) / stride + 1, stride};
   const TargetScratch scratch(arena, annotations.n_people, skeleton.n_keypoints, grid.cells());
   const People people{annotations.keypoints, scratch.stand_in, annotations.n_people, skeleton.n_keypoints};
   const double radius = static_cast<double>(disk_radius);
-  // Offsets are written one cell's diagonal beyond a disc, so that reading between cells inside it finds no gap.
+  // Offsets are written one cell's diagonal beyond a disc, so that reading between cells inside it meets no gap.
   const double reach = radius + std::sqrt(2.0) * stride;
-  launch(look, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock), stream,
+  launch(read_annotations, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock), stream,
          annotations, people, skeleton, grid, scratch, targets);
-  const unsigned rows =
-      static_cast<unsigned>(people.n_keypoints) < kMostRows ? static_cast<unsigned>(people.n_keypoints) : kMostRows;
-  launch(write_keypoints, dim3(blocks_for(grid.cells()), rows), dim3(kBlock), stream, people, skeleton, grid, radius,
+  const dim3 blocks(blocks_for(grid.cells()), grid_rows(static_cast<std::size_t>(people.n_keypoints)));
+  launch(write_keypoints, blocks, dim3(kBlock), stream, people, skeleton, grid, radius,
          reach, scratch, targets);
 }
 

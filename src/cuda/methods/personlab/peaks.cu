@@ -1,19 +1,20 @@
-// Peaks: every lattice point, or cell, that no neighbour beats joins its image's list; then the lists are put in order.
+// Peaks: every lattice point, or cell, that no neighbour exceeds joins its image's list; then the lists are sorted.
 #include "base/sort.cuh"
 #include "methods/personlab/stages.cuh"
+#include "methods/personlab/vote_unit.hpp"
 
 namespace personlab {
 namespace cuda {
 namespace {
 
-constexpr int kEach = 4;  // points that a thread looks at, for several reads to be under way
+constexpr int kEach = 4;  // points of a thread, for several reads to be under way
 
 // A lattice point greater than its 8 neighbours that precede it in raster order and not smaller than those that follow; outside
 // the lattice all is 0.
 template <typename Scores>
 struct LatticeRule {
   Scores scores;
-  float lowest;
+  float min_score;
   float step;  // input pixels from point to point
 
   __host__ __device__ int rows() const { return scores.rows(); }
@@ -33,8 +34,8 @@ struct LatticeRule {
 
 // A cell whose logit none of its neighbours exceeds.
 struct CellRule {
-  Field heatmaps;
-  float lowest;
+  DeviceField heatmaps;
+  float min_score;
   float step = 1.0F;
 
   __host__ __device__ int rows() const { return heatmaps.height; }
@@ -62,7 +63,7 @@ __global__ void search(Rule rule, int images, int n_keypoints, Peaks peaks) {
     }
     for (int n = 0; n < kEach; ++n) {
       const int i = first + n * kBlock;
-      if (i >= points || !(values[n] >= rule.lowest)) continue;
+      if (i >= points || !(values[n] >= rule.min_score)) continue;
       const int row = i / columns, column = i % columns;
       if (!rule.holds(p, row, column, values[n])) continue;
       const int image = p / n_keypoints, place = atomicAdd(peaks.counts + image, 1);
@@ -73,32 +74,41 @@ __global__ void search(Rule rule, int images, int n_keypoints, Peaks peaks) {
   }
 }
 
+// Lists the points by a rule, and sorts them.
 template <typename Rule>
-void search_all(const Rule& rule, int images, int n_keypoints, cudaStream_t stream, const Peaks& peaks) {
+void search_all(const Rule& rule, int images, int n_keypoints, cudaStream_t stream, const Peaks& unordered,
+                const Peaks& peaks) {
+  if (images == 0) return;
+  check(cudaMemsetAsync(unordered.counts, 0, static_cast<std::size_t>(images) * sizeof *unordered.counts, stream),
+        "clearing counts");
   const std::size_t points = static_cast<std::size_t>(rule.rows()) * rule.columns();
   const std::size_t planes = static_cast<std::size_t>(images) * n_keypoints;
-  const dim3 grid(blocks_for(points, kBlock * kEach), static_cast<unsigned>(planes < kMostRows ? planes : kMostRows));
-  launch(search<Rule>, grid, dim3(kBlock), stream, rule, images, n_keypoints, peaks);
+  const dim3 grid(blocks_for(points, kBlock * kEach), grid_rows(planes));
+  launch(search<Rule>, grid, dim3(kBlock), stream, rule, images, n_keypoints, unordered);
+  sort_peaks(unordered, images, stream, peaks);
 }
 
 }  // namespace
 
 template <typename Scores>
-void find_peaks(const Scores& scores, int images, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
-                const Peaks& peaks) {
-  const LatticeRule<Scores> rule{scores, options.peak_threshold, static_cast<float>(options.hough_stride)};
-  search_all(rule, images, n_keypoints, stream, peaks);
+void find_peaks(const Scores& hough, int images, int n_keypoints, const DecodeOptions& options, cudaStream_t stream,
+                const Peaks& unordered, const Peaks& peaks) {
+  const LatticeRule<Scores> rule{hough, options.peak_threshold, static_cast<float>(options.hough_stride)};
+  search_all(rule, images, n_keypoints, stream, unordered, peaks);
 }
 
-template void find_peaks<VoteScores>(const VoteScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&);
-template void find_peaks<GivenScores>(const GivenScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&);
+template void find_peaks<VoteScores>(const VoteScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
+                                     const Peaks&);
+template void find_peaks<DenseScores>(const DenseScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
+                                      const Peaks&);
 
-void find_seeds(const Field& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& seeds) {
-  search_all(CellRule{heatmaps, seed_logit(options)}, heatmaps.images, heatmaps.planes, stream, seeds);
+void find_seeds(const DeviceField& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& unordered,
+                const Peaks& seeds) {
+  search_all(CellRule{heatmaps, seed_logit(options)}, heatmaps.images, heatmaps.planes, stream, unordered, seeds);
 }
 
-void sort_peaks(const Peaks& peaks, int images, cudaStream_t stream, const Peaks& sorted) {
-  sort(peaks, images, stream, sorted);
+void sort_peaks(const Peaks& unordered, int images, cudaStream_t stream, const Peaks& peaks) {
+  sort(unordered, images, stream, peaks);
 }
 
 }  // namespace cuda

@@ -1,4 +1,4 @@
-// Soft non-maximum suppression: keypoints taken by poses ahead, instance scores of those that are free, and the best.
+// Soft non-maximum suppression: keypoints claimed by poses ahead, instance scores of the free ones, and the best poses.
 #include "base/sort.cuh"
 #include "methods/personlab/stages.cuh"
 
@@ -6,9 +6,9 @@ namespace personlab {
 namespace cuda {
 namespace {
 
-constexpr int kTakeBlock = 128;
+constexpr int kClaimBlock = 128;
 
-// The order of soft non-maximum suppression: that of the seeds, in which poses are accepted, or one that is given.
+// The order of soft non-maximum suppression: that of acceptance, or by mean s_jk.
 struct Order {
   const Ranked* by_mean;  // (N, capacity), or null
   int capacity;
@@ -19,7 +19,7 @@ struct Order {
 };
 
 // The mean s_jk of each pose.
-__global__ void take_means(Accepted accepted, int n_keypoints, const float* scores, Lists<Ranked> means) {
+__global__ void compute_means(Accepted accepted, int n_keypoints, const float* scores, Lists<Ranked> means) {
   const int image = static_cast<int>(blockIdx.y), count = accepted.counts[image];
   for (int j = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); j < count;
        j += static_cast<int>(gridDim.x) * kBlock) {
@@ -30,8 +30,8 @@ __global__ void take_means(Accepted accepted, int n_keypoints, const float* scor
   }
 }
 
-// The keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. Those of the first are put
-// in last: who takes most begins a list.
+// Lists the keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. The first poses, which
+// claim most, join last and so begin the lists.
 __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, CellLists lists) {
   const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
   const int count = accepted.counts[image] * n_keypoints;
@@ -43,9 +43,9 @@ __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, C
   }
 }
 
-// A block for each pose: which of its keypoints are near those of a pose ahead; all of these are asked, or those near.
-__global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
-                               TakenKeypoints taken) {
+// A block for each pose: which of its keypoints are near the same keypoint of a pose ahead. Without lists it checks all.
+__global__ void claim_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
+                               ClaimedKeypoints claimed) {
   __shared__ unsigned near[kMaxKeypoints / 32];
   const int image = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
   const int n_keypoints = poses.n_keypoints, count = accepted.counts[image];
@@ -58,31 +58,31 @@ __global__ void take_keypoints(PoseRows poses, Accepted accepted, Order order, d
   };
   for (int rank = static_cast<int>(blockIdx.x); rank < count; rank += static_cast<int>(gridDim.x)) {
     const double* const own = keypoint(rank, 0);
-    for (int i = thread; i < kMaxKeypoints / 32; i += kTakeBlock) near[i] = 0;
+    for (int i = thread; i < kMaxKeypoints / 32; i += kClaimBlock) near[i] = 0;
     __syncthreads();
-    for (int k = thread; lists.in_use() && k < n_keypoints; k += kTakeBlock) {
-      bool is_taken = false;
-      for (int around = 0; around < CellLists::kAround && !is_taken; ++around)
-        for (int i = lists.first(image, k, own[2 * k], own[2 * k + 1], around); i >= 0 && !is_taken;
+    for (int k = thread; lists.in_use() && k < n_keypoints; k += kClaimBlock) {
+      bool is_claimed = false;
+      for (int around = 0; around < CellLists::kAround && !is_claimed; ++around)
+        for (int i = lists.first(image, k, own[2 * k], own[2 * k + 1], around); i >= 0 && !is_claimed;
              i = lists.next(image, i))
-          is_taken =
+          is_claimed =
               i / n_keypoints < rank && i % n_keypoints == k && is_near(own + 2 * k, keypoint(i / n_keypoints, k));
-      if (is_taken) atomicOr(&near[k / 32], 1U << (k % 32));
+      if (is_claimed) atomicOr(&near[k / 32], 1U << (k % 32));
     }
-    for (int i = thread; !lists.in_use() && i < rank * n_keypoints; i += kTakeBlock) {
+    for (int i = thread; !lists.in_use() && i < rank * n_keypoints; i += kClaimBlock) {
       const int k = i % n_keypoints;
       if (is_near(own + 2 * k, keypoint(i / n_keypoints, k))) atomicOr(&near[k / 32], 1U << (k % 32));
     }
     __syncthreads();
-    unsigned* const words = taken.of(image, order.pose(image, rank));
-    for (int i = thread; i < taken.each; i += kTakeBlock) words[i] = near[i];
+    unsigned* const words = claimed.of(image, order.pose(image, rank));
+    for (int i = thread; i < claimed.each; i += kClaimBlock) words[i] = near[i];
     __syncthreads();
   }
 }
 
 // Instance scores, by rank.
 __global__ void score_instances(Accepted accepted, int n_keypoints, const float* scores, Order order,
-                                TakenKeypoints taken, bool is_mean, Lists<Ranked> instances) {
+                                ClaimedKeypoints claimed, bool is_mean, Lists<Ranked> instances) {
   const int image = static_cast<int>(blockIdx.y), count = accepted.counts[image];
   for (int rank = static_cast<int>(blockIdx.x * kBlock + threadIdx.x); rank < count;
        rank += static_cast<int>(gridDim.x) * kBlock) {
@@ -90,99 +90,99 @@ __global__ void score_instances(Accepted accepted, int n_keypoints, const float*
     const float* const own = scores + (static_cast<std::size_t>(image) * accepted.capacity + j) * n_keypoints;
     double sum = 0.0;
     for (int k = 0; k < n_keypoints; ++k) {
-      const double score = own[k] > 0.0F && !taken.at(image, j, k) ? static_cast<double>(own[k]) : 0.0;
+      const double score = own[k] > 0.0F && !claimed.at(image, j, k) ? static_cast<double>(own[k]) : 0.0;
       sum += is_mean ? score : score * score;
     }
     instances.of(image)[rank] = {is_mean ? sum / n_keypoints : sqrt(sum / n_keypoints), j};
   }
 }
 
-// A warp for each row: a pose that is kept, or nothing.
+// A warp for each row: a pose that is kept, or zeros.
 __global__ void write_best(PoseRows poses, Accepted accepted, const float* scores, Lists<Ranked> best, double min_score,
-                           Found found) {
+                           RankedPoses ranked) {
   const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints, warps = kBlock / kWarp;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const int most = best.count(image) < found.rows ? best.count(image) : found.rows;
-  const auto is_kept = [&](int r) { return r < most && !(best.of(image)[r].score < min_score); };
+  const int count = best.count(image) < ranked.rows ? best.count(image) : ranked.rows;
+  const auto is_kept = [&](int r) { return r < count && !(best.of(image)[r].score < min_score); };
   const int first = static_cast<int>(blockIdx.x) * warps + warp;
-  if (first == 0 && lane == 0 && !is_kept(0)) found.counts[image] = 0;
-  for (int r = first; r < found.rows; r += static_cast<int>(gridDim.x) * warps) {
+  if (first == 0 && lane == 0 && !is_kept(0)) ranked.counts[image] = 0;
+  for (int r = first; r < ranked.rows; r += static_cast<int>(gridDim.x) * warps) {
     const bool kept = is_kept(r);
     const Ranked own = kept ? best.of(image)[r] : Ranked{0.0, 0};
-    const std::size_t to = static_cast<std::size_t>(image) * found.rows + r;
+    const std::size_t to = static_cast<std::size_t>(image) * ranked.rows + r;
     const std::size_t from = (static_cast<std::size_t>(image) * accepted.capacity + own.pose) * n_keypoints;
     const int row = kept ? accepted.of(image)[own.pose] : 0;
     const double* const pose = poses.pose(image, row);
     const float* const probabilities = poses.probability(image, row);
     for (int i = lane; i < 2 * n_keypoints; i += kWarp)
-      found.keypoints[to * 2 * n_keypoints + i] = kept ? static_cast<float>(pose[i]) : 0.0F;
+      ranked.keypoints[to * 2 * n_keypoints + i] = kept ? static_cast<float>(pose[i]) : 0.0F;
     for (int k = lane; k < n_keypoints; k += kWarp) {
-      found.keypoint_scores[to * n_keypoints + k] = kept ? scores[from + k] : 0.0F;
-      found.probabilities[to * n_keypoints + k] = kept ? probabilities[k] : 0.0F;
+      ranked.keypoint_scores[to * n_keypoints + k] = kept ? scores[from + k] : 0.0F;
+      ranked.probabilities[to * n_keypoints + k] = kept ? probabilities[k] : 0.0F;
     }
     if (lane != 0) continue;
-    found.scores[to] = static_cast<float>(own.score);
-    found.kept[to] = own.pose;
-    if (kept && !is_kept(r + 1)) found.counts[image] = r + 1;
+    ranked.scores[to] = static_cast<float>(own.score);
+    ranked.kept[to] = own.pose;
+    if (kept && !is_kept(r + 1)) ranked.counts[image] = r + 1;
   }
 }
 
-void find_taken(const PoseRows& poses, const Accepted& accepted, const Order& order, int images, double radius,
-                cudaStream_t stream, ScoreScratch& scratch) {
+void find_claimed(const PoseRows& poses, const Accepted& accepted, const Order& order, int images, double radius,
+                cudaStream_t stream, DeviceScoreScratch& scratch) {
   scratch.keypoints.clear(radius, images, stream);
   if (scratch.keypoints.in_use())
     launch(list_keypoints, loop_grid(accepted.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream,
            poses, accepted, order, scratch.keypoints);
-  launch<Threads::kTogether>(take_keypoints, loop_grid(accepted.capacity, 1, images), dim3(kTakeBlock), stream, poses,
-                             accepted, order, radius, scratch.keypoints, scratch.taken);
+  launch<Threads::kTogether>(claim_keypoints, loop_grid(accepted.capacity, 1, images), dim3(kClaimBlock), stream, poses,
+                             accepted, order, radius, scratch.keypoints, scratch.claimed);
 }
 
 }  // namespace
 
-ScoreScratch::ScoreScratch(Arena& arena, int images, int capacity, int n_keypoints)
+DeviceScoreScratch::DeviceScoreScratch(Arena& arena, int images, int capacity, int n_keypoints)
     : keypoints(arena, images, capacity, n_keypoints) {
   const std::size_t rows = static_cast<std::size_t>(images) * capacity;
   keypoint_scores = arena.take<float>(rows * n_keypoints);
   ranked = {arena.take<Ranked>(rows), nullptr, capacity};
   ordered = {arena.take<Ranked>(rows), nullptr, capacity};
-  taken.capacity = capacity;
-  taken.each = (n_keypoints + 31) / 32;
-  taken.words = arena.take<unsigned>(rows * taken.each);
+  claimed.capacity = capacity;
+  claimed.each = (n_keypoints + 31) / 32;
+  claimed.words = arena.take<unsigned>(rows * claimed.each);
 }
 
 template <typename Scores>
 void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
-                 const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, ScoreScratch scratch,
-                 const Found& found) {
+                 const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, DeviceScoreScratch scratch,
+                 const RankedPoses& ranked) {
   const double radius = static_cast<double>(options.nms_radius);
   const dim3 grid = loop_grid(accepted.capacity, kBlock, images);
   scratch.ranked.counts = scratch.ordered.counts = accepted.counts;
   const bool by_mean = options.ranks_by_mean();
   const Order order{by_mean ? scratch.ordered.items : nullptr, accepted.capacity};
-  if (!by_mean) find_taken(poses, accepted, order, images, radius, stream, scratch);
+  if (!by_mean) find_claimed(poses, accepted, order, images, radius, stream, scratch);
   if (options.uses_oks())
-    expected_oks(hough, poses, accepted, images, skeleton, options, by_mean ? nullptr : &scratch.taken, stream,
+    expected_oks(hough, poses, accepted, images, skeleton, options, by_mean ? nullptr : &scratch.claimed, stream,
                  scratch.keypoint_scores);
   else
     heatmap_scores(poses, accepted, images, stream, scratch.keypoint_scores);
   if (by_mean) {
-    launch(take_means, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores,
+    launch(compute_means, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores,
            scratch.ranked);
     sort(scratch.ranked, images, stream, scratch.ordered);
-    find_taken(poses, accepted, order, images, radius, stream, scratch);
+    find_claimed(poses, accepted, order, images, radius, stream, scratch);
   }
   launch(score_instances, grid, dim3(kBlock), stream, accepted, poses.n_keypoints, scratch.keypoint_scores, order,
-         scratch.taken, options.scores_by_mean(), scratch.ranked);
+         scratch.claimed, options.scores_by_mean(), scratch.ranked);
   sort(scratch.ranked, images, stream, scratch.ordered);
-  launch<Threads::kTogether>(write_best, loop_grid(found.rows, kBlock / kWarp, images), dim3(kBlock), stream, poses,
+  launch<Threads::kTogether>(write_best, loop_grid(ranked.rows, kBlock / kWarp, images), dim3(kBlock), stream, poses,
                              accepted, scratch.keypoint_scores, scratch.ordered, static_cast<double>(options.min_score),
-                             found);
+                             ranked);
 }
 
 template void score_poses<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
-                                      const DecodeOptions&, cudaStream_t, ScoreScratch, const Found&);
-template void score_poses<GivenScores>(const GivenScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
-                                       const DecodeOptions&, cudaStream_t, ScoreScratch, const Found&);
+                                      const DecodeOptions&, cudaStream_t, DeviceScoreScratch, const RankedPoses&);
+template void score_poses<DenseScores>(const DenseScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
+                                       const DecodeOptions&, cudaStream_t, DeviceScoreScratch, const RankedPoses&);
 
 }  // namespace cuda
 }  // namespace personlab

@@ -11,9 +11,9 @@ import torch
 
 from personlab import Fields, decode_poses, load_model
 from personlab.cli import main
-from personlab.commands.demo import similarity
 from personlab.methods.personlab.convert.onnx import read_onnx
 from personlab.methods.personlab.network import to_fields
+from personlab.metrics.oks import similarity
 from personlab.weights import convert, load_checkpoint
 
 FIELDS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")

@@ -1,4 +1,4 @@
-// The kernels of mask association: points and boxes that follow offsets. Part of kernels.cpp, and compiled with it.
+// The kernels of mask association: points and boxes that follow offsets. Part of kernels_isa.cpp, and compiled with it.
 #pragma once
 
 #include <math.h>
@@ -6,18 +6,18 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "methods/personlab/kernels.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/kernels.hpp"
 #include "simd/floats.hpp"
 
 namespace personlab {
 namespace PERSONLAB_KERNELS {
 namespace {
 
-// A register of points (x, y), two in each quarter of four floats, and what `follow` does with it. A "row" is the 4 floats
-// dx, dy of a cell and dx, dy of the next one; load_rows loads those of the first (0) or second (1) point of every quarter.
-// AVX-512 gains nothing here: what takes the time is fetching single cells.
-// repeat4 repeats four floats; store_index writes the place of each point's cell among the pairs to every other integer.
+// A register of points (x, y), two in each quarter of four floats, and what `follow_points` does with it. A "row" is
+// the 4 floats dx, dy of a cell and dx, dy of the next one; load_rows loads those of the first (0) or second (1) point
+// of every quarter. AVX-512 gains nothing here: what takes the time is fetching single cells. repeat4 repeats four
+// floats; store_index writes the place of each point's cell among the pairs to every other integer.
 #if defined(__AVX2__)
 
 using Points = F32x8;
@@ -32,7 +32,8 @@ PERSONLAB_INLINE void store_index(I32x8 cell, std::int32_t pitch, std::int32_t* 
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_add_epi32(parts, _mm256_srli_epi64(parts, 32)));
 }
 PERSONLAB_INLINE Points load_rows(const float* const* from, std::ptrdiff_t further) {
-  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + further)), _mm_loadu_ps(from[2] + further), 1);
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + further)), _mm_loadu_ps(from[2] + further),
+                              1);
 }
 template <int kOrder>
 PERSONLAB_INLINE Points shuffle(Points a, Points b) {
@@ -66,7 +67,7 @@ static_assert(kPointGroup % kPointLanes == 0);
 // Which floats of a quarter to take: two of the first register, then two of the second.
 constexpr int order(int a, int b, int c, int d) { return a | b << 2 | c << 4 | d << 6; }
 
-void follow(const Pairs& pairs, int n, float* points) {
+void follow_points(const Pairs& pairs, int n, float* points) {
   const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
   const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
   const auto stride = broadcast<Points>(pairs.stride), inverse = broadcast<Points>(pairs.inverse_stride);
@@ -95,7 +96,7 @@ void follow(const Pairs& pairs, int n, float* points) {
   }
 }
 
-void follow_inside(const Pairs& pairs, int column, int row, int n, const float* t, float* points) {
+void follow_in_cell(const Pairs& pairs, int column, int row, int n, const float* t, float* points) {
   const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
   const float* cell = pairs.data + row * pitch + 2 * column;
   const auto upper = repeat4(cell), lower = repeat4(cell + pitch), one = broadcast<Points>(1.0F);
@@ -111,9 +112,9 @@ void follow_inside(const Pairs& pairs, int column, int row, int n, const float* 
   }
 }
 
-// One step for all points in a box (x0, y0, x1, y1). Between four cells an offset field is bilinear, hence so is where it
-// points, which takes its extremes over a rectangle at the corners: the box is cut along rows and columns of cells, and the
-// corners of the pieces are looked at.
+// One step for all points in a box (x0, y0, x1, y1). Between four cells an offset field is bilinear, hence so is the
+// position that it leads to, which has its extremes over a rectangle at the corners: the box is cut along rows and
+// columns of cells, and the corners of the pieces are read.
 class BoxStep {
  public:
   BoxStep(const Pairs& pairs, const float* data, F32x4 box)
@@ -130,7 +131,7 @@ class BoxStep {
     bottom_ = cell[3];
   }
 
-  bool spreads() const { return (right_ - left_ + 1) * (bottom_ - top_ + 1) > kMostPieces; }
+  bool spreads() const { return (right_ - left_ + 1) * (bottom_ - top_ + 1) > kMaxPieces; }
 
   F32x4 result() {
     columns();
@@ -144,7 +145,7 @@ class BoxStep {
   }
 
  private:
-  static constexpr int kMostPieces = 512;
+  static constexpr int kMaxPieces = 512;
 
   static F32x4 between(F32x4 a, F32x4 b, F32x4 t) { return a + (b - a) * t; }
 
@@ -161,14 +162,14 @@ class BoxStep {
       const float *u = upper + 2 * j, *l = lower + 2 * j;
       return between(load_halves(u, l), load_halves(u + pitch_, l + pitch_), t);
     };
-    F32x4 here = column(left_), next = column(left_ + 1);
-    low_ = high_ = between(here, next, broadcast<F32x4>(t_[0]));
+    F32x4 current = column(left_), next = column(left_ + 1);
+    low_ = high_ = between(current, next, broadcast<F32x4>(t_[0]));
     for (int j = left_ + 2; j <= right_ + 1; ++j) {
       include(next);
-      here = next;
+      current = next;
       next = column(j);
     }
-    include(between(here, next, broadcast<F32x4>(t_[2])));
+    include(between(current, next, broadcast<F32x4>(t_[2])));
   }
 
   // Corners on a row of cells between the edges.
@@ -185,13 +186,13 @@ class BoxStep {
     include(between(load_halves(left, right), load_halves(left + 2, right + 2), F32x4{t_[0], t_[0], t_[2], t_[2]}));
   }
 
-  // Corners on all these rows, where the cells of each fill a register. The last cells of a row may be seen twice.
+  // Corners on all these rows, where the cells of each fill a register. The last cells of a row may be read twice.
   void long_rows() {
     auto low = load<Points>(data_ + (top_ + 1) * pitch_ + 2 * (left_ + 1)), high = low;
     const auto cover = [&](const float* cells) {
-      const auto corners = load<Points>(cells);
-      low = min(corners, low);
-      high = max(corners, high);
+      const auto inner = load<Points>(cells);
+      low = min(inner, low);
+      high = max(inner, high);
     };
     for (int i = top_ + 1; i <= bottom_; ++i) {
       const float* cells = data_ + i * pitch_;
@@ -200,12 +201,12 @@ class BoxStep {
       for (const float* at = cells + 2 * (left_ + 1); at < last; at += 2 * kPointLanes) cover(at);
       cover(last);
     }
-    float found[2][2 * kPointLanes];
-    store(low, found[0]);
-    store(high, found[1]);
+    float corners[2][2 * kPointLanes];
+    store(low, corners[0]);
+    store(high, corners[1]);
     for (int i = 0; i < 2 * kPointLanes; i += 4) {
-      low_ = min(load<F32x4>(found[0] + i), low_);
-      high_ = max(load<F32x4>(found[1] + i), high_);
+      low_ = min(load<F32x4>(corners[0] + i), low_);
+      high_ = max(load<F32x4>(corners[1] + i), high_);
     }
   }
 
@@ -244,7 +245,7 @@ float total(const float* values) {
   return quarters[0] + quarters[1];
 }
 
-void bound(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
+void bound_distances(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
            DistanceBounds* bounds, float* lower, float* upper) {
   static_assert(kKeypointGroup == 8, "halves are four floats");
   for (int i = 0; i < n; ++i) {
@@ -256,7 +257,8 @@ void bound(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n,
   }
 }
 
-bool measure(const Target& target, int n, const float* points, float low, float high, float* sums, std::int32_t* open) {
+bool add_distances(const Target& target, int n, const float* points, float low, float high, float* sums,
+                   std::int32_t* open) {
   const float x = target.x, y = target.y, weight = target.weight;
   std::int32_t any = 0;
   for (int i = 0; i < n; ++i) {
@@ -270,7 +272,7 @@ bool measure(const Target& target, int n, const float* points, float low, float 
   return any != 0;
 }
 
-bool read_person(const float* upper, const float* lower, float t, int n, std::uint32_t* probability) {
+bool read_person_probabilities(const float* upper, const float* lower, float t, int n, std::uint32_t* probability) {
   const Floats s = broadcast<Floats>(1.0F - t), below = broadcast<Floats>(t), zero = broadcast<Floats>(0.0F);
   Floats nothing = zero;  // stays 0 while all logits are finite
   for (int i = 0; i < n; i += kLanes) {
@@ -283,19 +285,19 @@ bool read_person(const float* upper, const float* lower, float t, int n, std::ui
   return all(cmp_ge(nothing, zero));
 }
 
-void sum_marked(const std::uint8_t* marks, const std::uint32_t* values, int n, std::uint64_t& total,
+void sum_masked(const std::uint8_t* mask, const std::uint32_t* values, int n, std::uint64_t& total,
                 std::uint64_t& count) {
-  constexpr int kMost = 128;  // values whose sum fits into 32 bits
-  for (int first = 0; first < n; first += kMost) {
-    const int last = n - first < kMost ? n : first + kMost;
-    std::uint32_t sum = 0, marked = 0;
+  constexpr int kMax = 128;  // values whose sum fits into 32 bits
+  for (int first = 0; first < n; first += kMax) {
+    const int last = n - first < kMax ? n : first + kMax;
+    std::uint32_t sum = 0, number = 0;
     for (int i = first; i < last; ++i) {
-      const std::uint32_t mark = marks[i] != 0 ? 1 : 0;
-      sum += values[i] & (0U - mark);
-      marked += mark;
+      const std::uint32_t held = mask[i] != 0 ? 1 : 0;
+      sum += values[i] & (0U - held);
+      number += held;
     }
     total += sum;
-    count += marked;
+    count += number;
   }
 }
 

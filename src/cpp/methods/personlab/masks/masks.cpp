@@ -1,17 +1,18 @@
 // Mask association: each foreground pixel goes to the poses whose keypoints its refined long offsets point at.
 //
-// The image is walked in blocks, the pixels between four neighbouring cells, several of them at once where that will do.
-// Boxes that hold the refined offsets of all pixels of a region bound its distances, and so decide most poses for all of
-// it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that decide.
+// The image is a grid of blocks, the pixels between four neighbouring cells, several of them at once where that
+// suffices. Boxes that hold the refined offsets of all pixels of a region bound its distances, and so decide most poses
+// for all of it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that
+// decide.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "base/interrupt.hpp"
-#include "methods/personlab/masks/parts.hpp"
 #include "base/parallel.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/parts.hpp"
 #include "methods/personlab/stages.hpp"
 #include "methods/personlab/vote_unit.hpp"
 
@@ -20,9 +21,9 @@ namespace {
 
 constexpr int kLevels = 3;                  // sizes of regions
 constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
-constexpr int kFewPixels = 100;             // up to so many are sooner followed one by one than in a wide box
+constexpr int kFewPixels = 100;             // up to so many are faster followed one by one than in a wide box
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
-constexpr float kAny = std::numeric_limits<float>::infinity();  // a width of boxes: all are narrower
+constexpr float kAnyWidth = std::numeric_limits<float>::infinity();  // of boxes
 
 class Associator {
  public:
@@ -56,9 +57,10 @@ class Associator {
     scratch.levels.resize(kLevels);
     for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(task_.poses.groups), Boxes{});
     if (task_.scored) scratch.claims.assign(static_cast<std::size_t>(task_.poses.count), PixelBox{});
-    for (int column = 0; column < block_columns(); column += kPatch) settle({0, column, 0}, 0, nullptr, scratch);
+    for (int column = 0; column < block_columns(); column += kPatch) assign({0, column, 0}, 0, nullptr, scratch);
     if (task_.scored)
-      add_probabilities(segmentation_, task_.x, task_.y, task_.masks, scratch.claims, scratch.person, scratch.mask_sums);
+      add_probabilities(segmentation_, task_.x, task_.y, task_.masks, scratch.claims, scratch.person,
+                        scratch.mask_sums);
   }
 
  private:
@@ -95,7 +97,7 @@ class Associator {
   PixelBox mark(int row, int column, const float* logits, bool all, MaskScratch& scratch) const {
     const std::int32_t *x_first = task_.x.first.data() + column, *y_first = task_.y.first.data() + row;
     const PixelBox block{x_first[0], y_first[0], x_first[1], y_first[1]};
-    PixelBox found{block.x1, block.y1, block.x0, block.y0};
+    PixelBox extent{block.x1, block.y1, block.x0, block.y0};
     for (int y = block.y0; y < block.y1; ++y) {
       std::uint8_t* marks = scratch.foreground.data() + static_cast<std::size_t>(y - scratch.y0) * task_.width();
       if (all) {
@@ -107,14 +109,14 @@ class Associator {
                     task_.y.t[static_cast<std::size_t>(y)]) >= lowest_))
           continue;
         marks[x] = 1;
-        found = {std::min(found.x0, x), std::min(found.y0, y), std::max(found.x1, x + 1), y + 1};
+        extent = {std::min(extent.x0, x), std::min(extent.y0, y), std::max(extent.x1, x + 1), y + 1};
       }
     }
-    return all ? block : found;
+    return all ? block : extent;
   }
 
-  // Gives the pixels of a region to those of the poses listed from `from` on that they belong to.
-  void settle(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
+  // Assigns the pixels of a region to the poses listed from `from` on.
+  void assign(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
     const std::size_t end = scratch.poses.size();
     int blocks = 0;
     const PixelBox box = extent(region, blocks, scratch);
@@ -129,10 +131,10 @@ class Associator {
                          scratch.poses.begin() + static_cast<std::ptrdiff_t>(end));
     Level& own = scratch.levels[static_cast<std::size_t>(region.level)];
     if (bounded_) {
-      survey(box, end, around, own, scratch);
-      take_whole(box, end, scratch);
+      bound_region(box, end, around, own, scratch);
+      assign_whole(box, end, scratch);
     } else {
-      know_nothing(scratch);
+      reset_bounds(scratch);
     }
     if (scratch.poses.size() > end) {
       find_gaps(end, scratch);
@@ -151,7 +153,7 @@ class Associator {
     const int half = region.size() / 2;
     for (int row = region.row; row < region.row + region.size(); row += half)
       for (int column = region.column; column < region.column + region.size(); column += half)
-        settle({row, column, region.level + 1}, from, around, scratch);
+        assign({row, column, region.level + 1}, from, around, scratch);
   }
 
   // The extent of a region's foreground, and how many blocks have some.
@@ -169,10 +171,11 @@ class Associator {
     return all;
   }
 
-  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, and drops those out of reach.
-  // Where something is known of a region around the box, only what is loose there is looked at again; for a few pixels all that
-  // is wide, too, but only to find boxes that are narrow: to follow a wide one takes longer than to follow the pixels.
-  void survey(const PixelBox& box, std::size_t from, const Level* around, Level& own, MaskScratch& scratch) const {
+  // Bounds the weighted distances of all pixels in a box to the poses listed from `from` on, and drops poses out of
+  // reach. Inside a bounded region only its loose keypoints are bounded again; for a few pixels those with wide boxes
+  // too, if their boxes become narrow: to follow a wide one takes longer than to follow the pixels.
+  void bound_region(const PixelBox& box, std::size_t from, const Level* around, Level& own,
+                    MaskScratch& scratch) const {
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
       const auto j = static_cast<std::size_t>(scratch.poses[i]);
       scratch.lower[j] = scratch.upper[j] = 0.0F;
@@ -180,15 +183,16 @@ class Associator {
     if (around != nullptr) {
       own.boxes = around->boxes;
       const bool few = std::int64_t{box.x1 - box.x0} * (box.y1 - box.y0) <= kFewPixels;
-      const float widest = few ? mean_radius(from, scratch) : kAny;
-      const std::vector<std::int32_t>& again = few ? find_wide(*around, widest, scratch) : around->loose;
+      const float max_width = few ? mean_radius(from, scratch) : kAnyWidth;
+      const std::vector<std::int32_t>& again = few ? find_wide(*around, max_width, scratch) : around->loose;
       for (std::size_t i = 0; i < again.size(); i += kKeypointGroup)
-        refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), widest, own);
+        refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), max_width, own);
     }
     const auto lanes = static_cast<std::size_t>(kKeypointGroup);
     for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
-      if (around == nullptr) refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAny, own);
-      kernels().bound(own.boxes[g], task_.poses.targets.data() + g, own.boxes.size(),
+      if (around == nullptr)
+        refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAnyWidth, own);
+      kernels().bound_distances(own.boxes[g], task_.poses.targets.data() + g, own.boxes.size(),
                       static_cast<int>(scratch.poses.size() - from), scratch.poses.data() + from,
                       scratch.bounds.data() + g, scratch.lower.data(), scratch.upper.data());
       std::size_t kept = from;
@@ -201,8 +205,8 @@ class Associator {
     }
   }
 
-  // Keypoints that are loose in a region, or whose boxes there are wider than `widest`.
-  const std::vector<std::int32_t>& find_wide(const Level& around, float widest, MaskScratch& scratch) const {
+  // Keypoints that are loose in a region, or whose boxes there are wider than `max_width`.
+  const std::vector<std::int32_t>& find_wide(const Level& around, float max_width, MaskScratch& scratch) const {
     scratch.wide.clear();
     auto loose = around.loose.begin();
     for (const std::int32_t k : all_) {
@@ -210,13 +214,13 @@ class Associator {
       const int lane = k % kKeypointGroup;
       const bool is_loose = loose != around.loose.end() && *loose == k;
       loose += is_loose ? 1 : 0;
-      if (is_loose || boxes.x1[lane] - boxes.x0[lane] > widest || boxes.y1[lane] - boxes.y0[lane] > widest)
+      if (is_loose || boxes.x1[lane] - boxes.x0[lane] > max_width || boxes.y1[lane] - boxes.y0[lane] > max_width)
         scratch.wide.push_back(k);
     }
     return scratch.wide;
   }
 
-  // The mean distance up to which pixels belong to the poses listed from `from` on, of which there are some.
+  // The mean distance up to which pixels belong to the poses listed from `from` on, at least one.
   float mean_radius(std::size_t from, const MaskScratch& scratch) const {
     float total = 0.0F;
     for (std::size_t i = from; i < scratch.poses.size(); ++i)
@@ -224,9 +228,9 @@ class Associator {
     return total / static_cast<float>(scratch.poses.size() - from);
   }
 
-  // Finds boxes of G_k of all pixels in a box, for those of up to a group of keypoints whose boxes are no wider than `widest`
-  // after the first step.
-  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float widest, Level& own) const {
+  // Computes boxes of G_k of all pixels in a box, for those of up to a group of keypoints whose boxes are no wider than
+  // `max_width` after the first step.
+  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float max_width, Level& own) const {
     int n = static_cast<int>(count);
     std::int32_t keypoints[kKeypointGroup];
     std::copy_n(listed, count, keypoints);
@@ -238,7 +242,7 @@ class Associator {
       corner[3] = task_.y.position[static_cast<std::size_t>(box.y1) - 1];
     }
     kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
-    n = keep_narrow(n, widest, keypoints, corners);
+    n = keep_narrow(n, max_width, keypoints, corners);
     for (int step = 0; step < task_.options.long_refine_steps; ++step)
       kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
     for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
@@ -254,56 +258,58 @@ class Associator {
   }
 
   // Moves those of n keypoints to the front whose boxes are no wider or higher than that; returns how many they are.
-  static int keep_narrow(int n, float widest, std::int32_t* keypoints, float (*corners)[4]) {
+  static int keep_narrow(int n, float max_width, std::int32_t* keypoints, float (*corners)[4]) {
     int kept = 0;
     for (int i = 0; i < n; ++i) {
-      if (!(corners[i][2] - corners[i][0] <= widest && corners[i][3] - corners[i][1] <= widest)) continue;
+      if (!(corners[i][2] - corners[i][0] <= max_width && corners[i][3] - corners[i][1] <= max_width)) continue;
       keypoints[kept] = keypoints[i];
       std::copy_n(corners[i], 4, corners[kept++]);
     }
     return kept;
   }
 
-  // Bounds that hold for any points.
-  static void know_nothing(MaskScratch& scratch) {
+  // Sets bounds that hold for any points.
+  static void reset_bounds(MaskScratch& scratch) {
     for (DistanceBounds& bounds : scratch.bounds) {
       std::fill(std::begin(bounds.lower), std::end(bounds.lower), 0.0F);
       std::fill(std::begin(bounds.upper), std::end(bounds.upper), std::numeric_limits<float>::infinity());
     }
   }
 
-  // How much each keypoint leaves open about the poses listed from `from` on.
+  // Sums for each keypoint the gaps between its bounds, over the poses listed from `from` on.
   void find_gaps(std::size_t from, MaskScratch& scratch) const {
     scratch.gap.assign(task_.groups() * kKeypointGroup, 0.0F);
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
       const auto j = static_cast<std::size_t>(scratch.poses[i]);
       const float scale = 1.0F / task_.poses.unit[j];
       const DistanceBounds* bounds = scratch.bounds.data() + j * task_.groups();
-      for (float* gap = scratch.gap.data(); gap < scratch.gap.data() + scratch.gap.size(); gap += kKeypointGroup, ++bounds)
-        for (int lane = 0; lane < kKeypointGroup; ++lane) gap[lane] += (bounds->upper[lane] - bounds->lower[lane]) * scale;
+      for (float* gap = scratch.gap.data(); gap < scratch.gap.data() + scratch.gap.size();
+           gap += kKeypointGroup, ++bounds)
+        for (int lane = 0; lane < kKeypointGroup; ++lane)
+          gap[lane] += (bounds->upper[lane] - bounds->lower[lane]) * scale;
     }
   }
 
-  // Lists the keypoints that leave much open, compared with the others.
+  // Lists the loose keypoints: those with large gaps, compared with the others.
   void find_loose(const MaskScratch& scratch, Level& own) const {
     float total = 0.0F;
     for (const std::int32_t k : all_) total += scratch.gap[static_cast<std::size_t>(k)];
-    const float least = total / static_cast<float>(kLoose * task_.poses.n_keypoints);
+    const float min_gap = total / static_cast<float>(kLoose * task_.poses.n_keypoints);
     own.loose.clear();
     for (const std::int32_t k : all_)
-      if (scratch.gap[static_cast<std::size_t>(k)] >= least) own.loose.push_back(k);
+      if (scratch.gap[static_cast<std::size_t>(k)] >= min_gap) own.loose.push_back(k);
   }
 
-  // Remembers that pixels of a box may be given to a pose.
+  // Records that pixels of a box may be assigned to a pose.
   void claim(std::int32_t pose, const PixelBox& box, MaskScratch& scratch) const {
     if (!task_.scored) return;
     PixelBox& all = scratch.claims[static_cast<std::size_t>(pose)];
     all = all.empty() ? box : all.with(box);
   }
 
-  // Gives all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Of poses that
-  // exclude each other only one alone can have everything.
-  void take_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
+  // Assigns all foreground in a box to the poses listed from `from` on that reach all of it, and drops these. Where
+  // poses exclude each other, only a single one can have all.
+  void assign_whole(const PixelBox& box, std::size_t from, MaskScratch& scratch) const {
     if (task_.options.exclusive && scratch.poses.size() > from + 1) return;
     std::size_t kept = from;
     for (std::size_t i = from; i < scratch.poses.size(); ++i) {
@@ -325,8 +331,8 @@ class Associator {
   const MaskTask& task_;
   Field segmentation_;  // float32
   float lowest_;                   // logit of the mask threshold
-  bool bounded_;                   // whether all offsets are finite, and no point can get farther than bounds are good for
-  float slack_;                    // input pixels: more than rounding does to a point in a step
+  bool bounded_;                   // whether all offsets are finite, and no point gets beyond kFarthest
+  float slack_;                    // input pixels: more than the rounding of a point in a step
   std::vector<std::int32_t> all_;  // keypoints
 };
 

@@ -9,6 +9,7 @@
 #include "base/parallel.hpp"
 #include "base/pose_size.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/points.hpp"
 
 namespace personlab {
 namespace {
@@ -20,7 +21,7 @@ std::int32_t magnitude_bits(float v) {
 }
 
 // Writes one row of pairs; returns the bits of the largest magnitude of an offset.
-std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, float* out) {
+std::int32_t write_pairs(const float* dx, const float* dy, int w, int stride, int y, float* out) {
   std::int32_t largest = 0;
   for (int j = 0; j < w; ++j) {
     largest = std::max(largest, std::max(magnitude_bits(dx[j]), magnitude_bits(dy[j])));
@@ -30,7 +31,7 @@ std::int32_t point(const float* dx, const float* dy, int w, int stride, int y, f
   return largest;
 }
 
-// A row of n elements as float32: where it lies, or widened to where `room` is for it.
+// A row of n elements as float32: itself, or converted into `room`.
 const float* as_floats(const float* row, int, float*) { return row; }
 template <typename T>
 const float* as_floats(const T* row, int n, float* room) {
@@ -40,20 +41,20 @@ const float* as_floats(const T* row, int n, float* room) {
 
 // Makes the pairs of one keypoint; returns the bits of the largest magnitude of an offset.
 template <typename T>
-std::int32_t point_plane(const Field& field, int k, int h, int w, float* out) {
+std::int32_t write_plane(const Field& field, int k, int h, int w, float* out) {
   std::vector<float> room(std::is_same<T, float>::value ? 0 : 2 * static_cast<std::size_t>(field.width));
-  std::int32_t most = 0;
+  std::int32_t largest = 0;
   for (int i = 0; i < h; ++i, out += static_cast<std::ptrdiff_t>(w) * 2) {
     const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(std::min(i, field.height - 1)) * field.width;
     const float* dx = as_floats(field.plane<T>(2 * k) + row, field.width, room.data());
     const float* dy = as_floats(field.plane<T>(2 * k + 1) + row, field.width, room.data() + room.size() / 2);
-    most = std::max(most, point(dx, dy, field.width, field.stride, i * field.stride, out));
+    largest = std::max(largest, write_pairs(dx, dy, field.width, field.stride, i * field.stride, out));
     if (field.width < w) {
       out[2] = out[0] + static_cast<float>(field.stride);
       out[3] = out[1];
     }
   }
-  return most;
+  return largest;
 }
 
 }  // namespace
@@ -63,14 +64,12 @@ void place_pixels(int pixels, int cells, int stride, PixelAxis& axis) {
   axis.first.assign(static_cast<std::size_t>(blocks) + 1, pixels);
   axis.t.resize(static_cast<std::size_t>(pixels));
   axis.position.resize(static_cast<std::size_t>(pixels));
-  const double extent = static_cast<double>((cells - 1) * stride);
   int block = -1;
   for (int p = 0; p < pixels; ++p) {
-    const double position = p * extent / std::max(pixels - 1, 1);
-    const int b = std::min(static_cast<int>(position / stride), blocks - 1);
-    while (block < b) axis.first[static_cast<std::size_t>(++block)] = p;
-    axis.t[static_cast<std::size_t>(p)] = static_cast<float>(position / stride - b);
-    axis.position[static_cast<std::size_t>(p)] = static_cast<float>(position);
+    const PixelPlace place = place_pixel(p, pixels, cells, stride);
+    while (block < place.cell) axis.first[static_cast<std::size_t>(++block)] = p;
+    axis.t[static_cast<std::size_t>(p)] = place.t;
+    axis.position[static_cast<std::size_t>(p)] = place.position;
   }
 }
 
@@ -92,25 +91,13 @@ PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs) 
   parallel_for(count, threads, [&](int k, int) {
     float* out = pairs.data() + static_cast<std::ptrdiff_t>(k) * h * w * 2;
     largest[static_cast<std::size_t>(k)] =
-        with_elements(field, [&](auto of) { return point_plane<decltype(of)>(field, k, h, w, out); });
+        with_elements(field, [&](auto of) { return write_plane<decltype(of)>(field, k, h, w, out); });
   });
-  float most;
-  std::memcpy(&most, &*std::max_element(largest.begin(), largest.end()), sizeof most);
+  float max_offset;
+  std::memcpy(&max_offset, &*std::max_element(largest.begin(), largest.end()), sizeof max_offset);
   const auto stride = static_cast<float>(field.stride);
-  return {{pairs.data(), h, w, stride, 1.0F / stride}, most, &field};
+  return {{pairs.data(), h, w, stride, 1.0F / stride}, max_offset, &field};
 }
-
-namespace {
-
-// The power of two that brings weights to 1 or just below it where they are no probabilities, so that no sum of distances
-// overflows or gets lost: only their ratios count.
-double scale_of(const float* weights, int n) {
-  const float largest = *std::max_element(weights, weights + n);
-  if (!is_finite(largest) || largest <= 0.0F || (largest <= 1.0F && largest >= 1e-6F)) return 1.0;
-  return std::ldexp(1.0, -std::ilogb(largest) - 1);
-}
-
-}  // namespace
 
 MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
     : count(poses.count),
@@ -122,13 +109,13 @@ MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
   const auto per_pose = static_cast<std::size_t>(groups);
   targets.resize(static_cast<std::size_t>(count) * per_pose, Targets{});
   for (std::size_t j = 0; j < static_cast<std::size_t>(count); ++j, keypoints += 2 * k_count, weights += k_count) {
-    const double scale = scale_of(weights, k_count);
+    const double scale = weight_scale(*std::max_element(weights, weights + k_count));
     double total = 0.0;
-    bool sound = true;
+    bool valid = true;
     for (int k = 0; k < k_count; ++k) {
       const double weight = static_cast<double>(weights[k]) * scale;
       total += weight;
-      sound = sound && weights[k] >= 0.0F && std::abs(keypoints[2 * k]) <= kFarthest &&
+      valid = valid && weights[k] >= 0.0F && std::abs(keypoints[2 * k]) <= kFarthest &&
               std::abs(keypoints[2 * k + 1]) <= kFarthest;
       Targets& group = targets[j * per_pose + static_cast<std::size_t>(k / kKeypointGroup)];
       group.x[k % kKeypointGroup] = keypoints[2 * k];
@@ -138,9 +125,9 @@ MaskPoses::MaskPoses(const PoseArrays& poses, float threshold)
     const double lambda = pose_size(keypoints, k_count), size = lambda * total;
     unit.push_back(static_cast<float>(size));
     radius.push_back(static_cast<float>(lambda * static_cast<double>(threshold)));
-    // A pose that lies nowhere, or has no weight, owns nothing.
-    sound = sound && total > 0.0 && is_finite(total);
-    reach.push_back(sound ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F);
+    // A pose without a finite position or weight owns nothing.
+    valid = valid && total > 0.0 && is_finite(total);
+    reach.push_back(valid ? static_cast<float>(size * static_cast<double>(threshold)) : -1.0F);
   }
 }
 

@@ -1,27 +1,27 @@
-// What the parts of mask association share: fields and poses in the form they are read in, and the way of a pixel.
+// Data that the parts of mask association share: fields and poses in the form that kernels read.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <vector>
 
+#include "base/types.hpp"
 #include "methods/personlab/kernels.hpp"
 #include "methods/personlab/stages.hpp"
-#include "base/types.hpp"
 
 namespace personlab {
 
 constexpr float kMaskMargin = 1e-3F;  // relative: bounds decide only where no rounding could differ
 
-// Where the offsets of cells point, input pixels: position plus offset as pairs, so that one cell is one read. A grid one
-// cell wide or high is doubled, so that every site has four cells.
+// Positions that the offsets of cells lead to, input pixels: x + dx, y + dy as pairs, so that one cell is one read. A
+// grid one cell wide or high is doubled, so that every site has four cells.
 struct PairGrid {
   Pairs first;    // those of keypoint 0, the others behind it
   float largest;  // magnitude of an offset; NaN or infinite where any is
   const Field* field;
 
-  // Whether all offsets are finite, and no point can get too far for float32 in as many steps as there can be.
-  bool is_tame() const { return largest <= 1e34F; }
+  // Whether all offsets are finite, and no point can overflow float32 in as many steps as options allow.
+  bool is_bounded() const { return largest <= 1e34F; }
   std::ptrdiff_t plane_size() const { return static_cast<std::ptrdiff_t>(first.h) * first.w * 2; }
   Pairs plane(int k) const {
     Pairs pairs = first;
@@ -32,7 +32,7 @@ struct PairGrid {
 
 PairGrid make_pairs(const Field& field, int threads, std::vector<float>& pairs);
 
-// Poses as the kernels want them, and how far they reach.
+// Poses as kernels read them, and their reach.
 struct MaskPoses {
   int count, n_keypoints, groups;
   const float* scores;           // (P)
@@ -47,10 +47,11 @@ struct MaskPoses {
 // Places the pixels of an image's axis over a grid, corner pixel on corner pixel.
 void place_pixels(int pixels, int cells, int stride, PixelAxis& axis);
 
-// A field of float32 elements: itself, or widened into `room`.
+// A field of float32 elements: itself, or converted into `room`.
 Field as_floats(const Field& field, std::vector<float>& room);
 
-// Adds to the sums (P) the person probability of those pixels of the masks (P, H, W) that lie in the boxes `claims` (P).
+// Adds to the sums (P) the person probability of those pixels of the masks (P, H, W) that lie in the boxes `claims`
+// (P).
 void add_probabilities(const Field& segmentation,  // float32
                        const PixelAxis& x, const PixelAxis& y, const std::uint8_t* masks,
                        const std::vector<PixelBox>& claims, PersonRows& rows, std::vector<MaskSum>& sums);
@@ -62,7 +63,7 @@ void start_sums(int n_poses, std::vector<MaskScratch>& workers);
 void finish_scores(const std::vector<MaskScratch>& workers, const float* scores, int n_poses, float power,
                    float* mask_scores);
 
-// One image's masks to be made.
+// The masks of one image.
 struct MaskTask {
   const MaskPoses& poses;
   const PairGrid& long_pairs;
@@ -78,8 +79,8 @@ struct MaskTask {
   std::size_t groups() const { return static_cast<std::size_t>(poses.groups); }
 };
 
-// Gives the foreground `box` of the block at (row, column) to the poses listed from `from` on, pixel by pixel, once bounds
-// and gaps of these poses are known.
+// Assigns the foreground `box` of the block at (row, column) to the poses listed from `from` on, pixel by pixel, from
+// the bounds and gaps of these poses.
 void follow_pixels(const MaskTask& task, const PixelBox& box, int row, int column, std::size_t from,
                    MaskScratch& scratch);
 

@@ -1,20 +1,21 @@
-// Follows the offsets of single pixels, where bounds leave open which poses a block of them belongs to.
+// Follows the offsets of single pixels, in blocks that bounds do not decide.
 //
-// The keypoints that leave most open come first; a pixel is done with once the bounds of the others decide.
+// The keypoints with the largest gaps between bounds come first; a pixel is finished once the bounds of the others
+// decide.
 #include <algorithm>
 #include <limits>
 
-#include "methods/personlab/masks/parts.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/parts.hpp"
 
 namespace personlab {
 namespace {
 
-// G += offsets(G) for n points (x, y), whole groups of them. An offset that is not finite, or leads too far for float32,
-// counts as (0, 0).
+// G += offsets(G) for n points (x, y), whole groups of them. An offset that is not finite, or leads too far for
+// float32, counts as (0, 0).
 void follow(const PairGrid& grid, int k, int n, float* points) {
-  if (grid.is_tame()) {
-    kernels().follow(grid.plane(k), n, points);
+  if (grid.is_bounded()) {
+    kernels().follow_points(grid.plane(k), n, points);
     return;
   }
   const Field& field = *grid.field;
@@ -32,10 +33,10 @@ void follow(const PairGrid& grid, int k, int n, float* points) {
   });
 }
 
-// The first step, for n pixels between the four cells from (column, row) on, given in [0, 1] from that cell.
-void follow_inside(const PairGrid& grid, int k, int column, int row, int n, const float* t, float* points) {
-  if (grid.is_tame()) {
-    kernels().follow_inside(grid.plane(k), column, row, n, t, points);
+// The first step, for n pixels between the four cells from (column, row) on, with t in [0, 1] from that cell.
+void follow_in_cell(const PairGrid& grid, int k, int column, int row, int n, const float* t, float* points) {
+  if (grid.is_bounded()) {
+    kernels().follow_in_cell(grid.plane(k), column, row, n, t, points);
     return;
   }
   const float stride = grid.first.stride;
@@ -46,7 +47,7 @@ void follow_inside(const PairGrid& grid, int k, int column, int row, int n, cons
   follow(grid, k, n, points);
 }
 
-// Makes points whole groups: the last one again and again.
+// Repeats the last point to make whole groups.
 void fill_group(std::vector<float>& points) {
   while (points.size() % (2 * kPointGroup) != 0) points.push_back(*(points.end() - 2));
 }
@@ -85,20 +86,20 @@ class PixelFollower {
       scratch_.open.assign(scratch_.start.size() / 2, 0);
       for (std::size_t a = 0; a < poses_; ++a) {
         if (listed_[a] < 0 || measure(a, i)) continue;
-        give(a, [](std::size_t) { return true; });
+        assign(a, [](std::size_t) { return true; });
         listed_[a] = -1;
         --left;
       }
-      drop_pixels();
+      remove_decided();
     }
     if (rivals_) {
-      give_to_strongest();
+      assign_exclusively();
       return;
     }
     for (std::size_t a = 0; a < poses_; ++a) {
       if (listed_[a] < 0) continue;
       scratch_.low[a] = reach(a);
-      give(a, [](std::size_t) { return true; });
+      assign(a, [](std::size_t) { return true; });
     }
   }
 
@@ -108,9 +109,9 @@ class PixelFollower {
   float* sums(std::size_t a) const { return scratch_.sums.data() + a * pitch_; }
 
   void list_pixels(const PixelBox& box) {
-    const auto most = static_cast<std::size_t>(box.y1 - box.y0) * static_cast<std::size_t>(box.x1 - box.x0);
-    scratch_.pixel.resize(most);
-    scratch_.start.resize(2 * most);
+    const auto size = static_cast<std::size_t>(box.y1 - box.y0) * static_cast<std::size_t>(box.x1 - box.x0);
+    scratch_.pixel.resize(size);
+    scratch_.start.resize(2 * size);
     std::size_t* pixel = scratch_.pixel.data();
     float* start = scratch_.start.data();
     std::size_t n = 0;
@@ -130,7 +131,7 @@ class PixelFollower {
     pitch_ = scratch_.start.size() / 2;
   }
 
-  // Insertion: they are few, and equal ones stay in place.
+  // Insertion sort: they are few, and equal ones keep their order.
   void order_keypoints() {
     const auto gap = [this](std::int32_t k) { return scratch_.gap[static_cast<std::size_t>(k)]; };
     scratch_.order.resize(keypoints_);
@@ -142,7 +143,7 @@ class PixelFollower {
     }
   }
 
-  // Bounds what the keypoints from each on will add to the sums.
+  // Bounds the sums over the keypoints from each on.
   void bound_rests() {
     const std::size_t n = keypoints_ + 1;
     scratch_.rest_lower.resize(poses_ * n);
@@ -159,12 +160,12 @@ class PixelFollower {
     }
   }
 
-  // Finds G_k of the listed pixels.
+  // Computes G_k of the listed pixels.
   void refine(int k) {
     scratch_.points.resize(scratch_.start.size());
     const int n = static_cast<int>(scratch_.points.size() / 2);
     float* points = scratch_.points.data();
-    follow_inside(task_.long_pairs, k, column_, row_, n, scratch_.start.data(), points);
+    follow_in_cell(task_.long_pairs, k, column_, row_, n, scratch_.start.data(), points);
     for (int step = 0; step < task_.options.long_refine_steps; ++step) follow(task_.long_pairs, k, n, points);
     if (task_.short_pairs == nullptr) return;
     for (int step = 0; step < task_.options.short_refine_steps; ++step) follow(*task_.short_pairs, k, n, points);
@@ -174,20 +175,22 @@ class PixelFollower {
   bool measure(std::size_t a, std::size_t i) {
     const int k = scratch_.order[i], lane = k % kKeypointGroup;
     const Targets& group = task_.poses.targets[pose(a) * task_.groups() + static_cast<std::size_t>(k / kKeypointGroup)];
-    // A sum that is up to `low` can only end up within reach, and one above `high` only out of it. To tell which of several
-    // poses is nearer takes the whole sum.
+    // A sum that is up to `low` can only end up within reach, and one above `high` only out of it. To tell which of
+    // several poses is nearer takes the whole sum.
     const std::size_t rest = a * (keypoints_ + 1) + i + 1;
-    const float most = scratch_.rest_upper[rest], high = reach(a) / (1.0F - kMaskMargin) - scratch_.rest_lower[rest];
-    const bool unknown = rivals_ || !is_finite(most);
-    scratch_.low[a] = unknown ? -1.0F : reach(a) / (1.0F + kMaskMargin) - most;
-    return kernels().measure({group.x[lane], group.y[lane], group.weight[lane]}, static_cast<int>(scratch_.open.size()),
-                             scratch_.points.data(), scratch_.low[a], high, sums(a), scratch_.open.data());
+    const float rest_max = scratch_.rest_upper[rest],
+                high = reach(a) / (1.0F - kMaskMargin) - scratch_.rest_lower[rest];
+    const bool open_end = rivals_ || !is_finite(rest_max);
+    scratch_.low[a] = open_end ? -1.0F : reach(a) / (1.0F + kMaskMargin) - rest_max;
+    return kernels().add_distances({group.x[lane], group.y[lane], group.weight[lane]},
+                                   static_cast<int>(scratch_.open.size()), scratch_.points.data(), scratch_.low[a],
+                                   high, sums(a), scratch_.open.data());
   }
 
-  // Gives the a-th pose those of the listed pixels that it is sure of. Most poses are sure of none, and the memory of their
-  // masks is left alone.
+  // Assigns to the a-th pose those of the listed pixels i that are within reach whatever follows, if which(i). For a
+  // pose without such pixels the mask's memory is not touched.
   template <typename Which>
-  void give(std::size_t a, const Which& which) {
+  void assign(std::size_t a, const Which& which) {
     const float *sum = sums(a), low = scratch_.low[a];
     const std::size_t n = scratch_.pixel.size();
     std::int32_t sure = 0;
@@ -199,8 +202,8 @@ class PixelFollower {
       mask[pixel[i]] |= static_cast<std::uint8_t>(static_cast<int>(which(i)) & static_cast<int>(sum[i] <= low));
   }
 
-  // Settles the pixels about which no pose is undecided, where that leaves fewer groups of them.
-  void drop_pixels() {
+  // Removes the pixels that are decided for every pose, where that leaves fewer groups.
+  void remove_decided() {
     const std::int32_t* flags = scratch_.open.data();
     const std::size_t n = scratch_.pixel.size();
     std::int32_t flagged = 0;  // a flag is 0 or -1
@@ -209,7 +212,7 @@ class PixelFollower {
     if (open + kPointGroup > scratch_.open.size()) return;
     for (std::size_t a = 0; a < poses_; ++a) {
       if (listed_[a] < 0) continue;
-      give(a, [flags](std::size_t i) { return flags[i] == 0; });
+      assign(a, [flags](std::size_t i) { return flags[i] == 0; });
       float* sum = sums(a);
       keep_open<1>(n, flags, sum);
       if (open > 0) std::fill(sum + open, sum + (open + kPointGroup - 1) / kPointGroup * kPointGroup, sum[open - 1]);
@@ -221,9 +224,8 @@ class PixelFollower {
     fill_group(scratch_.start);
   }
 
-  // Gives each listed pixel to the poses left that reach it, but for those that yield it: some pose of a higher score is
-  // nearer there.
-  void give_to_strongest() {
+  // Assigns each listed pixel to the poses that reach it and do not yield it to one of a higher score that is nearer.
+  void assign_exclusively() {
     for (std::size_t i = 0; i < scratch_.pixel.size(); ++i) {
       for (std::size_t a = 0; a < poses_; ++a)
         if (reaches(a, i) && !yields(a, i)) task_.masks[pose(a) * task_.area() + scratch_.pixel[i]] = 1;
@@ -242,7 +244,7 @@ class PixelFollower {
 
   const MaskTask& task_;
   int row_, column_;      // of the block
-  std::int32_t* listed_;  // (poses) -1 once done with
+  std::int32_t* listed_;  // (poses) -1 once finished
   std::size_t poses_;
   bool rivals_;  // whether poses may have to yield pixels to each other
   std::size_t keypoints_;

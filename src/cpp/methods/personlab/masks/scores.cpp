@@ -1,19 +1,18 @@
-// Mask scores: how sure the network is that a person is there, over all pixels of a mask.
+// Mask scores: instance score times the mean person probability over the mask to a power.
 //
-// Pixels read the segmentation exactly as the foreground is decided: the mean of a mask is that of the probabilities that were
-// compared with the mask threshold.
+// Pixels read the segmentation exactly as the foreground is decided: the mean of a mask is that of the probabilities
+// that were compared with the mask threshold.
 #include <algorithm>
 #include <cmath>
 
-#include "methods/personlab/masks/parts.hpp"
 #include "base/parallel.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/masks/parts.hpp"
 
 namespace personlab {
 namespace {
 
 constexpr int kRows = 64;      // pixel rows of masks that are scored at a time
-constexpr int kRegister = 16;  // floats of the widest registers
 
 // The block between two cells in which a pixel lies.
 int block_of(const PixelAxis& axis, int pixel) {
@@ -22,7 +21,7 @@ int block_of(const PixelAxis& axis, int pixel) {
 
 // Calls work(column, first, last) for each block that some of the pixels from x0 to x1 lie in, with these pixels.
 template <typename Work>
-void each_block(const PixelAxis& x, int x0, int x1, const Work& work) {
+void for_each_block(const PixelAxis& x, int x0, int x1, const Work& work) {
   for (int pixel = x0, column = block_of(x, x0); pixel < x1; ++column) {
     const int last = std::min(x.first[static_cast<std::size_t>(column) + 1], x1);
     if (pixel < last) work(column, pixel, last);
@@ -30,7 +29,7 @@ void each_block(const PixelAxis& x, int x0, int x1, const Work& work) {
   }
 }
 
-// What the pixels of one row of blocks read, row by row of pixels.
+// Person probabilities of one row of blocks, row by row of pixels.
 class PersonBlocks {
  public:
   PersonBlocks(const Field& segmentation, const PixelAxis& x, int row, int x0, int x1, PersonRows& rows)
@@ -44,14 +43,15 @@ class PersonBlocks {
   // Probabilities in fixed point at the pixels from x0 to x1, t of the way from the upper to the lower cells.
   const std::uint32_t* read(float t) const {
     std::uint32_t* to = rows_.probability.data();
-    const int n = (x1_ - x0_ + kRegister - 1) / kRegister * kRegister;
-    if (!kernels().read_person(rows_.upper.data() + x0_, rows_.lower.data() + x0_, t, n, to + x0_)) read_slowly(t, to);
+    const int n = (x1_ - x0_ + kMaxLanes - 1) / kMaxLanes * kMaxLanes;
+    if (!kernels().read_person_probabilities(rows_.upper.data() + x0_, rows_.lower.data() + x0_, t, n, to + x0_))
+      read_nonfinite(t, to);
     return to;
   }
 
  private:
   void stretch(const float* cells, float* to) const {
-    each_block(x_, x0_, x1_, [&](int column, int first, int last) {
+    for_each_block(x_, x0_, x1_, [&](int column, int first, int last) {
       const float left = cells[column], right = cells[column + right_];
       for (int x = first; x < last; ++x) {
         const float t = x_.t[static_cast<std::size_t>(x)];
@@ -60,9 +60,9 @@ class PersonBlocks {
     });
   }
 
-  // Where some logits are not finite; those that are NaN read as probability 0.
-  void read_slowly(float t, std::uint32_t* to) const {
-    each_block(x_, x0_, x1_, [&](int column, int first, int last) {
+  // The same where logits are not finite; NaN reads as probability 0.
+  void read_nonfinite(float t, std::uint32_t* to) const {
+    for_each_block(x_, x0_, x1_, [&](int column, int first, int last) {
       for (int x = first; x < last; ++x) {
         const float logit = lerp2(upper_[column], upper_[column + right_], lower_[column], lower_[column + right_],
                                   x_.t[static_cast<std::size_t>(x)], t);
@@ -85,7 +85,7 @@ void add_probabilities(const Field& segmentation, const PixelAxis& x, const Pixe
   for (const PixelBox& box : claims)
     if (!box.empty()) all = all.empty() ? box : all.with(box);
   if (all.empty()) return;
-  const std::size_t width = x.t.size(), height = y.t.size(), room = width + kRegister;
+  const std::size_t width = x.t.size(), height = y.t.size(), room = width + kMaxLanes;
   rows.upper.resize(room);
   rows.lower.resize(room);
   rows.probability.resize(room);
@@ -99,8 +99,8 @@ void add_probabilities(const Field& segmentation, const PixelAxis& x, const Pixe
       for (std::size_t j = 0; j < claims.size(); ++j) {
         const PixelBox& box = claims[j];
         if (pixel_row < box.y0 || pixel_row >= box.y1) continue;
-        const std::uint8_t* marks = masks + (j * height + line) * width;
-        kernels().sum_marked(marks + box.x0, probability + box.x0, box.x1 - box.x0, sums[j].total, sums[j].pixels);
+        const std::uint8_t* mask = masks + (j * height + line) * width;
+        kernels().sum_masked(mask + box.x0, probability + box.x0, box.x1 - box.x0, sums[j].total, sums[j].pixels);
       }
     }
   }

@@ -20,35 +20,35 @@ struct PixelBox {
   }
 };
 
-// Rows of person probabilities: logits between the columns of two rows of cells, and what pixels between these rows read.
+// Rows of person probabilities: logits between the columns of two rows of cells, and the probabilities of pixels between
+// them.
 struct PersonRows {
   std::vector<float> upper, lower;         // (W, in whole registers)
   std::vector<std::uint32_t> probability;  // likewise, in units of 2^-24
 };
 
-// What one thread of mask association works in: blocks of pixels between four cells, in strips from left to right.
+// Working memory of one thread of mask association: blocks of pixels between four cells, in strips from left to right.
 struct MaskScratch {
   int row0, y0;                          // first block row and first pixel row of the strip
   std::vector<std::uint8_t> foreground;  // (strip's pixel rows, W)
   std::vector<PixelBox> extents;         // (strip's block rows, blocks) of the foreground in each block
-  std::vector<std::int32_t> poses;       // lists of those that may reach a region; last the one at hand
-  std::vector<float> lower, upper;       // (P) bounds of the weighted distance of all pixels at hand
+  std::vector<std::int32_t> poses;       // lists of those that may reach a region; the current one is last
+  std::vector<float> lower, upper;       // (P) bounds of the weighted distance of all pixels of the region
   std::vector<DistanceBounds> bounds;    // (P, groups) the same for each keypoint
   std::vector<float> gap;                // (groups, lanes) between these bounds, of the poses left
   std::vector<std::int32_t> wide;        // keypoints that are bounded again in a part of a region
 
-  // What is known of all pixels of a region, and of those in each of its parts.
+  // Bounds of a region, which hold in each of its parts.
   struct Level {
     std::vector<Boxes> boxes;         // (groups) of G_k
     std::vector<std::int32_t> loose;  // keypoints whose boxes leave the poses open
   };
   std::vector<Level> levels;  // one for each size of regions, largest first
 
-  // For the n foreground pixels of one block that are still open and the m poses left there; pitches are the first n made
-  // whole groups of points.
+  // For the n undecided foreground pixels of one block and its m poses; pitches are the first n in whole groups.
   std::vector<std::size_t> pixel;             // (n) index in the image
-  std::vector<float> start, points;           // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
-                                              // groups by repeating the last
+  std::vector<float> start, points;  // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
+                                     // groups by repeating the last
   std::vector<float> sums;                    // (m, pitch) weighted distances
   std::vector<std::int32_t> open;             // (pitch) not 0 where any pose is undecided
   std::vector<float> low;                     // (m) sums up to this one are within reach
@@ -56,7 +56,7 @@ struct MaskScratch {
   std::vector<float> rest_lower, rest_upper;  // (m, K + 1) bounds of the sum over order[i], order[i + 1] and so on
 
   // For mask scores.
-  std::vector<PixelBox> claims;  // (P) the pixels of the strip that may have been given to each pose
+  std::vector<PixelBox> claims;  // (P) the pixels of the strip that may be assigned to each pose
   PersonRows person;
   std::vector<MaskSum> mask_sums;  // (P) of all strips so far
 };

@@ -1,4 +1,5 @@
-// How points follow offset fields on the CPU: x and y side by side in one register, where that can be.
+// Following offset fields on the CPU: `Follower` with x and y in one register, where the grid is at least 2 x 2 cells
+// and the offset finite.
 #pragma once
 
 #include <algorithm>
@@ -12,19 +13,19 @@ namespace personlab {
 
 // For fields with elements of type T.
 template <typename Real, typename T>
-class WideFollower : public Follower<Real> {
+class SimdFollower : public Follower<Real> {
  public:
   using Follower<Real>::Follower;
 
-  // A point moves by the offset read at `at`, and stays within the input, as that is.
+  // Moves a point by the offset at `at`, which is within the input, as the point stays.
   void step(const Field& offsets, int channel, const Point<Real>& at, Point<Real>& point) const {
-    if (right_ > 0 && below_ > 0 && step_wide(offsets, channel, at, point)) return;
+    if (right_ > 0 && below_ > 0 && step_simd(offsets, channel, at, point)) return;
     point = this->moved(offsets.plane<T>(2 * channel), offsets.plane<T>(2 * channel + 1), at, point);
   }
 
  private:
-  // The same with x and y in one register; false where the offset is not finite.
-  bool step_wide(const Field& offsets, int channel, const Point<float>& at, Point<float>& point) const {
+  // `moved` in the same order of operations; returns false where the offset is not finite.
+  bool step_simd(const Field& offsets, int channel, const Point<float>& at, Point<float>& point) const {
     const F32x4 from = load_halves(&at.x, &at.x);
     const F32x4 c = inverse_ > 0.0F ? from * broadcast<F32x4>(inverse_) : from / broadcast<F32x4>(stride_);
     const auto last_column = static_cast<float>(last_column_), last_row = static_cast<float>(last_row_);
@@ -43,8 +44,7 @@ class WideFollower : public Follower<Real> {
     return true;
   }
 
-  // In double: what `moved` computes, in the same order.
-  bool step_wide(const Field& offsets, int channel, const Point<double>& at, Point<double>& point) const {
+  bool step_simd(const Field& offsets, int channel, const Point<double>& at, Point<double>& point) const {
     const F64x2 from = load<F64x2>(&at.x);
     const F64x2 c = inverse_ > 0.0 ? from * broadcast<F64x2>(inverse_) : from / broadcast<F64x2>(stride_);
     const int j = std::min(static_cast<int>(c[0]), last_column_), i = std::min(static_cast<int>(c[1]), last_row_);

@@ -1,23 +1,24 @@
-// Who lies near a point, without asking everybody: points in lists by the cells of a grid, found through a hash table.
+// Neighbours of a point without a look at every other: points in lists by cells of a grid, in a hash table.
 //
-// Lists are in any order and may hold points of other cells: callers look at all of a list and check each point.
+// Lists are in any order and may hold points of other cells: callers go over a whole list and check each point.
 #pragma once
 
 #include "base/device.cuh"
+#include "base/sampling.hpp"
 
 namespace personlab {
 namespace cuda {
 
-// So few points are asked one by one.
+// Up to so many points, callers check all of them and no lists are made.
 constexpr int kFewPoints = 4096;
 
 class CellLists {
  public:
   CellLists() = default;
-  // Room for so many points of each image; none where they are few.
-  CellLists(Arena& arena, int images, int capacity, int per_row) {
-    if (capacity <= kFewPoints) return;
-    capacity_ = capacity * per_row;
+  // For up to `rows` rows of `per_row` points in each image; without lists where the rows are few.
+  CellLists(Arena& arena, int images, int rows, int per_row) {
+    if (rows <= kFewPoints) return;
+    capacity_ = rows * per_row;
     buckets_ = 1;
     while (buckets_ <= capacity_ / 2) buckets_ *= 2;
     heads_ = arena.take<int>(static_cast<std::size_t>(images) * buckets_);
@@ -27,8 +28,7 @@ class CellLists {
   // Empties the lists, for points that are near within `radius`.
   void clear(double radius, int images, cudaStream_t stream) {
     if (buckets_ == 0) return;
-    const double least = 1.0, most = 1e300;  // input pixels
-    side_ = radius < least ? least : (radius < most ? radius : most);
+    side_ = clamp(radius, 1.0, 1e300);
     check(cudaMemsetAsync(heads_, 0xff, static_cast<std::size_t>(images) * buckets_ * sizeof *heads_, stream),
           "clearing lists");
   }
@@ -41,19 +41,18 @@ class CellLists {
   }
   __device__ int& next(int image, int i) const { return next_[at(image, capacity_) + i]; }
 
-  // The cells around a point, of which kAround may hold others that are near: the point's own first.
+  // Of the kAround cells that may hold points near this one, the point's own first: the first point of list `around`.
   static constexpr int kAround = 9;
   __device__ int first(int image, int k, double x, double y, int around) const {
-    // 0, 1, -1 from the own cell on: a point that is near in numbers that have been rounded is in none beyond.
+    // 0, 1, -1 from the own cell: cells are larger than the radius by more than rounding, so these hold all near points.
     const int right = (around % 3 + 1) % 3 - 1, down = (around / 3 + 1) % 3 - 1;
     return heads_[head(image, k, cell(x) - right, cell(y) - down)];
   }
 
  private:
   static __device__ std::size_t at(int image, int each) { return static_cast<std::size_t>(image) * each; }
-  // A cell is a little larger than the distance within which points are near.
   __device__ int cell(double v) const {
-    constexpr double kMargin = 1.0 + 1e-6, kFar = 1e9;
+    constexpr double kMargin = 1.0 + 1e-6, kFar = 1e9;  // of the side; cells
     return floor_int(clamp(v / side_ / kMargin, -kFar, kFar));
   }
   __device__ std::size_t head(int image, int k, int column, int row) const {

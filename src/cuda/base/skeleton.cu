@@ -1,8 +1,13 @@
-// Skeletons on a device: edges by source, and, where there are no cycles, the ways from each keypoint to all it reaches.
-#include "methods/personlab/skeleton.cuh"
+// Skeletons on a device: edges by source, and, without cycles, the branches from each keypoint to all it reaches.
+#include "base/skeleton.cuh"
 
+#include <cuda_runtime.h>
+
+#include <cstddef>
 #include <cstring>
 #include <vector>
+
+#include "base/device.cuh"
 
 namespace personlab {
 namespace cuda {
@@ -10,31 +15,38 @@ namespace {
 
 using Branch = SkeletonView::Branch;
 
-// What a view points to.
+// The arrays of a view, in host memory.
 struct Tables {
   std::vector<Branch> edges, branches;
   std::vector<int> levels, first_level;
 
   explicit Tables(const Skeleton& skeleton) {
-    for (int k = 0; k < skeleton.n_keypoints; ++k)
-      for (int e = skeleton.first[static_cast<std::size_t>(k)]; e < skeleton.first[static_cast<std::size_t>(k) + 1]; ++e)
-        edges.push_back({k, skeleton.edges[static_cast<std::size_t>(e)].channel, skeleton.edges[static_cast<std::size_t>(e)].target});
-    for (int k = 0; k < skeleton.n_keypoints && skeleton.acyclic; ++k) spread(skeleton, k);
+    for (int k = 0; k < skeleton.n_keypoints; ++k) {
+      for (int e = first_edge(skeleton, k); e < first_edge(skeleton, k + 1); ++e) {
+        const Skeleton::Edge& edge = skeleton.edges[static_cast<std::size_t>(e)];
+        edges.push_back({k, edge.channel, edge.target});
+      }
+    }
+    for (int k = 0; k < skeleton.n_keypoints && skeleton.acyclic; ++k) add_branches(skeleton, k);
     first_level.push_back(static_cast<int>(levels.size()));
     levels.push_back(static_cast<int>(branches.size()));
   }
 
  private:
-  // The branches from keypoint k on, those of one distance after those of the one before.
-  void spread(const Skeleton& skeleton, int k) {
+  static int first_edge(const Skeleton& skeleton, int k) { return skeleton.first[static_cast<std::size_t>(k)]; }
+
+  // Breadth first from keypoint k, one level for each distance.
+  void add_branches(const Skeleton& skeleton, int k) {
     first_level.push_back(static_cast<int>(levels.size()));
     std::vector<Branch> level{{-1, -1, k}}, next;
     while (true) {
       next.clear();
-      for (const Branch& last : level)
-        for (int e = skeleton.first[static_cast<std::size_t>(last.target)];
-             e < skeleton.first[static_cast<std::size_t>(last.target) + 1]; ++e)
-          if (edges[static_cast<std::size_t>(e)].target != last.source) next.push_back(edges[static_cast<std::size_t>(e)]);
+      for (const Branch& last : level) {
+        for (int e = first_edge(skeleton, last.target); e < first_edge(skeleton, last.target + 1); ++e) {
+          const Branch& edge = edges[static_cast<std::size_t>(e)];
+          if (edge.target != last.source) next.push_back(edge);
+        }
+      }
       if (next.empty()) return;
       levels.push_back(static_cast<int>(branches.size()));
       branches.insert(branches.end(), next.begin(), next.end());
@@ -43,11 +55,14 @@ struct Tables {
   }
 };
 
+// Takes room for the values and returns its address on the device; copies them to that place among `bytes`, unless empty.
 template <typename Value>
 const Value* place(std::vector<char>& bytes, Arena& arena, const std::vector<Value>& values) {
   const Value* const at = arena.take<Value>(values.size());
-  if (!bytes.empty() && !values.empty())
-    std::memcpy(bytes.data() + (reinterpret_cast<const char*>(at) - arena.start()), values.data(), values.size() * sizeof(Value));
+  if (!bytes.empty() && !values.empty()) {
+    const std::ptrdiff_t offset = reinterpret_cast<const char*>(at) - arena.start();
+    std::memcpy(bytes.data() + offset, values.data(), values.size() * sizeof(Value));
+  }
   return at;
 }
 
