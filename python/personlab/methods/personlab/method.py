@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.methods.base import Method, Publication
+from personlab.methods.base import Method
 from personlab.methods.personlab import views
 from personlab.methods.personlab.config import ModelConfig
-from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
+from personlab.methods.personlab.published import PUBLISHED
 from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 
@@ -104,12 +104,6 @@ def _read(path: Path) -> PersonLab | None:
     return None
 
 
-def _build(model: TfjsModel, read: Callable[[str, int], bytes]) -> PersonLab:
-    from personlab.methods.personlab.convert.tfjs import convert_tfjs
-
-    return convert_tfjs(model, read_weights(model, read))
-
-
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
     from personlab.methods.personlab.draw.gallery import fields_gallery
 
@@ -140,8 +134,8 @@ METHOD = Method(
     network=_network,
     encode=encode,
     losses=_losses,
+    published=PUBLISHED,
     read=_read,
-    publication=Publication(LONGEST_JSON, parse_model, _build),
     draw=_draw,
     draw_batch=_draw_batch,
 )
