@@ -94,7 +94,7 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
       [](const DeviceField& hough, const DecodeOptions& options, int capacity, Address peaks, Address ordered,
          Address count, int device, Address stream) {
         const CurrentDevice current(device);
-        find_peaks(DenseScores{hough}, 1, hough.planes, options, stream_of(stream),
+        find_peaks(FieldScores{hough}, 1, hough.planes, options, stream_of(stream),
                    {at<Peak>(peaks), at<int>(count), capacity}, {at<Peak>(ordered), at<int>(count), capacity});
       },
       release, by_keyword, "hough"_a, "options"_a, "capacity"_a, "peaks"_a, "ordered"_a, "count"_a, "device"_a,
@@ -134,7 +134,7 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
          Address out_probabilities, Address out_kept, int out_rows, int device, Address stream) {
         const CurrentDevice current(device);
         Arena arena(at<void>(scratch));
-        score_poses(DenseScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
+        score_poses(FieldScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
                     {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
                     DeviceScoreScratch(arena, 1, capacity, hough.planes),
                     {at<int>(out_counts), at<float>(out_scores), at<float>(out_keypoints),
@@ -155,7 +155,7 @@ void define_poses(py::module_& m, const py::kw_only& by_keyword) {
         ranked.keypoints = at<float>(sharpened);
         ranked.kept = at<int>(rows);
         ranked.rows = count;
-        sharpen_keypoints(DenseScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
+        sharpen_keypoints(FieldScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
                           {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), ranked);
       },
       release, by_keyword, "keypoints"_a, "count"_a, "rows"_a, "counts"_a, "hough"_a, "options"_a, "sharpened"_a,

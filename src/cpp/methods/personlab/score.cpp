@@ -210,7 +210,7 @@ class PoseScorer {
   const double min_score_;
   const std::size_t count_;
   ScoreScratch& s_;
-  std::vector<DiscTiles> discs_;          // by worker
+  std::vector<DiscTiles> discs_;        // by worker
   const std::uint8_t* free_ = nullptr;  // (P, K)
 };
 

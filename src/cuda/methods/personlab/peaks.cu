@@ -99,7 +99,7 @@ void find_peaks(const Scores& hough, int images, int n_keypoints, const DecodeOp
 
 template void find_peaks<VoteScores>(const VoteScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
                                      const Peaks&);
-template void find_peaks<DenseScores>(const DenseScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
+template void find_peaks<FieldScores>(const FieldScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
                                       const Peaks&);
 
 void find_seeds(const DeviceField& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& unordered,

@@ -53,7 +53,7 @@ struct VoteScores {
 };
 
 // Hough scores that a caller passes; one that is not finite counts as 0.
-struct DenseScores {
+struct FieldScores {
   static constexpr bool kNeverNegative = false;
   DeviceField hough;  // (1, K, rows, columns)
 

@@ -182,7 +182,7 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
 
 template void score_poses<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
                                       const DecodeOptions&, cudaStream_t, DeviceScoreScratch, const RankedPoses&);
-template void score_poses<DenseScores>(const DenseScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
+template void score_poses<FieldScores>(const FieldScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
                                        const DecodeOptions&, cudaStream_t, DeviceScoreScratch, const RankedPoses&);
 
 }  // namespace cuda

@@ -51,7 +51,7 @@ void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepte
 
 template void sharpen_keypoints<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int,
                                             const DecodeOptions&, cudaStream_t, const RankedPoses&);
-template void sharpen_keypoints<DenseScores>(const DenseScores&, const PoseRows&, const Accepted&, int,
+template void sharpen_keypoints<FieldScores>(const FieldScores&, const PoseRows&, const Accepted&, int,
                                              const DecodeOptions&, cudaStream_t, const RankedPoses&);
 
 }  // namespace cuda
