@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from personlab.arrays.array import FloatArray
 
-_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+FIELD_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _NUMBERS = ("stride", "image_size", "disk_radius")
 _SHOWN = 10  # names in an error message
 
@@ -57,7 +57,9 @@ class Fields:
         freeze = object.__setattr__
         freeze(self, "stride", as_integer(self.stride, "stride", 1, 4096))
         arrays = {
-            n: take_on_host(getattr(self, n), n) for n in _NAMES if n in _NAMES[:3] or getattr(self, n) is not None
+            n: take_on_host(getattr(self, n), n)
+            for n in FIELD_NAMES
+            if n in FIELD_NAMES[:3] or getattr(self, n) is not None
         }
         shape = arrays["heatmaps"].shape
         if len(shape) not in (3, 4):
@@ -81,7 +83,9 @@ class Fields:
             freeze(self, "disk_radius", as_number(self.disk_radius, "disk_radius", 1e-3, 4096))
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {array.shape}" for name in _NAMES if (array := getattr(self, name)) is not None)
+        shapes = ", ".join(
+            f"{name} {array.shape}" for name in FIELD_NAMES if (array := getattr(self, name)) is not None
+        )
         numbers = ", ".join(f"{name} {getattr(self, name)}" for name in ("input_size", *_NUMBERS))
         return f"Fields({shapes}, {numbers})"
 
@@ -132,7 +136,7 @@ class Fields:
             FileNotFoundError: the folder does not exist.
             OSError: it cannot be written to.
         """
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in _NAMES if getattr(self, name) is not None}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in FIELD_NAMES if getattr(self, name) is not None}
         arrays["stride"] = np.int32(self.stride)
         arrays["input_size"] = np.array(self.input_size, np.int32)
         if self.image_size is not None:
@@ -151,7 +155,7 @@ class Fields:
         """
         if self.heatmaps.ndim != 4:
             raise IndexError("fields: not a batch")
-        return replace(self, **{n: getattr(self, n)[index] for n in _NAMES if getattr(self, n) is not None})
+        return replace(self, **{n: getattr(self, n)[index] for n in FIELD_NAMES if getattr(self, n) is not None})
 
     @classmethod
     def from_tfjs(
@@ -257,8 +261,8 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     """
     from personlab.io.npz import read_arrays  # and with it zipfile
 
-    arrays, names = read_arrays(path, (*_NAMES, *_NUMBERS), "an .npz file of fields")
-    missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
+    arrays, names = read_arrays(path, (*FIELD_NAMES, *_NUMBERS), "an .npz file of fields")
+    missing = [name for name in (*FIELD_NAMES[:3], "stride") if name not in arrays]
     if missing:
         raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(names[:_SHOWN]) or 'none'}")
     return arrays

@@ -1,4 +1,4 @@
-"""The check that drawing and explaining share: they take the fields of one image, not of a batch."""
+"""Checks that fields are of one image, not of a batch, for drawing and explaining."""
 
 from __future__ import annotations
 
