@@ -1,4 +1,4 @@
-"""Calibration of instance scores: a monotone map from a score to the Object Keypoint Similarity to expect."""
+"""Calibration: a monotone map from instance scores to expected OKS, as data that travels with a network."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Calibration:
     """A strictly rising, piecewise linear map of [0, 1] to [0, 1] through (0, 0), the knots and (1, 1).
 
     Raises:
-        TypeError: values that are no numbers, or a scheme that is no text.
-        ValueError: knots that do not rise, lie outside 0..1, or are not as many as their values.
+        TypeError: `scores` or `expected_oks` are not numbers, or `scheme` is not a text.
+        ValueError: the two do not rise strictly between 0 and 1, or differ in length.
     """
 
     scores: tuple[float, ...]
-    """instance scores of the knots, as decoding gives them"""
+    """instance scores of the knots, as decoding returns them"""
 
     expected_oks: tuple[float, ...]
-    """what poses of these scores reach on average"""
+    """mean OKS of poses of these scores"""
 
     scheme: str
-    """how the scores are computed (`scheme_of`): the map says nothing of others"""
+    """how the scores are computed (`scheme_of`); the map holds for these alone"""
 
     def __post_init__(self) -> None:
         for name in ("scores", "expected_oks"):
@@ -44,24 +44,24 @@ class Calibration:
             raise TypeError(f"scheme: expected a text, got {self.scheme!r}")
 
     def __call__(self, scores: ArrayLike) -> NDArray[np.float32]:
-        """The expected OKS of poses by their instance scores, of any shape; their order stays."""
+        """Return the expected OKS of instance scores of any shape; keeps their order."""
         knots, values = (0.0, *self.scores, 1.0), (0.0, *self.expected_oks, 1.0)
         return np.interp(np.asarray(scores, np.float64), knots, values).astype(np.float32)
 
     def suits(self, options: DecodeOptions) -> bool:
-        """Whether these options compute the scores that the map is of."""
+        """Whether decoding with these options computes the scores that the map was fitted to."""
         return self.scheme == scheme_of(options)
 
     def to_dict(self) -> dict[str, Any]:
-        """What JSON can hold."""
+        """Return the fields as values that JSON can hold."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Any) -> Calibration:
-        """What `to_dict` gave.
+        """Make a calibration of the dict that `to_dict` returned.
 
         Raises:
-            TypeError, ValueError: something else.
+            TypeError, ValueError: another value.
         """
         names = ("scores", "expected_oks", "scheme")
         if not isinstance(values, dict):
@@ -76,7 +76,7 @@ class Calibration:
 
 
 def scheme_of(options: DecodeOptions) -> str:
-    """What an instance score depends on apart from the image and the network."""
+    """Return the options that instance scores depend on, as a text."""
     return f"{options.decoder} {options.scoring} {options.ranking} {options.instance_score}"
 
 

@@ -106,7 +106,7 @@ def test_the_same_flags_write_the_same_files_and_another_seed_others(run, tmp_pa
         (
             ("--output", "new", "--people", 1001, 1001),
             1,
-            "people: expected (fewest, most) up to 1000, got (1001, 1001)",
+            "people: expected (min, max) up to 1000, got (1001, 1001)",
         ),
         (("--output", "new", "--size", 5, 2**20 + 1), 1, "size[1]"),
         (("--output", "full"), 1, "full: expected a new or empty folder"),

@@ -107,7 +107,10 @@ PIECES = "category 'person': skeleton: expected edges, pairs of numbers from 1, 
     [
         ([], f"{PIECES}0 that leave 3 pieces"),
         (None, f"{PIECES}0 that leave 3 pieces"),
-        ([[1, 2]], f"{PIECES}1 that leave 2 pieces, each of which would be found as a person of its own: nose, left_h"),
+        (
+            [[1, 2]],
+            f"{PIECES}1 that leave 2 pieces, each of which would be decoded as a person of its own: nose",
+        ),
         ([[0, 1], [0, 2]], f"{SKELETON}0: COCO counts from 1"),
         ([[1, 2], [1, 4]], f"{SKELETON}4"),
         ([[1, 2], [2, 2]], f"{SKELETON}'left_hand' twice"),

@@ -14,8 +14,9 @@ from file_server import FileServer
 from published import random_model, tfjs_of
 
 import personlab
+from personlab.methods.personlab.published import PUBLISHED
 from personlab.weights import cache_folder, download, fetch, known_names, load_checkpoint, load_model
-from personlab.weights.download import BASE_URL, parse_name
+from personlab.weights.download import parse_name
 from personlab.weights.lock import locked
 
 names = sys.modules["personlab.weights.download"]  # the package has a function of that name
@@ -71,7 +72,7 @@ def test_bodypix_in_two_shards(server, cache, monkeypatch):
     folder = tfjs_of(model, stored="float16").write(cache.parent / "model", shards=2)
     server.files = {f"bodypix/mobilenet/quant2/075/{file.name}": file.read_bytes() for file in folder.iterdir()}
     server.cut["bodypix/mobilenet/quant2/075/group1-shard2of2.bin"] = [1000]
-    monkeypatch.setitem(names._PUBLISHED, "bodypix-mobilenet-075", names.digest(load_model(folder)))
+    monkeypatch.setitem(PUBLISHED.digests, "bodypix-mobilenet-075", names.digest(load_model(folder)))
     read = load_model("bodypix-mobilenet-075")
     assert read.config == model.config
     assert server.asked("group1-shard1of2.bin") == [None]
@@ -250,7 +251,7 @@ def test_names_and_folders(monkeypatch, tmp_path):
         assert parse_name(text) is None
     with pytest.raises(ValueError, match=r"name: expected one of drawn-mobilenet-050, .*, got 'bodypix'"):
         download("bodypix")
-    assert BASE_URL.startswith("https://")
+    assert PUBLISHED.base_url.startswith("https://")
     for name in ("PERSONLAB_CACHE", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -281,7 +282,7 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", [name for name in known_names() if not name.startswith("drawn")])
 def test_every_name_that_is_fetched_has_its_digest(name, data):
     """The shared files are Google's: those weights are what the name stands for."""
-    assert names.digest(load_model(data / "weights" / name / MODEL)) == names._PUBLISHED[name]
+    assert names.digest(load_model(data / "weights" / name / MODEL)) == PUBLISHED.digests[name]
 
 
 @pytest.mark.parametrize("at", [1000, 1_258_195, 2_516_389])

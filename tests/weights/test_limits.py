@@ -12,7 +12,7 @@ from personlab.weights import load_checkpoint, load_model, save_model  # first: 
 
 # isort: split
 from personlab.io.limits import LONGEST_HEADER
-from personlab.methods.personlab.convert.manifest import LONGEST_JSON
+from personlab.methods.personlab.convert.manifest import MAX_JSON_BYTES
 from personlab.nn.state import check_shapes
 
 # All that is imported where it is used: a first call is not to be taken for a slow one.
@@ -162,10 +162,10 @@ def test_shards_are_not_read_beyond_what_they_should_hold(tmp_path):
     (cost,) = measure(*LOAD, [file])
     assert cost.message == f"{file}: a.bin: expected at most 12 bytes, got {1 << 31}"
     assert cost.mib < 4
-    (tmp_path / "long.json").write_bytes(b" " * (LONGEST_JSON + 1))
+    (tmp_path / "long.json").write_bytes(b" " * (MAX_JSON_BYTES + 1))
     (tmp_path / "deep.json").write_text("[" * 100_000)
     refused([tmp_path / "long.json", tmp_path / "deep.json"],
-            [f"expected at most {LONGEST_JSON} bytes, got {LONGEST_JSON + 1}", "got lists without end"])  # fmt: skip
+            [f"at most {MAX_JSON_BYTES} bytes, got {MAX_JSON_BYTES + 1}", "got lists without end"])  # fmt: skip
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -1,1 +1,1 @@
-"""Images with people whose keypoints and masks are known: what training and evaluation read."""
+"""Annotated images: people with their keypoints and masks, for training and evaluation."""

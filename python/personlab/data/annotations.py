@@ -1,89 +1,46 @@
-"""The one reading of annotation files in COCO's format, for training and evaluation alike: everything is checked here.
+"""Reads annotation files in COCO's format for training and evaluation alike, and checks them completely.
 
-What can be derived is: annotation ids where they are missing or come twice; boxes from outlines, else from labelled
-keypoints; areas from outlines, else 0.53 times the box's (what people's outlines cover of their boxes in COCO); the
-number of labelled keypoints, whatever `num_keypoints` says. A person without `keypoints` has none labelled. Whatever
-else is wrong is an error that names file, annotation and field.
+Derived values replace missing ones: annotation ids that are missing or repeated; boxes from outlines, else from
+labelled keypoints; areas from outlines, else 0.53 times the box's (the mean share of outlines in COCO). The number of
+labelled keypoints is counted; `num_keypoints` is not read. A person without `keypoints` has no labelled ones. Every
+other fault raises an error that names file, annotation and field.
 """
 
 from __future__ import annotations
 
-import os
-import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from personlab.data.category import check_joined, choose_category, keypoint_names, keypoint_order, skeleton_of
-from personlab.data.coco_file import (
-    MAX_COORDINATE,
-    are_within,
-    as_integer_or_none,
-    not_coco,
-    read_entries,
-    read_integer,
-    read_json,
-    read_numbers,
-    shown,
-)
-from personlab.data.rle import count_pixels, encode_outline
-from personlab.io.image_header import check_pixels
+from personlab.data.coco_file import as_integer_or_none, not_coco, read_entries, read_integer, read_json, shown
+from personlab.data.entries import read_categories, read_images, read_person
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from numpy.typing import NDArray
-
     from personlab.data.coco_file import PathLike
+    from personlab.data.entries import Image, Person
     from personlab.skeleton import Skeleton
 
-    Box = tuple[float, float, float, float]
-
-AREA_OF_BOX = 0.53  # share of a box that a person's outline covers, about COCO's mean
-MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
-_MAX_AREA = 1e10  # pixels: beyond, COCO's evaluation leaves people out
-_NO_BOX = (0.0, 0.0, 0.0, 0.0)
-_SHOWN = 5  # entries named in a note
-_LONGEST_NAME, _LONGEST_PART = 3072, 255  # bytes of a path and of each of its parts: file systems take no more
-_OUTSIDE = re.compile(r"[/\\]|[A-Za-z]:|(.*[/\\])?\.\.([/\\]|$)", re.DOTALL)  # names that lead out of a folder
-
-
-class Image(NamedTuple):
-    """An image that an annotation file lists."""
-
-    name: str | None  # of its file, inside the folder of images
-    size: tuple[int, int]  # (H, W) pixels
-
-
-class Person(NamedTuple):
-    """One annotation, checked."""
-
-    id: int | None  # the file's own; None where it has none that is a number
-    image_id: int
-    crowd: bool  # a region in which people were not told apart, no person
-    keypoints: NDArray[np.float64] | None  # (K, 3) x, y, v; None where none is labelled
-    runs: bytes  # compressed run lengths of the mask; empty where there is no outline that covers a pixel
-    box: Box  # x, y, w, h pixels; zeros where nothing says where
-    area: float  # pixels
+_MAX_NAMED = 5  # entries in a note
 
 
 class Annotations(NamedTuple):
-    """What a file says of one category."""
+    """The images of a file and its annotations of one category."""
 
     path: PathLike
     category: Mapping[str, Any]
     images: dict[int, Image]  # in the order of their ids
     people: list[Person]
     n_keypoints: int  # K; 0 where there are none
-    notes: tuple[str, ...] = ()  # what was left out, a line each
-    info: Any = None  # what the file says of itself
+    notes: tuple[str, ...] = ()  # one line for each reason why annotations were left out
+    info: Any = None  # the file's own `info`
 
     def skeleton(self) -> Skeleton:
-        """What the category's own keypoints make, joined by its edges.
+        """Return the skeleton of the category's own keypoints and edges.
 
         Raises:
-            ValueError: no keypoints, or edges that leave them in pieces.
+            ValueError: the category has no keypoints, or its edges do not join them all.
         """
         try:
             skeleton = skeleton_of(self.category)
@@ -93,10 +50,10 @@ class Annotations(NamedTuple):
         return skeleton
 
     def names(self) -> list[str]:
-        """The names of the images' files.
+        """Return the file names of the images.
 
         Raises:
-            ValueError: an image without.
+            ValueError: an image has no file name.
         """
         names = []
         for number, image in self.images.items():
@@ -112,7 +69,7 @@ class Annotations(NamedTuple):
         return self._replace(images=images, people=[person for person in self.people if person.image_id in labelled])
 
     def of_skeleton(self, skeleton: Skeleton) -> Annotations:
-        """The annotations with the keypoints in the order of a network's skeleton, matched by name.
+        """Return the annotations with keypoints in the order of a network's skeleton, matched by name.
 
         Raises:
             ValueError: the category has other keypoints.
@@ -133,16 +90,16 @@ class Annotations(NamedTuple):
 
 
 def read_annotations(path: PathLike, category: str = "person", *, n_keypoints: int | None = None) -> Annotations:
-    """The images of a file, and the annotations of one category.
+    """Read the images of a file, and its annotations of one category.
 
     Args:
         path: the file.
-        category: its name or number; `choose_category` is the rule.
-        n_keypoints: K; where left out, as many as the category names, or as its first annotation has.
+        category: name or number of the category, as `choose_category` takes it.
+        n_keypoints: K; where left out, the number that the category names, or that its first annotation has.
 
     Raises:
-        OSError: no file that can be read.
-        ValueError: not COCO's format; file, annotation and field are named.
+        OSError: the file cannot be read.
+        ValueError: the file is not in COCO's format; the message names file, annotation and field.
     """
     content = Content(path)
     try:
@@ -153,11 +110,11 @@ def read_annotations(path: PathLike, category: str = "person", *, n_keypoints: i
 
 
 class Content:
-    """An annotation file as it stands, its images and categories checked.
+    """The content of an annotation file; images and categories are checked, annotations when `of` reads them.
 
     Raises:
-        OSError: no file that can be read.
-        ValueError: not COCO's format.
+        OSError: the file cannot be read.
+        ValueError: the file is not in COCO's format.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -168,50 +125,50 @@ class Content:
 
     def _read(self, path: PathLike, content: Mapping[str, Any]) -> None:
         self.path, self._info = path, content.get("info")
-        self.images = _read_images(read_entries(content, "images", path), path)
-        self.categories = _read_categories(read_entries(content, "categories", path), path)
+        self.images = read_images(read_entries(content, "images", path), path)
+        self.categories = read_categories(read_entries(content, "categories", path), path)
         entries = read_entries(content, "annotations", path)
         ids = [as_integer_or_none(entry.get("id")) for entry in entries]
-        counts, seen, twice = Counter(ids), set(), []
+        counts, hashes, repeated = Counter(ids), set(), []
         self._entries: list[tuple[str, int, Mapping[str, Any]]] = []  # label, number of the category, annotation
         for place, (entry, number) in enumerate(zip(entries, ids, strict=True)):
             label = f"{path}: annotations[{place}]"
             if counts[number] == 1 and number is not None:
                 label = f"{path}: annotation {number}"
-            elif (content_hash := hash(repr(entry))) in seen:
-                twice.append(label)
+            elif (content_hash := hash(repr(entry))) in hashes:
+                repeated.append(label)
                 continue
             else:
-                seen.add(content_hash)
+                hashes.add(content_hash)
             self._entries.append((label, read_integer(entry, "category_id", label), entry))
-        self._notes = (_note(twice, "that stand in the file twice"),)
+        self._notes = (_note(repeated, "that stand in the file twice"),)
         self.counts = Counter(number for _, number, _ in self._entries)
 
     def of(self, category: Mapping[str, Any], *, n_keypoints: int | None = None) -> Annotations:
-        """The annotations of one of the categories.
+        """Read the annotations of one of the categories.
 
         Raises:
-            ValueError: something is wrong with one of them.
+            ValueError: an annotation is not in COCO's format.
         """
         entries = [(label, entry) for label, number, entry in self._entries if number == category["id"]]
         if n_keypoints is None:
             n_keypoints = self._count_keypoints(category, [entry for _, entry in entries])
-        people, unlisted, nowhere = [], [], []
+        people, unlisted, empty = [], [], []
         for label, entry in entries:
             image_id = read_integer(entry, "image_id", label)
             image = self.images.get(image_id)
             if image is None:
                 unlisted.append(label)
                 continue
-            person = _read_person(entry, image_id, image.size, n_keypoints, label)
+            person = read_person(entry, image_id, image.size, n_keypoints, label)
             if person.runs or person.keypoints is not None or person.box[2] * person.box[3] > 0:
                 people.append(person)
             else:
-                nowhere.append(label)
+                empty.append(label)
         notes = (
             *self._notes,
             _note(unlisted, "of images that are not listed"),
-            _note(nowhere, "without box, outline and labelled keypoints"),
+            _note(empty, "without box, outline and labelled keypoints"),
         )
         kept = tuple(note for note in notes if note)
         return Annotations(self.path, category, self.images, people, n_keypoints, kept, self._info)
@@ -226,15 +183,15 @@ class Content:
 
 
 def join(annotations: Annotations, others: Annotations) -> Annotations:
-    """The annotations with the outlines of `others` where they have none, and the people whom only `others` name.
+    """Return annotations completed by `others`: outlines where they are missing, and people whom only `others` list.
 
     Raises:
-        ValueError: the ids are not the same ones, or images of other sizes.
+        ValueError: the annotation ids or the sizes of the images disagree.
     """
-    known, more = _by_id(annotations), _by_id(others)
-    people = dict(known)
-    for number, other in more.items():
-        person = known.get(number, other._replace(keypoints=None))
+    own, added = _by_id(annotations), _by_id(others)
+    people = dict(own)
+    for number, other in added.items():
+        person = own.get(number, other._replace(keypoints=None))
         image = annotations.images.get(person.image_id)
         label = f"{others.path}: annotation {number}"
         if person.image_id != other.image_id:
@@ -250,7 +207,7 @@ def join(annotations: Annotations, others: Annotations) -> Annotations:
             )
         outline = person if person.runs else other
         people[number] = person._replace(runs=outline.runs, box=outline.box, area=outline.area)
-    if known and more and len(known.keys() & more.keys()) == 0:
+    if own and added and not own.keys() & added.keys():
         raise ValueError(f"{others.path}: expected the annotation ids of {annotations.path}, got not one of them")
     return annotations._replace(people=list(people.values()))
 
@@ -258,10 +215,10 @@ def join(annotations: Annotations, others: Annotations) -> Annotations:
 def _by_id(annotations: Annotations) -> dict[int, Person]:
     people = {person.id: person for person in annotations.people if person.id is not None}
     if len(people) != len(annotations.people):
-        twice = [number for number, count in Counter(p.id for p in annotations.people).items() if count > 1]
+        repeated = [number for number, count in Counter(p.id for p in annotations.people).items() if count > 1]
         raise ValueError(
             f"{annotations.path}: expected annotation ids that come once, to match others by, got "
-            f"{shown(twice[0] if twice else None)}"
+            f"{shown(repeated[0] if repeated else None)}"
         )
     return people
 
@@ -269,140 +226,6 @@ def _by_id(annotations: Annotations) -> dict[int, Person]:
 def _note(labels: Sequence[str], what: str) -> str:
     if not labels:
         return ""
-    named = [label.rpartition(": ")[2] for label in labels[:_SHOWN]]
-    more = f" and {len(labels) - _SHOWN} more" if len(labels) > _SHOWN else ""
+    named = [label.rpartition(": ")[2] for label in labels[:_MAX_NAMED]]
+    more = f" and {len(labels) - _MAX_NAMED} more" if len(labels) > _MAX_NAMED else ""
     return f"{labels[0].rpartition(': ')[0]}: left out {len(labels)} annotations {what}: {', '.join(named)}{more}"
-
-
-def _read_images(entries: Sequence[Mapping[str, Any]], path: PathLike) -> dict[int, Image]:
-    images: dict[int, Image] = {}
-    for place, entry in enumerate(entries):
-        number = read_integer(entry, "id", f"{path}: images[{place}]")
-        label = f"{path}: image {number}"
-        height, width = (read_integer(entry, name, label, high=MAX_SIDE) for name in ("height", "width"))
-        check_pixels((width, height), label)
-        image = Image(read_name(entry.get("file_name"), label), (height, width))
-        if images.setdefault(number, image) != image:
-            raise ValueError(f"{label}: expected one image of this id, got two that differ")
-    return dict(sorted(images.items()))
-
-
-def read_name(name: Any, label: str) -> str | None:
-    """The name of a file inside a folder; None where there is none.
-
-    Raises:
-        ValueError: no name, or one that leads out of the folder.
-    """
-    if name is None:
-        return None
-    if not isinstance(name, str) or not name or "\0" in name or not _is_text(name):
-        raise ValueError(f"{label}: file_name: expected the name of a file, got {shown(name)}")
-    if _OUTSIDE.match(name):
-        raise ValueError(f"{label}: file_name: expected a name inside the folder of images, got {shown(name)}")
-    lengths = [len(os.fsencode(part)) for part in name.split("/")]
-    if max(lengths) > _LONGEST_PART or sum(lengths) + len(lengths) > _LONGEST_NAME:
-        raise ValueError(f"{label}: file_name: expected a name that a file can have, got {shown(name)}")
-    return name
-
-
-def _read_categories(entries: Sequence[Mapping[str, Any]], path: PathLike) -> list[Mapping[str, Any]]:
-    categories: dict[int, Mapping[str, Any]] = {}
-    for place, entry in enumerate(entries):
-        label = f"{path}: categories[{place}]"
-        number, name = read_integer(entry, "id", label), entry.get("name")
-        if not isinstance(name, str) or not _is_text(name):
-            raise ValueError(f"{label}: name: expected text, got {shown(name)}")
-        category = {**entry, "id": number}
-        if categories.setdefault(number, category) != category:
-            raise ValueError(f"{label}: id: expected a number that comes once, got {number} again")
-    return list(categories.values())
-
-
-def _is_text(value: str) -> bool:
-    """Whether it is Unicode: JSON can write halves of characters."""
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _read_person(
-    entry: Mapping[str, Any], image_id: int, size: tuple[int, int], n_keypoints: int, label: str
-) -> Person:
-    crowd = entry.get("iscrowd") or 0
-    if crowd not in (0, 1) or isinstance(crowd, (list, dict, str)):
-        raise ValueError(f"{label}: iscrowd: expected 0 or 1, got {shown(crowd)}")
-    keypoints = _read_keypoints(entry.get("keypoints"), n_keypoints, label) if n_keypoints else None
-    runs = encode_outline(entry.get("segmentation"), size, label)
-    box = _read_box(entry.get("bbox"), label)
-    if box[2] * box[3] == 0:
-        box = _derive_box(runs, size, keypoints)
-    return Person(
-        id=as_integer_or_none(entry.get("id")),
-        image_id=image_id,
-        crowd=bool(crowd),
-        keypoints=keypoints,
-        runs=runs,
-        box=box,
-        area=_read_area(entry.get("area"), label)
-        or (count_pixels(runs, size) if runs else AREA_OF_BOX * box[2] * box[3]),
-    )
-
-
-def _read_keypoints(values: Any, n_keypoints: int, label: str) -> NDArray[np.float64] | None:
-    if values is None or values == []:
-        return None
-    numbers = read_numbers(values, label, f"{3 * n_keypoints} numbers for the {n_keypoints} keypoints")
-    if len(numbers) != 3 * n_keypoints:
-        raise ValueError(
-            f"{label}: expected {3 * n_keypoints} numbers for the {n_keypoints} keypoints, got {len(numbers)}"
-        )
-    keypoints = numbers.reshape(-1, 3)
-    labelled = keypoints[:, 2] > 0
-    if are_within(numbers, -MAX_COORDINATE, MAX_COORDINATE):
-        return keypoints if labelled.any() else None
-    if not np.isfinite(keypoints[:, 2]).all() or not np.isfinite(keypoints[labelled]).all():
-        raise ValueError(f"{label}: expected finite keypoints, got NaN or infinity")
-    if not are_within(keypoints[labelled], -MAX_COORDINATE, MAX_COORDINATE):
-        raise ValueError(
-            f"{label}: expected keypoints of at most {MAX_COORDINATE} pixels, got {np.abs(keypoints[labelled]).max():g}"
-        )
-    keypoints[~labelled] = 0  # whatever stands where there is no label
-    return keypoints if labelled.any() else None
-
-
-def _read_box(values: Any, label: str) -> Box:
-    if values is None or values == []:
-        return _NO_BOX
-    numbers = read_numbers(values, label, "4 numbers x, y, w, h as bbox").tolist()
-    if len(numbers) != 4:
-        raise ValueError(f"{label}: expected 4 numbers x, y, w, h as bbox, got {len(numbers)}")
-    x, y, w, h = numbers
-    low, high = -MAX_COORDINATE, MAX_COORDINATE
-    if not (low <= x <= high and low <= y <= high and 0 <= w <= high and 0 <= h <= high):
-        raise ValueError(f"{label}: expected a bbox of at most {high} pixels, w and h not negative, got {numbers}")
-    return x, y, w, h
-
-
-def _derive_box(runs: bytes, size: tuple[int, int], keypoints: NDArray[np.float64] | None) -> Box:
-    """Around an outline, else around labelled keypoints."""
-    from pycocotools import mask as coco_mask
-
-    if runs:
-        x, y, w, h = coco_mask.toBbox({"size": size, "counts": runs}).tolist()
-        return x, y, w, h
-    if keypoints is None:
-        return _NO_BOX
-    points = keypoints[keypoints[:, 2] > 0, :2]
-    (x, y), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    return x, y, right - x + 1, bottom - y + 1  # pixels are as wide as they are
-
-
-def _read_area(value: Any, label: str) -> float:
-    """The area as it stands; 0 where there is none."""
-    if value is None:
-        return 0.0
-    if type(value) not in (int, float) or not 0 <= value <= _MAX_AREA:
-        raise ValueError(f"{label}: area: expected a number of pixels from 0 to {_MAX_AREA:g}, got {shown(value)}")
-    return float(value)

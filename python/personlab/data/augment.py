@@ -1,4 +1,4 @@
-"""One random view of an annotated image: pixels, keypoints and masks through the same affine map."""
+"""Random views of an annotated image: one affine map for pixels, keypoints and masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number
+from personlab.arrays.numbers import as_integer, as_number
 from personlab.data.coco import People
 
 if TYPE_CHECKING:
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from personlab.data.images import Example
     from personlab.skeleton import Skeleton
 
-_BORDER = 127  # of 0..255, what lies outside the image
+_BORDER = 127  # grey level outside the image, of 0..255
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How views differ from the images they show (section 4); the defaults change nothing but the size.
+    """Random changes of an image in training (section 4); the defaults change the size alone.
 
     Attributes:
         long_edge: scale the longest side of an image to this first, pixels [images keep their size]
@@ -48,7 +48,7 @@ class Augmentation:
 
     def __post_init__(self) -> None:
         if len(self.scale) != 2:
-            raise ValueError(f"scale: expected (lowest, highest), got {self.scale}")
+            raise ValueError(f"scale: expected (min, max), got {self.scale}")
         as_number(self.scale[0], "scale[0]", 0, above=True)
         as_number(self.scale[1], "scale[1]", self.scale[0])
         if self.long_edge is not None:
@@ -64,19 +64,19 @@ class Augmentation:
 
 
 class View(NamedTuple):
-    """Where each pixel of an image goes."""
+    """The affine map from the pixels of an image to those of its view."""
 
     linear: NDArray[np.float64]  # (2, 2) of x, y
-    shift: NDArray[np.float64]  # (2,) pixels: a point p goes to linear @ p + shift
-    flipped: bool  # left and right change names
+    shift: NDArray[np.float64]  # (2,) pixels: point p of the image is linear @ p + shift in the view
+    flipped: bool  # mirrored: left and right keypoints are swapped
 
 
 def draw_view(rng: np.random.Generator, people: People, crop: tuple[int, int], options: Augmentation) -> View:
-    """A random view (H', W') = `crop` of an image.
+    """Draw a random view (H', W') = `crop` of an image.
 
-    The view is moved so that it shows as much of the image as it can: where the scaled image is larger, nothing
-    beyond its sides; where it is smaller, all of it (both exact without rotation). Where an image is neither scaled
-    nor rotated, pixels go to pixels.
+    The centre is moved so that the view shows as much of the image as possible: nothing outside of a larger image, the
+    whole of a smaller one (exact without rotation). Without scaling and rotation, the shift is a whole number of
+    pixels.
     """
     height, width = people.crowd.shape
     factor = rng.uniform(*options.scale)
@@ -102,7 +102,7 @@ def draw_view(rng: np.random.Generator, people: People, crop: tuple[int, int], o
 
 
 def _person_centre(rng: np.random.Generator, people: People) -> NDArray[np.float64] | None:
-    """The middle (x, y) of the labelled keypoints of anybody who has some."""
+    """Return the mean (x, y) of the labelled keypoints of a random person; None without labelled keypoints."""
     labelled = people.keypoints[..., 2] > 0
     candidates = np.flatnonzero(labelled.any(axis=1))
     if len(candidates) == 0:
@@ -112,13 +112,16 @@ def _person_centre(rng: np.random.Generator, people: People) -> NDArray[np.float
 
 
 def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Skeleton) -> Example:
-    """What a view shows: keypoints keep their fractions, and lose their label outside; masks are cut at half a pixel.
+    """Apply a view to an image and its people.
+
+    Keypoints keep their fractions of a pixel; those outside lose their label. A mask holds the pixels that it covers by
+    half or more. People without labelled keypoints and mask in the view are left out.
 
     Args:
-        example: an image and its people; left as it is.
-        view: what `draw_view` gave.
+        example: an image and its people; not written to.
+        view: as `draw_view` returns it.
         crop: (H', W') of the result, pixels.
-        skeleton: whose left and right change places in a mirror image.
+        skeleton: its `flip` swaps left and right in mirrored views.
     """
     image, people = example
     matrix = np.concatenate([view.linear, view.shift[:, None]], axis=1)
@@ -138,12 +141,12 @@ def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
     if people.unoutlined is not None:
         unoutlined = np.zeros(crop, bool)
         _warp_mask(people.unoutlined, matrix, unoutlined)
-    seen = (keypoints[..., 2] > 0).any(axis=1) | masks.any(axis=(1, 2))
-    return type(example)(_warp(image, matrix, crop), People(keypoints[seen], masks[seen], crowd, unoutlined))
+    visible = (keypoints[..., 2] > 0).any(axis=1) | masks.any(axis=(1, 2))
+    return type(example)(_warp(image, matrix, crop), People(keypoints[visible], masks[visible], crowd, unoutlined))
 
 
 def jitter_colour(rng: np.random.Generator, image: NDArray[np.uint8], amount: float) -> NDArray[np.uint8]:
-    """Another brightness and contrast of an (H, W, 3) image."""
+    """Return an (H, W, 3) image with random brightness and contrast; `amount` is `Augmentation.colour`."""
     import cv2
 
     if amount == 0:
@@ -156,12 +159,12 @@ def jitter_colour(rng: np.random.Generator, image: NDArray[np.uint8], amount: fl
 
 
 def _warp_mask(mask: NDArray[np.bool_], matrix: NDArray[np.float64], result: NDArray[np.bool_]) -> None:
-    """Draw a mask into an empty one through the map; only its box is read, and written only what that reaches."""
+    """Warp a mask into the empty mask `result`; reads the mask's box alone, and writes where that box lands."""
     import cv2
 
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
     origin = np.array([left, top])
-    around = np.array([[-1, -1], [width, -1], [-1, height], [width, height]])  # one pixel more, where the mask fades
+    around = np.array([[-1, -1], [width, -1], [-1, height], [width, height]])  # with a border for interpolation
     reached = (origin + around) @ matrix[:, :2].T + matrix[:, 2]
     edge = result.shape[::-1]
     low = np.clip(np.floor(reached.min(axis=0)), 0, edge).astype(int)
@@ -176,10 +179,10 @@ def _warp_mask(mask: NDArray[np.bool_], matrix: NDArray[np.float64], result: NDA
 
 
 def _warp(plane: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """An image (H, W, 3), grey outside, or a mask (H, W), 0 outside, through a map to (H', W') = `size` pixels."""
+    """Warp an image (H, W, 3), grey outside, or a mask (H, W), 0 outside, to (H', W') = `size` pixels."""
     import cv2
 
-    source, own = _shrunk(plane, matrix)
+    source, own = _shrink(plane, matrix)
     warped = cv2.warpAffine(
         source, own, size[::-1], flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT,
         borderValue=(_BORDER,) * 3 if plane.ndim == 3 else 0,
@@ -187,11 +190,11 @@ def _warp(plane: NDArray[np.uint8], matrix: NDArray[np.float64], size: tuple[int
     return np.asarray(warped, np.uint8)
 
 
-def _shrunk(plane: NDArray[np.uint8], matrix: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The plane and the map; where it shrinks to half or less, a plane averaged over blocks, and the rest of the map.
+def _shrink(plane: NDArray[np.uint8], matrix: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return a plane averaged over blocks and the rest of the map, where the map shrinks to half or less.
 
-    Bilinear reading sees two pixels each way: of an image that shrinks further, it would skip some. An image gets one
-    more block on each side, like the pixels at its sides, lest these fade.
+    Bilinear interpolation reads two pixels along each axis, and would skip pixels of an image that shrinks further. One
+    block is added on each side; in an image it repeats the border, which would otherwise fade.
     """
     import cv2
 

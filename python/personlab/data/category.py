@@ -1,4 +1,4 @@
-"""The category of an annotation file: which one is meant, and the skeleton that its keypoints make."""
+"""Categories of annotation files: chooses one by name, and makes a skeleton of its keypoints."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ if TYPE_CHECKING:
 
     Category = Mapping[str, Any]
 
-_SIGMA = 0.05  # of a keypoint that comes without: about the middle of COCO's
+_DEFAULT_SIGMA = 0.05  # OKS sigma of keypoints other than COCO's: about the middle of COCO's
 _FLAGS = "--category, or --data.category in training, takes a name or a number"
 
 
 def choose_category(categories: Sequence[Category], counts: Mapping[int, int], name: str) -> Category:
-    """The one rule: of the categories of that name, or else of all, the one with keypoints and annotations.
+    """Choose the category of people: the one with keypoints and annotations among those of a name.
 
-    Where none has both, the one with annotations or with keypoints; of that name, those without keypoints count too.
+    Where no category has that name, those with keypoints are the candidates. Where no candidate has both keypoints and
+    annotations, the one with annotations is chosen, else the one with keypoints, else the only one.
 
     Args:
-        categories: as they stand in the file.
-        counts: how many annotations there are of each, by its number.
-        name: of the category, or its number, written out, where none has that name.
+        categories: of the file.
+        counts: category id -> number of its annotations.
+        name: of the category, or its id as text where no category has that name.
 
     Raises:
-        ValueError: none fits, or several do.
+        ValueError: no category fits, or several do.
     """
     named = [entry for entry in categories if entry["name"] == name]
     named = named or [entry for entry in categories if str(entry["id"]) == name]
@@ -48,10 +49,10 @@ def choose_category(categories: Sequence[Category], counts: Mapping[int, int], n
 
 
 def keypoint_names(category: Category) -> tuple[str, ...]:
-    """The names of its keypoints, in their order; empty where it has none.
+    """Return the names of a category's keypoints, in their order; empty without keypoints.
 
     Raises:
-        ValueError: no list of names.
+        ValueError: `keypoints` is not a list of names.
     """
     names = category.get("keypoints") or []
     if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
@@ -60,12 +61,12 @@ def keypoint_names(category: Category) -> tuple[str, ...]:
 
 
 def keypoint_order(category: Category, skeleton: Skeleton) -> list[int] | None:
-    """Which keypoint of the category each of the skeleton's is, matched by name whatever the spelling of sides.
+    """Return the number in the category of each keypoint of a skeleton, matched by name; None without names.
 
-    None where the category does not name its keypoints.
+    Names match if they differ in the spelling of left and right alone (`personlab.data.sides.words_of`).
 
     Raises:
-        ValueError: other keypoints than the skeleton's; the first that differs is named.
+        ValueError: the category has other keypoints; the message names the first that differs.
     """
     names = keypoint_names(category)
     if not names:
@@ -87,34 +88,34 @@ def keypoint_order(category: Category, skeleton: Skeleton) -> list[int] | None:
 
 
 def skeleton_of(category: Category, *, sigmas: Sequence[float] | None = None) -> Skeleton:
-    """The skeleton of a category of a COCO file: `COCO_PERSON`'s where the names are its, else the file's own.
+    """Return the skeleton of a category of a COCO file: `COCO_PERSON` where the names are its own, else the file's.
 
-    Edges are those of the category's `skeleton`. Left and right are its `flip_pairs` where it has any, else found by
-    name, however that is spelled: left_x beside right_x, L-x beside R-x, xLeft beside xRight. A pair, there and in
-    `skeleton`, is two numbers of keypoints counted from 1, or their names.
+    Edges are the category's `skeleton`. Left and right are its `flip_pairs`, else they are matched by name in any
+    spelling: left_x beside right_x, L-x beside R-x, xLeft beside xRight. An edge or a pair is two keypoints, as numbers
+    from 1 or as names.
 
     Args:
-        category: with `keypoints`, the names.
-        sigmas: OKS sigmas; the category's `sigmas` where it has any, else COCO's for its names and 0.05 for others.
+        category: has `keypoints`, the names.
+        sigmas: OKS sigmas; where left out, the category's `sigmas`, else COCO's for its names and 0.05 for others.
 
     Raises:
-        ValueError: no keypoints, or pairs that lead nowhere.
+        ValueError: the category has no keypoints, or a pair names none of them.
     """
     label = _label(category)
     names = keypoint_names(category)
     if not names:
         raise ValueError(f"{label}: expected the names of its keypoints, got none")
-    given = category.get("sigmas") if sigmas is None else list(sigmas)
-    if given is not None:
-        given = tuple(read_numbers(given, label, "a list of numbers as sigmas").tolist())
+    own: Any = category.get("sigmas") if sigmas is None else list(sigmas)
+    if own is not None:
+        own = tuple(read_numbers(own, label, "a list of numbers as sigmas").tolist())
     if names == COCO_PERSON.names:
-        return COCO_PERSON if given is None else replace(COCO_PERSON, sigmas=given)
+        return COCO_PERSON if own is None else replace(COCO_PERSON, sigmas=own)
     edges = dict.fromkeys(_pairs(category, "skeleton", names))
     try:
         return Skeleton(
             names=names,
             edges=tuple(edge for edge in edges if edge[::-1] not in edges or edge[0] < edge[1]),
-            sigmas=given or (_SIGMA,) * len(names),
+            sigmas=own or (_DEFAULT_SIGMA,) * len(names),
             flip=_flip(category, names),
         )
     except ValueError as error:
@@ -122,10 +123,10 @@ def skeleton_of(category: Category, *, sigmas: Sequence[float] | None = None) ->
 
 
 def check_joined(category: Category, skeleton: Skeleton) -> None:
-    """Refuse a category's skeleton whose edges leave keypoints in pieces: each would be found as a person of its own.
+    """Check that the edges of a category's skeleton join all keypoints: decoding returns each piece as a person.
 
     Raises:
-        ValueError: in pieces; they are named.
+        ValueError: the skeleton is in pieces; the message lists them.
     """
     piece = list(range(skeleton.n_keypoints))
     for a, b in skeleton.edges:
@@ -136,7 +137,7 @@ def check_joined(category: Category, skeleton: Skeleton) -> None:
         raise ValueError(
             f"{_label(category)}: skeleton: expected edges, pairs of numbers from 1, that join all "
             f"{skeleton.n_keypoints} keypoints, got {skeleton.n_edges} that leave {len(pieces)} pieces, each of which "
-            f"would be found as a person of its own: {listed}"
+            f"would be decoded as a person of its own: {listed}"
         )
 
 
@@ -155,7 +156,7 @@ def _flip(category: Category, names: Sequence[str]) -> tuple[int, ...]:
 
 
 def _pairs(category: Category, field: str, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Pairs of keypoints, counted from 0."""
+    """Return pairs of keypoints as numbers from 0."""
     pairs = category.get(field) or []
     expected = f"{_label(category)}: {field}: expected pairs of two keypoints, numbers from 1 to {len(names)} or names"
     if not isinstance(pairs, (list, tuple)):

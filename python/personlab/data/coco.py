@@ -1,4 +1,4 @@
-"""COCO's annotations as arrays, one image at a time, and arrays as COCO's annotations."""
+"""Converts COCO's annotations to arrays, one image at a time, and arrays to COCO's annotations."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _PERSON = 1  # COCO's category number
 
 
 class People(NamedTuple):
-    """The annotated people of one image of H x W pixels, what `encode_targets` takes."""
+    """The annotated people of one image of H x W pixels, as `encode_targets` takes them."""
 
     keypoints: NDArray[np.float32]  # (P, K, 3) x, y in pixels of the image, v > 0 where labelled
     masks: NDArray[np.bool_]  # (P, H, W)
-    crowd: NDArray[np.bool_]  # (H, W) regions in which nothing is known: no loss is taken there
-    unoutlined: NDArray[np.bool_] | None = None  # (H, W) where people without outline may be; None: nowhere
+    crowd: NDArray[np.bool_]  # (H, W) regions without annotations of single people: no loss counts there
+    unoutlined: NDArray[np.bool_] | None = None  # (H, W) grown boxes of people without outline; None: none
 
 
 def gather_people(
@@ -40,18 +40,18 @@ def gather_people(
     outlined: NDArray[np.bool_],
     crowd: NDArray[np.bool_],
 ) -> People:
-    """The n annotations of one image, sorted into people and regions.
+    """Sort the n annotations of one image into people and regions.
 
-    A crowd is a region. So is the box, grown by a tenth of its width and height on each side, of a crowd without
-    outline, and of a person with neither outline nor labelled keypoints: nothing is known there, and no loss is taken.
-    That of a person with labelled keypoints and no outline is a region of `unoutlined`: their pixels are unknown.
+    `People.crowd` covers the masks of crowds, and the grown boxes (`grown_box`) of crowds without outline and of people
+    with neither outline nor labelled keypoints. `People.unoutlined` covers the grown boxes of people with labelled
+    keypoints and no outline.
 
     Args:
-        keypoints: (n, K, 3).
+        keypoints: (n, K, 3) x, y, v.
         masks: (n, H, W).
         boxes: (n, 4) x, y, w, h pixels.
-        outlined: (n,) whether the mask is known.
-        crowd: (n,) whether it is a crowd.
+        outlined: (n,) whether the mask is annotated.
+        crowd: (n,) whether the annotation is a crowd.
     """
     labelled = (keypoints[..., 2] > 0).any(axis=1)
     people = ~crowd & (outlined | labelled)
@@ -67,9 +67,9 @@ def gather_people(
 
 
 def grown_box(box: Iterable[float], size: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of an image (H, W) that a box x, y, w, h touches, once grown by a tenth of w and h on each side.
+    """Return the rows and columns of an image (H, W) that a box x, y, w, h covers, grown by a tenth on each side.
 
-    People reach beyond boxes, whether they were drawn by hand or around keypoints.
+    People reach beyond their boxes, both hand-drawn ones and those around keypoints.
     """
     x, y, w, h = map(float, box)
     sides = []
@@ -82,10 +82,10 @@ def grown_box(box: Iterable[float], size: tuple[int, ...]) -> tuple[slice, slice
 def load_people(
     annotations: COCO, image_id: int, *, skeleton: Skeleton = COCO_PERSON, category_id: int = _PERSON
 ) -> People:
-    """Everyone annotated in one image, as `gather_people` sorts them; a person without keypoint labels has v = 0.
+    """Return the people annotated in one image (`gather_people`); v = 0 for people without labelled keypoints.
 
     Raises:
-        KeyError: no such image.
+        KeyError: the index has no such image.
     """
     image = annotations.imgs[image_id]
     size = (image["height"], image["width"])
@@ -94,8 +94,8 @@ def load_people(
     keypoints = np.array([entry.get("keypoints") or nothing for entry in entries], np.float32)
     masks = np.zeros((len(entries), *size), bool)
     outlined = np.array([bool(entry.get("segmentation")) for entry in entries], bool)
-    for mask, entry, known in zip(masks, entries, outlined, strict=True):
-        if known:
+    for mask, entry, has_outline in zip(masks, entries, outlined, strict=True):
+        if has_outline:
             mask[:] = annotations.annToMask(entry)
     return gather_people(
         keypoints.reshape(-1, skeleton.n_keypoints, 3),
@@ -107,12 +107,12 @@ def load_people(
 
 
 def make_annotations(images: Mapping[int, People], *, skeleton: Skeleton = COCO_PERSON) -> COCO:
-    """COCO's index of people that never were in a file, by image id; what evaluation compares with."""
+    """Return COCO's index of people by image id, as evaluation takes it, without a file."""
     return index_dataset(make_dataset(images.items(), skeleton=skeleton))
 
 
 def index_dataset(dataset: dict[str, Any]) -> COCO:
-    """COCO's index of a data set in memory, without its chatter on stdout."""
+    """Return COCO's index of a data set in memory; nothing is printed."""
     from pycocotools.coco import COCO
 
     index = COCO()
@@ -123,12 +123,12 @@ def index_dataset(dataset: dict[str, Any]) -> COCO:
 
 
 def index_annotations(parts: Sequence[Annotations]) -> COCO:
-    """COCO's index of checked annotations of one or more categories of a file: what evaluation compares with.
+    """Return COCO's index of checked annotations of one or more categories of a file, as evaluation takes it.
 
-    Annotations keep their ids where these are positive and come once, and are counted from 1 otherwise.
+    Annotations keep their ids where all ids are positive and unique; otherwise they are numbered from 1.
     """
-    everyone = [(part, person) for part in parts for person in part.people]
-    ids = [person.id or 0 for _, person in everyone]
+    listed = [(part, person) for part in parts for person in part.people]
+    ids = [person.id or 0 for _, person in listed]
     if min(ids, default=1) < 1 or len(set(ids)) < len(ids):
         ids = list(range(1, len(ids) + 1))
     images = [
@@ -136,7 +136,7 @@ def index_annotations(parts: Sequence[Annotations]) -> COCO:
         | ({} if image.name is None else {"file_name": image.name})
         for number, image in parts[0].images.items()
     ]
-    listed = [
+    entries = [
         {
             "id": number,
             "image_id": person.image_id,
@@ -147,15 +147,15 @@ def index_annotations(parts: Sequence[Annotations]) -> COCO:
             **_outline(person.runs, part.images[person.image_id].size),
             **_keypoints(person.keypoints, part.n_keypoints),
         }
-        for number, (part, person) in zip(ids, everyone, strict=True)
+        for number, (part, person) in zip(ids, listed, strict=True)
     ]
     return index_dataset(
-        {"images": images, "annotations": listed, "categories": [_category(p.category) for p in parts]}
+        {"images": images, "annotations": entries, "categories": [_category(p.category) for p in parts]}
     )
 
 
 def _category(category: Mapping[str, Any]) -> dict[str, Any]:
-    """What evaluation reads of a category."""
+    """Return the fields of a category that evaluation reads."""
     names = keypoint_names(category)
     return {"id": category["id"], "name": category["name"]} | ({"keypoints": list(names)} if names else {})
 
@@ -175,18 +175,18 @@ def _keypoints(keypoints: NDArray[np.float64] | None, n_keypoints: int) -> dict[
 def make_dataset(
     images: Iterable[tuple[int, People]], *, skeleton: Skeleton = COCO_PERSON, file_name: str | None = None
 ) -> dict[str, Any]:
-    """People as an annotation file of COCO's holds them, for `json.dump`.
+    """Return people as the content of an annotation file in COCO's format, for `json.dump`.
 
-    A person's area is that of the mask, as in COCO; crowd regions are one annotation for each image.
+    A person's area is the area of the mask, as in COCO; crowd regions are one annotation for each image.
 
     Args:
-        images: image ids and who is in each image; gone through once, one image at a time.
-        skeleton: what the keypoints are.
-        file_name: of each image, a pattern for the image id such as "{:012d}.png"; none where left out.
+        images: pairs of image id and people; iterated once, one image at a time.
+        skeleton: names and edges of the keypoints.
+        file_name: format of the file names with the image id, such as "{:012d}.png"; no file names where left out.
     """
     records: list[dict[str, Any]] = []
     listed: list[dict[str, Any]] = []
-    nobody = np.zeros((skeleton.n_keypoints, 3), np.float32)
+    unlabelled = np.zeros((skeleton.n_keypoints, 3), np.float32)
     for image_id, people in images:
         height, width = people.crowd.shape
         image = {"id": image_id, "height": height, "width": width}
@@ -194,7 +194,7 @@ def make_dataset(
         for keypoints, mask in zip(people.keypoints, people.masks, strict=True):
             listed.append({"id": len(listed) + 1, "image_id": image_id, **_annotation(mask, keypoints, crowd=False)})
         if people.crowd.any():
-            crowd = _annotation(people.crowd, nobody, crowd=True)
+            crowd = _annotation(people.crowd, unlabelled, crowd=True)
             listed.append({"id": len(listed) + 1, "image_id": image_id, **crowd})
     category = {
         "id": _PERSON,

@@ -1,4 +1,4 @@
-"""Reading an annotation file: JSON within limits, and its fields checked one by one; errors name file and field."""
+"""Reads JSON of bounded size and checks single values of it; errors name file and field."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     PathLike = str | os.PathLike[str]
 
 MAX_BYTES = 2**31  # of a file
-MAX_COORDINATE = 2**20  # pixels, either way: up to there float32 tells eighths of a pixel apart
+MAX_COORDINATE = 2**20  # pixels either way: float32 resolves an eighth of a pixel up to here
 _MAX_INTEGER = 2**63 - 1
-_MAX_SHOWN = 40  # characters of a value in an error
-_NUMBERS = frozenset((int, float))  # JSON's true and false are no numbers
+_MAX_SHOWN = 40  # characters of a value in an error message
+_NUMBERS = frozenset((int, float))  # without bool: JSON's true and false are not numbers
 
 
 def read_json(path: PathLike) -> dict[str, Any]:
-    """The JSON object in a file of at most `MAX_BYTES`: UTF-8, UTF-16 or UTF-32, with or without byte order mark.
+    """Read the JSON object in a file of at most `MAX_BYTES`: UTF-8, UTF-16 or UTF-32, with or without byte order mark.
 
     Raises:
-        OSError: no file that can be read.
-        RecursionError: JSON nested deeper than Python goes.
-        ValueError: a larger file, or no JSON object.
+        OSError: the file cannot be read.
+        RecursionError: the JSON is nested deeper than Python's recursion limit.
+        ValueError: the file is larger, or holds no JSON object.
     """
     data = read_up_to(path, MAX_BYTES)
     try:
@@ -43,15 +43,15 @@ def read_json(path: PathLike) -> dict[str, Any]:
 
 
 def not_coco(path: PathLike, got: str) -> ValueError:
-    """What is raised where a file as a whole is something else."""
+    """Return the error for a file that as a whole is not in COCO's format."""
     return ValueError(f"{path}: expected annotations in COCO's format, got {got}")
 
 
 def read_entries(content: Mapping[str, Any], name: str, path: PathLike) -> list[dict[str, Any]]:
-    """The list of objects of that name.
+    """Return the list of objects under a name.
 
     Raises:
-        ValueError: no such list, or one of something else.
+        ValueError: the list is missing, or holds other values than objects.
     """
     entries = content.get(name)
     if not isinstance(entries, list):
@@ -63,7 +63,7 @@ def read_entries(content: Mapping[str, Any], name: str, path: PathLike) -> list[
 
 
 def shown(value: Any) -> str:
-    """A value in the words of an error, short however large it is."""
+    """Return a value as an error message shows it: shortened where it is long."""
     if value is None:
         return "none"
     if isinstance(value, (dict, list)):
@@ -73,12 +73,12 @@ def shown(value: Any) -> str:
 
 
 def one_line(text: str) -> str:
-    """A name in an error: as it is, unless it holds line breaks or the like."""
+    """Return a name as an error message shows it: quoted where it holds line breaks or other control characters."""
     return text if text.isprintable() else json.dumps(text)
 
 
 def as_integer_or_none(value: Any) -> int | None:
-    """A whole number of 64 bits, however it is written; None for anything else."""
+    """Return an integer of 64 bits, also of a float such as 1.0; None for other values."""
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is int and -_MAX_INTEGER <= value <= _MAX_INTEGER:
@@ -87,10 +87,10 @@ def as_integer_or_none(value: Any) -> int | None:
 
 
 def read_integer(entry: Mapping[str, Any], name: str, label: str, *, high: int | None = None) -> int:
-    """A whole number, from 1 to `high` where that is given.
+    """Read an integer, from 1 to `high` where `high` is not None.
 
     Raises:
-        ValueError: something else.
+        ValueError: another value.
     """
     value = as_integer_or_none(entry.get(name))
     if value is None or (high is not None and not 1 <= value <= high):
@@ -100,10 +100,10 @@ def read_integer(entry: Mapping[str, Any], name: str, label: str, *, high: int |
 
 
 def read_numbers(values: Any, label: str, expected: str) -> NDArray[np.float64]:
-    """A list of numbers; some may be NaN or infinite.
+    """Read a list of numbers, NaN and infinity included.
 
     Raises:
-        ValueError: something else.
+        ValueError: another value.
     """
     if type(values) is not list:
         raise ValueError(f"{label}: expected {expected}, got {shown(values)}")
@@ -117,5 +117,5 @@ def read_numbers(values: Any, label: str, expected: str) -> NDArray[np.float64]:
 
 
 def are_within(values: NDArray[Any], low: float, high: float) -> bool:
-    """Whether all values lie there; NaN lies nowhere."""
+    """Whether all values lie in [low, high]; NaN does not."""
     return values.size == 0 or bool(values.min() >= low and values.max() <= high)

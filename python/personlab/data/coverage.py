@@ -1,4 +1,4 @@
-"""How many people of an annotation file each loss of training sees, and why it does not see the others."""
+"""Counts the people of an annotation file that each loss of training covers, with reasons for the others."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class Coverage(NamedTuple):
 
     images: int
     crowds: int
-    people: int  # everyone else
+    people: int  # all annotations but crowds
     labelled: int  # of them with labelled keypoints: heatmaps, short and mid offsets
     outlined: int  # with outlines: segmentation
     both: int  # long offsets
 
     def lines(self) -> list[str]:
-        """What each loss sees, in words."""
+        """Return what each loss covers, as lines for the log."""
         bare = self.people - self.labelled - self.outlined + self.both
-        seen = (
+        summary = (
             f"{self.people:,} people and {self.crowds:,} crowds in {self.images:,} images; keypoint losses see "
             f"{self.labelled:,} people (labelled keypoints), segmentation {self.outlined:,} (outlines), long offsets "
             f"{self.both:,} (both)"
         )
-        lines = [seen]
+        lines = [summary]
         if self.outlined > self.both:
             lines.append(
                 f"{self.outlined - self.both:,} of {self.people:,} people have an outline and no labelled keypoints: "
@@ -46,7 +46,7 @@ class Coverage(NamedTuple):
 
 
 def count_coverage(index: Index) -> Coverage:
-    """The counts of an index."""
+    """Count the annotations of an index."""
     labelled, outlined = index.labelled & ~index.crowd, index.outlined & ~index.crowd
     return Coverage(
         images=len(index.image_ids),

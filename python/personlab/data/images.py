@@ -1,4 +1,4 @@
-"""Where training images come from: COCO's annotations or alike, and drawn scenes; one image and its people each."""
+"""Sources of training images: annotation files in COCO's format, and drawn scenes."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:
 
 __all__ = ["CocoImages", "DrawnImages", "Example", "Images", "check_files", "skeleton_of"]
 
-_SHOWN = 5  # bad images named in an error
+_MAX_NAMED = 5  # images in an error message
 
 
 class Example(NamedTuple):
-    """An image and everyone in it."""
+    """An image and its people."""
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB
     people: People
 
 
 class Images(Protocol):
-    """Numbered images; an endless source knows as many as anybody asks for."""
+    """Numbered images; a source may be endless."""
 
     skeleton: Skeleton
     has_masks: bool
     domain: str  # `Settings.domain` of a network trained on them
 
     def __len__(self) -> int:
-        """How many images there are; 0 where they do not end."""
+        """Return the number of images; 0 for an endless source."""
 
     def load(self, number: int) -> Example:
-        """Image `number`, from 0."""
+        """Return image `number`, counted from 0."""
 
 
 class DrawnImages:
-    """Endless drawn scenes: image i is the scene of number i of the seed."""
+    """Endless drawn scenes: image i is scene i of the seed (`numbered_scene`)."""
 
     skeleton = COCO_PERSON
     has_masks = True
@@ -70,25 +70,25 @@ class DrawnImages:
 
 
 class CocoImages:
-    """The images of an annotation file in COCO's format, whatever its keypoints; checked before the first is read.
+    """The images of an annotation file in COCO's format, with any keypoints; all are checked before the first is read.
 
-    Images without people are among them. Who is a person and what is a region in which losses do not count is decided
-    by `personlab.data.coco.gather_people`; `coverage` counts what each loss sees, and `notes` tells what was left out.
+    Images without people are included. `personlab.data.coco.gather_people` sorts annotations into people and regions
+    where losses do not count; `coverage` counts what each loss covers, and `notes` lists what was left out.
 
     Args:
-        annotations: COCO's person_keypoints JSON, or one alike.
-        images: the folder with the images it names.
-        instances: COCO's instances JSON, for masks that `annotations` lacks, matched by annotation id, and for people
-            whom it does not name; these have no keypoint labels.
-        skeleton: what the keypoints are, in the order of the annotations unless the category names the same ones in
-            another; `skeleton_of` the file's category where left out.
-        category: name or number of the category; see `personlab.data.category.choose_category`.
-        labelled_only: leave out images in which nobody has a labelled keypoint.
+        annotations: COCO's person_keypoints JSON, or another file in its format.
+        images: the folder with the images.
+        instances: COCO's instances JSON: adds masks that `annotations` lacks, matched by annotation id, and people
+            whom `annotations` does not list; these have no labelled keypoints.
+        skeleton: of the keypoints, which are in the order of the annotations unless the category names the same ones in
+            another order; `skeleton_of` the file's category where left out.
+        category: name or number of the category (`personlab.data.category.choose_category`).
+        labelled_only: leave out images without labelled keypoints.
 
     Raises:
-        OSError: no such file or folder, or none that can be read.
-        ValueError: not COCO's format, no such category, other keypoints than the skeleton's, a skeleton in pieces,
-            nothing to train on, or images that are missing or no images: the first few are named.
+        OSError: a file or folder does not exist or cannot be read.
+        ValueError: the file is not in COCO's format, has no such category, other keypoints than the skeleton, a
+            skeleton in pieces or no images; or images are missing or unreadable: the message names the first few.
     """
 
     def __init__(
@@ -107,18 +107,18 @@ class CocoImages:
         if instances is not None:
             read = join(read, read_annotations(instances, read.category["name"], n_keypoints=0))
         if skeleton is not None:
-            with contextlib.suppress(ValueError):  # names of its own: the caller knows what they are
+            with contextlib.suppress(ValueError):  # other names: the caller vouches for their order
                 read = read.of_skeleton(skeleton)
         self.skeleton = skeleton or read.skeleton()
-        read.names()  # are complete
+        read.names()  # raises where one is missing
         listed = read.labelled_images() if labelled_only else read
         self._index = make_index(listed, n_keypoints=self.skeleton.n_keypoints)
         self.image_ids = self._index.image_ids
         self.coverage = count_coverage(self._index)
         self.notes = read.notes
         self.has_masks = self.coverage.outlined > 0
-        made_by = read.info.get("generator") if isinstance(read.info, dict) else None
-        self.domain = DRAWN if made_by == SCENES_GENERATOR else PHOTOGRAPHS
+        generator = read.info.get("generator") if isinstance(read.info, dict) else None
+        self.domain = DRAWN if generator == SCENES_GENERATOR else PHOTOGRAPHS
         if not self.image_ids:
             raise ValueError(f"{annotations}: expected images{' with keypoints' * labelled_only}, got none")
         check_files(self.folder, self._index.names.tolist())
@@ -131,7 +131,7 @@ class CocoImages:
 
         Raises:
             OSError: the file cannot be read.
-            ValueError: it is no image, or of another size than its annotations.
+            ValueError: the file is not an image, or has another size than its annotations state.
         """
         from personlab.io.images import read_image
 
@@ -144,11 +144,11 @@ class CocoImages:
 
 
 def check_files(folder: Path, names: Sequence[str]) -> None:
-    """Refuse images that are missing or no images.
+    """Check that images exist and have a format that can be read.
 
     Raises:
-        FileNotFoundError: no such folder.
-        ValueError: the first few images are named.
+        FileNotFoundError: the folder does not exist.
+        ValueError: images are missing or unreadable; the message names the first few.
     """
     import cv2
 
@@ -162,5 +162,7 @@ def check_files(folder: Path, names: Sequence[str]) -> None:
         elif not cv2.haveImageReader(str(path)):
             bad.append(f"{one_line(name)} (no image)")
     if bad:
-        more = f" and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        raise ValueError(f"{folder}: {len(bad)} of {len(names)} images cannot be read: {', '.join(bad[:_SHOWN])}{more}")
+        more = f" and {len(bad) - _MAX_NAMED} more" if len(bad) > _MAX_NAMED else ""
+        raise ValueError(
+            f"{folder}: {len(bad)} of {len(names)} images cannot be read: {', '.join(bad[:_MAX_NAMED])}{more}"
+        )

@@ -1,4 +1,4 @@
-"""Checked annotations as a few arrays, so that 118,000 images cost megabytes, and forked workers share them."""
+"""Stores checked annotations as a few arrays: 118,000 images take megabytes, and forked workers share them."""
 
 from __future__ import annotations
 
@@ -13,54 +13,55 @@ from personlab.data.rle import decode_runs
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.data.annotations import Annotations, Person
+    from personlab.data.annotations import Annotations
+    from personlab.data.entries import Person
 
 
 class Index(NamedTuple):
-    """M images and the P people in them, those of image i from `first[i]` up to `first[i + 1]`."""
+    """M images and their P annotations; those of image i are `first[i]` up to, not including, `first[i + 1]`."""
 
     image_ids: list[int]
-    names: NDArray[np.str_]  # (M,) of the files; empty where the annotations name none
+    names: NDArray[np.str_]  # (M,) file names; empty texts where the annotations have none
     sizes: NDArray[np.int32]  # (M, 2) H, W pixels
     first: NDArray[np.int64]  # (M + 1,)
-    keypoints: NDArray[np.float32]  # (P, K, 3) x, y, v; 0 throughout where nothing is labelled
-    crowd: NDArray[np.bool_]  # (P,) a region in which people were not told apart, no person
+    keypoints: NDArray[np.float32]  # (P, K, 3) x, y, v; zeros for people without labelled keypoints
+    crowd: NDArray[np.bool_]  # (P,) regions of people annotated together, not persons
     boxes: NDArray[np.float32]  # (P, 4) x, y, w, h pixels
     ends: NDArray[np.int64]  # (P + 1,) the mask of person j is runs[ends[j] : ends[j + 1]]
-    runs: bytes  # COCO's compressed run lengths of all masks, one after the other; nothing where there is no mask
+    runs: bytes  # COCO's compressed run lengths of all masks, concatenated; a missing mask has no bytes
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """(P,) whether some keypoint is labelled."""
+        """(P,) whether a keypoint is labelled."""
         return np.asarray((self.keypoints[..., 2] > 0).any(axis=1))
 
     @property
     def outlined(self) -> NDArray[np.bool_]:
-        """(P,) whether there is an outline that covers a pixel."""
+        """(P,) whether an outline covers a pixel."""
         return np.diff(self.ends) > 0
 
     def people(self, number: int, label: str) -> People:
-        """Everyone in image `number`; `label` names it in errors.
+        """Return the people of image `number`; `label` names the image in errors.
 
         Raises:
-            ValueError: an outline that cannot be read.
+            ValueError: the run lengths of a mask are damaged.
         """
         height, width = self.sizes[number].tolist()
-        one = slice(self.first[number], self.first[number + 1])
-        masks = np.zeros((one.stop - one.start, height, width), bool)
-        ends = self.ends[one.start : one.stop + 1].tolist()
+        rows = slice(self.first[number], self.first[number + 1])
+        masks = np.zeros((rows.stop - rows.start, height, width), bool)
+        ends = self.ends[rows.start : rows.stop + 1].tolist()
         for mask, (start, stop) in zip(masks, pairwise(ends), strict=True):
             if start < stop:
                 mask[:] = decode_runs(self.runs[start:stop], (height, width), label)
         outlined = np.diff(ends) > 0
-        return gather_people(self.keypoints[one], masks, self.boxes[one], outlined=outlined, crowd=self.crowd[one])
+        return gather_people(self.keypoints[rows], masks, self.boxes[rows], outlined=outlined, crowd=self.crowd[rows])
 
 
 def make_index(annotations: Annotations, *, n_keypoints: int) -> Index:
-    """The images in the order of their ids, and who is in each.
+    """Index annotations by image, in the order of the image ids.
 
     Args:
-        annotations: what was read.
+        annotations: as `read_annotations` returns them.
         n_keypoints: K.
     """
     listed: dict[int, list[Person]] = {number: [] for number in annotations.images}
@@ -68,8 +69,8 @@ def make_index(annotations: Annotations, *, n_keypoints: int) -> Index:
         listed[person.image_id].append(person)
     rows = [person for people in listed.values() for person in people]
     images = [annotations.images[number] for number in listed]
-    nothing = np.zeros((n_keypoints, 3))
-    keypoints = [nothing if row.keypoints is None else row.keypoints for row in rows]
+    unlabelled = np.zeros((n_keypoints, 3))
+    keypoints = [unlabelled if row.keypoints is None else row.keypoints for row in rows]
     return Index(
         image_ids=list(listed),
         names=np.array([image.name or "" for image in images], np.str_),

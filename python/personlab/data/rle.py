@@ -1,4 +1,4 @@
-"""COCO's compressed run lengths: outlines of any form become them, and they become masks, faster than by its tools."""
+"""COCO's compressed run lengths: encodes outlines of any form, and decodes masks faster than pycocotools."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
     Size = tuple[int, int]
 
-_POINTS = 3  # fewest of a polygon
-_MAX_LENGTH = 2**16  # pixels that an outline may be longer than the number of the image's pixels
-_DIGITS = 8  # most of one run length: 5 bits each
-_NONE = np.array([-1])  # in place of run lengths that cannot be read
+_MIN_POINTS = 3  # of a polygon
+_MAX_EXTRA_LENGTH = 2**16  # pixels of an outline beyond the number of the image's pixels
+_MAX_DIGITS = 8  # of one run length: 5 bits each
+_DAMAGED = np.array([-1])  # in place of run lengths that cannot be decoded
 
 
 def encode_outline(outline: Any, size: tuple[int, int], label: str) -> bytes:
-    """The compressed run lengths of what an annotation's `segmentation` holds; nothing where that covers no pixel.
+    """Return the compressed run lengths of an annotation's `segmentation`; empty where it covers no pixel.
 
-    Polygons reach at most the image's longer side beyond it, so that neither time nor memory depend on a number alone.
+    Polygons may reach beyond the image by its longer side: this bounds time and memory by the size of the image.
 
     Args:
-        outline: polygons [x, y, x, y ...], or one of them, or run lengths, compressed or not.
+        outline: polygons [x, y, x, y ...], one polygon, or run lengths, compressed or not.
         size: (H, W) of the image, pixels.
         label: of the annotation, for errors.
 
     Raises:
-        ValueError: nothing of that, run lengths of another size, or numbers that are none or far outside.
+        ValueError: another value, run lengths of another size, or coordinates that are not finite or too far outside.
     """
     if outline is None or outline in ([], {}):
         return b""
@@ -42,28 +42,28 @@ def encode_outline(outline: Any, size: tuple[int, int], label: str) -> bytes:
         runs = _from_polygons(outline, size, label)
     else:
         raise ValueError(f"{label}: expected an outline in segmentation, polygons or run lengths, got {shown(outline)}")  # noqa: TRY004
-    return runs if len(runs) > _DIGITS or (runs and count_pixels(runs, size)) else b""  # more than one run covers some
+    return runs if len(runs) > _MAX_DIGITS or (runs and count_pixels(runs, size)) else b""
 
 
 def count_pixels(runs: bytes, size: tuple[int, int]) -> int:
-    """How many pixels of an image (H, W) compressed run lengths cover."""
+    """Return the number of pixels that compressed run lengths cover in an image of `size` (H, W)."""
     from pycocotools import mask as coco_mask
 
     return int(coco_mask.area({"size": size, "counts": runs}))
 
 
 def decode_runs(runs: bytes, size: tuple[int, int], label: str) -> NDArray[np.bool_]:
-    """The mask (H, W) = `size` of compressed run lengths; `label` is what they are of, for errors.
+    """Decode compressed run lengths to a mask of `size` (H, W); `label` names their owner in errors.
 
     Raises:
-        ValueError: these are none, or of another size.
+        ValueError: the run lengths are damaged, or of another size.
     """
     import cv2
 
     lengths = _checked(_lengths(runs), size, label)
     values = np.zeros(len(lengths), np.uint8)
     values[1::2] = 1
-    columns = np.repeat(values, lengths).reshape(size[::-1])  # COCO runs down the columns
+    columns = np.repeat(values, lengths).reshape(size[::-1])  # COCO's runs go down the columns
     return np.asarray(cv2.transpose(columns)).view(bool)
 
 
@@ -82,16 +82,20 @@ def _from_polygons(outline: list[Any], size: Size, label: str) -> bytes:
             raise ValueError(f"{expected}, at most {side} pixels outside the image of (H, W) = {size}, got {far:g}")
         if len(values) % 2:
             raise ValueError(f"{label}: expected an outline of pairs x, y in segmentation, got {len(values)} numbers")
-        if len(values) >= 2 * _POINTS:  # two points make no polygon, and pycocotools would take them for a box
+        if len(values) >= 2 * _MIN_POINTS:  # pycocotools takes two points for a box
             polygons.append(values)
     _check_length(polygons, size, label)
     return bytes(coco_mask.merge(coco_mask.frPyObjects(polygons, *size))["counts"]) if polygons else b""
 
 
 def _check_length(polygons: list[NDArray[np.float64]], size: Size, label: str) -> None:
-    """Refuse polygons that are longer than an image has room for: each pixel along them takes time and memory."""
-    limit = size[0] * size[1] + _MAX_LENGTH
-    if sum(map(len, polygons)) * 3 * max(size) <= 2 * limit:  # however far apart the points are
+    """Refuse polygons longer than the image has pixels: each pixel along them takes time and memory.
+
+    Raises:
+        ValueError: the polygons are longer.
+    """
+    limit = size[0] * size[1] + _MAX_EXTRA_LENGTH
+    if sum(map(len, polygons)) * 3 * max(size) <= 2 * limit:  # an upper bound of the length, without measuring
         return
     sides = [np.diff(values.reshape(-1, 2), axis=0, append=values[None, :2]) for values in polygons]
     length = sum(float(np.abs(side).max(axis=1).sum()) for side in sides)
@@ -116,7 +120,7 @@ def _from_lengths(outline: Mapping[str, Any], size: Size, label: str) -> bytes:
     else:
         numbers = read_numbers(counts, label, "run lengths as counts in segmentation")
         is_whole = are_within(numbers, 0, size[0] * size[1]) and bool((numbers == np.rint(numbers)).all())
-        lengths = _checked(numbers.astype(np.int64) if is_whole else _NONE, size, label)
+        lengths = _checked(numbers.astype(np.int64) if is_whole else _DAMAGED, size, label)
     return _compressed(_without_gaps(lengths), size)
 
 
@@ -134,7 +138,7 @@ def _checked(lengths: NDArray[np.int64], size: Size, label: str) -> NDArray[np.i
 
 
 def _without_gaps(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The same mask without runs of length 0, but for the first: pycocotools may stop at others."""
+    """Return the run lengths of the same mask without runs of length 0 after the first: pycocotools may stop there."""
     positive = lengths > 0
     ends, inside = np.cumsum(lengths)[positive], (np.arange(len(lengths)) % 2 == 1)[positive]
     kept = np.diff(ends[np.append(inside[1:] != inside[:-1], True)], prepend=0)
@@ -142,17 +146,17 @@ def _without_gaps(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _lengths(runs: bytes) -> NDArray[np.int64]:
-    """Numbers in digits of 5 bits, the lowest first, 32 more where another follows, two's complement in the last.
+    """Decode run lengths: digits of 5 bits, lowest first, plus 32 where another follows; two's complement in the last.
 
-    From the fourth on, each is what the length is more than the one before last.
+    From the fourth number on, each is the difference to the length two before.
     """
     digits = np.frombuffer(runs, np.uint8).astype(np.int64) - 48
     last = np.flatnonzero(digits < 32)
     if len(last) == 0 or last[-1] != len(digits) - 1 or not are_within(digits, 0, 63):
-        return _NONE
+        return _DAMAGED
     first = np.concatenate([[0], last[:-1] + 1])
-    if (last - first).max() >= _DIGITS:
-        return _NONE
+    if (last - first).max() >= _MAX_DIGITS:
+        return _DAMAGED
     bits = 5 * (np.arange(len(digits)) - np.repeat(first, last - first + 1))
     lengths = np.add.reduceat((digits & 31) << bits, first)
     lengths -= ((digits[last] & 16) << 1) << bits[last]

@@ -1,4 +1,4 @@
-"""Left and right in the names of keypoints, however they are spelled: leftEye, left-eye, EyeL, 1_left_eye, l.eye."""
+"""Finds left and right in names of keypoints of any spelling: leftEye, left-eye, EyeL, 1_left_eye, l.eye."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WORD = re.compile(r"[^\W\d_]+|\d+")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # where camelCase and LShoulder come apart
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # word borders in camelCase and LShoulder
 _SIDES = {"left": (0, "word"), "right": (1, "word"), "l": (0, "letter"), "r": (1, "letter")}
 _GLUED = re.compile(r"(left|right|l(?=..)|r(?=..))(.+)|(.+)(left|right)")  # lefteye, eyeleft, leye
 
 
 class _Reading(NamedTuple):
-    """One way to take a name for that of a side."""
+    """One way to read a name as that of a side."""
 
-    trust: int  # 0: the side is a word of its own; 1: if a number before the name is left out; 2: glued to a word
+    rank: int  # 0: the side is a separate word; 1: likewise, and a leading number is dropped; 2: it is part of a word
     side: int  # 0 left, 1 right
-    rest: tuple[str, ...]  # the name without its side, and how the side is written
+    rest: tuple[str, ...]  # the name without its side, and the style of the side
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """The words of a name in lower case, with l and r for left and right written out: ("left", "eye") for EyeL too.
+    """Return the words of a name in lower case, the side spelled out and first: ("left", "eye") for EyeL.
 
-    The side comes first, so that names that differ in spelling alone have the same words.
+    Names that differ in the spelling alone have the same words.
     """
     words = _split(name)
     place = _side_place(words)
@@ -36,13 +36,13 @@ def words_of(name: str) -> tuple[str, ...]:
 
 
 def find_flip(names: Sequence[str]) -> tuple[int, ...]:
-    """For each keypoint its mirror image by name: another whose name differs in the side alone; else itself."""
+    """Return the mirror image of each keypoint: the one whose name differs in the side alone, else itself."""
     flip = list(range(len(names)))
     readings = [(reading, k) for k, name in enumerate(names) for reading in _readings(name)]
-    for trust in range(3):
+    for rank in range(3):
         groups: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
         for reading, k in readings:
-            if reading.trust == trust and flip[k] == k:
+            if reading.rank == rank and flip[k] == k:
                 groups.setdefault(reading.rest, ([], []))[reading.side].append(k)
         for left, right in groups.values():
             if len(left) == len(right) == 1 and flip[left[0]] == left[0] and flip[right[0]] == right[0]:
@@ -51,7 +51,7 @@ def find_flip(names: Sequence[str]) -> tuple[int, ...]:
 
 
 def unpaired_sides(names: Sequence[str], flip: Sequence[int]) -> list[str]:
-    """The keypoints that are named left or right and are their own mirror image."""
+    """Return the names with left or right of keypoints that are their own mirror image."""
     return [name for k, name in enumerate(names) if flip[k] == k and _side_place(_split(name)) is not None]
 
 
@@ -60,7 +60,7 @@ def _split(name: str) -> list[str]:
 
 
 def _side_place(words: Sequence[str]) -> int | None:
-    """Where the word for the side stands: left or right before l or r; None where there is none."""
+    """Return the place of the word for the side, preferring left and right to l and r; None without one."""
     for style in ("word", "letter"):
         for place, word in enumerate(words):
             if _SIDES.get(word, (0, ""))[1] == style:

@@ -49,6 +49,23 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Published:
+    """The networks of a method that are loaded by name: checkpoints in the package, and files on a server.
+
+    The first file of a network on the server is its manifest: it lists the files of weights, which lie beside it.
+    """
+
+    shipped: Mapping[str, Path]  # name -> checkpoint in the package
+    digests: Mapping[str, str]  # name -> SHA-256 of the weights (`personlab.weights.download.digest`)
+    base_url: str  # of the server
+    locate: Callable[[str], tuple[str, str] | None]
+    """text that begins with a name -> that name, path of its manifest below `base_url`; also names without a digest"""
+    max_manifest_bytes: int
+    parse: Callable[[bytes], Any]  # content -> manifest with `paths` of the files of weights and `size`, bytes of all
+    read: Callable[[Any, Callable[[str, int], bytes]], Any]  # (manifest, (path, max bytes) -> content) -> a network
+
+
+@dataclass(frozen=True, kw_only=True)
 class Method:
     """One method: its types, and its functions in the order in which they are called.
 
@@ -85,6 +102,7 @@ class Method:
     """(network, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name for the log, the one to minimise `total`"""
 
     # Files and drawings
+    published: Published | None = None  # networks by name
     read: Callable[[Path], Any] | None = None  # a network that others published, from a file that is no checkpoint
     draw: Callable[..., Mapping[str, NDArray[Any]]]
     """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""

@@ -1,1 +1,1 @@
-"""How good results are."""
+"""Metrics of results: average precision, its uncertainty, and the reliability of scores."""

@@ -1,4 +1,4 @@
-"""How certain a difference in average precision is: COCO's figures from matches image by image, images resampled."""
+"""Bootstrap intervals of differences in average precision: images are resampled, matches computed once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number
+from personlab.arrays.numbers import as_integer, as_number
 from personlab.metrics.coco import Precision, coco_evaluation
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _STATISTICS = ("ap", "ap50", "ap75")
 
 
 class Difference(NamedTuple):
-    """A statistic of one set of results less that of another, with a percentile interval."""
+    """A statistic of one set of results minus that of another, with a percentile interval."""
 
     value: float
     low: float
@@ -34,19 +34,19 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Matches:
-    """What COCO's evaluation makes of D results of I images at T thresholds; results stand best first."""
+    """COCO's matches of D results, best first, with the people of I images at T thresholds."""
 
     image_ids: NDArray[np.int64]  # (I,)
-    people: NDArray[np.int64]  # (I,) annotated people of each image that can be hit
+    people: NDArray[np.int64]  # (I,) number of annotated people of each image that count
     images: NDArray[np.int64]  # (D,) index into image_ids
     scores: NDArray[np.float64]  # (D,)
-    hits: NDArray[np.bool_]  # (T, D) matches a person
-    misses: NDArray[np.bool_]  # (T, D) matches nobody; what matches a crowd or an unlabelled person is neither
+    hits: NDArray[np.bool_]  # (T, D) true positives
+    misses: NDArray[np.bool_]  # (T, D) false positives; matches of crowds and of unlabelled people are neither
     thresholds: NDArray[np.float64]  # (T,) of OKS or IoU
-    recalls: NDArray[np.float64]  # (R,) at which precision is read
+    recalls: NDArray[np.float64]  # (R,) where precision is sampled
 
     def average_precision(self, weights: NDArray[Any] | None = None) -> Precision:
-        """COCO's summary where image i counts `weights[i]` times, as if it stood so often in the set; once by default.
+        """Return COCO's summary with image i counted `weights[i]` times; once where weights are left out.
 
         Raises:
             ValueError: weights of another shape.
@@ -62,7 +62,7 @@ class Matches:
         hits, misses = (np.cumsum(kind * weight, axis=1) for kind in (self.hits, self.misses))
         precision = hits / (hits + misses + np.spacing(1))
         envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        envelope = np.pad(envelope, ((0, 0), (0, 1)))  # recalls that are never reached
+        envelope = np.pad(envelope, ((0, 0), (0, 1)))  # precision 0 at recalls above the highest
         read = np.array(
             [row[np.searchsorted(hit / people, self.recalls)] for row, hit in zip(envelope, hits, strict=True)]
         ).mean(axis=1)
@@ -85,14 +85,14 @@ def find_matches(
     category: str = "person",
     thresholds: Sequence[float] | None = None,
 ) -> Matches:
-    """COCO's matches of results with people of every size.
+    """Match results with people of all sizes by COCO's evaluation.
 
     Args:
-        annotations: as this and what follows are for `evaluate.average_precision`.
+        annotations: as `personlab.metrics.coco.load_annotations` returns them.
         results: COCO result dicts.
-        kind: what to compare.
+        kind: what is compared.
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
-        category: name of the category.
+        category: name or number of the category.
         thresholds: of OKS or IoU; 0.50, 0.55 .. 0.95 where left out.
     """
     evaluation = coco_evaluation(annotations, results, kind, sigmas=sigmas, category=category)
@@ -107,16 +107,16 @@ def find_matches(
     people = np.zeros(len(image_ids), np.int64)
     images, scores = [np.zeros(0, np.int64)], [np.zeros(0)]
     matched, ignored = [np.zeros((count, 0), bool)], [np.zeros((count, 0), bool)]
-    for n, found in enumerate(evaluation.evalImgs):
-        if found is None:  # nobody annotated, nobody found
+    for n, match in enumerate(evaluation.evalImgs):
+        if match is None:  # neither people nor results
             continue
-        people[n] = np.count_nonzero(np.asarray(found["gtIgnore"]) == 0)
-        scores.append(np.asarray(found["dtScores"][:limit], float))
+        people[n] = np.count_nonzero(np.asarray(match["gtIgnore"]) == 0)
+        scores.append(np.asarray(match["dtScores"][:limit], float))
         images.append(np.full(len(scores[-1]), n))
-        matched.append(np.asarray(found["dtMatches"][:, :limit]) != 0)
-        ignored.append(np.asarray(found["dtIgnore"][:, :limit]).astype(bool))
+        matched.append(np.asarray(match["dtMatches"][:, :limit]) != 0)
+        ignored.append(np.asarray(match["dtIgnore"][:, :limit]).astype(bool))
     score = np.concatenate(scores)
-    order = np.argsort(-score, kind="mergesort")  # as COCO's evaluation breaks ties
+    order = np.argsort(-score, kind="mergesort")  # stable, as COCO's evaluation sorts
     hit, skip = (np.concatenate(parts, axis=1)[:, order] for parts in (matched, ignored))
     return Matches(
         image_ids=image_ids,
@@ -131,13 +131,13 @@ def find_matches(
 
 
 def resample_images(count: int, *, resamples: int = 1000, seed: int = 0) -> NDArray[np.int64]:
-    """(resamples, count): how often each of `count` images stands in a set drawn from them with replacement."""
+    """Return (resamples, count): how often each image occurs in sets of `count` images drawn with replacement."""
     count, resamples = as_integer(count, "count", 1), as_integer(resamples, "resamples", 1)
     return np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
 def bootstrap(matches: Matches, weights: NDArray[Any]) -> NDArray[np.float64]:
-    """(B, 3): AP, AP50 and AP75 under each row of weights (B, I); NaN where nobody is left to be found."""
+    """Return (B, 3): AP, AP50 and AP75 under each row of weights (B, I); NaN where no person has a weight."""
     summaries = [matches.average_precision(row) for row in weights]
     values = np.array([[getattr(summary, name) for name in _STATISTICS] for summary in summaries])
     return np.where(values < 0, np.nan, values)
@@ -146,12 +146,12 @@ def bootstrap(matches: Matches, weights: NDArray[Any]) -> NDArray[np.float64]:
 def compare(
     after: Matches, before: Matches, *, resamples: int = 1000, seed: int = 0, level: float = 0.95
 ) -> dict[str, Difference]:
-    """Paired bootstrap over images: `after` less `before` of "ap", "ap50" and "ap75".
+    """Compute `after` minus `before` of "ap", "ap50" and "ap75" by a paired bootstrap over images.
 
-    Both are drawn from the same images each time, so that what is hard about an image cancels out.
+    Both use the same images in each resample: the difficulty of images cancels out.
 
     Raises:
-        ValueError: matches of other images, or a value out of range.
+        ValueError: the images differ, or a value is out of range.
     """
     if not np.array_equal(after.image_ids, before.image_ids):
         raise ValueError(f"after: expected the {len(before.image_ids)} images of `before`, got others")
@@ -170,7 +170,7 @@ def differences(
     *,
     level: float = 0.95,
 ) -> dict[str, Difference]:
-    """As `compare`, of summaries and what `bootstrap` made of them under the same weights."""
+    """Compute what `compare` returns from summaries and their `bootstrap` under the same weights."""
     tails = 50 * (1 - level)
     low, high = np.nanpercentile(after[1] - before[1], [tails, 100 - tails], axis=0)
     return {

@@ -1,4 +1,4 @@
-"""How good poses and masks are: COCO's average precision, through pycocotools, and the most a network could reach."""
+"""COCO's average precision of poses and masks, computed by pycocotools."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Precision:
-    """COCO's summary of one evaluation; -1 where there was nothing to find."""
+    """COCO's summary of one evaluation; -1 without annotated people."""
 
     ap: float  # mean over the thresholds 0.50, 0.55 .. 0.95 of OKS or IoU
     ap50: float
@@ -31,15 +31,15 @@ class Precision:
 
 
 def load_annotations(path: str, *, category: str | None = None) -> COCO:
-    """COCO's index of an annotation file that was read by `personlab.data.annotations`, checked and completed.
+    """Read an annotation file (`personlab.data.annotations`), and return COCO's index of it.
 
     Args:
         path: the file.
-        category: name or number of the one category to read, as `person_category` takes it; all where left out.
+        category: name or number of the only category to read, as `person_category` takes it; all where left out.
 
     Raises:
-        OSError: no file that can be read.
-        ValueError: not COCO's format; file, annotation and field are named.
+        OSError: the file cannot be read.
+        ValueError: the file is not in COCO's format; the message names file, annotation and field.
     """
     from personlab.data.annotations import Content, read_annotations
     from personlab.data.coco import index_annotations
@@ -55,14 +55,14 @@ def load_annotations(path: str, *, category: str | None = None) -> COCO:
 
 
 def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
-    """COCO's index of checked annotations, if there is anything to score.
+    """Return COCO's index of checked annotations that have something to score.
 
     Args:
         annotations: of people.
         labelled_only: leave out the images without labelled keypoints (`Annotations.labelled_images`).
 
     Raises:
-        ValueError: nobody has labelled keypoints or an outline.
+        ValueError: no person has labelled keypoints or an outline.
     """
     from personlab.data.coco import index_annotations
 
@@ -76,20 +76,20 @@ def index_for_scoring(annotations: Annotations, labelled_only: bool) -> COCO:
 
 
 def has_outlines(annotations: COCO) -> bool:
-    """Whether anybody has a mask to compare with."""
+    """Whether a person, no crowd, has an outline."""
     return any(a.get("segmentation") and not a.get("iscrowd") for a in annotations.anns.values())
 
 
 def has_labels(annotations: COCO) -> bool:
-    """Whether anybody has a labelled keypoint to compare with."""
+    """Whether a person, no crowd, has a labelled keypoint."""
     return any(a.get("num_keypoints") and not a.get("iscrowd") for a in annotations.anns.values())
 
 
 def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
-    """The category of people, by the rule of `personlab.data.category.choose_category`.
+    """Return the category of people (`personlab.data.category.choose_category`).
 
     Raises:
-        ValueError: none fits, or several do.
+        ValueError: no category fits, or several do.
     """
     from personlab.data.category import choose_category
 
@@ -105,7 +105,7 @@ def coco_evaluation(
     sigmas: Sequence[float] | None = None,
     category: str = "person",
 ) -> COCOeval:
-    """COCO's evaluation of results for persons, not run yet; arguments as `average_precision` takes them."""
+    """Prepare COCO's evaluation of results of people; arguments as for `average_precision`."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -114,12 +114,12 @@ def coco_evaluation(
         annotations = _with_regions(annotations)
     with contextlib.redirect_stdout(io.StringIO()):
         if results:
-            found = annotations.loadRes([{**r, "category_id": number} for r in results])
-        else:  # which loadRes takes for an error
-            found = COCO()
-            found.dataset = {**annotations.dataset, "annotations": []}
-            found.createIndex()
-        evaluation = COCOeval(annotations, found, kind)
+            loaded = annotations.loadRes([{**r, "category_id": number} for r in results])
+        else:  # loadRes raises for an empty list
+            loaded = COCO()
+            loaded.dataset = {**annotations.dataset, "annotations": []}
+            loaded.createIndex()
+        evaluation = COCOeval(annotations, loaded, kind)
     evaluation.params.catIds = [number]
     if kind == "keypoints" and sigmas is not None:
         evaluation.params.kpt_oks_sigmas = np.asarray(sigmas)
@@ -134,17 +134,17 @@ def average_precision(
     sigmas: Sequence[float] | None = None,
     category: str = "person",
 ) -> Precision:
-    """COCO's average precision of results for persons over all images of an annotation file.
+    """Compute COCO's average precision of results of people over all images of an annotation file.
 
-    For masks, people without outline are regions to be ignored, as large as their boxes grown by a tenth on each side.
+    For masks, people without outline are ignored regions: their boxes, grown by a tenth on each side.
 
     Args:
-        annotations: what `load_annotations` gave.
-        results: COCO result dicts, from `Poses.to_coco` for keypoints or `mask_results` for segmentation; counted as
-            of `person_category`, whatever its number.
-        kind: what to compare.
+        annotations: as `load_annotations` returns them.
+        results: COCO result dicts, from `Poses.to_coco` for keypoints or `mask_results` for segmentation; their
+            category id is replaced by that of `person_category`.
+        kind: what is compared.
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
-        category: name of the category, as `person_category` takes it.
+        category: name or number of the category, as `person_category` takes it.
     """
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
@@ -159,7 +159,7 @@ def average_precision(
 
 
 def _with_regions(annotations: COCO) -> COCO:
-    """The annotations in which people without outline are regions to be ignored, as COCO's crowds are."""
+    """Return the annotations with ignored regions, as COCO's crowds are, in place of people without outline."""
     from personlab.data.coco import grown_box, index_dataset
 
     entries = annotations.dataset["annotations"]

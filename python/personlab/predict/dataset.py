@@ -97,7 +97,7 @@ def score_results(
 
 
 def _name(image: Mapping[str, Any], number: int) -> str:
-    from personlab.data.annotations import read_name
+    from personlab.data.entries import read_name
 
     name = read_name(image.get("file_name"), f"image {number}")
     if name is None:

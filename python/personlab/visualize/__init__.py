@@ -1,8 +1,8 @@
-"""Images of what a network says, of how it is decoded, and of who was found; all take and give uint8 RGB.
+"""Drawings of people, of fields and of the steps of decoding, as (H, W, 3) uint8 RGB.
 
-`overlay` draws the result, `fields_gallery` all the rest: one image for each field and each step of decoding. No
-function writes to its arguments. Lines, labels and legends are sized for the image that they are drawn on; scalars
-are in viridis and people in Okabe and Ito's palette, which are told apart with any colour vision.
+`overlay` draws the result; `fields_gallery` draws one image for each field and each step of decoding. No function
+writes to its arguments. Lines, labels and legends scale with the image. Scalars are in viridis, people in Okabe and
+Ito's palette: both are readable with any colour vision.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is drawn on: images from files, the stand-in where there is none, and fields stretched over them."""
+"""Backgrounds of drawings: images from files, a grey stand-in, and fields resized to an image."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_size
+from personlab.arrays.numbers import as_size
 from personlab.io.image_header import check_pixels
 from personlab.io.images import read_image_file
 
@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.fields import Fields
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
-_SURELY = 50.0  # logits are cut off here: float32 knows no probability between this one and 1
+_MAX_LOGIT = 50.0  # larger ones have probability 1 in float32
 
 
 def read_image(path: str | os.PathLike[str]) -> Image:
-    """An image file as (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
+    """Read an image file as (H, W, 3) uint8 RGB, rotated by its EXIF orientation.
 
-    Of a damaged file whatever could be decoded is returned, with a RuntimeWarning.
+    A damaged file gives the part that could be decoded, with a RuntimeWarning.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: no image that can be read, or one of too many pixels (`personlab.io.image_header.MAX_PIXELS`).
+        FileNotFoundError: the file does not exist.
+        ValueError: the file is not a readable image, or has too many pixels (`personlab.io.image_header.MAX_PIXELS`).
     """
     image, damage = read_image_file(path)
     if damage:
@@ -39,42 +40,44 @@ def read_image(path: str | os.PathLike[str]) -> Image:
 
 
 def canvas(fields: Fields) -> Image:
-    """A stand-in for the image where there is none: its size in grey, brighter where the fields see a person."""
+    """Return a grey stand-in for the image of fields, (H, W, 3) uint8, brighter where a person is likely."""
     width, height = as_size(fields.image_size or fields.input_size, "image_size")
     check_pixels((width, height), "image_size")
     grey = np.full((height, width, 3), 96, np.uint8)
     if fields.segmentation is None or fields.segmentation.size == 0 or grey.size == 0:
         return grey
-    spread = stretched(sigmoid(finite_logits(fields.segmentation[0])), (height, width))
+    spread = stretch(sigmoid(finite_logits(fields.segmentation[0])), (height, width))
     grey += (spread[..., None] * 96).astype(np.uint8)
     return grey
 
 
 def finite_logits(logits: Any) -> FloatArray:
-    """Logits that can be interpolated: NaN says nobody, infinity is as sure as float32 can be."""
-    clipped: FloatArray = np.clip(np.nan_to_num(np.asarray(logits, np.float32), nan=-_SURELY), -_SURELY, _SURELY)
+    """Return finite logits, which can be interpolated: NaN becomes the lowest, infinity the highest."""
+    clipped: FloatArray = np.clip(
+        np.nan_to_num(np.asarray(logits, np.float32), nan=-_MAX_LOGIT), -_MAX_LOGIT, _MAX_LOGIT
+    )
     return clipped
 
 
 def sigmoid(logits: FloatArray) -> FloatArray:
-    """Probability of finite logits."""
+    """Return the probabilities of finite logits."""
     probability: FloatArray = (0.5 + 0.5 * np.tanh(0.5 * logits)).astype(np.float32)
     return probability
 
 
 def log_odds(probability: float) -> float:
-    """The finite logit of a probability, to compare `finite_logits` with."""
+    """Return the finite logit of a probability, on the scale of `finite_logits`."""
     with np.errstate(divide="ignore"):
         return float(finite_logits(np.log(probability) - np.log1p(-probability)))
 
 
-def stretched(field: Any, size: tuple[int, int], cell: tuple[float, float] | None = None) -> FloatArray:
-    """A field (h, w) read bilinearly at every pixel of an image of `size` (H, W): float32 (H, W).
+def stretch(field: Any, size: tuple[int, int], cell: tuple[float, float] | None = None) -> FloatArray:
+    """Sample a field (h, w) bilinearly at every pixel of an image of `size` (H, W); returns float32 (H, W).
 
     Args:
         field: (h, w) finite numbers.
         size: (H, W), pixels.
-        cell: (x, y) pixels of the image from cell to cell; where left out, corner pixel lies on corner cell.
+        cell: (x, y) pixels of the image from cell to cell; where left out, corner cells lie on corner pixels.
     """
     import cv2
 

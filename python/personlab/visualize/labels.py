@@ -1,4 +1,4 @@
-"""Labels beside what they are about: on free ground, inside the image, each in its own colour."""
+"""Places labels beside boxes: inside the image, on free ground, each in its own colour."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
 
     from personlab.visualize.canvas import Image
 
-_LABEL = 20.0  # what it costs to cover another label
-_COST = 8.0  # of covering ground that costs 1, in label heights away from where the label is wanted
+_LABEL_COST = 20.0  # of a pixel of another label
+_COVER_WEIGHT = 8.0  # of a mean cost of 1 below the label, in label sizes of distance from the wished place
 
 
 def draw_label(
     image: Image, text: str, box: tuple[float, float, float, float], colour: Any, busy: NDArray[np.float32]
 ) -> None:
-    """Write `text` above a box, or as near as covers least, on `image` itself; nothing in an image too small for it.
+    """Draw a label above a box, or at the nearest place that covers little, on `image` itself.
+
+    Draws nothing where the label is larger than the image.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         text: a few characters.
         box: x0, y0, x1, y1, pixels; parts may lie outside the image.
-        colour: of the ground behind the text.
-        busy: (H, W) what it costs to cover each pixel, 0: free; gets the label's own.
+        colour: behind the text.
+        busy: (H, W) cost of covering each pixel, 0: free; the label's own cost is written into it.
     """
     import cv2
 
@@ -47,9 +49,9 @@ def draw_label(
     summed = cv2.integral(busy)
     covered = summed[top + tall, left + wide] - summed[top, left + wide] - summed[top + tall, left] + summed[top, left]
     away = np.abs(left - wished[0]) / wide + np.abs(top - wished[1]) / tall
-    cost = np.round(_COST * covered / (wide * tall) + away, 6)  # rounded: sums of float32 are not exact
+    cost = np.round(_COVER_WEIGHT * covered / (wide * tall) + away, 6)  # rounded: sums of float32 are not exact
     row, column = np.unravel_index(np.argmin(cost), cost.shape)
     x, y = int(left[column]), int(top[row, 0])
-    busy[y : y + tall, x : x + wide] = _LABEL
+    busy[y : y + tall, x : x + wide] = _LABEL_COST
     cv2.rectangle(image, (x, y), (x + wide - 1, y + tall - 1), marks.rgb(colour), cv2.FILLED)
     marks.write_text(image, text, x + pad, y + tall - pad - below, marks.ink_on(colour), unit)

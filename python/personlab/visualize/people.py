@@ -1,4 +1,4 @@
-"""The people of an image, drawn over it: poses and masks, one colour and number for each person."""
+"""Draws people over an image: poses and masks, one colour and number for each person."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import check_shape, to_numpy
+from personlab.arrays.host import to_numpy
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
@@ -22,12 +23,12 @@ if TYPE_CHECKING:
     Masks = NDArray[np.bool_]  # (P, H, W)
     Flags = NDArray[np.bool_]
 
-_SHADES = ((0, 0.0), (255, 0.5), (0, 0.4), (255, 0.75), (0, 0.65))  # towards white or black, and how far
-_SURE = 0.5  # keypoint probability from which a keypoint is drawn filled
-_MIN_PROBABILITY = 0.2  # under which keypoints are mostly guesses: they lie on tables and on neighbours
-_SIDES = {"left": (255, 0.45), "right": (0, 0.3)}  # shades of a person's colour, likewise
+_SHADES = ((0, 0.0), (255, 0.5), (0, 0.4), (255, 0.75), (0, 0.65))  # target grey level, share of it
+_SURE = 0.5  # min probability of a filled keypoint
+_MIN_PROBABILITY = 0.2  # keypoints of lower probability are mostly wrong: they lie on tables and on neighbours
+_SIDES = {"left": (255, 0.45), "right": (0, 0.3)}  # shades of a person's colour: target grey level, share
 _FACE = re.compile(r"(?:^|[^a-z])(?:nose|eye|ear|mouth|head|face)(?:[^a-z]|$)", re.IGNORECASE)
-_BODY, _HEAD = 0.5, 4.0  # what it costs a label to cover these
+_BODY_COST, _HEAD_COST = 0.5, 4.0  # of a pixel below a label
 
 
 def _shaded(colour: Any, target: int, share: float) -> list[int]:
@@ -35,7 +36,7 @@ def _shaded(colour: Any, target: int, share: float) -> list[int]:
 
 
 def person_colours(count: int) -> Image:
-    """(count, 3) uint8 RGB: a colour for each person; 35 differ, then they repeat."""
+    """Return a colour for each person, (count, 3) uint8 RGB: 35 different ones, repeated."""
     colours = [_shaded(colour, *shade) for shade in _SHADES for colour in marks.PALETTE]  # each shade in turn
     return np.array([colours[j % len(colours)] for j in range(count)], np.uint8).reshape(count, 3)
 
@@ -43,10 +44,10 @@ def person_colours(count: int) -> Image:
 def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4) -> Image:
     """Fill each person's mask with a translucent colour and draw its outline.
 
-    A pixel of several people has the colour of the best of them; all their outlines are seen.
+    A pixel of several people has the colour of the best of them; all outlines are drawn.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
+        image: (H, W, 3) uint8 RGB, not written to.
         masks: (P, H, W) bool, best first as `decode_masks` gives them.
         opacity: share of the colour in the fill, 0 to 1.
 
@@ -89,15 +90,15 @@ def draw_poses(
     """Draw each person's keypoints, the edges between them, and a label with the person's number and score.
 
     Keypoints of probability 0.5 and more are filled; less sure ones are white inside and their edges thin. The left
-    side is a lighter shade of the person's colour and the right side a darker one. Marks are small where keypoints lie
+    side is a lighter shade of the person's colour and the right side a darker one. Marks shrink where keypoints lie
     close together, as on a face.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
-        poses: P poses in pixels of `image`, best first. Keypoints that are not finite are left out.
+        image: (H, W, 3) uint8 RGB, not written to.
+        poses: P poses in pixels of `image`, best first; keypoints that are not finite are not drawn.
         skeleton: the keypoints and edges of the poses.
-        min_probability: keypoints of a lower probability are left out, and the edges that end there.
-        labels: whether people are labelled.
+        min_probability: of keypoints and edges that are drawn.
+        labels: whether to draw number and score of each person.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -106,7 +107,7 @@ def draw_poses(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape.
     """
-    return _drawn(as_image(image).copy(), poses, None, skeleton, min_probability, labels=labels)
+    return _draw(as_image(image).copy(), poses, None, skeleton, min_probability, labels=labels)
 
 
 def overlay(
@@ -117,17 +118,17 @@ def overlay(
     skeleton: Skeleton = COCO_PERSON,
     min_probability: float = _MIN_PROBABILITY,
 ) -> Image:
-    """Masks, where given, and poses over the image; arguments and errors as in `draw_masks` and `draw_poses`."""
+    """Draw masks, unless None, and poses over the image; arguments and errors as in `draw_masks` and `draw_poses`."""
     if masks is not None and len(masks) != len(poses):
         raise ValueError(f"masks: expected one for each of {len(poses)} poses, got {len(masks)}")
     image = as_image(image).copy() if masks is None else draw_masks(image, masks)
-    return _drawn(image, poses, masks, skeleton, min_probability, labels=True)
+    return _draw(image, poses, masks, skeleton, min_probability, labels=True)
 
 
-def _drawn(
+def _draw(
     image: Image, poses: Poses, masks: Masks | None, skeleton: Skeleton, min_probability: float, *, labels: bool
 ) -> Image:
-    """Poses on `image` itself, labels last."""
+    """Draw poses on `image` itself, labels last."""
     check_shape(poses.keypoints, "poses.keypoints", (None, skeleton.n_keypoints, 2), "(P, K, 2)")
     if image.size == 0:
         return image
@@ -141,7 +142,7 @@ def _drawn(
 
 
 def _draw_person(image: Image, points: Any, probabilities: Any, shown: Flags, colour: Any, skeleton: Skeleton) -> None:
-    """One pose on `image` itself, its marks as large as the image and the distances between keypoints allow."""
+    """Draw one pose on `image` itself; marks scale with the image and the distances between keypoints."""
     unit = marks.unit_of(image)
     sides = [_side(skeleton, k) for k in range(skeleton.n_keypoints)]
     edges = [(a, b) for a, b in skeleton.edges if shown[a] and shown[b]]
@@ -159,14 +160,14 @@ def _draw_person(image: Image, points: Any, probabilities: Any, shown: Flags, co
     for k in np.flatnonzero(shown):
         local, own = units[k], _of_side(colour, sides[k])
         if probabilities[k] >= _SURE:
-            ring, width = marks.darker(own), max(1, round(0.6 * local))
+            ring, width = marks.darken(own), max(1, round(0.6 * local))
             marks.disc(image, points[k], max(2.4 * local, 1.2), own, ring=ring, width=width)
         else:
             marks.disc(image, points[k], max(2.4 * local, 1.2), marks.WHITE, ring=own, width=max(1, round(local)))
 
 
 def _side(skeleton: Skeleton, k: int) -> str:
-    """left, right, or empty for a keypoint that has no partner on the other side."""
+    """Return left, right, or an empty text for a keypoint without partner on the other side."""
     partner = skeleton.flip[k]
     if partner == k:
         return ""
@@ -181,19 +182,19 @@ def _of_side(colour: Any, side: str) -> Any:
 
 
 def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, skeleton: Skeleton) -> None:
-    """Number and score of each person on `image` itself, above their mask where there is one, and on no head."""
+    """Draw number and score of each person on `image` itself, above the mask or the keypoints, avoiding heads."""
     busy = np.zeros(image.shape[:2], np.float32)
     if masks is not None and len(masks):
-        busy[np.logical_or.reduce(masks)] = _BODY
+        busy[np.logical_or.reduce(masks)] = _BODY_COST
     face = np.array([_FACE.search(name.replace("_", " ")) is not None for name in skeleton.names])
-    for points, seen in zip(poses.keypoints, shown & face, strict=True):
-        if seen.any():
-            _cover(busy, points[seen], _HEAD)
+    for points, on_face in zip(poses.keypoints, shown & face, strict=True):
+        if on_face.any():
+            _cover(busy, points[on_face], _HEAD_COST)
     for j, colour in enumerate(person_colours(len(poses))):
         box = None if masks is None else _mask_box(masks[j])
-        seen = poses.keypoints[j][shown[j]]
-        if box is None and len(seen):
-            low, high = seen.min(axis=0), seen.max(axis=0)
+        points = poses.keypoints[j][shown[j]]
+        if box is None and len(points):
+            low, high = points.min(axis=0), points.max(axis=0)
             forehead = 0.1 * float(high[1] - low[1])
             box = (float(low[0]), float(low[1]) - forehead, float(high[0]), float(high[1]))
         if box is not None:
@@ -201,7 +202,7 @@ def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, 
 
 
 def _cover(busy: Any, points: Any, cost: float) -> None:
-    """Mark the head that these keypoints lie on: a square around them."""
+    """Write the cost of a head into `busy`: a square around these keypoints."""
     low, high = points.min(axis=0), points.max(axis=0)
     radius = max(float((high - low).max()) * 0.9, 3 * marks.unit_of(busy[..., None]))
     x, y = (low + high) / 2
@@ -215,7 +216,7 @@ def _cover(busy: Any, points: Any, cost: float) -> None:
 
 
 def _mask_box(mask: Any) -> tuple[float, float, float, float] | None:
-    """x0, y0, x1, y1 of the largest piece of a mask; None where it is empty."""
+    """Return (x0, y0, x1, y1) of the largest piece of a mask; None for an empty mask."""
     import cv2
 
     pieces, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)

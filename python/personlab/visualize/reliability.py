@@ -1,4 +1,4 @@
-"""Reliability of instance scores as an image: what poses of a score reach, and how many there are."""
+"""Draws reliability curves of instance scores: mean OKS by score, and the number of poses."""
 
 from __future__ import annotations
 
@@ -23,27 +23,30 @@ _INK, _FRAME, _GRID = (40, 40, 40), (110, 110, 110), (222, 222, 222)
 
 
 def draw_reliability(curves: Mapping[str, Sequence[Bin]], *, title: str = "") -> Image:
-    """Mean OKS over mean score of each bin, a curve a name, over the diagonal of scores that mean what they say.
+    """Draw mean OKS over mean score of each bin, one curve for each name, and the diagonal of calibrated scores.
 
-    Below stands how many poses each bin holds, on a logarithmic scale; dots grow with them, too.
+    Bars below show the number of poses in each bin, on a logarithmic scale; dots grow with it, too.
 
     Args:
-        curves: what `reliability.bin_poses` gave, by a name for the legend.
+        curves: name in the legend -> bins, as `personlab.metrics.reliability.bin_poses` returns them.
         title: of the image.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
     """
     height, width = _TOP + _SIDE + _GAP + _COUNTS + _BOTTOM, _LEFT + _SIDE + _RIGHT
     image = np.full((height, width, 3), 255, np.uint8)
-    most = max((b.poses for bins in curves.values() for b in bins), default=0)
-    _draw_frame(image, most)
+    max_poses = max((b.poses for bins in curves.values() for b in bins), default=0)
+    _draw_frame(image, max_poses)
     for number, (name, bins) in enumerate(curves.items()):
         colour = marks.PALETTE[_COLOURS[number % len(_COLOURS)]]
-        _draw_counts(image, bins, colour, most, number, len(curves))
+        _draw_counts(image, bins, colour, max_poses, number, len(curves))
         held = [b for b in bins if b.poses]
         points = [_place(b.score, b.oks) for b in held]
         for start, end in itertools.pairwise(points):
             marks.line(image, start, end, colour, 2, outline=0)
         for b, point in zip(held, points, strict=True):
-            marks.disc(image, point, 2.5 + np.log10(b.poses), colour, ring=marks.darker(colour))
+            marks.disc(image, point, 2.5 + np.log10(b.poses), colour, ring=marks.darken(colour))
         wide = marks.text_size(name, _UNIT)[0]
         baseline = _TOP + 22 + 22 * number
         marks.line(image, (_LEFT + 12, baseline - 5), (_LEFT + 36, baseline - 5), colour, 3, outline=0)
@@ -57,13 +60,13 @@ def _place(score: float, oks: float) -> tuple[float, float]:
     return _LEFT + score * _SIDE, _TOP + (1 - oks) * _SIDE
 
 
-def _bar_top(poses: int, most: int) -> int:
-    """Row at which the bar of so many poses ends."""
+def _bar_top(poses: int, max_poses: int) -> int:
+    """Return the first row of the bar of `poses` poses."""
     foot = _TOP + _SIDE + _GAP + _COUNTS
-    return foot - round(float(np.log1p(poses) / max(np.log1p(most), 1e-9)) * _COUNTS)
+    return foot - round(float(np.log1p(poses) / max(np.log1p(max_poses), 1e-9)) * _COUNTS)
 
 
-def _draw_frame(image: Image, most: int) -> None:
+def _draw_frame(image: Image, max_poses: int) -> None:
     foot = _TOP + _SIDE + _GAP + _COUNTS
     for tenth in range(0, 11, 2):
         text = f"{tenth / 10:.1f}"
@@ -73,8 +76,8 @@ def _draw_frame(image: Image, most: int) -> None:
         marks.line(image, (_LEFT, y), (_LEFT + _SIDE, y), _GRID, 1, outline=0)
         marks.write_text(image, text, round(x) - wide // 2, foot + 8 + tall, _INK, _UNIT)
         marks.write_text(image, text, _LEFT - 8 - wide, round(y) + tall // 2, _INK, _UNIT)
-    for poses in (10**n for n in range(1, 10) if 10**n <= most):
-        text, y = f"{poses}", _bar_top(poses, most)
+    for poses in (10**n for n in range(1, 10) if 10**n <= max_poses):
+        text, y = f"{poses}", _bar_top(poses, max_poses)
         wide, tall, _ = marks.text_size(text, _UNIT)
         marks.line(image, (_LEFT, y), (_LEFT + _SIDE, y), _GRID, 1, outline=0)
         marks.write_text(image, text, _LEFT - 8 - wide, y + tall // 2, _INK, _UNIT)
@@ -88,11 +91,13 @@ def _draw_frame(image: Image, most: int) -> None:
     marks.write_text(image, text, _LEFT + (_SIDE - wide) // 2, foot + 26 + 2 * tall, _INK, _UNIT)
 
 
-def _draw_counts(image: Image, bins: Sequence[Bin], colour: marks.Colour, most: int, number: int, of: int) -> None:
-    """Bars of one curve; those of several stand side by side in each bin."""
+def _draw_counts(image: Image, bins: Sequence[Bin], colour: marks.Colour, max_poses: int, number: int, of: int) -> None:
+    """Draw the bars of curve `number` of `of` curves; bars of one bin stand side by side."""
     foot = _TOP + _SIDE + _GAP + _COUNTS
     for b in bins:
         if b.poses:
             share = (b.high - b.low) * _SIDE / of
             left = _LEFT + b.low * _SIDE + number * share
-            image[_bar_top(b.poses, most) : foot, round(left) + 1 : max(round(left + share), round(left) + 2)] = colour
+            image[_bar_top(b.poses, max_poses) : foot, round(left) + 1 : max(round(left + share), round(left) + 2)] = (
+                colour
+            )

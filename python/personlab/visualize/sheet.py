@@ -1,4 +1,4 @@
-"""Many images at once: on one sheet, and as the files of a folder."""
+"""Writes many images at once: on a contact sheet, and as files of a folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image, write_image
 from personlab.visualize import marks
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 def contact_sheet(images: Mapping[str, Image], *, columns: int = 4, width: int = 1600) -> Image:
-    """All images on one sheet, each under its name.
+    """Lay images out on one sheet, each under its name.
 
     Args:
-        images: name -> (H, W, 3) uint8 RGB, of any sizes; laid out row by row in their order.
+        images: name -> (H, W, 3) uint8 RGB, of any sizes; laid out row by row in order.
         columns: images side by side.
         width: of the sheet, pixels; at least 16 for each column.
 
     Returns:
-        (H', width, 3) uint8 RGB; (0, width, 3) of no images.
+        (H', width, 3) uint8 RGB; (0, width, 3) without images.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -48,7 +48,7 @@ def contact_sheet(images: Mapping[str, Image], *, columns: int = 4, width: int =
 
 
 def _tile(name: str, image: Image, cell: int) -> Image:
-    """One image of a sheet, `cell` pixels wide with its margins, under its name."""
+    """Return one image of a sheet under its name, `cell` pixels wide with margins."""
     import cv2
 
     gap = max(1, cell // 80)
@@ -64,28 +64,28 @@ def _tile(name: str, image: Image, cell: int) -> Image:
     tile = np.full((head + h + gap, cell, 3), 24, np.uint8)
     marks.write_text(tile, name, gap, gap + tall, marks.WHITE, unit)
     if image.size:
-        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         left = gap + (wide - w) // 2
-        tile[head : head + h, left : left + w] = cv2.resize(image, (w, h), interpolation=how)
+        tile[head : head + h, left : left + w] = cv2.resize(image, (w, h), interpolation=interpolation)
     return tile
 
 
 def write_gallery(folder: str | os.PathLike[str], images: Mapping[str, Image], *, columns: int = 4) -> list[Path]:
-    """Write images as PNG files under their names, and `contact_sheet.png` of all, into a folder, made where missing.
+    """Write images as NAME.png, and all as `contact_sheet.png`, into a folder, which is made where missing.
 
     Returns:
-        The files.
+        The paths of the files.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape or out of range.
         OSError: the folder cannot be made or written to.
     """
-    where = Path(folder)
-    where.mkdir(parents=True, exist_ok=True)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
     written = []
     for name, image in {**images, "contact_sheet": contact_sheet(images, columns=columns)}.items():
-        path = where / f"{name}.png"
+        path = target / f"{name}.png"
         write_image(path, image)
         written.append(path)
     return written

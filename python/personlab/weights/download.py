@@ -1,4 +1,4 @@
-"""Networks by name: ours, which comes with the package, and published ones, fetched once and kept in a cache folder."""
+"""Networks by name: checkpoints in the package, and published networks, downloaded once into a cache folder."""
 
 from __future__ import annotations
 
@@ -8,68 +8,61 @@ import re
 import shutil
 import urllib.parse
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from personlab.io.console import progress_bar
 from personlab.io.limits import read_limited
-from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
+from personlab.methods import METHODS, get_method
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
 from personlab.weights.lock import locked
 
 if TYPE_CHECKING:
-    from personlab.methods.personlab.network import PersonLab
+    from personlab.methods.base import Published
     from personlab.weights.pace import Pace
 
-BASE_URL = "https://storage.googleapis.com/tfjs-models/savedmodel"
-_URL = "{base}/{network}/mobilenet/quant2/{width}/model-stride16.json"  # of 16 bits; one for every stride
-# SHA-256 of the weights that Google's files hold, as `digest` takes it: the same however they are split, or spelt.
-_PUBLISHED = {
-    "bodypix-mobilenet-075": "75a37f6bd4879ed2509fa1baaff42be216f78355d2253ad70901917d1718b018",
-    "posenet-mobilenet-075": "5e0d5832e84c5c7e910e6200e9e3cebba40fe7d36e4529e8e1ae844a39d3b98c",
-}
-_UNKNOWN = re.compile(r"(bodypix|posenet)-mobilenet-(050|100)")  # which Google has, too
-_LARGEST = 256 << 20  # bytes of weights, and
-_SHARDS = 64  # files of them, that a network may have
-_SHIPPED = {"drawn-mobilenet-050": Path(__file__).parent / "shipped" / "drawn-mobilenet-050.safetensors"}
-_NAMES = (*_SHIPPED, *_PUBLISHED)
-
-
-def hint(text: str) -> str:
-    """What to do about the name of a network that is published, but whose digest is not known here."""
-    found = _UNKNOWN.match(text)
-    if found is None:
-        return ""
-    url = _URL.format(base=BASE_URL, network=found[1], width=found[2])
-    return f" (no SHA-256 of {found[0]} is known here: fetch {url} and the files it names, and give their folder)"
+_MAX_BYTES = 256 << 20  # of a network's weights
+_MAX_FILES = 64  # of a network's weights
 
 
 class Name(NamedTuple):
-    """The name of a network."""
+    """The name of a network, and the stride that its ending states."""
 
     network: str  # one of `known_names`
-    stride: int | None  # where the name tells one
+    stride: int | None  # None where the name states none
 
     @property
     def is_shipped(self) -> bool:
-        """Whether it comes with the package."""
-        return self.network in _SHIPPED
+        """Whether the network comes with the package."""
+        return any(self.network in published.shipped for published in _all_published())
 
 
 def known_names() -> tuple[str, ...]:
-    """Names of networks, the shipped one first; `-stride8` or `-stride16` may follow."""
-    return _NAMES
+    """Return the names of networks, those in the package first; `-stride8` or `-stride16` may follow a name."""
+    published = _all_published()
+    return (*(name for one in published for name in one.shipped), *(name for one in published for name in one.digests))
 
 
 def parse_name(text: str) -> Name | None:
-    """A name taken apart; None where it is none of a known network."""
-    found = re.fullmatch(r"(.+?)(?:-stride(8|16))?", text)
-    if found is None or found[1] not in _NAMES:
+    """Split a network's name from its stride; None for other texts."""
+    match = re.fullmatch(r"(.+?)(?:-stride(8|16))?", text)
+    if match is None or match[1] not in known_names():
         return None
-    return Name(found[1], int(found[2]) if found[2] else None)
+    return Name(match[1], int(match[2]) if match[2] else None)
+
+
+def hint(text: str) -> str:
+    """Return advice for the name of a network that a server has and whose digest is unknown; empty for other texts."""
+    for published in _all_published():
+        located = published.locate(text)
+        if located is not None and located[0] not in published.digests:
+            url = f"{published.base_url}/{located[1]}"
+            advice = f"fetch {url} and the files it names, and give their folder"
+            return f" (no SHA-256 of {located[0]} is known here: {advice})"
+    return ""
 
 
 def cache_folder() -> Path:
-    """Where downloads go: $PERSONLAB_CACHE, else $XDG_CACHE_HOME/personlab, else ~/.cache/personlab."""
+    """Return the folder of downloads: $PERSONLAB_CACHE, else $XDG_CACHE_HOME/personlab, else ~/.cache/personlab."""
     if own := os.environ.get("PERSONLAB_CACHE"):
         return Path(own).expanduser()
     shared = os.environ.get("XDG_CACHE_HOME")
@@ -77,74 +70,51 @@ def cache_folder() -> Path:
 
 
 def download(name: str, *, base_url: str | None = None, cache: str | os.PathLike[str] | None = None) -> Path:
-    """A known network as a checkpoint: the package's own file, or one in the cache folder, fetched at first.
+    """Return the checkpoint of a network: the package's own, or one in the cache folder, downloaded the first time.
 
-    What a broken connection left is taken up again, in this call and in later ones. Weights are kept where their
-    SHA-256 is the one that the package knows.
+    A download that breaks off is resumed, in the same call and in later ones. Weights are stored only if their SHA-256
+    is the expected one.
 
     Args:
         name: one of `known_names`, with or without a stride.
-        base_url: http or https; $PERSONLAB_WEIGHTS_URL, else Google's bucket, where left out.
+        base_url: http or https; $PERSONLAB_WEIGHTS_URL, else the publisher's server, where left out.
         cache: the folder; `cache_folder()` where left out.
 
     Returns:
-        The checkpoint: safetensors.
+        The path of a safetensors file.
 
     Raises:
-        OSError: the server cannot be reached, is too slow or has no such file, another process has been fetching the
-            same for too long, or the cache cannot be written to.
-        ValueError: an unknown name, or the files are not what they should be.
+        OSError: the server cannot be reached, is too slow or lacks the file; another process has been downloading
+            into the folder for too long; or the cache cannot be written to.
+        ValueError: an unknown name, or files with other content than expected.
     """
     parsed = parse_name(name)
     if parsed is None:
-        raise ValueError(f"name: expected one of {', '.join(_NAMES)}, got {name!r}{hint(name)}")
-    if parsed.is_shipped:
-        return _SHIPPED[parsed.network]
+        raise ValueError(f"name: expected one of {', '.join(known_names())}, got {name!r}{hint(name)}")
+    published = next(one for one in _all_published() if parsed.network in {**one.shipped, **one.digests})
+    if parsed.network in published.shipped:
+        return published.shipped[parsed.network]
     folder = Path(cache) if cache is not None else cache_folder()
     target = folder / f"{parsed.network}.safetensors"
     if target.is_file():
         return target
-    base = (base_url or os.environ.get("PERSONLAB_WEIGHTS_URL") or BASE_URL).rstrip("/")
-    family, _, width = parsed.network.split("-")
-    url = _URL.format(base=base, network=family, width=width)
+    located = published.locate(parsed.network)
+    assert located is not None
+    base = (base_url or os.environ.get("PERSONLAB_WEIGHTS_URL") or published.base_url).rstrip("/")
     parts = folder / f"{parsed.network}.parts"
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, patience=1.5 * TOTAL):
-        if not target.is_file():  # another process may have fetched it meanwhile
-            _download(parsed.network, url, parts, target)
+        if not target.is_file():  # else another process has downloaded it meanwhile
+            _download(published, parsed.network, f"{base}/{located[1]}", parts, target)
             shutil.rmtree(parts)
     return target
 
 
-def _download(name: str, url: str, parts: Path, target: Path) -> None:
-    from personlab.methods.personlab.convert.tfjs import convert_tfjs
-    from personlab.weights.checkpoint import save_model
+def digest(network: Any) -> str:
+    """Return the SHA-256 of a network's weights, however its files are split or encoded.
 
-    pace = download_pace()
-    content = fetch_bytes(url, limit=LONGEST_JSON, pace=pace)
-    try:
-        model = parse_model(content)
-        if model.size > _LARGEST or len(model.paths) > _SHARDS:
-            limits = f"at most {_LARGEST} bytes of weights in {_SHARDS} files"
-            raise ValueError(f"expected {limits}, got {model.size} in {len(model.paths)}")  # noqa: TRY301
-    except ValueError as error:
-        raise ValueError(f"{url}: {error}") from None
-    # Parts of another mirror's files, or of an older network, are not to be mixed with these.
-    folder = parts / hashlib.sha256(url.encode() + content).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
-    files = _fetch_shards(name, model, url, folder, pace)
-    try:
-        network = convert_tfjs(model, read_weights(model, lambda path, limit: read_limited(files[path], limit)))
-        _check_digest(network, _PUBLISHED[name])
-    except ValueError as error:
-        for file in files.values():  # the next call is to start anew
-            file.unlink()
-        raise ValueError(f"{url}: {error}") from None
-    save_model(network, target, {"source": url})
-
-
-def digest(network: PersonLab) -> str:
-    """SHA-256 of a network's weights: of each by name, a line of name and shape, then float32, lowest byte first."""
+    Hashed are the weights in the order of their names, each as a line of name and shape, then little-endian float32.
+    """
     content = hashlib.sha256()
     for name, value in sorted(network.state_dict().items()):
         content.update(f"{name} {tuple(value.shape)}\n".encode())
@@ -152,23 +122,59 @@ def digest(network: PersonLab) -> str:
     return content.hexdigest()
 
 
-def _check_digest(network: PersonLab, expected: str) -> None:
+def _all_published() -> list[Published]:
+    """Return what each method of the table publishes."""
+    published = (get_method(name).published for name in METHODS)
+    return [one for one in published if one is not None]
+
+
+def _download(published: Published, name: str, url: str, parts: Path, target: Path) -> None:
+    from personlab.weights.checkpoint import save_model
+
+    pace = download_pace()
+    content = fetch_bytes(url, limit=published.max_manifest_bytes, pace=pace)
+    try:
+        manifest = published.parse(content)
+        if manifest.size > _MAX_BYTES or len(manifest.paths) > _MAX_FILES:
+            limits = f"at most {_MAX_BYTES} bytes of weights in {_MAX_FILES} files"
+            raise ValueError(f"expected {limits}, got {manifest.size} in {len(manifest.paths)}")  # noqa: TRY301
+    except ValueError as error:
+        raise ValueError(f"{url}: {error}") from None
+    # A folder for each URL and manifest, so that files of another mirror or of an older network are never mixed in.
+    folder = parts / hashlib.sha256(url.encode() + content).hexdigest()[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    files = _fetch_weights(name, manifest, url, folder, pace)
+    try:
+        network = published.read(manifest, lambda path, limit: read_limited(files[path], limit))
+        _check_digest(network, published.digests[name])
+    except ValueError as error:
+        for file in files.values():  # the next call starts anew
+            file.unlink()
+        raise ValueError(f"{url}: {error}") from None
+    save_model(network, target, {"source": url})
+
+
+def _check_digest(network: Any, expected: str) -> None:
     if (got := digest(network)) != expected:
         raise ValueError(f"expected weights of SHA-256 {expected}, got {got}: a damaged download, or another network")
 
 
-def _fetch_shards(name: str, model: TfjsModel, url: str, parts: Path, pace: Pace) -> dict[str, Path]:
-    """Path in the manifest -> the file, all of them fetched and as long together as the manifest says."""
-    files = {path: parts / f"{number}.bin" for number, path in enumerate(model.paths)}
+def _fetch_weights(name: str, manifest: Any, url: str, parts: Path, pace: Pace) -> dict[str, Path]:
+    """Fetch all files of weights; path in the manifest -> file.
+
+    Raises:
+        ValueError: the files have not as many bytes together as the manifest states.
+    """
+    files = {path: parts / f"{number}.bin" for number, path in enumerate(manifest.paths)}
     start = url.rpartition("/")[0]
-    with progress_bar(model.size, name, unit="B", keep=True) as bar:
+    with progress_bar(manifest.size, name, unit="B", keep=True) as bar:
         for path, file in files.items():
             others = sum(other.stat().st_size for other in files.values() if other != file and other.is_file())
-            limit = max(model.size - others, 0)
+            limit = max(manifest.size - others, 0)
             fetch(f"{start}/{urllib.parse.quote(path)}", file, limit=limit, progress=bar.update, pace=pace)
     size = sum(file.stat().st_size for file in files.values())
-    if size != model.size:
+    if size != manifest.size:
         for file in files.values():
             file.unlink()
-        raise ValueError(f"{url}: expected {model.size} bytes of weights in {', '.join(files)}, got {size}")
+        raise ValueError(f"{url}: expected {manifest.size} bytes of weights in {', '.join(files)}, got {size}")
     return files

@@ -1,4 +1,4 @@
-"""Files over HTTP: whole or not at all, taken up again after a broken connection."""
+"""Downloads files over HTTP: complete or not at all, resumed after a broken connection."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TRIES = 4  # connections in a row that may bring next to nothing
-_USEFUL = 1 << 14  # bytes: a connection that brings as many was none in vain
-_TIMEOUT = 30.0  # seconds without an answer
+TRIES = 4  # connections in a row that may fail without progress
+_MIN_PROGRESS = 1 << 14  # bytes that make a broken connection count as progress
+_TIMEOUT = 30.0  # seconds without a byte
 TOTAL = 1200.0  # seconds for all files of a download
-_RATE = 2048.0  # bytes a second, over as many seconds as an answer may take
-_PAUSE = 0.5  # seconds before the second try; twice as long before each further one
-_DIGITS = 18  # of a length that can be meant
+_MIN_RATE = 2048.0  # bytes a second, averaged over the timeout
+_PAUSE = 0.5  # seconds before the second try; doubled before each further one
+_MAX_DIGITS = 18  # of a Content-Length that is trusted
 _CHUNK = 1 << 16  # bytes
-_PASSING = (408, 425, 429, 500, 502, 503, 504)  # HTTP's answers that another try may better
+_TRANSIENT = (408, 425, 429, 500, 502, 503, 504)  # HTTP status codes that another try may resolve
 
 
 class _BrokenError(Exception):
-    """A connection that another try may better."""
+    """A failed connection that another try may replace."""
 
 
 def fetch_bytes(url: str, *, limit: int, pace: Pace) -> bytes:
-    """The content of a small file.
+    """Download a small file into memory.
 
     Raises:
         OSError: the server cannot be reached or has no such file.
-        ValueError: it is longer than `limit` bytes, or the URL is none of http or https.
+        ValueError: the content is longer than `limit` bytes, or the URL is neither http nor https.
     """
 
     def attempt() -> bytes:
@@ -48,7 +48,7 @@ def fetch_bytes(url: str, *, limit: int, pace: Pace) -> bytes:
             while len(content) <= limit and (chunk := _read(answer)):
                 content += chunk
             if len(content) <= limit:
-                _check_complete(_announced(answer), len(content))
+                _check_complete(_content_length(answer), len(content))
         return bytes(content)
 
     content: bytes = _try(url, attempt, lambda: 0, pace)
@@ -58,21 +58,20 @@ def fetch_bytes(url: str, *, limit: int, pace: Pace) -> bytes:
 
 
 def fetch(url: str, file: Path, *, limit: int, progress: Callable[[int], Any], pace: Pace) -> None:
-    """Write the content of a URL to a file, which appears whole or not at all; it is left as it is where it exists.
+    """Download a URL to a file, which appears complete or not at all; an existing file is kept.
 
-    Beside it grows NAME.part, from which the next call goes on where the server tells (ETag) that the content is the
-    same and can send a part of it.
+    Bytes go to NAME.part first. The next call resumes it if the server sends ranges and its strong ETag is unchanged.
 
     Args:
         url: http or https.
-        file: in a folder that exists.
-        limit: bytes that the content may have.
-        progress: told how many bytes came, less than 0 where a start had to be given up.
-        pace: how long it may take.
+        file: in an existing folder.
+        limit: max bytes of the content.
+        progress: called with the number of bytes received, negative where a partial file was discarded.
+        pace: limits of time and rate.
 
     Raises:
         OSError: the server cannot be reached or has no such file, or the disk is full.
-        ValueError: the content is longer than `limit` bytes, or the URL is none of http or https.
+        ValueError: the content is longer than `limit` bytes, or the URL is neither http nor https.
     """
     if file.is_file():
         progress(file.stat().st_size)
@@ -91,19 +90,19 @@ def fetch(url: str, file: Path, *, limit: int, progress: Callable[[int], Any], p
 
 
 def download_pace() -> Pace:
-    """How long a download that begins now may take."""
-    return Pace(total=TOTAL, silence=_TIMEOUT, rate=_RATE)
+    """Return the limits of time and rate of a download that begins now."""
+    return Pace(total=TOTAL, silence=_TIMEOUT, rate=_MIN_RATE)
 
 
 def _fetch_rest(url: str, part: Path, tag: Path, limit: int, progress: Callable[[int], Any], pace: Pace) -> None:
-    """One connection's worth of a file.
+    """Receive what one connection sends of a file.
 
     Raises:
-        _BrokenError: it ended early.
+        _BrokenError: the connection ended early.
     """
     have = _size(part)
-    known = tag.read_text() if tag.is_file() else ""
-    headers = {"Range": f"bytes={have}-", "If-Range": known} if have and known else {}
+    etag = tag.read_text() if tag.is_file() else ""
+    headers = {"Range": f"bytes={have}-", "If-Range": etag} if have and etag else {}
     try:
         answer = _open(url, headers, pace)
     except urllib.error.HTTPError as error:
@@ -121,13 +120,13 @@ def _fetch_rest(url: str, part: Path, tag: Path, limit: int, progress: Callable[
             part.unlink()
             progress(-have)
             raise _BrokenError(f"the server sent another part, {answer.headers.get('Content-Range')}")
-        if not resumed:  # the whole: it has no parts to give, or the content is another
+        if not resumed:  # the complete content: the server sends no ranges, or the content has changed
             progress(-have)
             have = 0
-            part.write_bytes(b"")  # first: the old start must never lie beside the new tag
+            part.write_bytes(b"")  # before the tag: old bytes must never stand beside a new tag
             etag = answer.headers.get("ETag", "")
-            tag.write_text("" if etag.startswith("W/") else etag)  # a weak one does not promise the same bytes
-        announced = _announced(answer)
+            tag.write_text("" if etag.startswith("W/") else etag)  # a weak one does not guarantee equal bytes
+        announced = _content_length(answer)
         if have + (announced or 0) > limit:
             raise ValueError(f"{url}: expected at most {limit} bytes by the manifest, got {have + (announced or 0)}")
         got = _read_to(part, answer, limit - have, progress)
@@ -138,10 +137,10 @@ def _fetch_rest(url: str, part: Path, tag: Path, limit: int, progress: Callable[
 
 
 def _read_to(part: Path, answer: Any, limit: int, progress: Callable[[int], Any]) -> int:
-    """Append what an answer brings to a file, at most `limit` bytes.
+    """Append an answer to a file, at most `limit` bytes.
 
     Returns:
-        How many bytes came: more than `limit` where it brought more.
+        The number of bytes received: above `limit` where the answer is longer.
     """
     got = 0
     with part.open("ab") as file:
@@ -156,23 +155,23 @@ def _read_to(part: Path, answer: Any, limit: int, progress: Callable[[int], Any]
 
 def _read(answer: Any) -> bytes:
     try:
-        chunk: bytes = answer.read1(_CHUNK)  # what is there: a slow rest does not take the start away
-    except (OSError, http.client.HTTPException) as error:  # here, where no error of the disk can be among them
+        chunk: bytes = answer.read1(_CHUNK)  # what has arrived: a slow rest does not lose it
+    except (OSError, http.client.HTTPException) as error:  # caught here: errors of the disk are not
         raise _BrokenError(str(error)) from None
     return chunk
 
 
-def _announced(answer: Any) -> int | None:
-    """Bytes that the answer says it brings, where it does."""
+def _content_length(answer: Any) -> int | None:
+    """Return the Content-Length of an answer; None without a valid one."""
     text = answer.headers.get("Content-Length", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < _DIGITS else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < _MAX_DIGITS else None
 
 
 def _check_complete(announced: int | None, got: int) -> None:
-    """Whether an answer brought what it had announced.
+    """Check that an answer has its announced length.
 
     Raises:
-        _BrokenError: it ended early.
+        _BrokenError: the answer ended early.
     """
     if announced is not None and got < announced:
         raise _BrokenError(f"the connection ended after {got} of {announced} bytes")
@@ -185,22 +184,26 @@ def _open(url: str, headers: dict[str, str], pace: Pace) -> Any:
         return pace.open(request)
     except urllib.error.URLError:
         raise
-    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: of a redirection
+    except (OSError, http.client.HTTPException, ValueError) as error:  # ValueError: a redirection to an invalid URL
         raise _BrokenError(str(error)) from None
 
 
 def _try(url: str, attempt: Callable[[], Any], progress: Callable[[], int], pace: Pace) -> Any:
-    """What `attempt` returns, after as many tries as it takes.
+    """Call `attempt` until it succeeds, `TRIES` calls in a row make no progress, or time is over; return its result.
 
     Args:
         url: for messages.
         attempt: one try.
-        progress: how far the tries together have come; one that came far enough is no vain one.
-        pace: gives up where it is over.
+        progress: returns the bytes received so far by all tries.
+        pace: limits of time and rate.
+
+    Raises:
+        OSError: all tries failed.
+        ValueError: the URL is neither http nor https.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"{url}: expected a URL of http or https")
-    vain, pause = 0, _PAUSE
+    failures, pause = 0, _PAUSE
     while True:
         before = progress()
         try:
@@ -208,16 +211,16 @@ def _try(url: str, attempt: Callable[[], Any], progress: Callable[[], int], pace
         except urllib.error.HTTPError as error:
             error.close()
             reason: object = f"the server answers {error.code} {error.reason}"
-            if error.code not in _PASSING:
+            if error.code not in _TRANSIENT:
                 raise OSError(f"{url}: {reason}") from None
         except urllib.error.URLError as error:
             reason = error.reason
         except _BrokenError as error:
             reason = error
-        vain, pause = (0, _PAUSE) if progress() >= before + _USEFUL else (vain + 1, pause)
+        failures, pause = (0, _PAUSE) if progress() >= before + _MIN_PROGRESS else (failures + 1, pause)
         if pace.is_over():
             raise OSError(f"{url}: no download within {pace.total:g} s ({reason}); the next call goes on from there")
-        if vain == TRIES:
+        if failures == TRIES:
             raise OSError(
                 f"{url}: no download after {TRIES} tries ({reason}); without a connection, give the file of a network "
                 "in place of its name, or a mirror's URL in PERSONLAB_WEIGHTS_URL"

@@ -1,4 +1,4 @@
-"""A folder that one process works in at a time."""
+"""Locks a folder for one process at a time."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _POLL = 0.1  # seconds
 
 @contextlib.contextmanager
 def locked(folder: Path, *, patience: float) -> Iterator[None]:
-    """Wait for a folder, and hold it while the block runs; the system lets go of it when the process ends, however.
+    """Wait for the lock of a folder, and hold it while the block runs; it ends with the process in any case.
 
-    Where the system has no locks (Windows, some network file systems) nobody waits.
+    Without locks in the system (Windows, some network file systems), returns at once.
 
     Raises:
         OSError: another process has held it for `patience` seconds.
@@ -29,7 +29,7 @@ def locked(folder: Path, *, patience: float) -> Iterator[None]:
         yield
         return
     held = [os.open(folder, os.O_RDONLY)]
-    # A child that is forked meanwhile shares the lock, and would hold it after its parent's end.
+    # A forked child shares the lock, and would hold it after its parent's end.
     os.register_at_fork(after_in_child=lambda: os.close(held.pop()) if held else None)
     try:
         end = time.monotonic() + patience

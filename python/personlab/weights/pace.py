@@ -1,4 +1,4 @@
-"""Answers over HTTP that must keep a pace, so that a server that drips holds nobody."""
+"""HTTP connections with limits of time and rate: a server that sends too slowly raises an error."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class Pace:
-    """How long a download may take altogether, and how slow it may be.
+    """Limits of a download: its total time and its min rate.
 
     Args:
-        total: seconds from now on for all connections together.
-        silence: seconds without a byte, and over which the rate is measured.
-        rate: bytes a second.
+        total: seconds from now for all connections together.
+        silence: max seconds without a byte; also the interval over which the rate is measured.
+        rate: min bytes a second.
     """
 
     def __init__(self, *, total: float, silence: float, rate: float) -> None:
@@ -31,10 +31,10 @@ class Pace:
         return time.monotonic() >= self._end
 
     def left(self) -> float:
-        """Seconds that the next bytes may take.
+        """Return the seconds that the next bytes may take.
 
         Raises:
-            TimeoutError: none.
+            TimeoutError: the total time is over.
         """
         seconds = self._end - time.monotonic()
         if seconds <= 0:
@@ -42,11 +42,11 @@ class Pace:
         return min(seconds, self.silence)
 
     def open(self, request: urllib.request.Request) -> Any:
-        """What `urllib.request.urlopen` returns, at this pace from the first byte of the headers on; http(s) alone.
+        """Open a request as `urllib.request.urlopen` does, within the limits from the first header byte; http(s) alone.
 
         Raises:
             OSError: the server cannot be reached, is too slow, or refuses.
-            ValueError: a URL that is none, in a redirection too.
+            ValueError: the URL, or that of a redirection, is invalid.
         """
         opener = urllib.request.OpenerDirector()
         for handler in (
@@ -77,7 +77,7 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 def _connection(kind: type[http.client.HTTPConnection], pace: Pace, host: str, **more: Any) -> Any:
-    """A connection whose answers keep a pace."""
+    """Return a connection whose answers keep the limits of `pace`."""
     connection: Any = kind(host, **more)
     connection.response_class = partial(_Answer, pace)
     return connection
@@ -91,7 +91,7 @@ class _Answer(http.client.HTTPResponse):
 
 
 class _Paced(io.RawIOBase):
-    """The bytes of a connection; gives up where they come too slowly."""
+    """The bytes of a connection; raises TimeoutError where they come too slowly."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, pace: Pace) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Drawn scenes: people whose keypoints and masks are known exactly."""
+"""Drawn scenes of people with exact keypoints and masks."""
 
 from personlab.data.synthetic.scenes import Scene, make_scene, numbered_scene
 

@@ -1,4 +1,4 @@
-"""One drawn person: joints at angles a body can take, and the rounded shapes that cover them."""
+"""One drawn person: joints at anatomically possible angles, and the rounded shapes over them."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     Pixels = NDArray[np.floating[Any]]
 
 SIDES = (("right", -1.0), ("left", 1.0))  # a person who faces the viewer has the left side at larger x
-_POINT = 1e-9  # a segment no longer than this is a point, pixels
+_POINT = 1e-9  # pixels; shorter segments are points
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
     """A rounded shape of one colour: a tapered capsule between two points, or a convex polygon with round corners."""
 
-    corners: Floats  # (N, 2) x, y in pixels; N = 2 for a capsule, else in either sense around the polygon
+    corners: Floats  # (N, 2) x, y in pixels; N = 2 for a capsule, else a polygon in either orientation
     radii: tuple[float, float]  # pixels, at the first and last corner
     colour: Floats  # (3,) RGB, 0..255
     stripes: float = 0.0  # contrast of the cloth's stripes, 0..1
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """(x0, y0, x1, y1) that holds the shape and the pixel of blending around it."""
+        """(x0, y0, x1, y1) around the shape and the blended pixel at its border."""
         margin = max(self.radii) + 1.0
         x, y = self.corners.T.tolist()
         return min(x) - margin, min(y) - margin, max(x) + margin, max(y) + margin
 
     def distance(self, x: Pixels, y: Pixels) -> Pixels:
-        """Signed distance of points (x, y) to the outline, pixels, negative inside; as precise as the points are."""
+        """Return the signed distance of points (x, y) to the outline, pixels, negative inside, in their precision."""
         corners = self.corners.tolist()
         if len(corners) == 2:
             squared, nearest, _ = _to_segment(x, y, corners[0], corners[1])
             nearest *= (self.radii[1] - self.radii[0]) / max(math.dist(*corners), _POINT)
-            nearest += self.radii[0]  # the radius there
+            nearest += self.radii[0]  # the radius at the nearest point
             return np.subtract(np.sqrt(squared, out=squared), nearest, out=squared)
         following = [*corners[1:], corners[0]]
         if sum(sx * ey - sy * ex for (sx, sy), (ex, ey) in zip(corners, following, strict=True)) < 0:
-            corners, following = following, corners  # walk the other way round, with the inside to the right
+            corners, following = following, corners  # reverse the orientation: the inside is to the right
         squared, _, outward = _to_segment(x, y, corners[0], following[0])
         for start, end in zip(corners[1:], following[1:], strict=True):
             other, _, aside = _to_segment(x, y, start, end)
@@ -58,11 +58,11 @@ class Shape:
 
 
 def _to_segment(x: Pixels, y: Pixels, start: Sequence[float], end: Sequence[float]) -> tuple[Pixels, Pixels, Pixels]:
-    """How points lie to a segment, seen with y downwards.
+    """Measure points against a segment; y points down.
 
     Returns:
-        The squared distance to it; how far from `start` the point of it nearest to each lies; the distance to its line,
-        negative to the right of who walks from `start` to `end`.
+        The squared distance to the segment; the position of the nearest point along it, from `start`; the signed
+        distance to its line, negative to the right of the direction from `start` to `end`. All in pixels.
     """
     dx, dy = end[0] - start[0], end[1] - start[1]
     length = math.hypot(dx, dy)
@@ -78,24 +78,24 @@ def _to_segment(x: Pixels, y: Pixels, start: Sequence[float], end: Sequence[floa
 
 @dataclass(frozen=True, eq=False)
 class Figure:
-    """A person before drawing: where the joints are, and what covers them, farthest first."""
+    """A person before drawing: keypoints, and the shapes to draw, farthest first."""
 
     keypoints: Floats  # (K, 2) x, y in pixels, in the order of `COCO_PERSON`
     shapes: tuple[Shape, ...]
 
     def moved(self, shift: Floats) -> Figure:
-        """The same person, `shift` (dx, dy) pixels away."""
+        """Return the same person moved by `shift` (dx, dy) pixels."""
         shapes = tuple(Shape(s.corners + shift, s.radii, s.colour, s.stripes) for s in self.shapes)
         return Figure(self.keypoints + shift, shapes)
 
 
 def _direction(angle: float) -> Floats:
-    """The unit vector `angle` radians from straight down, towards larger x."""
+    """Return the unit vector `angle` radians from straight down towards larger x."""
     return np.array([math.sin(angle), math.cos(angle)])
 
 
 def _joints(rng: np.random.Generator) -> dict[str, Floats]:
-    """Joints of a body of height 1 whose pelvis is at (0, 0)."""
+    """Draw the joints of a body of height 1 with the pelvis at (0, 0)."""
     degree = math.pi / 180
     lean, yaw = rng.normal(0.0, 8.0) * degree, rng.uniform(-50.0, 50.0) * degree
     across, down = np.array([math.cos(lean), -math.sin(lean)]), _direction(lean)
@@ -114,8 +114,8 @@ def _joints(rng: np.random.Generator) -> dict[str, Floats]:
             ("knee", "hip", thigh, 0.245),
             ("ankle", "knee", shin, 0.225),
         ):
-            seen = length * rng.uniform(0.75, 1.0)  # the rest is foreshortening
-            joints[f"{side}_{limb}"] = joints[f"{side}_{start}"] + seen * _direction(lean + angle * degree)
+            projected = length * rng.uniform(0.75, 1.0)  # foreshortened
+            joints[f"{side}_{limb}"] = joints[f"{side}_{start}"] + projected * _direction(lean + angle * degree)
     return joints | _head(rng, joints["neck"], lean, yaw)
 
 
@@ -131,7 +131,7 @@ def _head(rng: np.random.Generator, neck: Floats, lean: float, yaw: float) -> di
 
 
 def _shapes(rng: np.random.Generator, joints: Mapping[str, Floats], height: float) -> Iterator[Shape]:
-    """What covers the joints, farthest first; `height` is the person's, pixels."""
+    """Yield the shapes over the joints, farthest first; `height` is the person's, pixels."""
     skin = np.array([236.0, 196.0, 170.0]) * rng.uniform(0.35, 1.0) * rng.uniform(0.95, 1.05, 3)
     hair, shirt, trousers, shoes = rng.uniform(10, 110, 3), *rng.uniform(25, 235, (2, 3)), rng.uniform(10, 90, 3)
     shirt_stripes, trouser_stripes = rng.uniform(0.0, 0.45), rng.uniform(0.0, 0.2)
@@ -173,7 +173,7 @@ def _shapes(rng: np.random.Generator, joints: Mapping[str, Floats], height: floa
 
 
 def make_figure(rng: np.random.Generator, height: float) -> Figure:
-    """A person of random pose and colours, `height` pixels tall when upright, with the pelvis at (0, 0)."""
+    """Draw a person of random pose and colours, `height` pixels tall when upright, with the pelvis at (0, 0)."""
     joints = {name: height * point for name, point in _joints(rng).items()}
     keypoints = np.array([joints[name] for name in COCO_PERSON.names])
     return Figure(keypoints, tuple(_shapes(rng, joints, height)))

@@ -1,4 +1,4 @@
-"""Seeded scenes of drawn people whose keypoints and masks are exact: to show, to test and to train with."""
+"""Seeded scenes of drawn people with exact keypoints and masks, for demonstrations, tests and training."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_size
+from personlab.arrays.numbers import as_integer, as_size
 from personlab.data.synthetic.figure import Shape, make_figure
 from personlab.skeleton import COCO_PERSON
 
@@ -20,36 +20,36 @@ if TYPE_CHECKING:
 
     Pixels = NDArray[np.floating[Any]]
 
-_MOST = 1000  # people in one scene
-_PLACES = 30  # places tried for each person before the least hidden one is taken
-_WANTED = 0.75  # share of a person's pixels that should be visible, and inside the image
-# 256 quantiles of the normal distribution: a random byte picks one, five times faster than a draw from it
+_MAX_PEOPLE = 1000  # in one scene
+_MAX_PLACES = 30  # tried for each person; the least hidden one is used
+_MIN_VISIBLE = 0.75  # share of a person's pixels, visible and inside the image, that ends the search
+# 256 quantiles of the normal distribution: picking one by a random byte is five times as fast as a draw
 _NORMAL = np.array([NormalDist().inv_cdf((i + 0.5) / 256) for i in range(256)], np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """An image of P people, nearest first, and what is true of them."""
+    """An image of P people, nearest first, with exact annotations."""
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB
     keypoints: NDArray[np.float32]  # (P, K, 3) x, y, v: 2 visible, 1 behind a nearer person, 0 (x = y = 0) outside
-    masks: NDArray[np.bool_]  # (P, H, W) visible pixels of each person; no pixel is two people's
+    masks: NDArray[np.bool_]  # (P, H, W) visible pixels of each person; masks are disjoint
 
 
 def make_scene(seed: int | Sequence[int], *, size: tuple[int, int] = (481, 641), people: int = 5) -> Scene:
-    """Draw a scene; the same arguments give the same bytes.
+    """Draw a scene; equal arguments give equal bytes.
 
     Args:
-        seed: any non-negative integer, or a sequence of them such as (run, epoch, number).
+        seed: a non-negative integer, or a sequence of them such as (run, epoch, number).
         size: (H, W) of the image, pixels.
-        people: P, how many to draw. In a small crowded image some may be hidden wholly, their masks empty.
+        people: P, the number of people. In a small crowded image some may be hidden: their masks are empty.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range.
     """
     height, width = as_size(size, "size")
-    people = as_integer(people, "people", 0, _MOST)
+    people = as_integer(people, "people", 0, _MAX_PEOPLE)
     rng = np.random.default_rng(seed)
     placed, masks = _place(rng, height, width, people)
     image = _background(rng, height, width)
@@ -63,59 +63,59 @@ def make_scene(seed: int | Sequence[int], *, size: tuple[int, int] = (481, 641),
     pixels = np.empty((height, width, 3), np.uint8)
     for channel, colour in enumerate(colours):
         pixels[..., channel] = colour
-    return Scene(pixels, _labelled(placed, masks, height, width), masks)
+    return Scene(pixels, _label(placed, masks, height, width), masks)
 
 
 def numbered_scene(seed: int, number: int, *, size: tuple[int, int], people: tuple[int, int]) -> Scene:
-    """Scene `number` of an endless series: what `personlab scenes` writes and training draws.
+    """Draw scene `number` of an endless series, as `personlab scenes` writes and training draws it.
 
     Args:
         seed: of the series, non-negative.
         number: of the scene, non-negative.
         size: (H, W) of the image, pixels.
-        people: fewest and most people, both possible.
+        people: (min, max) number of people, inclusive.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range.
     """
     key = (as_integer(seed, "seed", 0), as_integer(number, "number", 0))
-    fewest, most = as_size(people, "people", "(fewest, most)")
-    if not fewest <= most <= _MOST:
-        raise ValueError(f"people: expected (fewest, most) up to {_MOST}, got {(fewest, most)}")
-    # The 1 keeps this draw apart from those of the scene; a 0 would not, as a seed's trailing zeros count for nothing.
-    count = np.random.default_rng((*key, 1)).integers(fewest, most, endpoint=True)
+    low, high = as_size(people, "people", "(min, max)")
+    if not low <= high <= _MAX_PEOPLE:
+        raise ValueError(f"people: expected (min, max) up to {_MAX_PEOPLE}, got {(low, high)}")
+    # The 1 makes this stream another than the scene's; a 0 would not, as trailing zeros do not change a seed.
+    count = np.random.default_rng((*key, 1)).integers(low, high, endpoint=True)
     return make_scene(key, size=size, people=int(count))
 
 
 class _Trace(NamedTuple):
-    """A shape and every pixel it can touch."""
+    """A shape and the pixels that it can touch."""
 
     shape: Shape
-    left: int  # of the pixels, in the shape's own coordinates
-    top: int
+    left: int  # column of the first pixel, in the shape's own coordinates
+    top: int  # row of the first pixel
     distance: Pixels  # (h, w) from the pixels' centres to the outline, pixels, negative inside
 
     def window(self, shift: tuple[int, int], height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of an H x W image that the shape touches once moved by `shift` (x, y) pixels."""
+        """Return the rows and columns of an H x W image that the shape touches, moved by `shift` (x, y) pixels."""
         (h, w), (x, y) = self.distance.shape, shift
-        return _within(self.top + y, h, height), _within(self.left + x, w, width)
+        return _clip(self.top + y, h, height), _clip(self.left + x, w, width)
 
 
 class _Placed(NamedTuple):
-    """A person and where in the image they stand."""
+    """A person at a place in the image."""
 
     keypoints: NDArray[np.float64]  # (K, 2) x, y in pixels of the image
-    traces: list[_Trace]  # of what covers the person, farthest first
-    shift: tuple[int, int]  # (x, y) from the traces to the image: whole pixels, so that distances stay true
+    traces: list[_Trace]  # of the person's shapes, farthest first
+    shift: tuple[int, int]  # (x, y) from the traces to the image, whole pixels: distances stay valid
 
 
-def _within(start: int, length: int, limit: int) -> slice:
-    """What of `length` pixels from `start` lies in 0..limit."""
+def _clip(start: int, length: int, limit: int) -> slice:
+    """Return the part of `length` pixels from `start` that lies in 0..limit."""
     return slice(min(max(start, 0), limit), min(max(start + length, 0), limit))
 
 
-def _moved(pixels: slice, shift: int) -> slice:
+def _shift(pixels: slice, shift: int) -> slice:
     return slice(pixels.start + shift, pixels.stop + shift)
 
 
@@ -127,7 +127,7 @@ def _trace(shape: Shape) -> _Trace:
 
 
 def _silhouette(traces: list[_Trace]) -> tuple[NDArray[np.bool_], int, int]:
-    """The pixels whose centre lies in one of a person's shapes (h, w), and the first one's column and row."""
+    """Return the mask (h, w) of a person's shapes, and the column and row of its first pixel."""
     left, top = min(trace.left for trace in traces), min(trace.top for trace in traces)
     right = max(trace.left + trace.distance.shape[1] for trace in traces)
     bottom = max(trace.top + trace.distance.shape[0] for trace in traces)
@@ -138,7 +138,7 @@ def _silhouette(traces: list[_Trace]) -> tuple[NDArray[np.bool_], int, int]:
 
 
 def _place(rng: np.random.Generator, height: int, width: int, people: int) -> tuple[list[_Placed], NDArray[np.bool_]]:
-    """People nearest first, each where enough of them can be seen, and their visible pixels (P, H, W)."""
+    """Place people, nearest first, where enough of each is visible; return them and their visible pixels (P, H, W)."""
     room = min(height, 1.4 * width / max(people, 1) ** 0.5)
     heights = np.sort(room * rng.uniform(0.5, 0.95, people))[::-1]
     masks = np.zeros((people, height, width), np.bool_)
@@ -147,20 +147,20 @@ def _place(rng: np.random.Generator, height: int, width: int, people: int) -> tu
     for mask, tall in zip(masks, heights.tolist(), strict=True):
         figure = make_figure(rng, tall)
         x, y = _draw_place(rng, height, width)
-        figure = figure.moved(np.array([x % 1, y % 1]))  # the places to try are whole pixels apart
+        figure = figure.moved(np.array([x % 1, y % 1]))  # places to try differ by whole pixels
         traces = [_trace(shape) for shape in figure.shapes]
         body, left, top = _silhouette(traces)
         area, best, shift = max(int(np.count_nonzero(body)), 1), -1, (0, 0)
-        for _ in range(_PLACES):
+        for _ in range(_MAX_PLACES):
             column, row = left + math.floor(x), top + math.floor(y)
-            rows, columns = _within(row, body.shape[0], height), _within(column, body.shape[1], width)
-            seen = body[_moved(rows, -row), _moved(columns, -column)] & free[rows, columns]
-            visible = int(np.count_nonzero(seen))
+            rows, columns = _clip(row, body.shape[0], height), _clip(column, body.shape[1], width)
+            shown = body[_shift(rows, -row), _shift(columns, -column)] & free[rows, columns]
+            visible = int(np.count_nonzero(shown))
             if visible > best:
                 best, shift = visible, (math.floor(x), math.floor(y))
                 mask[:] = False
-                mask[rows, columns] = seen
-            if visible >= _WANTED * area:
+                mask[rows, columns] = shown
+            if visible >= _MIN_VISIBLE * area:
                 break
             x, y = _draw_place(rng, height, width)
         free &= ~mask
@@ -169,7 +169,7 @@ def _place(rng: np.random.Generator, height: int, width: int, people: int) -> tu
 
 
 def _draw_place(rng: np.random.Generator, height: int, width: int) -> tuple[float, float]:
-    """Where a person's pelvis could be, x and y in pixels."""
+    """Draw a place (x, y) for a person's pelvis, pixels."""
     return rng.uniform(0.05, 0.95) * width, rng.uniform(0.4, 0.7) * height
 
 
@@ -177,8 +177,8 @@ def _paint(image: Pixels, trace: _Trace, phase: float, shift: tuple[int, int] = 
     """Draw a shape on a (3, H, W) image, blended over one pixel at its outline and darker towards it."""
     shape, left, top, whole = trace
     rows, columns = trace.window(shift, *image.shape[1:])
-    own_rows, own_columns = _moved(rows, -shift[1]), _moved(columns, -shift[0])
-    distance = whole[_moved(own_rows, -top), _moved(own_columns, -left)]
+    own_rows, own_columns = _shift(rows, -shift[1]), _shift(columns, -shift[0])
+    distance = whole[_shift(own_rows, -top), _shift(own_columns, -left)]
     thickness = max(*shape.radii, 1.0)
     shade = distance * (-1.0 / thickness)
     np.sqrt(np.clip(shade, 0.0, 1.0, out=shade), out=shade)
@@ -202,21 +202,21 @@ def _paint(image: Pixels, trace: _Trace, phase: float, shift: tuple[int, int] = 
 
 
 def _smooth_noise(rng: np.random.Generator, height: int, width: int, cell: int) -> Pixels:
-    """(H, W) in -1..1: random values `cell` pixels apart, bilinear between them."""
+    """Return noise (H, W) in -1..1: random values `cell` pixels apart, interpolated bilinearly."""
     values = rng.uniform(-1.0, 1.0, (height // cell + 2, width // cell + 2)).astype(np.float32)
     rows = np.ascontiguousarray(_spread(values.T, cell, width).T)
     return _spread(rows, cell, height)
 
 
 def _spread(values: Pixels, cell: int, length: int) -> Pixels:
-    """(length, N) from (M, N): linear between values `cell` apart along the first axis."""
+    """Interpolate (M, N) to (length, N), linearly between values `cell` apart along the first axis."""
     between = np.arange(cell, dtype=np.float32)[:, None] / cell
     spread = values[:-1, None] + between * np.diff(values, axis=0)[:, None]  # (M - 1, cell, N)
     return spread.reshape(-1, values.shape[1])[:length]
 
 
 def _background(rng: np.random.Generator, height: int, width: int) -> Pixels:
-    """(3, H, W): a gradient, boxes and posts that are no people, and two scales of noise."""
+    """Draw a background (3, H, W): a gradient, boxes and posts as distractors, and noise of two scales."""
     first, second = rng.uniform(40, 220, (2, 3))
     angle = rng.uniform(0.0, 2 * np.pi)
     across = 0.5 + 0.7 * np.cos(angle) * (np.arange(width) / max(width, 1) - 0.5)
@@ -239,8 +239,8 @@ def _background(rng: np.random.Generator, height: int, width: int) -> Pixels:
     return image
 
 
-def _labelled(placed: list[_Placed], masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:
-    """(P, K, 3): the people's keypoints with their visibility."""
+def _label(placed: list[_Placed], masks: NDArray[np.bool_], height: int, width: int) -> NDArray[np.float32]:
+    """Return keypoints (P, K, 3) with their visibility."""
     keypoints = np.zeros((len(placed), COCO_PERSON.n_keypoints, 3), np.float32)
     nearer = np.zeros((height, width), np.bool_)
     for labels, person, mask in zip(keypoints, placed, masks, strict=True):

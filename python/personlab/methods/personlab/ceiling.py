@@ -33,34 +33,34 @@ def decode_ceiling(
     options: DecodeOptions,
     mask_options: MaskOptions,
 ) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
-    """What decoding makes of a network that says exactly what the annotations of one image do.
+    """Encode the annotations of one image and decode them again.
 
     Args:
-        people: annotations of an image of H x W pixels, which is widened to a multiple of the stride plus 1.
-        stride: pixels from cell to cell of the network imagined.
+        people: annotations of an image of H x W pixels; it is padded to multiples of the stride plus 1.
+        stride: pixels from cell to cell of the fields.
         skeleton: keypoints and edges.
-        options: how poses are decoded.
-        mask_options: how masks are.
+        options: of decoding poses.
+        mask_options: of decoding masks.
 
     Returns:
-        the poses, their masks (P, H, W), in the image's pixels, and the scores of these (P,).
+        The poses in pixels of the image, their masks (P, H, W) and the scores of the masks (P,).
     """
     height, width = people.crowd.shape
     size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
 
-    def widened(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        wide = np.zeros((*mask.shape[:-2], *size), bool)
-        wide[..., :height, :width] = mask
-        return wide
+    def pad(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        padded = np.zeros((*mask.shape[:-2], *size), bool)
+        padded[..., :height, :width] = mask
+        return padded
 
     fields = encode_targets(
         people.keypoints,
-        widened(people.masks),
+        pad(people.masks),
         size=(size[0], size[1]),
         stride=stride,
         skeleton=skeleton,
         disk_radius=options.disk_radius,
-        crowd=widened(people.crowd),
+        crowd=pad(people.crowd),
     ).to_fields()
     poses = decode_poses(
         fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=stride, skeleton=skeleton, options=options
@@ -88,9 +88,9 @@ def evaluate_ceiling(
     options: DecodeOptions | None = None,
     mask_options: MaskOptions | None = None,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """COCO keypoint and segmentation results of `decode_ceiling` over images by image id.
+    """Return COCO keypoint and segmentation results of `decode_ceiling` for images by image id.
 
-    Options left out are `EXACT` and the defaults of masks.
+    Options default to `EXACT` and `MaskOptions()`.
     """
     keypoints: list[dict[str, Any]] = []
     segmentations: list[dict[str, Any]] = []
@@ -103,8 +103,8 @@ def evaluate_ceiling(
             mask_options=mask_options or MaskOptions(),
         )
         keypoints += poses.to_coco(image_id)
-        if people.unoutlined is not None:  # people without outline have no mask to be scored
-            known = masks.any(axis=(1, 2))
-            poses, masks, scores = poses[known], masks[known], scores[known]
+        if people.unoutlined is not None:  # people without outline decode to empty masks
+            filled = masks.any(axis=(1, 2))
+            poses, masks, scores = poses[filled], masks[filled], scores[filled]
         segmentations += mask_results(poses, masks, image_id, scores=scores)
     return keypoints, segmentations

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from personlab.arrays import device as _device
-from personlab.methods.personlab.fields import Fields
+from personlab.arrays import cuda_module
+from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 
 
 def can_decode_on(device: torch.device, n_keypoints: int = 1) -> bool:
@@ -20,7 +18,7 @@ def can_decode_on(device: torch.device, n_keypoints: int = 1) -> bool:
     if device.type != "cuda":
         return False
     try:
-        return n_keypoints <= int(_device.native().max_keypoints)
+        return n_keypoints <= int(cuda_module.native().max_keypoints)
     except RuntimeError:
         return False
 
@@ -46,5 +44,5 @@ class DeviceFields:
 
     def to_host(self) -> Fields:
         """Copy the fields to host memory."""
-        arrays = {name: tensor.cpu().numpy() for name in _NAMES if (tensor := getattr(self, name)) is not None}
+        arrays = {name: tensor.cpu().numpy() for name in FIELD_NAMES if (tensor := getattr(self, name)) is not None}
         return Fields(**arrays, stride=self.stride, image_size=self.image_size, disk_radius=self.disk_radius)

@@ -1,4 +1,4 @@
-"""Why a pose is what it is: the seed that it grew from, the edges followed and the scores, as numbers and a table."""
+"""Explains poses: the seed, the edges followed and the scores of each, as numbers and as a table."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.methods.personlab import stages
 from personlab.methods.personlab.backends import reference
-from personlab.methods.personlab.decode import check_pose_fields
+from personlab.methods.personlab.checks import check_pose_fields
 from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.options import DecodeOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -28,43 +28,43 @@ _DEFAULTS = DecodeOptions()
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One directed edge that reached a keypoint."""
+    """The directed edge that placed a keypoint, and the refinements of its position."""
 
     edge: int  # channel of mid_offsets: e parent -> child, E + e child -> parent
     source: int  # keypoint types
     target: int
     start: Floats  # (2,) position of the source, pixels
-    path: Floats  # (1 + n, 2) the mid-range offset's target, then the position after each of n refinements
-    path_probabilities: Floats  # (1 + n,) p_target there
+    path: Floats  # (1 + n, 2) target of the mid-range offset, then the position after each of n refinements
+    path_probabilities: Floats  # (1 + n,) probability of the target keypoint along the path
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """How one pose was decoded; K keypoint types, coordinates (x, y) in pixels of the network input until `scaled`."""
+    """The decoding of one pose of K keypoint types; (x, y) in pixels of the network input until `scaled`."""
 
     skeleton: Skeleton
-    rank: int | None  # number of the pose as `decode_poses` gives it; None where that leaves it out
-    order: int | None  # how many poses were seeded before it; None for a seed that the caller chose
-    ahead: int | None  # how many poses stand before it in soft non-maximum suppression; None likewise
+    rank: int | None  # number of the pose in the result of `decode_poses`; None where it is dropped
+    order: int | None  # number of poses seeded before it; None for a seed of the caller
+    ahead: int | None  # number of poses before it in soft non-maximum suppression; None likewise
     seed: int  # keypoint type
     seed_position: Floats  # (2,)
-    seed_score: float  # its Hough score, or its logit in PoseNet's decoder
-    steps: tuple[Step, ...]  # in the order followed: best first
-    keypoints: Floats  # (K, 2) before sharpening; those that no edge reached lie on the seed
-    probabilities: Floats  # (K,) p_jk; 0 for those
+    seed_score: float  # Hough score, or the logit in PoseNet's decoder
+    steps: tuple[Step, ...]  # best first, in the order of decoding
+    keypoints: Floats  # (K, 2) before sharpening; keypoints without a step lie on the seed
+    probabilities: Floats  # (K,) p_jk; 0 without a step
     keypoint_scores: Floats  # (K,) s_jk
-    takers: Integers  # (K,) `order` of the pose ahead that takes the keypoint, which then does not count; -1: none does
-    parts: Floats  # (K,) what each keypoint adds: s / K to a mean, s^2 / K to a mean square; 0 where it is taken
-    score: float  # of the instance: the sum of the parts, or its root for a root mean square
-    sharpened: Floats  # (K, 2) where the mean shift takes the keypoints; only poses that are kept are moved
+    takers: Integers  # (K,) `order` of the better pose with the same keypoint, which then does not count; -1: none
+    parts: Floats  # (K,) share of each keypoint: s / K of a mean, s^2 / K of a mean square; 0 with a taker
+    score: float  # of the instance: sum of the parts, or its root for a root mean square
+    sharpened: Floats  # (K, 2) keypoints after the mean shift, which `decode_poses` applies to the poses it keeps
 
     @property
     def shifts(self) -> Floats:
-        """(K,) how far sharpening moves each keypoint, pixels."""
+        """(K,) distance that sharpening moves each keypoint, pixels."""
         return np.asarray(np.hypot(*np.moveaxis(self.sharpened - self.keypoints, -1, 0)))
 
     def scaled(self, sx: float, sy: float) -> Explanation:
-        """The same with x multiplied by `sx` and y by `sy`, as `Poses.scaled` does."""
+        """Return the explanation with x multiplied by `sx` and y by `sy`, as `Poses.scaled` does."""
         by = np.array([sx, sy], np.float64)
         steps = tuple(replace(step, start=step.start * by, path=step.path * by) for step in self.steps)
         return replace(
@@ -74,7 +74,7 @@ class Explanation:
 
     @property
     def title(self) -> str:
-        """Which pose this is, in a few words."""
+        """The pose in a few words."""
         if self.order is None:
             return "a seed of your own"
         return "dropped pose" if self.rank is None else f"person {self.rank + 1}"
@@ -85,7 +85,7 @@ class Explanation:
         if self.order is not None and self.ahead is not None:
             before = f", seeded as number {self.order + 1}, ranked as number {self.ahead + 1}"
         (x, y), p = self.seed_position, self.probabilities[self.seed]
-        s, taken, part, shift = self._counted(self.seed)
+        s, taken, part, shift = self._columns(self.seed)
         lines = [
             f"{self.title}: score {self.score:.3f}{before}",
             f"seed: {names[self.seed]} at ({x:.1f}, {y:.1f}), seed score {self.seed_score:.3f}, p {p:.3f}, s {s}, "
@@ -104,7 +104,7 @@ class Explanation:
                 [
                     str(number), names[step.target], names[step.source], _point(step.start), _point(step.path[0]),
                     f"{step.path_probabilities[0]:.3f}", _point(step.path[-1]), f"{moved:.1f}",
-                    f"{self.probabilities[step.target]:.3f}", *self._counted(step.target),
+                    f"{self.probabilities[step.target]:.3f}", *self._columns(step.target),
                 ]
             )  # fmt: skip
         if len(rows) > 1:
@@ -117,8 +117,8 @@ class Explanation:
         missing = [name for k, name in enumerate(names) if k not in reached]
         return "\n".join(lines + ([f"not reached: {', '.join(missing)}"] if missing else []))
 
-    def _counted(self, k: int) -> tuple[str, str, str, str]:
-        """Keypoint k's score, the seed of the pose that takes it, its part of the instance score, its shift."""
+    def _columns(self, k: int) -> tuple[str, str, str, str]:
+        """Return texts of keypoint k: score, seed of the pose that takes it, part of the instance score, shift."""
         taken = "-" if self.takers[k] < 0 else f"seed {self.takers[k] + 1}"
         return f"{self.keypoint_scores[k]:.3f}", taken, f"{self.parts[k]:.4f}", f"{self.shifts[k]:.1f}"
 
@@ -126,10 +126,10 @@ class Explanation:
 def explain_poses(
     fields: Fields, *, skeleton: Skeleton = COCO_PERSON, options: DecodeOptions = _DEFAULTS
 ) -> list[Explanation]:
-    """How every pose of an image came to be, in the order in which they were seeded.
+    """Explain every pose of an image, in the order of their seeds.
 
-    Computed by the float64 reference from the compiled core's Hough peaks (all by the reference in PoseNet's decoder);
-    `rank` tells which of the poses of `decode_poses` each one is.
+    The float64 reference decodes again from the Hough peaks of the compiled core (completely in PoseNet's decoder).
+    `rank` is the number of each pose in the result of `decode_poses`.
 
     Args:
         fields: of one image.
@@ -142,15 +142,15 @@ def explain_poses(
     """
     heat, short, mid = _checked(fields, skeleton, options)
     growths: list[reference.Growth] = []
-    more: dict[str, Any] = {"stride": fields.stride, "skeleton": skeleton, "options": options, "growths": growths}
+    arguments: dict[str, Any] = {"stride": fields.stride, "skeleton": skeleton, "options": options, "growths": growths}
     hough = None
     if options.decoder == "posenet":
         options = reference.posenet_ranking(options)
-        keypoints, p = reference.group_posenet(heat, short, mid, **more)
+        keypoints, p = reference.group_posenet(heat, short, mid, **arguments)
     else:
         hough = stages.hough_vote(heat, short, stride=fields.stride, options=options)
         peaks = stages.find_peaks(hough, options=options)
-        keypoints, p = reference.group_poses(peaks, heat, short, mid, **more)
+        keypoints, p = reference.group_poses(peaks, heat, short, mid, **arguments)
     keypoint_scores = _keypoint_scores(keypoints, p, hough, skeleton, options)
     order = reference.seniority(keypoint_scores, options=options)
     takers = reference.find_takers(keypoints, order, nms_radius=options.nms_radius)
@@ -165,8 +165,8 @@ def explain_poses(
             ahead=places[j],
             takers=takers[j],
             score=float(scores[j]),
-            **_grown(growth, keypoints[j], p[j], keypoint_scores[j], fields, skeleton),
-            **_weighed(keypoints[j], keypoint_scores[j], takers[j] < 0, hough, options),
+            **_growth_fields(growth, keypoints[j], p[j], keypoint_scores[j], fields, skeleton),
+            **_score_fields(keypoints[j], keypoint_scores[j], takers[j] < 0, hough, options),
         )
         for j, growth in enumerate(growths)
     ]
@@ -175,32 +175,32 @@ def explain_poses(
 def explain_pose(
     fields: Fields, pose: int = 0, *, skeleton: Skeleton = COCO_PERSON, options: DecodeOptions = _DEFAULTS
 ) -> Explanation:
-    """How pose number `pose` of `decode_poses`, counted from 0, came to be; see `explain_poses` for the arguments.
+    """Explain pose `pose` of the result of `decode_poses`, counted from 0; other arguments as for `explain_poses`.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: fields of a batch or of another skeleton.
-        IndexError: there is no such pose.
+        IndexError: no such pose.
     """
     pose = as_integer(pose, "pose")
-    found = {explained.rank: explained for explained in explain_poses(fields, skeleton=skeleton, options=options)}
-    found.pop(None, None)
-    if pose not in found:
-        raise IndexError(f"pose: expected a number under {len(found)}, got {pose}")
-    return found[pose]
+    explanations = explain_poses(fields, skeleton=skeleton, options=options)
+    by_rank = {explained.rank: explained for explained in explanations if explained.rank is not None}
+    if pose not in by_rank:
+        raise IndexError(f"pose: expected a number under {len(by_rank)}, got {pose}")
+    return by_rank[pose]
 
 
 def explain_seed(
     fields: Fields, keypoint: int, x: float, y: float, *, skeleton: Skeleton = COCO_PERSON,
     options: DecodeOptions = _DEFAULTS,
 ) -> Explanation:  # fmt: skip
-    """The pose that would grow from a seed of your choice, whatever poses there are beside it.
+    """Explain the pose that grows from a seed of your choice, independent of other poses.
 
     Args:
         fields: of one image.
         keypoint: type of the seed.
-        x: position of the seed, input pixels.
-        y: likewise.
+        x: of the seed, input pixels.
+        y: of the seed, input pixels.
         skeleton: keypoints and edges of the fields.
         options: as for `decode_poses`.
 
@@ -236,18 +236,18 @@ def explain_seed(
         ahead=None,
         takers=np.full(len(p), -1),
         score=float(reference.instance_scores(scores, free[None], options=options)[0]),
-        **_grown(reference.Growth(seed, own, followed), keypoints, p, scores[0], fields, skeleton),
-        **_weighed(keypoints, scores[0], free, hough, options),
+        **_growth_fields(reference.Growth(seed, own, followed), keypoints, p, scores[0], fields, skeleton),
+        **_score_fields(keypoints, scores[0], free, hough, options),
     )
 
 
 def _checked(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
     check_image_fields(fields)
     check_type(options, "options", DecodeOptions)
-    heat, short, mid, _ = check_pose_fields(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, skeleton=skeleton
-    )
-    return heat, short, mid
+    check_type(skeleton, "skeleton", Skeleton)
+    arrays = fields.heatmaps, fields.short_offsets, fields.mid_offsets
+    check_pose_fields(*arrays, stride=fields.stride, skeleton=skeleton)
+    return arrays
 
 
 def _keypoint_scores(keypoints: Any, p: Any, hough: Any, skeleton: Skeleton, options: DecodeOptions) -> Any:
@@ -256,8 +256,8 @@ def _keypoint_scores(keypoints: Any, p: Any, hough: Any, skeleton: Skeleton, opt
     return reference.expected_oks(keypoints, p, hough, skeleton=skeleton, options=options)
 
 
-def _weighed(keypoints: Any, scores: Any, free: Any, hough: Any, options: DecodeOptions) -> dict[str, Any]:
-    """What each keypoint of a pose adds to its score, and where sharpening takes it; `hough` is None for PoseNet."""
+def _score_fields(keypoints: Any, scores: Any, free: Any, hough: Any, options: DecodeOptions) -> dict[str, Any]:
+    """Return `parts` and `sharpened` of a pose; `hough` is None for PoseNet's decoder."""
     power = 1 if options.instance_score == "mean" else 2
     sharpened = _floats(keypoints)
     if hough is not None:
@@ -265,17 +265,17 @@ def _weighed(keypoints: Any, scores: Any, free: Any, hough: Any, options: Decode
     return {"parts": np.where(free, np.maximum(scores, 0.0) ** power, 0.0) / len(scores), "sharpened": sharpened}
 
 
-def _grown(
+def _growth_fields(
     growth: reference.Growth, keypoints: Any, p: Any, scores: Any, fields: Fields, skeleton: Skeleton
 ) -> dict[str, Any]:
-    """How a pose grew."""
+    """Return the fields of an explanation that describe the growth of a pose."""
     k, x, y = growth.seed
     steps = []
     for edge, path in growth.followed:
         source, target = skeleton.directed_edges[edge]
-        points: Any = np.array(path)  # in the precision of decoding
-        there = reference.sample_probability(fields.heatmaps[target], points[:, 0], points[:, 1], fields.stride)
-        steps.append(Step(edge, source, target, _floats(keypoints[source]), _floats(points), there))
+        points: Any = np.array(path)  # in the precision of the decoder
+        probabilities = reference.sample_probability(fields.heatmaps[target], points[:, 0], points[:, 1], fields.stride)
+        steps.append(Step(edge, source, target, _floats(keypoints[source]), _floats(points), probabilities))
     return {
         "seed": k,
         "seed_position": np.array([x, y], np.float64),

@@ -1,10 +1,11 @@
-"""The check that drawing and explaining share: they take the fields of one image, not of a batch."""
+"""Checks that fields are of one image, not of a batch, for drawing and explaining."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from personlab.arrays.host import check_shape, check_type
+from personlab.arrays.numbers import check_type
+from personlab.arrays.shapes import check_shape
 from personlab.methods.personlab.fields import Fields
 
 

@@ -1,4 +1,4 @@
-"""A published network, whatever file it came in, as a chain of convolutions; batch norm is folded on the way."""
+"""Turns the graph of a published network into a chain of convolutions, with batch norm folded in."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from numpy.typing import NDArray
 
 FloatArray: TypeAlias = NDArray[np.float32]
 
-_LAYERS = 100  # convolutions from the image to a head; MobileNetV1 has 28
-_STEPS = 100  # from one convolution to the next; it has 5
+_MAX_LAYERS = 100  # convolutions from the image to a head; MobileNetV1 has 28
+_MAX_STEPS = 100  # from one convolution to the next; MobileNetV1 has 5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Step:
-    """How one tensor of a graph comes from another: any of convolution, scale, shift and ReLU6, in this order."""
+    """The operation that computes one tensor: convolution, scale, shift and ReLU6, each optional, in this order."""
 
-    source: str  # the tensor it comes from
-    weight: FloatArray | None = None  # (O, I / groups, kh, kw); None where it is no convolution
+    source: str  # the input tensor
+    weight: FloatArray | None = None  # (O, I / groups, kh, kw); None: no convolution
     stride: int = 1
     dilation: int = 1
     groups: int = 1
     scale: FloatArray | None = None  # (O,) or ()
     shift: FloatArray | None = None  # (O,) or ()
     relu6: bool = False
-    one_channel: bool = False  # a reshape, harmless between NCHW and NHWC where there is one channel
+    one_channel: bool = False  # a reshape between NCHW and NHWC, which is valid for one channel alone
 
 
-Steps: TypeAlias = Mapping[str, "Step | str"]  # tensor -> its step, or the name of an operation that is none
+Steps: TypeAlias = Mapping[str, "Step | str"]  # tensor -> its step, or the name of an unsupported operation
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Convolution:
-    """A convolution with all that follows it up to the next one."""
+    """A convolution and the operations after it, up to the next convolution."""
 
     weight: FloatArray  # (O, I / groups, kh, kw)
     bias: FloatArray  # (O,)
@@ -46,10 +46,10 @@ class Convolution:
 
 
 def batch_norm(source: str, constants: Sequence[FloatArray], epsilon: float) -> Step:
-    """Batch norm in a trained network: constants are gain, offset, mean and variance, one number a channel each.
+    """Return batch norm as a scale and a shift; constants are gain, offset, mean and variance, one number a channel.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the constants have other shapes.
     """
     gain, offset, mean, variance = constants
     if any(array.ndim != 1 or array.shape != gain.shape for array in constants):
@@ -62,15 +62,15 @@ def trace(steps: Steps, image: str, outputs: Mapping[str, str]) -> tuple[list[Co
     """Follow a network from its outputs back to the image.
 
     Args:
-        steps: how each tensor comes from another.
+        steps: the step that computes each tensor.
         image: the tensor that holds the image.
         outputs: head -> the tensor with its output.
 
     Returns:
-        The convolutions that all heads share, first one first, and the one convolution of each head.
+        The convolutions that all heads share, from the image on, and the one convolution of each head.
 
     Raises:
-        ValueError: the network is no such chain.
+        ValueError: the network is not such a chain.
     """
     heads: dict[str, Convolution] = {}
     ends: dict[str, str] = {}
@@ -81,22 +81,22 @@ def trace(steps: Steps, image: str, outputs: Mapping[str, str]) -> tuple[list[Co
     trunk: list[Convolution] = []
     tensor = next(iter(ends.values()))
     while tensor != image:
-        if len(trunk) == _LAYERS:
-            raise ValueError(f"expected a chain of at most {_LAYERS} convolutions, got a circle through {tensor!r}")
+        if len(trunk) == _MAX_LAYERS:
+            raise ValueError(f"expected a chain of at most {_MAX_LAYERS} convolutions, got a circle through {tensor!r}")
         layer, tensor = _convolution(steps, tensor, image)
         trunk.append(layer)
     return trunk[::-1], heads
 
 
 def _convolution(steps: Steps, tensor: str, image: str) -> tuple[Convolution, str]:
-    """The convolution that a tensor comes from with all that follows it, and the tensor this convolution reads.
+    """Return the convolution that computes a tensor, with the operations after it, and the input of that convolution.
 
-    The tensor it reads is named by where its values were made: transpositions and copies are passed by.
+    The input is the tensor before all copies and transpositions (`_skip_copies`).
     """
     start = tensor
     scale, shift = np.ones((), np.float64), np.zeros((), np.float64)
-    arithmetic, relu6, one_channel = False, False, False  # whether there is any after the convolution
-    for _ in range(_STEPS):
+    arithmetic, relu6, one_channel = False, False, False  # whether each follows the convolution
+    for _ in range(_MAX_STEPS):
         step = _step(steps, tensor, start, image)
         one_channel |= step.one_channel
         if step.relu6:
@@ -120,8 +120,10 @@ def _convolution(steps: Steps, tensor: str, image: str) -> tuple[Convolution, st
         layer = Convolution(
             weight=weight, bias=bias, stride=step.stride, dilation=step.dilation, groups=step.groups, relu6=relu6
         )
-        return layer, _made(steps, tensor, image)
-    raise ValueError(f"expected a chain of convolutions, got a circle through {tensor!r}, or more than {_STEPS} steps")
+        return layer, _skip_copies(steps, tensor, image)
+    raise ValueError(
+        f"expected a chain of convolutions, got a circle through {tensor!r}, or more than {_MAX_STEPS} steps"
+    )
 
 
 def _step(steps: Steps, tensor: str, start: str, image: str) -> Step:
@@ -135,8 +137,8 @@ def _step(steps: Steps, tensor: str, start: str, image: str) -> Step:
     raise ValueError(f"expected a chain of convolutions, got the operation {step} for {tensor!r}")
 
 
-def _made(steps: Steps, tensor: str, image: str) -> str:
-    """The tensor whose values this one holds, transpositions and copies passed by."""
+def _skip_copies(steps: Steps, tensor: str, image: str) -> str:
+    """Return the tensor that this one copies or transposes, if it does, else itself."""
     for _ in range(len(steps) + 1):
         step = steps.get(tensor)
         if tensor == image or not isinstance(step, Step):

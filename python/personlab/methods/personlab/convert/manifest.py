@@ -1,4 +1,4 @@
-"""The list of weights in a tfjs model: what the shards must hold, and their bytes as arrays."""
+"""Reads tfjs graph models: the list of weights in the JSON, and arrays from the bytes of the files of weights."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-LONGEST_JSON = 4 << 20  # bytes; the published ones have 50 to 160 thousand
-_AXES, _LONGEST_AXIS = 8, 2**31  # more than any array of a network has
-_LETTERS = 100  # of a name in an error message
-_SIZES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float16": 2}  # bytes an element
+MAX_JSON_BYTES = 4 << 20  # bytes; the published ones have 50 to 160 thousand
+_MAX_AXES, _MAX_AXIS = 8, 2**31  # beyond any array of a network
+_MAX_LETTERS = 100  # of a name in an error message
+_BYTES = {"float32": 4, "int32": 4, "bool": 1, "uint8": 1, "uint16": 2, "float16": 2}  # of an element
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weight:
-    """One array of a manifest."""
+    """One array in the list of weights."""
 
     name: str
     shape: tuple[int, ...]
-    stored: str  # element type in the shards
-    minimum: float | None  # of a quantised array: value = minimum + scale * integer; None where it is not quantised
+    stored: str  # element type in the files
+    minimum: float | None  # quantised: value = minimum + scale * integer; None: not quantised
     scale: float
 
     @property
     def size(self) -> int:
-        """Bytes in the shards."""
-        return math.prod(self.shape) * _SIZES[self.stored]
+        """Bytes in the files."""
+        return math.prod(self.shape) * _BYTES[self.stored]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Arrays that lie one after the other in files that do likewise."""
+    """Arrays that are concatenated over a sequence of files."""
 
     paths: tuple[str, ...]  # relative to the model's JSON
     weights: tuple[Weight, ...]
 
     @property
     def size(self) -> int:
-        """Bytes of all its arrays."""
+        """Bytes of all arrays of the group."""
         return sum(weight.size for weight in self.weights)
 
 
@@ -71,14 +71,14 @@ class TfjsModel:
 
 
 def parse_model(content: bytes) -> TfjsModel:
-    """A tfjs graph model from its JSON.
+    """Parse the JSON of a tfjs graph model.
 
     Raises:
-        ValueError: it is none, or its list of weights is damaged.
+        ValueError: `content` is something else, or its list of weights is damaged.
     """
     kind = "expected the JSON of a tfjs graph model"
-    if len(content) > LONGEST_JSON:
-        raise ValueError(f"{kind} of at most {LONGEST_JSON} bytes, got {len(content)}")
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"{kind} of at most {MAX_JSON_BYTES} bytes, got {len(content)}")
     try:
         model = json.loads(content)
     except RecursionError:
@@ -97,11 +97,11 @@ def parse_model(content: bytes) -> TfjsModel:
 
 
 def read_weights(model: TfjsModel, read: Callable[[str, int], bytes]) -> dict[str, NDArray[Any]]:
-    """All arrays of a model by name, as float32 where they were stored as any kind of float or quantised.
+    """Read all arrays of a model by name; floats of all sizes and quantised arrays become float32.
 
     Args:
-        model: the manifest.
-        read: gives the bytes of a file, by its path in the manifest; refuses one of more bytes than it is given.
+        model: as `parse_model` returns it.
+        read: (path in the manifest, max bytes) -> content of the file.
 
     Raises:
         ValueError: the files are longer or shorter than the arrays.
@@ -128,20 +128,20 @@ def _group(entry: Any) -> Group:
 
 
 def _relative(path: str) -> str:
-    """The path, where it leads nowhere but beside the model."""
+    """Check that a path stays inside the folder of the model."""
     parts = PurePosixPath(path)
     if parts.is_absolute() or ".." in parts.parts or "\\" in path or ":" in path or not parts.name:
-        raise ValueError(f"expected files of weights beside the model, got {path[:_LETTERS]!r}")
+        raise ValueError(f"expected files of weights beside the model, got {path[:_MAX_LETTERS]!r}")
     return path
 
 
 def _weight(entry: Any) -> Weight:
     name, shape, stored = str(entry["name"]), tuple(entry["shape"]), entry["dtype"]
-    called = f"weight {name[:_LETTERS]!r}"
+    label = f"weight {name[:_MAX_LETTERS]!r}"
     if any(type(n) is not int or n < 0 for n in shape):
-        raise ValueError(f"{called}: expected sizes of at least 0, got ({some(shape)})")
-    if len(shape) > _AXES or max(shape, default=0) > _LONGEST_AXIS:
-        raise ValueError(f"{called}: expected at most {_AXES} sizes of at most {_LONGEST_AXIS}, got ({some(shape)})")
+        raise ValueError(f"{label}: expected sizes of at least 0, got ({some(shape)})")
+    if len(shape) > _MAX_AXES or max(shape, default=0) > _MAX_AXIS:
+        raise ValueError(f"{label}: expected at most {_MAX_AXES} sizes of at most {_MAX_AXIS}, got ({some(shape)})")
     minimum, scale = None, 1.0
     quantization = entry.get("quantization")
     if quantization is not None:
@@ -149,9 +149,9 @@ def _weight(entry: Any) -> Weight:
         if stored != "float16":
             minimum, scale = float(quantization["min"]), float(quantization["scale"])
             if not (math.isfinite(minimum) and math.isfinite(scale)):
-                raise ValueError(f"{called}: expected a finite quantization, got {minimum} and {scale}")
-    if stored not in _SIZES or (minimum is not None and stored not in ("uint8", "uint16")):
-        raise ValueError(f"{called}: expected one of {', '.join(_SIZES)}, got {str(stored)[:_LETTERS]}")
+                raise ValueError(f"{label}: expected a finite quantization, got {minimum} and {scale}")
+    if stored not in _BYTES or (minimum is not None and stored not in ("uint8", "uint16")):
+        raise ValueError(f"{label}: expected one of {', '.join(_BYTES)}, got {str(stored)[:_MAX_LETTERS]}")
     return Weight(name=name, shape=shape, stored=stored, minimum=minimum, scale=scale)
 
 

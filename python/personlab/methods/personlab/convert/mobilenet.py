@@ -1,4 +1,4 @@
-"""The convolutions of a published MobileNetV1 as one of our networks."""
+"""Makes PersonLab networks of the convolutions of published MobileNetV1 networks."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 _STEM = 32  # channels of the stem at width 1
 
-# What the names of outputs hold in Google's files, and which head that is. The first that fits counts.
+# Part of the name of an output in Google's files, head. The first match counts.
 _HEADS = (
-    ("part_", None),  # BodyPix's body parts: no field of PersonLab
+    ("part_", None),  # BodyPix's body parts: not a field of PersonLab
     ("displacement_fwd", "forward"),
     ("displacement_bwd", "backward"),
     ("segment", "segmentation"),
@@ -35,14 +35,14 @@ _HEADS = (
 _NEEDED = ("heatmaps", "short_offsets", "forward", "backward")
 _OFFSETS = ("short_offsets", "forward", "backward", "long_offsets")
 _MASKS = ("segmentation", "long_offsets")
-_THEIRS = {"forward": "displacement_fwd", "backward": "displacement_bwd"}  # names of heads that are not ours
+_GOOGLE_NAMES = {"forward": "displacement_fwd", "backward": "displacement_bwd"}  # PersonLab joins them: mid_offsets
 
 
 def find_heads(outputs: Iterable[str]) -> dict[str, str]:
-    """Head -> the output of the network that it is, by name.
+    """Return the output of the network for each head, matched by name.
 
     Raises:
-        ValueError: a head is missing or there twice.
+        ValueError: a head is missing or ambiguous.
     """
     outputs = list(outputs)
     heads: dict[str, str] = {}
@@ -54,7 +54,7 @@ def find_heads(outputs: Iterable[str]) -> dict[str, str]:
             raise ValueError(f"expected one output of {head}, got {heads[head]!r} and {name!r}")
         heads[head] = name
     needed = _NEEDED + (_MASKS if any(head in heads for head in _MASKS) else ())
-    if missing := [_THEIRS.get(head, head) for head in needed if head not in heads]:
+    if missing := [_GOOGLE_NAMES.get(head, head) for head in needed if head not in heads]:
         raise ValueError(
             f"expected a PoseNet or BodyPix network, got one without {' and '.join(missing)} among its outputs "
             f"{some(outputs, 10)}"
@@ -63,15 +63,15 @@ def find_heads(outputs: Iterable[str]) -> dict[str, str]:
 
 
 def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
-    """Our network that computes what this graph does.
+    """Make the PersonLab network that computes what a graph does.
 
     Args:
-        steps: the graph.
-        image: its tensor with the image.
+        steps: of the graph.
+        image: the tensor that holds the image.
         outputs: head, as `find_heads` names it -> its tensor.
 
     Raises:
-        ValueError: it is no MobileNetV1 with the heads of PoseNet or BodyPix.
+        ValueError: the graph is not a MobileNetV1 with the heads of PoseNet or BodyPix.
     """
     trunk, heads = trace(steps, image, outputs)
     if not trunk:
@@ -97,21 +97,22 @@ def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
 
 
 def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
-    """Weights and biases of our heads by name."""
+    """Return weights and biases of PersonLab's heads by name."""
     for name, layer in heads.items():
         if layer.relu6 or layer.stride != 1 or layer.groups != 1 or (len(layer.weight) % 2 and name in _OFFSETS):
             raise ValueError(f"expected the head of {name} to be a plain convolution to pairs, got another")
     layers = {}
     for name, layer in heads.items():
-        if name not in _THEIRS:
-            layers[f"heads.{name}"] = _interleaved(layer) if name in _OFFSETS else (layer.weight, layer.bias)
-    there, back = _interleaved(heads["forward"]), _interleaved(heads["backward"])
-    layers["heads.mid_offsets"] = (np.concatenate([there[0], back[0]]), np.concatenate([there[1], back[1]]))
+        if name not in _GOOGLE_NAMES:
+            layers[f"heads.{name}"] = _interleave(layer) if name in _OFFSETS else (layer.weight, layer.bias)
+    forward, backward = _interleave(heads["forward"]), _interleave(heads["backward"])
+    weight, bias = (np.concatenate(pair) for pair in zip(forward, backward, strict=True))
+    layers["heads.mid_offsets"] = (weight, bias)
     return layers
 
 
 def _parts(model: PersonLab) -> dict[str, nn.Conv2d]:
-    """The convolutions of the backbone by name, in the order in which they run."""
+    """Return the convolutions of the backbone by name, in the order of the forward pass."""
     backbone = model.backbone
     assert isinstance(backbone, MobileNetV1)
     parts = {"backbone.stem.conv": backbone.stem.conv}
@@ -122,16 +123,20 @@ def _parts(model: PersonLab) -> dict[str, nn.Conv2d]:
 
 
 def _check_layer(layer: Convolution, name: str, conv: nn.Conv2d) -> None:
-    """Whether a layer does with its weights what ours does."""
+    """Check that a layer applies its weights as the backbone's does.
+
+    Raises:
+        ValueError: stride, dilation, groups or activation differ.
+    """
     expected = conv.stride[0], conv.dilation[0], conv.groups, True
     got = layer.stride, layer.dilation, layer.groups, layer.relu6
-    for what, ours, theirs in zip(("stride", "dilation", "groups", "ReLU6"), expected, got, strict=True):
-        if ours != theirs:
-            raise ValueError(f"{name}: expected {what} {ours} as a MobileNetV1 has it, got {theirs}")
+    for what, own, other in zip(("stride", "dilation", "groups", "ReLU6"), expected, got, strict=True):
+        if own != other:
+            raise ValueError(f"{name}: expected {what} {own} as a MobileNetV1 has it, got {other}")
 
 
-def _interleaved(layer: Convolution) -> tuple[Any, Any]:
-    """Weight and bias with channels (dx, dy) side by side, from the block of all dy before the block of all dx."""
+def _interleave(layer: Convolution) -> tuple[Any, Any]:
+    """Reorder weight and bias from all dy, then all dx to (dx, dy) for each keypoint or edge."""
     half = len(layer.weight) // 2
     order = np.arange(2 * half).reshape(2, half)[::-1].T.ravel()
     return layer.weight[order], layer.bias[order]

@@ -1,4 +1,4 @@
-"""BodyPix networks in ONNX files as networks of ours; needs the package `onnx`."""
+"""Reads BodyPix networks in ONNX files as PersonLab networks; needs the package `onnx`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     Arrays = dict[str, NDArray[Any]]
 
-_AXES = 8  # more than any array of a network has
+_MAX_AXES = 8  # beyond any array of a network
 _LAYOUTS = ([0, 3, 1, 2], [0, 2, 3, 1])  # transpositions to channels first and to channels last
 
 
 def read_onnx(path: str | os.PathLike[str]) -> PersonLab:
-    """Read an ONNX file of BodyPix; its body parts are left out.
+    """Read an ONNX file of BodyPix, without its body parts.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: the file does not exist.
         ImportError: the package `onnx` is not installed.
-        ValueError: it is no PoseNet or BodyPix network on a MobileNetV1.
+        ValueError: the file is not a PoseNet or BodyPix network on a MobileNetV1.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -70,20 +70,20 @@ def _attributes(node: Any) -> dict[str, Any]:
 
 
 def _array(tensor: Any) -> NDArray[Any]:
-    """A constant of the file; what lies in another file is not looked for."""
+    """Return a constant of the file; raises ValueError where its data lie in another file."""
     from onnx import TensorProto, numpy_helper
 
     if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
         raise ValueError(f"expected all weights in the file, got {tensor.name[:100]!r} in another")
-    if len(tensor.dims) > _AXES or any(n < 0 for n in tensor.dims):
+    if len(tensor.dims) > _MAX_AXES or any(n < 0 for n in tensor.dims):
         raise ValueError(
-            f"expected at most {_AXES} sizes of at least 0, got {some(tensor.dims)} for {tensor.name[:100]!r}"
+            f"expected at most {_MAX_AXES} sizes of at least 0, got {some(tensor.dims)} for {tensor.name[:100]!r}"
         )
     return np.asarray(numpy_helper.to_array(tensor))
 
 
 def _step(node: Any, attributes: dict[str, Any], arrays: Arrays) -> Step | str:
-    """How a node's output comes from another tensor; the name of its operation where that is no step of a network."""
+    """Return a node as a step, or the name of its operation where it is unsupported."""
     operation: str = node.op_type
     inputs = list(node.input)
     constants = [arrays[name] for name in inputs if name in arrays]
@@ -115,7 +115,7 @@ def _convolution(inputs: list[str], attributes: dict[str, Any], arrays: Arrays) 
         return f"Conv with weights {weight.shape}, strides {strides}, dilations {dilations}"
     padding = attributes.get("auto_pad", b"NOTSET").decode()
     pads = list(attributes.get("pads", [0, 0, 0, 0]))
-    # Padding written out is TensorFlow's SAME for the sizes that the network is made for, which are odd in every layer.
+    # Explicit pads equal TensorFlow's SAME at odd sizes, which the network's layers have for its own input size.
     same = [dilations[0] * (side // 2) for side in weight.shape[2:]] * 2
     if padding != "SAME_UPPER" and (padding not in ("NOTSET", "VALID") or pads != same):
         return f"Conv with padding {padding} {pads}"
@@ -130,7 +130,7 @@ def _convolution(inputs: list[str], attributes: dict[str, Any], arrays: Arrays) 
 
 
 def _vector(array: NDArray[Any]) -> NDArray[Any]:
-    """One number for each channel, of an array that broadcasts over NCHW, or one for all."""
+    """Return one number for each channel of an array that broadcasts over NCHW, or one for all."""
     if array.ndim == 0 or array.size == 1:
         return array.reshape(())
     if array.ndim < 3 or array.shape[-3] != array.size:

@@ -1,4 +1,4 @@
-"""Google's published tfjs graph models of PoseNet and BodyPix, float and quantised, as networks of ours."""
+"""Reads Google's tfjs graph models of PoseNet and BodyPix, float and quantised, as PersonLab networks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.graph import Step, batch_norm
-from personlab.methods.personlab.convert.manifest import LONGEST_JSON, TfjsModel, parse_model, read_weights
+from personlab.methods.personlab.convert.manifest import MAX_JSON_BYTES, TfjsModel, parse_model, read_weights
 from personlab.methods.personlab.convert.mobilenet import build, find_heads
 from personlab.nn.state import some
 
@@ -31,15 +31,15 @@ def read_tfjs(path: str | os.PathLike[str]) -> PersonLab:
     """Read a tfjs graph model.
 
     Args:
-        path: its JSON, or the folder that holds one; the files of weights lie beside it.
+        path: the JSON, beside the files of weights, or the folder of all.
 
     Raises:
-        FileNotFoundError: no such file, or a file of weights is missing.
-        ValueError: it is no PoseNet or BodyPix network on a MobileNetV1, or its files do not hold what they should.
+        FileNotFoundError: the JSON or a file of weights does not exist.
+        ValueError: the model is not a PoseNet or BodyPix network on a MobileNetV1, or a file is damaged.
     """
     file = _model_file(Path(path))
     try:
-        model = parse_model(read_limited(file, LONGEST_JSON))
+        model = parse_model(read_limited(file, MAX_JSON_BYTES))
         arrays = read_weights(model, lambda name, limit: read_limited(file.parent / name, limit))
         return convert_tfjs(model, arrays)
     except ValueError as error:
@@ -47,10 +47,10 @@ def read_tfjs(path: str | os.PathLike[str]) -> PersonLab:
 
 
 def convert_tfjs(model: TfjsModel, arrays: Arrays) -> PersonLab:
-    """A tfjs graph model and its arrays as one of our networks.
+    """Make a PersonLab network of a tfjs graph model and its arrays.
 
     Raises:
-        ValueError: it is no PoseNet or BodyPix network on a MobileNetV1.
+        ValueError: the model is not a PoseNet or BodyPix network on a MobileNetV1.
     """
     try:
         nodes = {node["name"]: node for node in model.topology["node"]}
@@ -69,22 +69,22 @@ def convert_tfjs(model: TfjsModel, arrays: Arrays) -> PersonLab:
 def _model_file(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(file for file in path.glob("*.json") if _is_model(file))
-    if len(found) != 1:
-        names = some(file.name for file in found) or "none"
+    models = sorted(file for file in path.glob("*.json") if _is_model(file))
+    if len(models) != 1:
+        names = some(file.name for file in models) or "none"
         raise ValueError(f"{path}: expected the JSON of one tfjs model in this folder, got {names}")
-    return found[0]
+    return models[0]
 
 
 def _is_model(file: Path) -> bool:
     try:
-        return b"weightsManifest" in read_limited(file, LONGEST_JSON)
-    except (FileNotFoundError, ValueError):  # no file, or one far too long
+        return b"weightsManifest" in read_limited(file, MAX_JSON_BYTES)
+    except (FileNotFoundError, ValueError):  # not a regular file, or too long
         return False
 
 
 def _step(node: Any, inputs: list[str], arrays: Arrays) -> Step | str:
-    """How a node's output comes from another node's; the name of its operation where that is no step of a network."""
+    """Return a node as a step, or the name of its operation where it is unsupported."""
     operation: str = node["op"]
     attributes: dict[str, Any] = node.get("attr", {})
     constants = [arrays[name] for name in inputs if name in arrays]
@@ -105,7 +105,7 @@ def _step(node: Any, inputs: list[str], arrays: Arrays) -> Step | str:
 
 def _convolution(operation: str, inputs: list[str], attributes: dict[str, Any], arrays: Arrays) -> Step | str:
     strides, dilations = _integers(attributes, "strides"), _integers(attributes, "dilations")
-    # The converter, where it folds SpaceToBatchND away, writes dilations [d, d, 1, 1] instead of [1, d, d, 1].
+    # A converter that folds SpaceToBatchND writes dilations [d, d, 1, 1] instead of [1, d, d, 1].
     dilation = {n for n in dilations if n != 1} or {1}
     fused = [_text(word) for word in attributes.get("fused_ops", {}).get("list", {}).get("s", ())]
     if _text(attributes["padding"]["s"]) != "SAME" or _text(attributes.get("data_format", {}).get("s")) == "NCHW":
@@ -126,12 +126,12 @@ def _convolution(operation: str, inputs: list[str], attributes: dict[str, Any], 
 
 
 def _tensor(text: str) -> str:
-    """The node whose output an input is."""
+    """Return the name of the node whose output an input is."""
     return text.removeprefix("^").removesuffix(":0")
 
 
 def _vector(array: NDArray[Any]) -> NDArray[Any]:
-    """One number for each channel, the last axis, or one for all."""
+    """Return one number for each channel, which is the last axis, or one for all."""
     if array.size != (array.shape or (1,))[-1]:
         raise ValueError(f"expected one number for each channel, got an array of shape {array.shape}")
     return array.reshape(-1) if array.ndim else array

@@ -1,4 +1,4 @@
-"""Images for the log: what was to be found in the views of a batch, beside what the network found."""
+"""Images for the training log: targets of a batch beside the outputs of the network, both decoded."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
     from personlab.data.loader import Batch
     from personlab.methods.personlab.network import PersonLab
 
-_VIEWS = 4  # of a batch, one below the other
-_LOGIT = 10.0  # of a target
+_MAX_VIEWS = 4  # of a batch, one below the other
+_LOGIT = 10.0  # of targets: positive inside, negative outside
 
 
 def draw_batch(model: PersonLab, batch: Batch, *, disk_radius: float) -> NDArray[np.uint8]:
-    """The first views of a batch: on the left the people that its targets decode to, on the right those found."""
+    """Draw the first views of a batch: decoded targets on the left, decoded outputs of the network on the right."""
     options = DecodeOptions(disk_radius=disk_radius)
     training = model.training
     with torch.no_grad():
-        images = batch.images[:_VIEWS].to(model.pixel_mean.device)
-        found = to_fields(model.eval()(images), stride=model.config.stride)
+        images = batch.images[:_MAX_VIEWS].to(model.pixel_mean.device)
+        outputs = to_fields(model.eval()(images), stride=model.config.stride)
     model.train(training)
     rows = []
-    for i, image in enumerate(batch.images[:_VIEWS].cpu().numpy()):
+    for i, image in enumerate(batch.images[:_MAX_VIEWS].cpu().numpy()):
         pixels = np.ascontiguousarray(image.transpose(1, 2, 0))
-        wanted = _fields_of(batch, i, model)
-        rows.append(np.concatenate([_overlay(pixels, fields, model, options) for fields in (wanted, found[i])], axis=1))
+        pair = (_target_fields(batch, i, model), outputs[i])
+        rows.append(np.concatenate([_overlay(pixels, fields, model, options) for fields in pair], axis=1))
     return np.concatenate(rows)
 
 
-def _fields_of(batch: Batch, i: int, model: PersonLab) -> Fields:
+def _target_fields(batch: Batch, i: int, model: PersonLab) -> Fields:
     def array(tensor: torch.Tensor) -> Any:
         return tensor[i].float().cpu().numpy()
 

@@ -1,4 +1,4 @@
-"""Decoding drawn over the image: in which order poses were seeded, and how one of them grew."""
+"""Draws decoding over the image: the order of the seeds, and the growth of one pose."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from personlab.methods.personlab.explain import Explanation
     from personlab.visualize.canvas import Image
 
-    Box = tuple[int, int, int, int]  # x0, y0, x1, y1, the last two beyond
+    Box = tuple[int, int, int, int]  # x0, y0, x1, y1, the last two exclusive
 
-_PANEL = 480  # least pixels of an explanation's longer side, so that its letters can be read
+_MIN_SIDE = 480  # pixels of an explanation's longer side, for readable letters
 
 
 def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
-    """The seeds of the poses, numbered in the order in which decoding took them, with thin lines for what grew there.
+    """Draw the seeds of the poses, numbered in the order of decoding, with thin lines for the poses.
 
-    Poses that were dropped later, for a low score or as doubles, are grey.
+    Seeds of poses that were dropped for a low score or as duplicates are grey.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
-        explanations: what `explain_poses` gives, scaled to pixels of `image`.
+        image: (H, W, 3) uint8 RGB, not written to.
+        explanations: as `explain_poses` returns them, scaled to pixels of `image`.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -40,7 +40,7 @@ def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
         ValueError: an argument of the wrong shape.
     """
     image = as_image(image)
-    drawn, unit = marks.dimmed(image), marks.unit_of(image)
+    drawn, unit = marks.dim(image), marks.unit_of(image)
     if image.size == 0:
         return drawn
     colours = person_colours(1 + max((e.rank for e in explanations if e.rank is not None), default=0))
@@ -67,17 +67,17 @@ def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
 
 
 def draw_explanation(image: Image, explanation: Explanation) -> Image:
-    """One pose close up, its keypoints numbered in the order in which they were reached, beside a table of them.
+    """Draw one pose enlarged, its keypoints numbered in the order of decoding, beside a table of them.
 
-    A white line leads from each keypoint to where the mid-range offset aims; the orange dots from there are the
-    refinements. Keypoints are coloured by their probability.
+    A white line leads from each keypoint along the mid-range offset; orange dots from its end are the refinements.
+    Keypoints are coloured by their probability.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
+        image: (H, W, 3) uint8 RGB, not written to.
         explanation: scaled to pixels of `image`.
 
     Returns:
-        (H', W', 3) uint8 RGB, enlarged around the pose, with the table at the right.
+        (H', W', 3) uint8 RGB, enlarged around the pose, with the table on the right.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -96,15 +96,15 @@ def draw_explanation(image: Image, explanation: Explanation) -> Image:
         for point in step.path[:-1]:
             marks.disc(close, point, 1.4 * unit, marks.PALETTE[0], ring=marks.BLACK)
     order = [moved.seed, *(step.target for step in moved.steps)]
-    taken: list[Box] = []
+    occupied: list[Box] = []
     for k in order:
         colour = marks.scalar_colours(moved.probabilities[k])
         radius = (5.0 if k == moved.seed else 3.2) * unit
         marks.disc(close, moved.keypoints[k], radius, colour, ring=marks.WHITE, width=max(1, round(unit)))
         x, y = moved.keypoints[k]
-        taken.append((round(x - radius), round(y - radius), round(x + radius), round(y + radius)))
+        occupied.append((round(x - radius), round(y - radius), round(x + radius), round(y + radius)))
     for number, k in enumerate(order, 1):
-        _number(close, str(number), moved.keypoints[k], taken, unit)
+        _number(close, str(number), moved.keypoints[k], occupied, unit)
     panel = _panel(moved, order, unit)
     tall = max(close.shape[0], panel.shape[0])
     parts = [np.pad(part, ((0, tall - part.shape[0]), (0, 0), (0, 0))) for part in (close, panel)]
@@ -112,7 +112,7 @@ def draw_explanation(image: Image, explanation: Explanation) -> Image:
 
 
 def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanation]:
-    """The dimmed part of the image around a pose, enlarged, and the explanation in its pixels."""
+    """Return the dimmed and enlarged part of the image around a pose, and the explanation in its pixels."""
     import cv2
 
     points = np.concatenate([explanation.keypoints, *(step.path for step in explanation.steps)])
@@ -121,27 +121,27 @@ def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanatio
     corner = np.array([width - 1, height - 1])
     x0, y0 = np.floor(np.clip(points.min(axis=0) - margin, 0, corner)).astype(int)
     x1, y1 = np.ceil(np.clip(points.max(axis=0) + margin, 0, corner)).astype(int) + 1
-    part = marks.dimmed(image[y0:y1, x0:x1])
+    part = marks.dim(image[y0:y1, x0:x1])
     longer = max(x1 - x0, y1 - y0)
-    factor = max(max(height, width, _PANEL) / longer, 1.0)
+    factor = max(max(height, width, _MIN_SIDE) / longer, 1.0)
     size = (max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor)))
     close = np.ascontiguousarray(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return close, _moved(explanation, np.array([x0, y0]), factor)
+    return close, _move(explanation, np.array([x0, y0]), factor)
 
 
-def _moved(explanation: Explanation, corner: Any, factor: float) -> Explanation:
-    """In pixels of a part of the image that begins at `corner` and is enlarged by `factor`."""
+def _move(explanation: Explanation, corner: Any, factor: float) -> Explanation:
+    """Convert an explanation to pixels of the part of the image at `corner`, enlarged by `factor`."""
 
     def move(points: Any) -> Any:
-        return (points - corner + 0.5) * factor - 0.5  # resizing keeps the image's edges, not its pixel centres
+        return (points - corner + 0.5) * factor - 0.5  # resizing maps borders of pixels, not centres
 
     steps = tuple(replace(step, start=move(step.start), path=move(step.path)) for step in explanation.steps)
     at = move(explanation.seed_position)
     return replace(explanation, steps=steps, keypoints=move(explanation.keypoints), seed_position=at)
 
 
-def _number(image: Image, text: str, point: Any, taken: list[Box], unit: float) -> None:
-    """A number near a point on `image` itself, where it covers nothing in `taken`, with a line to the point."""
+def _number(image: Image, text: str, point: Any, occupied: list[Box], unit: float) -> None:
+    """Draw a number near a point on `image` itself, outside of `occupied` if possible, with a line to the point."""
     import cv2
 
     height, width = image.shape[:2]
@@ -157,17 +157,17 @@ def _number(image: Image, text: str, point: Any, taken: list[Box], unit: float) 
             places.append((int(np.clip(x, 0, width - wide)), int(np.clip(y, 0, height - tall))))
     free = [
         (x, y) for x, y in places
-        if not any(x < x1 and x0 < x + wide and y < y1 and y0 < y + tall for x0, y0, x1, y1 in taken)
+        if not any(x < x1 and x0 < x + wide and y < y1 and y0 < y + tall for x0, y0, x1, y1 in occupied)
     ]  # fmt: skip
     x, y = (free or places)[0]
-    taken.append((x, y, x + wide, y + tall))
+    occupied.append((x, y, x + wide, y + tall))
     marks.line(image, point, (x + wide / 2, y + tall / 2), marks.GREY, 1)
     cv2.rectangle(image, (x, y), (x + wide - 1, y + tall - 1), marks.WHITE, cv2.FILLED)
     marks.write_text(image, text, x + pad, y + tall - pad - below, marks.BLACK, unit)
 
 
 def _panel(explanation: Explanation, order: Sequence[int], unit: float) -> Image:
-    """The table beside an explanation: number, keypoint, probability p, score s, best first; then what lines mean."""
+    """Return the table beside an explanation: number, keypoint, probability p, score s; then the meaning of lines."""
     names, gap, swatch = explanation.skeleton.names, round(7 * unit), round(8 * unit)
     seeded = "" if explanation.order is None else f", seeded as number {explanation.order + 1}"
     heads = [

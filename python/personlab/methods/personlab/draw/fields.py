@@ -1,4 +1,4 @@
-"""Scalars over the image: heatmaps, Hough scores and segmentation."""
+"""Draws scalar fields over the image: heatmaps, Hough scores and segmentation."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_numbers, as_size, check_shape
+from personlab.arrays.host import as_field, as_numbers
+from personlab.arrays.numbers import as_integer, as_number, as_size
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
 from personlab.visualize import marks
-from personlab.visualize.canvas import finite_logits, sigmoid, stretched
+from personlab.visualize.canvas import finite_logits, sigmoid, stretch
 
 if TYPE_CHECKING:
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.stages import Peaks
     from personlab.visualize.canvas import Image
 
 
 def draw_heatmap(image: Image, heatmap: Any, *, title: str = "probability") -> Image:
-    """Probability of a keypoint over the image.
+    """Draw the probability of a keypoint over the image.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
-        heatmap: (h, w) logits of one keypoint type, or (K, h, w) of which each pixel shows the largest; the grid is
+        image: (H, W, 3) uint8 RGB, not written to.
+        heatmap: logits (h, w) of one keypoint type, or (K, h, w), of which each pixel shows the max; the grid is
             stretched over the image, corner cell on corner pixel.
         title: of the legend.
 
@@ -38,10 +41,10 @@ def draw_heatmap(image: Image, heatmap: Any, *, title: str = "probability") -> I
     check_shape(heatmap, "heatmap", (None, None, None), "(h, w) or (K, h, w)")
     if image.size == 0 or heatmap.size == 0:
         return image.copy()
-    largest = np.full(image.shape[:2], -np.inf, np.float32)
+    max_logits = np.full(image.shape[:2], -np.inf, np.float32)
     for logits in heatmap:
-        np.maximum(largest, stretched(finite_logits(logits), image.shape[:2]), out=largest)
-    probability = sigmoid(largest)
+        np.maximum(max_logits, stretch(finite_logits(logits), image.shape[:2]), out=max_logits)
+    probability = sigmoid(max_logits)
     drawn = _scalars(image, probability, 1.0)
     marks.place_legend(drawn, marks.bar(title, 0, 1, marks.legend_unit(image)), probability)
     return drawn
@@ -55,15 +58,15 @@ def draw_hough(
     peaks: Peaks | None = None,
     input_size: tuple[int, int] | None = None,
 ) -> Image:
-    """Hough scores over the image, and a ring around each peak.
+    """Draw Hough scores over the image, and a ring around each peak.
 
-    Votes gather within a few pixels: each score is spread over a spot wide enough to be seen.
+    Votes concentrate within a few pixels: each score is dilated to a visible spot.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
-        hough: (H', W') scores of one keypoint type, or (K, H', W') of which each pixel shows the largest.
+        image: (H, W, 3) uint8 RGB, not written to.
+        hough: scores (H', W') of one keypoint type, or (K, H', W'), of which each pixel shows the max.
         hough_stride: input pixels from one lattice point to the next.
-        peaks: what `stages.find_peaks` gives; all are ringed, in the colour of their score.
+        peaks: as `stages.find_peaks` returns them; rings have the colour of the score.
         input_size: (W, H) of the network input, pixels, where the image has another size.
 
     Returns:
@@ -89,7 +92,7 @@ def draw_hough(
     scores = np.where(np.isfinite(hough), hough, 0.0).max(axis=0)
     unit, highest = marks.unit_of(image), max(float(scores.max()), 1e-3)
     spot = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(1.5 * unit) + 1,) * 2)
-    spread = np.asarray(cv2.dilate(stretched(scores, (height, width), cell), spot), np.float32)
+    spread = np.asarray(cv2.dilate(stretch(scores, (height, width), cell), spot), np.float32)
     drawn = _scalars(image, spread, highest)
     if peaks is not None:
         at = np.asarray(peaks.positions) * scale
@@ -100,12 +103,12 @@ def draw_hough(
 
 
 def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5) -> Image:
-    """Probability of a person over the image, and an outline around the binary mask.
+    """Draw the probability of a person over the image, and an outline around the binary mask.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is.
+        image: (H, W, 3) uint8 RGB, not written to.
         segmentation: (1, h, w) or (h, w) logits, stretched over the image.
-        threshold: probability from which a pixel belongs to the mask.
+        threshold: min probability of the pixels of the mask.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -123,7 +126,7 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
     threshold = as_number(threshold, "threshold", 0, 1)
     if image.size == 0 or segmentation.size == 0:
         return image.copy()
-    probability = sigmoid(stretched(finite_logits(segmentation[0]), image.shape[:2]))
+    probability = sigmoid(stretch(finite_logits(segmentation[0]), image.shape[:2]))
     drawn = _scalars(image, probability, 1.0)
     mask = (probability >= threshold).astype(np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -135,6 +138,6 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
 
 
 def _scalars(image: Image, values: FloatArray, highest: float) -> Image:
-    """Values (H, W) from 0 to `highest` in colour over the dimmed image, more opaque the higher."""
+    """Draw values (H, W) from 0 to `highest` over the dimmed image; higher ones are more opaque."""
     share = np.clip(values / highest, 0, 1)
-    return marks.blended(marks.dimmed(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))
+    return marks.blend(marks.dim(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))

@@ -1,4 +1,4 @@
-"""All images of one decoding at once, as arrays, as files, and on one sheet."""
+"""Draws everything about one decoding: each field, each step and the result."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image
 from personlab.methods.personlab import stages
 from personlab.methods.personlab.decode import decode_masks, decode_poses
@@ -42,21 +42,22 @@ def fields_gallery(
     explanations: int = 3,
     longest_side: int = 1600,
 ) -> dict[str, Image]:
-    """An image of each field, of each step of decoding and of its result, by names fit for files.
+    """Draw each field, each step of decoding and its result; return the images by name, fit for file names.
 
     The names are "heatmaps", "heatmap_<keypoint>" for each type, "hough", "short_offsets", "short_offsets_wheel",
     "mid_offsets", "mid_offsets_wheel", "order", "poses", "explanation_1" and so on, and, where there are such fields,
-    "segmentation", "long_offsets", "long_offsets_arrows" and "masks". PoseNet's decoder has no "hough".
+    "segmentation", "long_offsets", "long_offsets_arrows" and "masks". With PoseNet's decoder, "hough" is
+    missing.
 
     Args:
         fields: of one image.
-        image: (H, W, 3) uint8 RGB; a grey canvas where left out.
-        poses: to draw, in pixels of `image`; decoded here where left out.
-        masks: (P, H, W) bool, to draw; decoded here where neither poses nor masks are given and the fields allow it.
-        options: how the fields are decoded for the Hough map, the order and the explanations.
+        image: (H, W, 3) uint8 RGB; a grey stand-in (`canvas`) where left out.
+        poses: in pixels of `image`; decoded from the fields where left out.
+        masks: (P, H, W) bool; decoded where `poses` are left out, too, and the fields have masks.
+        options: of decoding.
         skeleton: keypoints and edges of the fields.
-        explanations: how many poses are explained, best first.
-        longest_side: pixels; a larger image is drawn on smaller.
+        explanations: max number of poses that are explained, best first.
+        longest_side: max side of the drawings, pixels; a larger image is shrunk.
 
     Raises:
         TypeError: an argument of the wrong type.
@@ -67,16 +68,16 @@ def fields_gallery(
     height, width = background.shape[:2]
     heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
     if poses is None:
-        found: Any = decode_poses(heat, short, mid, stride=stride, skeleton=skeleton, options=options)
-        poses = found.scaled(*_scale(fields, background))
+        decoded: Any = decode_poses(heat, short, mid, stride=stride, skeleton=skeleton, options=options)
+        poses = decoded.scaled(*_scale(fields, background))
         if masks is None and fields.segmentation is not None and fields.long_offsets is not None:
-            belong: Any = decode_masks(
-                found, fields.segmentation, fields.long_offsets,
+            decoded_masks: Any = decode_masks(
+                decoded, fields.segmentation, fields.long_offsets,
                 short_offsets=short, stride=stride, size=(height, width),
             )  # fmt: skip
-            masks = belong
-    small, sx, sy = _shrunk(background, as_integer(longest_side, "longest_side", 1))
-    masks = None if masks is None else _shrunk_masks(masks, small)
+            masks = decoded_masks
+    small, sx, sy = _shrink(background, as_integer(longest_side, "longest_side", 1))
+    masks = None if masks is None else _shrink_masks(masks, small)
     drawn = {"poses": draw_poses(small, poses.scaled(sx, sy), skeleton=skeleton)}
     if masks is not None:
         drawn["masks"] = draw_masks(small, masks)
@@ -93,7 +94,7 @@ def fields_gallery(
 
 
 def _field_images(image: Image, fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> dict[str, Image]:
-    """The images of all fields but the single heatmaps."""
+    """Draw all fields but the single heatmaps."""
     drawn = {"heatmaps": draw_heatmap(image, fields.heatmaps)}
     if options.decoder != "posenet":
         hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, stride=fields.stride, options=options)
@@ -112,13 +113,13 @@ def _field_images(image: Image, fields: Fields, skeleton: Skeleton, options: Dec
 
 
 def _scale(fields: Fields, image: Image) -> tuple[float, float]:
-    """(sx, sy) that take input pixels to pixels of `image`, corner pixel on corner pixel."""
+    """Return (sx, sy) from input pixels to pixels of `image`, corner pixel on corner pixel."""
     (height, width), (input_width, input_height) = image.shape[:2], fields.input_size
     return (width - 1) / max(input_width - 1, 1), (height - 1) / max(input_height - 1, 1)
 
 
-def _shrunk(image: Image, longest_side: int) -> tuple[Image, float, float]:
-    """The image with no side longer than that, and (sx, sy) that take its old pixels to the new ones."""
+def _shrink(image: Image, longest_side: int) -> tuple[Image, float, float]:
+    """Shrink an image to a max side; return it and (sx, sy) from its old pixels to the new ones."""
     import cv2
 
     height, width = image.shape[:2]
@@ -130,8 +131,8 @@ def _shrunk(image: Image, longest_side: int) -> tuple[Image, float, float]:
     return small, (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
 
 
-def _shrunk_masks(masks: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
-    """The masks at every pixel of `image`, which is no larger than they are."""
+def _shrink_masks(masks: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:
+    """Sample masks at every pixel of `image`, which is not larger than they are."""
     (height, width), (h, w) = masks.shape[1:], image.shape[:2]
     rows = np.rint(np.linspace(0, max(height - 1, 0), h)).astype(np.intp)
     columns = np.rint(np.linspace(0, max(width - 1, 0), w)).astype(np.intp)

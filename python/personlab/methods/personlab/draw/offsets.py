@@ -1,4 +1,4 @@
-"""Offsets over the image, as arrows or in the colours of a wheel: what each place says of where a keypoint is."""
+"""Draws offsets over the image, as arrows or in the colours of a wheel."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_integer, as_number, check_shape, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
 from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks
-from personlab.visualize.canvas import finite_logits, log_odds, stretched
+from personlab.visualize.canvas import finite_logits, log_odds, stretch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.fields import Fields
     from personlab.visualize.canvas import Image
 
-    Channel = tuple[int, FloatArray, FloatArray]  # number, logits (h, w) of where it is shown, offsets (2, h, w)
+    Channel = tuple[int, FloatArray, FloatArray]  # number, logits (h, w) of showing it, offsets (2, h, w)
 
 Style = Literal["arrows", "wheel"]
-_SHORT, _FAR = 9.0, 22.0  # lines' widths between neighbouring arrows, for offsets within a disc and beyond it
+_NEAR_SPACING, _FAR_SPACING = 9.0, 22.0  # between arrows, in widths of a line: offsets within a disc and longer ones
 
 
 def draw_short_offsets(
     image: Image, fields: Fields, keypoint: int | None = None, *, style: Style = "arrows", threshold: float = 0.5
 ) -> Image:
-    """Short-range offsets: where each place near a keypoint sees it.
+    """Draw short-range offsets, from the disc around a keypoint to the keypoint.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is; the fields are stretched over it.
+        image: (H, W, 3) uint8 RGB, not written to; the fields are stretched over it.
         fields: of one image.
-        keypoint: the type to show; where left out, each cell shows its likeliest one.
-        style: "arrows", one colour for each type, or "wheel", whose hue is the direction and whose value the length.
-        threshold: probability of the keypoint under which nothing is drawn.
+        keypoint: the type to show; where left out, each cell shows the most probable type.
+        style: "arrows", one colour for each type, or "wheel": hue by direction, value by length.
+        threshold: min probability of the keypoint where offsets are drawn.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -47,7 +49,9 @@ def draw_short_offsets(
     count = check_image_fields(fields)
     shown = range(count) if keypoint is None else [as_integer(keypoint, "keypoint", 0, count - 1)]
     channels = [(k, fields.heatmaps[k], fields.short_offsets[k]) for k in shown]
-    return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_SHORT, title="to the keypoint")
+    return _draw_offsets(
+        image, fields, channels, style, threshold=threshold, spacing=_NEAR_SPACING, title="to the keypoint"
+    )
 
 
 def draw_mid_offsets(
@@ -59,16 +63,16 @@ def draw_mid_offsets(
     threshold: float = 0.5,
     skeleton: Skeleton = COCO_PERSON,
 ) -> Image:
-    """Mid-range offsets: where each place near a keypoint sees the next one along an edge.
+    """Draw mid-range offsets, from the disc around a keypoint to the next keypoint along an edge.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is; the fields are stretched over it.
+        image: (H, W, 3) uint8 RGB, not written to; the fields are stretched over it.
         fields: of one image.
-        edge: the directed edge to show, e parent -> child or E + e child -> parent; where left out, all from parent to
-            child, of which the wheel shows at each pixel the one whose source is likeliest.
-        style: "arrows", one colour for each edge, or "wheel", whose hue is the direction and whose value the length.
-        threshold: probability of the source keypoint under which nothing is drawn.
-        skeleton: its edges are used.
+        edge: the directed edge to show, e parent -> child or E + e child -> parent; where left out, all edges parent ->
+            child; the wheel shows at each pixel the edge with the most probable source.
+        style: "arrows", one colour for each edge, or "wheel": hue by direction, value by length.
+        threshold: min probability of the source keypoint where offsets are drawn.
+        skeleton: of the fields.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -87,7 +91,7 @@ def draw_mid_offsets(
     title = "parent to child"
     if edge is not None:
         title = " to ".join(skeleton.names[k] for k in skeleton.directed_edges[shown[0]])
-    return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_FAR, title=title)
+    return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_FAR_SPACING, title=title)
 
 
 def draw_long_offsets(
@@ -99,15 +103,15 @@ def draw_long_offsets(
     threshold: float = 0.5,
     skeleton: Skeleton = COCO_PERSON,
 ) -> Image:
-    """Long-range offsets: where each pixel of a person sees one of that person's keypoints.
+    """Draw long-range offsets, from each pixel of a person to one of that person's keypoints.
 
     Args:
-        image: (H, W, 3) uint8 RGB, left as it is; the fields are stretched over it.
-        fields: of one image, with long_offsets; where they lack a segmentation, every pixel counts as a person's.
-        keypoint: the type that the offsets lead to.
-        style: "wheel", whose hue is the direction and whose value the length, or "arrows".
-        threshold: probability of a person under which nothing is drawn.
-        skeleton: names the keypoint in the legend.
+        image: (H, W, 3) uint8 RGB, not written to; the fields are stretched over it.
+        fields: of one image, with long_offsets; without segmentation, all pixels count as a person's.
+        keypoint: type of the target.
+        style: "wheel": hue by direction, value by length; or "arrows".
+        threshold: min probability of a person where offsets are drawn.
+        skeleton: of the fields; its names are used in the legend.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -121,11 +125,11 @@ def draw_long_offsets(
     keypoint = as_integer(keypoint, "keypoint", 0, min(count, skeleton.n_keypoints) - 1)
     if fields.long_offsets is None:
         raise ValueError("fields.long_offsets: expected an array, got None")
-    everywhere = np.full(fields.heatmaps.shape[-2:], np.inf, np.float32)
-    where = everywhere if fields.segmentation is None else fields.segmentation[0]
-    channels = [(keypoint, where, fields.long_offsets[keypoint])]
+    certain = np.full(fields.heatmaps.shape[-2:], np.inf, np.float32)
+    person = certain if fields.segmentation is None else fields.segmentation[0]
+    channels = [(keypoint, person, fields.long_offsets[keypoint])]
     title = f"to {skeleton.names[keypoint]}"
-    return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_FAR, title=title)
+    return _draw_offsets(image, fields, channels, style, threshold=threshold, spacing=_FAR_SPACING, title=title)
 
 
 def _draw_offsets(
@@ -156,24 +160,24 @@ def _draw_offsets(
 def _draw_arrows(
     image: Image, channels: Sequence[Channel], lowest: float, cell: Any, spacing: float, title: str
 ) -> Image:
-    """Arrows from cells `cell` (x, y) pixels apart, about `spacing` lines' widths from each other."""
-    drawn, unit = marks.dimmed(image), marks.unit_of(image)
+    """Draw arrows from cells `cell` (x, y) pixels apart, one in about `spacing` line widths."""
+    drawn, unit = marks.dim(image), marks.unit_of(image)
     best = np.max([logits for _, logits, _ in channels], axis=0)
     step = max(1, min(round(spacing * unit / max(float(cell.mean()), 1e-6)), *best.shape))
     for number, logits, offsets in channels:
-        there = (logits >= lowest) & (logits >= best) & np.isfinite(offsets).all(axis=0)
-        for i, j in _cells(there, logits, step, number):
+        eligible = (logits >= lowest) & (logits >= best) & np.isfinite(offsets).all(axis=0)
+        for i, j in _choose_cells(eligible, logits, step, number):
             start = cell * (j, i)
             marks.arrow(drawn, start, start + offsets[:, i, j], marks.PALETTE[number % len(marks.PALETTE)], unit)
-    marks.place_legend(drawn, marks.note(title, marks.legend_unit(image)), stretched(best >= lowest, image.shape[:2]))
+    marks.place_legend(drawn, marks.note(title, marks.legend_unit(image)), stretch(best >= lowest, image.shape[:2]))
     return drawn
 
 
-def _cells(there: Any, logits: Any, step: int, shift: int) -> Iterator[tuple[int, int]]:
-    """Cells (i, j) about `step` apart: of each block of step x step cells the middle one, or else the likeliest."""
+def _choose_cells(eligible: Any, logits: Any, step: int, shift: int) -> Iterator[tuple[int, int]]:
+    """Yield one eligible cell (i, j) of each block of step x step cells: the middle one, else that of the max logit."""
     middle = step // 2
-    top, left = shift // step % step, shift % step  # channels that share cells begin their blocks elsewhere
-    chosen = np.where(there, logits, -np.inf)
+    top, left = shift // step % step, shift % step  # shifted blocks separate the arrows of channels that share cells
+    chosen = np.where(eligible, logits, -np.inf)
     regular = chosen[(middle - top) % step :: step, (middle - left) % step :: step]
     regular[np.isfinite(regular)] = np.inf
     h, w = chosen.shape
@@ -186,21 +190,21 @@ def _cells(there: Any, logits: Any, step: int, shift: int) -> Iterator[tuple[int
 
 
 def _draw_wheel(image: Image, channels: Sequence[Channel], lowest: float, title: str) -> Image:
-    """Each pixel in the colour of the likeliest channel's offset."""
+    """Draw each pixel in the colour of the offset of the most probable channel."""
     size = image.shape[:2]
     best = np.full(size, -np.inf, np.float32)
     offset = np.zeros((2, *size), np.float32)
     for _, logits, offsets in channels:
-        spread = stretched(logits, size)
+        spread = stretch(logits, size)
         better = spread > best
         best[better] = spread[better]
         finite = np.where(np.isfinite(offsets).all(axis=0), offsets, 0.0)
         for axis in range(2):
-            offset[axis][better] = stretched(finite[axis], size)[better]
+            offset[axis][better] = stretch(finite[axis], size)[better]
     shown = best >= lowest
     lengths = np.hypot(*offset[:, shown])
-    longest = max(float(np.percentile(lengths, 98)) if lengths.size else 0.0, 1.0)  # a few wild ones darken nothing
+    longest = max(float(np.percentile(lengths, 98)) if lengths.size else 0.0, 1.0)  # outliers do not darken the others
     colours = marks.direction_colours(offset[0], offset[1], longest)
-    drawn = marks.blended(marks.dimmed(image), colours, np.where(shown, 0.85, 0.0))
+    drawn = marks.blend(marks.dim(image), colours, np.where(shown, 0.85, 0.0))
     marks.place_legend(drawn, marks.wheel(title, longest, marks.legend_unit(image)), shown.astype(np.float32))
     return drawn
