@@ -1,4 +1,4 @@
-"""Real fields for the benchmarks, and how fast and slow backends are timed side by side."""
+"""Fixtures of the benchmarks: real fields, and the timing of fast and slow backends in one group."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from personlab import Fields
 
 DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FIELDS = sorted(path.stem for path in (DATA / "fields").glob("*.npz"))
-GATES = pytest.StashKey[list[str]]()  # lines of test_gates.py for the end of the run
+GATES = pytest.StashKey[list[str]]()  # lines that test_gates.py prints at the end of the run
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -35,7 +35,7 @@ def fields(name):
 
 @pytest.fixture
 def timed(benchmark):
-    """Time a call in a group; the reference, which takes seconds, only once."""
+    """Time a call in a group; the reference, which takes seconds, runs once."""
 
     def run(group, call, backend="cpu"):
         benchmark.group = group

@@ -1,4 +1,4 @@
-"""The whole call from Python, single thread, on every field file: poses in both modes, and masks at image size."""
+"""Whole calls from Python on every file of fields: poses in all modes, and masks at image size."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MODES = {
 }
 
 
-WAYS = ("float32", "float16", "bfloat16")
+ELEMENT_TYPES = ("float32", "float16", "bfloat16")
 
 
-def narrowed(fields, way):
-    """The fields of poses as torch tensors of an element type, and the same numbers as float32 arrays."""
+def narrow(fields, element_type):
+    """Return the fields of poses as torch tensors of an element type, and the same numbers as float32 arrays."""
     tensors = [
-        torch.from_numpy(array).to(getattr(torch, way))
+        torch.from_numpy(array).to(getattr(torch, element_type))
         for array in (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
     ]
     return tensors, [tensor.float().numpy() for tensor in tensors]
@@ -54,13 +54,13 @@ def test_poses(timed, name, fields, mode, backend):
     np.testing.assert_allclose(poses.scores, expected.scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("element_type", ELEMENT_TYPES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("image", [COUPLE, CROWD])
-def test_element_types(timed, image, mode, way):
+def test_element_types(timed, image, mode, element_type):
     """Tensors of 16 bits beside those of float32."""
     fields, options = Fields.load(DATA / "fields" / f"{image}.npz"), MODES[mode]
-    tensors, wide = narrowed(fields, way)
+    tensors, wide = narrow(fields, element_type)
     poses = timed(f"{mode}, {image}, tensors", lambda: decode_poses(*tensors, stride=fields.stride, options=options))
     expected = decode_poses(*wide, stride=fields.stride, options=options)
     assert len(poses) > 0

@@ -136,7 +136,8 @@ py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const 
   });
   return py::dict("scan"_a = times.scan, "vote"_a = times.vote, "peaks"_a = times.peaks, "group"_a = times.group,
                   "score"_a = times.score, "add"_a = times.add, "votes"_a = times.votes,
-                  "high_tiles"_a = times.high_tiles, "poses"_a = times.poses, "scored"_a = times.scored);
+                  "high_tiles"_a = times.high_tiles, "tile_points"_a = int{HoughPlane::kTilePoints},
+                  "poses"_a = times.poses, "scored"_a = times.scored);
 }
 
 }  // namespace

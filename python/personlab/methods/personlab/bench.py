@@ -94,7 +94,7 @@ def time_decoding(
     disc = math.pi * options.disk_radius**2 / options.hough_stride**2  # lattice points
     floors = {
         "vote": scan + add,
-        "peaks": times["high_tiles"] * 16 * 16 * 4 / rate,
+        "peaks": times["high_tiles"] * times["tile_points"] * 4 / rate,
         "group": times["poses"] * edges * steps * 4 * _CACHE_LINE / rate,
         "score": times["scored"] * disc * 4 / rate,
     }
