@@ -14,4 +14,4 @@ class Grid(NamedTuple):
     size: tuple[int, int]  # (H, W) of the network input, pixels
     stride: int  # input pixels from cell to cell
     skeleton: Skeleton
-    has_masks: bool  # whether the people's masks are known
+    has_masks: bool  # whether the people's masks are annotated

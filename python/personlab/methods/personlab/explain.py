@@ -85,11 +85,11 @@ class Explanation:
         if self.order is not None and self.ahead is not None:
             before = f", seeded as number {self.order + 1}, ranked as number {self.ahead + 1}"
         (x, y), p = self.seed_position, self.probabilities[self.seed]
-        s, taken, part, shift = self._columns(self.seed)
+        s, taker, part, shift = self._columns(self.seed)
         lines = [
             f"{self.title}: score {self.score:.3f}{before}",
             f"seed: {names[self.seed]} at ({x:.1f}, {y:.1f}), seed score {self.seed_score:.3f}, p {p:.3f}, s {s}, "
-            + (f"part {part}" if taken == "-" else f"taken by {taken}")
+            + (f"part {part}" if taker == "-" else f"taken by {taker}")
             + f", shift {shift}",
         ]
         rows = [
@@ -119,8 +119,8 @@ class Explanation:
 
     def _columns(self, k: int) -> tuple[str, str, str, str]:
         """Return texts of keypoint k: score, seed of the pose that takes it, part of the instance score, shift."""
-        taken = "-" if self.takers[k] < 0 else f"seed {self.takers[k] + 1}"
-        return f"{self.keypoint_scores[k]:.3f}", taken, f"{self.parts[k]:.4f}", f"{self.shifts[k]:.1f}"
+        taker = "-" if self.takers[k] < 0 else f"seed {self.takers[k] + 1}"
+        return f"{self.keypoint_scores[k]:.3f}", taker, f"{self.parts[k]:.4f}", f"{self.shifts[k]:.1f}"
 
 
 def explain_poses(
