@@ -16,7 +16,7 @@ set(cuda_stages
   src/cuda/methods/personlab/refine_backward.cu
   src/cuda/methods/personlab/score.cu
   src/cuda/methods/personlab/sharpen.cu)
-set(cuda_bindings src/bindings/cuda.cpp src/bindings/cuda_personlab.cpp)
+set(cuda_bindings src/bindings/cuda.cpp src/bindings/cuda_personlab.cpp src/bindings/cuda_personlab_dense.cpp)
 
 if(NOT PERSONLAB_CUDA MATCHES "^(AUTO|ON|OFF)$")
   message(FATAL_ERROR "PERSONLAB_CUDA: expected AUTO, ON or OFF, got '${PERSONLAB_CUDA}'")
@@ -86,7 +86,8 @@ if(with_cuda)
 endif()
 
 if(PERSONLAB_CUDA_ON_HOST)
-  # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host.
+  # The module _cuda_on_host: the same functions on the runtime of tests/cuda_host, whose cuda_runtime.h and
+  # base/platform.cuh come first on the include path.
   set(on_host ${cuda_bindings})
   foreach(stage IN LISTS cuda_stages)
     get_filename_component(name ${stage} NAME_WE)

@@ -9,7 +9,7 @@ import pytest
 import scenes
 from scenes import OFF, PAIR, array, decode_options, offsets
 
-from personlab import DecodeOptions, MaskOptions, decode_poses
+from personlab import DecodeOptions, MaskOptions, _core, decode_poses
 
 BOTH = pytest.mark.parametrize("kind", [DecodeOptions, MaskOptions])
 
@@ -115,6 +115,49 @@ def test_limits_are_allowed():
     DecodeOptions(vote_threshold=0, min_score=1, nms_radius=0, refine_steps=0, max_poses=0, threads=1024)
     MaskOptions(mask_threshold=0, distance_threshold=0, long_refine_steps=0, short_refine_steps=0)
     MaskOptions(mask_threshold=1)
+
+
+@pytest.mark.parametrize(("kind", "native"), [(DecodeOptions, _core.DecodeOptions), (MaskOptions, _core.MaskOptions)])
+def test_the_cpp_library_has_the_same_options(kind, native):
+    """Defaults, and where ranges end."""
+    names = [field.name for field in dataclasses.fields(kind)]
+    assert sorted(names) == sorted(name for name in dir(native) if not name.startswith("_"))
+    for name in names:
+        value = getattr(kind(), name)
+        assert getattr(native(), name) == (np.float32(value) if type(value) is float else value), name
+        assert getattr(kind(**{name: value}).native, name) == getattr(native(), name), name
+        if type(value) in (int, float):
+            for end in (
+                -1,
+                0,
+                1e-10,
+                1e-9,
+                5e-4,
+                1e-3,
+                1,
+                1.1,
+                100,
+                101,
+                1000,
+                1001,
+                1024,
+                1025,
+                4096,
+                4097,
+                2**31 - 1,
+            ):
+                if type(value) is float or type(end) is int:
+                    change = {name: type(value)(end)}
+                    assert is_accepted(kind, change) == is_accepted(native, change), change
+
+
+def is_accepted(kind, change):
+    try:
+        kind(**change)
+    except ValueError as error:
+        assert str(error).startswith(f"{next(iter(change))}: expected ")  # noqa: PT017
+        return False
+    return True
 
 
 def test_numbers_of_other_kinds_reach_the_core():

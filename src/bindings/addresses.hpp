@@ -31,8 +31,9 @@ std::size_t bytes_of(const Arguments&... arguments) {
   return arena.used();
 }
 
-// Adds the classes and functions of PersonLab to a module.
+// Add the classes and functions of PersonLab to a module; masks, refinement and targets are `define_dense`.
 void define_personlab(py::module_& m);
+void define_dense(py::module_& m);
 
 }  // namespace cuda
 }  // namespace personlab

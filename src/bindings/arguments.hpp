@@ -50,9 +50,10 @@ inline int images_of(const py::array& array, py::ssize_t axes) {
   return array.ndim() > axes ? static_cast<int>(array.shape(0)) : 1;
 }
 
-// Views an array ([N,] ..., h, w), whose other axes are the planes; false unless it has this shape and holds the field's elements
-// in this machine's byte order, aligned, in C order.
-inline bool view_plain(py::handle value, bool batch, int images, std::initializer_list<py::ssize_t> planes, Field& field) {
+// Views an array ([N,] ..., h, w), whose other axes are the planes; false unless it has this shape and holds the
+// field's elements in this machine's byte order, aligned, in C order.
+inline bool view_plain(py::handle value, bool batch, int images, std::initializer_list<py::ssize_t> planes,
+                       Field& field) {
   using py::detail::npy_api;
   constexpr int kFlags = npy_api::NPY_ARRAY_C_CONTIGUOUS_ | npy_api::NPY_ARRAY_ALIGNED_;
   if (!py::isinstance<py::array>(value)) return false;

@@ -1,4 +1,4 @@
-// Module _core: a list of registrations, and what the build and the machine are.
+// Module _core: a list of registrations, and facts about the build and the machine.
 #include <string>
 
 #include "registrations.hpp"

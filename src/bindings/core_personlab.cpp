@@ -19,8 +19,8 @@ using namespace py::literals;
 namespace personlab {
 namespace {
 
-// Scratch and results of one call at a time. A thread keeps them from call to call; a call within a call, as a signal's handler
-// or a destructor may make it, has its own.
+// Scratch and results of one call at a time, which its thread keeps for the next. A call within a call, as a signal's
+// handler or a destructor makes it, has its own.
 class Kept {
  public:
   struct Memory {
@@ -55,7 +55,8 @@ Floats copy_of(const std::vector<float>& values, std::initializer_list<py::ssize
 // (keypoints, keypoint_scores, keypoint_probabilities, scores) of each image.
 py::list decode(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& options) {
   const Kept kept;
-  without_python(options, [&](const DecodeOptions& how) { decode_batch(fields, skeleton, how, kept->images, kept->poses); });
+  without_python(options,
+                 [&](const DecodeOptions& how) { decode_batch(fields, skeleton, how, kept->images, kept->poses); });
   py::list results(kept->poses.size());
   for (std::size_t n = 0; n < kept->poses.size(); ++n) {
     const Poses& poses = kept->poses[n];
@@ -74,8 +75,8 @@ py::list decode_poses(const py::array& heatmaps, const py::array& short_offsets,
                 skeleton, options);
 }
 
-// The same for unchecked arguments; None where it takes more than a glance to see that they are valid. Called for every image:
-// reading these keywords through pybind11 would take a seventh of the time of decoding one cell.
+// The same for unchecked arguments; None unless a glance shows that they are valid. Called for every image: reading
+// these keywords by pybind11 would take a seventh of the time of decoding one cell.
 struct DecodePlain {
   static constexpr const char* name = "decode_plain";
   static constexpr const char* doc = "decode_plain(*, heatmaps, short_offsets, mid_offsets, stride, skeleton, options)";
@@ -92,10 +93,9 @@ struct DecodePlain {
 };
 
 // Masks (P, H, W), and their scores (P) where these are wanted, else None.
-py::tuple associate(const Floats& keypoints, const Floats& weights, const Floats& scores,
-                    const py::array& segmentation, const py::array& long_offsets,
-                    const std::optional<py::array>& short_offsets, int stride, std::pair<int, int> size,
-                    const MaskOptions& options, bool scored) {
+py::tuple associate(const Floats& keypoints, const Floats& weights, const Floats& scores, const py::array& segmentation,
+                    const py::array& long_offsets, const std::optional<py::array>& short_offsets, int stride,
+                    std::pair<int, int> size, const MaskOptions& options, bool scored) {
   const int p = extent(keypoints, 3), k = extent(keypoints, 2);
   const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system
   py::array_t<bool> masks = zeros(py::make_tuple(p, size.first, size.second), py::dtype::of<bool>());
@@ -136,8 +136,8 @@ py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const 
   });
   return py::dict("scan"_a = times.scan, "vote"_a = times.vote, "peaks"_a = times.peaks, "group"_a = times.group,
                   "score"_a = times.score, "add"_a = times.add, "votes"_a = times.votes,
-                  "high_tiles"_a = times.high_tiles, "tile_points"_a = int{HoughPlane::kTilePoints},
-                  "poses"_a = times.poses, "scored"_a = times.scored);
+                  "high_tiles"_a = times.high_tiles, "tile_points"_a = HoughPlane::kTilePoints, "poses"_a = times.poses,
+                  "scored"_a = times.scored);
 }
 
 }  // namespace

@@ -16,7 +16,9 @@ namespace {
 using Indices = Array<std::int32_t>;
 using Bytes = Array<std::uint8_t>;
 
-DenseScores scores_of(const Floats& hough) { return {hough.data(), extent(hough, 3), extent(hough, 2), extent(hough, 1)}; }
+DenseScores scores_of(const Floats& hough) {
+  return {hough.data(), extent(hough, 3), extent(hough, 2), extent(hough, 1)};
+}
 
 Floats vote(const Floats& heatmaps, const Floats& short_offsets, int stride, const DecodeOptions& options) {
   const int k = extent(heatmaps, 3);
@@ -78,8 +80,16 @@ Floats sharpen(const Floats& keypoints, const Floats& hough, const DecodeOptions
 template <typename Real>
 OffsetBatch<Real> offset_batch(const Array<Real>& offsets, const Array<Real>& by, const std::vector<int>& channels,
                                int stride, int steps) {
-  return {offsets.data(), by.data(),       channels.data(),    images_of(offsets, 4), extent(offsets, 4),
-          extent(by, 4),  extent(offsets, 2), extent(offsets, 1), stride,                steps};
+  return {offsets.data(),
+          by.data(),
+          channels.data(),
+          images_of(offsets, 4),
+          extent(offsets, 4),
+          extent(by, 4),
+          extent(offsets, 2),
+          extent(offsets, 1),
+          stride,
+          steps};
 }
 
 Floats refine(const Floats& offsets, const Floats& by, const std::vector<int>& channels, int stride, int steps,
@@ -156,8 +166,12 @@ py::dict encode(const Floats& keypoints, const std::optional<Bytes>& masks, cons
   targets.mid_valid = made.add<std::uint8_t>("mid_valid", {e2, h, w});
   targets.segmentation_valid = made.add<std::uint8_t>("segmentation_valid", {1, h, w});
   targets.long_valid = made.add<std::uint8_t>("long_valid", {k, h, w});
-  const Annotations annotations{keypoints.data(),     masks ? masks->data() : nullptr, crowd ? crowd->data() : nullptr,
-                                extent(keypoints, 3), size.first,                      size.second};
+  const Annotations annotations{keypoints.data(),
+                                masks ? masks->data() : nullptr,
+                                crowd ? crowd->data() : nullptr,
+                                extent(keypoints, 3),
+                                size.first,
+                                size.second};
   {
     const py::gil_scoped_release release;
     encode_targets(annotations, skeleton, stride, disk_radius, targets);
@@ -174,7 +188,8 @@ void register_personlab_stages(py::module_& m) {
         "short_offsets"_a, "mid_offsets"_a, "stride"_a, "skeleton"_a, "options"_a);
   m.def("score_poses", &score, py::kw_only(), "keypoints"_a, "probabilities"_a, "hough"_a, "skeleton"_a, "options"_a);
   m.def("sharpen_keypoints", &sharpen, py::kw_only(), "keypoints"_a, "hough"_a, "options"_a);
-  m.def("refine_offsets", &refine, py::kw_only(), "offsets"_a, "by"_a, "channels"_a, "stride"_a, "steps"_a, "threads"_a);
+  m.def("refine_offsets", &refine, py::kw_only(), "offsets"_a, "by"_a, "channels"_a, "stride"_a, "steps"_a,
+        "threads"_a);
   register_refinement<float>(m);
   register_refinement<double>(m);
   m.def("encode_targets", &encode, py::kw_only(), "keypoints"_a, "masks"_a, "crowd"_a, "size"_a, "stride"_a,

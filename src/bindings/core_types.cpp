@@ -22,8 +22,8 @@ struct Names {
   template <typename Choice>
   Choice choose(const std::string& value) const {
     if (value != values[0] && value != values[1])
-      throw std::invalid_argument(std::string(option) + ": expected one of " + values[0] + ", " + values[1] + ", got '" +
-                                  value + "'");
+      throw std::invalid_argument(std::string(option) + ": expected one of " + values[0] + ", " + values[1] +
+                                  ", got '" + value + "'");
     return static_cast<Choice>(value == values[1]);
   }
 };
@@ -32,7 +32,7 @@ constexpr Names kScoring{"scoring", {"expected_oks", "heatmap"}}, kRanking{"rank
 
 // Reads an option's value by its name in Python.
 template <typename Choice>
-auto name_of(Choice DecodeOptions::*member, const Names& names) {
+auto name_of(Choice DecodeOptions::* member, const Names& names) {
   return [member, &names](const DecodeOptions& options) { return names.values[static_cast<int>(options.*member)]; };
 }
 
@@ -61,8 +61,8 @@ DecodeOptions decode_options(int hough_stride, float disk_radius, float vote_thr
 
 MaskOptions mask_options(float mask_threshold, float distance_threshold, int long_refine_steps, int short_refine_steps,
                          bool exclusive, float score_power, int threads) {
-  const MaskOptions options{mask_threshold, distance_threshold, long_refine_steps, short_refine_steps,
-                            exclusive,      score_power,        threads};
+  const MaskOptions options{
+      mask_threshold, distance_threshold, long_refine_steps, short_refine_steps, exclusive, score_power, threads};
   check(options);
   return options;
 }

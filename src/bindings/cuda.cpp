@@ -22,19 +22,22 @@ void define_device(py::module_& m) {
   m.def("device_name", &device_name, by_keyword, "device"_a);
   m.def("versions", &versions);
   m.def("device_of", [](Address address) { return device_of(at<const void>(address)); }, by_keyword, "address"_a);
-  m.def("wait_for",
-        [](Address stream, Address other, int device) { wait_for(stream_of(stream), stream_of(other), device); },
-        by_keyword, "stream"_a, "other"_a, "device"_a);
-  m.def("upload",
-        [](Address host, Address memory, std::size_t size, int device, Address stream) {
-          upload(at<const void>(host), at<void>(memory), size, device, stream_of(stream));
-        },
-        release, by_keyword, "host"_a, "memory"_a, "size"_a, "device"_a, "stream"_a);
-  m.def("download",
-        [](Address memory, Address host, std::size_t size, int device, Address stream) {
-          download(at<const void>(memory), at<void>(host), size, device, stream_of(stream));
-        },
-        release, by_keyword, "memory"_a, "host"_a, "size"_a, "device"_a, "stream"_a);
+  m.def(
+      "wait_for",
+      [](Address stream, Address other, int device) { wait_for(stream_of(stream), stream_of(other), device); },
+      by_keyword, "stream"_a, "other"_a, "device"_a);
+  m.def(
+      "upload",
+      [](Address host, Address memory, std::size_t size, int device, Address stream) {
+        upload(at<const void>(host), at<void>(memory), size, device, stream_of(stream));
+      },
+      release, by_keyword, "host"_a, "memory"_a, "size"_a, "device"_a, "stream"_a);
+  m.def(
+      "download",
+      [](Address memory, Address host, std::size_t size, int device, Address stream) {
+        download(at<const void>(memory), at<void>(host), size, device, stream_of(stream));
+      },
+      release, by_keyword, "memory"_a, "host"_a, "size"_a, "device"_a, "stream"_a);
   py::class_<Memory>(m, "Memory", py::module_local())
       .def(py::init([](std::size_t size, int device, Address stream) {
              return std::make_unique<Memory>(size, device, stream_of(stream));

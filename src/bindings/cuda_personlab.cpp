@@ -1,14 +1,12 @@
-// PersonLab's stages on a GPU for Python: addresses become views, nothing else.
+// PersonLab's stages of poses on a GPU for Python, and its types: addresses become views, nothing else.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <cstddef>
 #include <iterator>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 #include "addresses.hpp"
 #include "base/skeleton.cuh"
@@ -19,8 +17,6 @@ using namespace py::literals;
 namespace personlab {
 namespace cuda {
 namespace {
-
-using Size = std::pair<int, int>;  // (H, W)
 
 // Element types of fields by their names, in the order of the enum.
 constexpr const char* kElements[] = {"float32", "float16", "bfloat16"};
@@ -33,21 +29,21 @@ Element element_of(const std::string& name) {
 
 // What np.dtype takes for a list of Peak.
 py::dict peak_layout() {
-  return py::dict("names"_a = py::make_tuple("score", "keypoint", "x", "y"),
-                  "formats"_a = py::make_tuple("f4", "i4", "f4", "f4"),
-                  "offsets"_a = py::make_tuple(offsetof(Peak, score), offsetof(Peak, keypoint), offsetof(Peak, x),
-                                               offsetof(Peak, y)),
-                  "itemsize"_a = sizeof(Peak));
+  return py::dict(
+      "names"_a = py::make_tuple("score", "keypoint", "x", "y"), "formats"_a = py::make_tuple("f4", "i4", "f4", "f4"),
+      "offsets"_a =
+          py::make_tuple(offsetof(Peak, score), offsetof(Peak, keypoint), offsetof(Peak, x), offsetof(Peak, y)),
+      "itemsize"_a = sizeof(Peak));
 }
 
 void define_types(py::module_& m, const py::kw_only& by_keyword) {
   m.attr("max_keypoints") = kMaxKeypoints;
   m.attr("peak_layout") = peak_layout();
   py::class_<DeviceField>(m, "DeviceField", py::module_local())
-      .def(py::init([](Address data, const std::string& element, int images, int planes, int height, int width,
-                       int stride) {
-             return DeviceField{at<const void>(data), element_of(element), images, planes, height, width, stride};
-           }),
+      .def(py::init(
+               [](Address data, const std::string& element, int images, int planes, int height, int width, int stride) {
+                 return DeviceField{at<const void>(data), element_of(element), images, planes, height, width, stride};
+               }),
            by_keyword, "data"_a, "element"_a, "images"_a, "planes"_a, "height"_a, "width"_a, "stride"_a);
   py::class_<DeviceSkeleton>(m, "DeviceSkeleton", py::module_local())
       .def(py::init([](const Skeleton& skeleton, int device) {
@@ -80,233 +76,105 @@ void define_types(py::module_& m, const py::kw_only& by_keyword) {
 
 void define_poses(py::module_& m, const py::kw_only& by_keyword) {
   const py::call_guard<py::gil_scoped_release> release;
-  m.def("hough_vote",
-        [](const DeviceField& heatmaps, const DeviceField& short_offsets, const DecodeOptions& options, Address sums,
-           Address scores, int device, Address stream) {
-          const CurrentDevice current(device);
-          const Lattice lattice(heatmaps, options);
-          auto* const totals = at<unsigned long long>(sums);
-          hough_vote(heatmaps, short_offsets, lattice, stream_of(stream), totals);
-          hough_scores(totals, static_cast<std::size_t>(heatmaps.images) * heatmaps.planes * lattice.points(), lattice,
-                       stream_of(stream), at<float>(scores));
-        },
-        release, by_keyword, "heatmaps"_a, "short_offsets"_a, "options"_a, "sums"_a, "scores"_a, "device"_a,
-        "stream"_a);
+  m.def(
+      "hough_vote",
+      [](const DeviceField& heatmaps, const DeviceField& short_offsets, const DecodeOptions& options, Address sums,
+         Address scores, int device, Address stream) {
+        const CurrentDevice current(device);
+        const Lattice lattice(heatmaps, options);
+        auto* const totals = at<unsigned long long>(sums);
+        hough_vote(heatmaps, short_offsets, lattice, stream_of(stream), totals);
+        hough_scores(totals, static_cast<std::size_t>(heatmaps.images) * heatmaps.planes * lattice.points(), lattice,
+                     stream_of(stream), at<float>(scores));
+      },
+      release, by_keyword, "heatmaps"_a, "short_offsets"_a, "options"_a, "sums"_a, "scores"_a, "device"_a, "stream"_a);
 
-  m.def("find_peaks",
-        [](const DeviceField& hough, const DecodeOptions& options, int capacity, Address peaks, Address ordered,
-           Address count, int device, Address stream) {
-          const CurrentDevice current(device);
-          find_peaks(DenseScores{hough}, 1, hough.planes, options, stream_of(stream),
-                     {at<Peak>(peaks), at<int>(count), capacity}, {at<Peak>(ordered), at<int>(count), capacity});
-        },
-        release, by_keyword, "hough"_a, "options"_a, "capacity"_a, "peaks"_a, "ordered"_a, "count"_a, "device"_a,
-        "stream"_a);
+  m.def(
+      "find_peaks",
+      [](const DeviceField& hough, const DecodeOptions& options, int capacity, Address peaks, Address ordered,
+         Address count, int device, Address stream) {
+        const CurrentDevice current(device);
+        find_peaks(FieldScores{hough}, 1, hough.planes, options, stream_of(stream),
+                   {at<Peak>(peaks), at<int>(count), capacity}, {at<Peak>(ordered), at<int>(count), capacity});
+      },
+      release, by_keyword, "hough"_a, "options"_a, "capacity"_a, "peaks"_a, "ordered"_a, "count"_a, "device"_a,
+      "stream"_a);
 
-  m.def("group_scratch_bytes", [](int capacity) { return bytes_of<GroupScratch>(1, capacity); }, by_keyword,
-        "capacity"_a);
+  m.def(
+      "group_scratch_bytes", [](int capacity) { return bytes_of<GroupScratch>(1, capacity); }, by_keyword,
+      "capacity"_a);
   // A pose for each of `capacity` peaks, and which of them are accepted.
-  m.def("group_poses",
-        [](Address peaks, Address ordered, Address count, int capacity, const DevicePoseFields& fields,
-           const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities,
-           Address scratch, Address rows, Address accepted, int device, Address stream) {
-          const CurrentDevice current(device);
-          Arena arena(at<void>(scratch));
-          const Peaks seeds{at<Peak>(ordered), at<int>(count), capacity};
-          const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
-          options.decoder = DecodeOptions::Decoder::kPersonlab;
-          sort_peaks({at<Peak>(peaks), at<int>(count), capacity}, 1, stream_of(stream), seeds);
-          group_poses(seeds, fields, skeleton.view(), options, stream_of(stream), GroupScratch(arena, 1, capacity), poses,
-                      {at<int>(rows), at<int>(accepted), capacity});
-        },
-        release, by_keyword, "peaks"_a, "ordered"_a, "count"_a, "capacity"_a, "fields"_a, "skeleton"_a, "options"_a,
-        "keypoints"_a, "probabilities"_a, "scratch"_a, "rows"_a, "accepted"_a, "device"_a, "stream"_a);
+  m.def(
+      "group_poses",
+      [](Address peaks, Address ordered, Address count, int capacity, const DevicePoseFields& fields,
+         const DeviceSkeleton& skeleton, DecodeOptions options, Address keypoints, Address probabilities,
+         Address scratch, Address rows, Address accepted, int device, Address stream) {
+        const CurrentDevice current(device);
+        Arena arena(at<void>(scratch));
+        const Peaks seeds{at<Peak>(ordered), at<int>(count), capacity};
+        const PoseRows poses{at<double>(keypoints), at<float>(probabilities), capacity, fields.heatmaps.planes};
+        options.decoder = DecodeOptions::Decoder::kPersonlab;
+        sort_peaks({at<Peak>(peaks), at<int>(count), capacity}, 1, stream_of(stream), seeds);
+        group_poses(seeds, fields, skeleton.view(), options, stream_of(stream), GroupScratch(arena, 1, capacity), poses,
+                    {at<int>(rows), at<int>(accepted), capacity});
+      },
+      release, by_keyword, "peaks"_a, "ordered"_a, "count"_a, "capacity"_a, "fields"_a, "skeleton"_a, "options"_a,
+      "keypoints"_a, "probabilities"_a, "scratch"_a, "rows"_a, "accepted"_a, "device"_a, "stream"_a);
 
-  m.def("score_scratch_bytes",
-        [](int capacity, int n_keypoints) { return bytes_of<DeviceScoreScratch>(1, capacity, n_keypoints); }, by_keyword,
-        "capacity"_a, "n_keypoints"_a);
+  m.def(
+      "score_scratch_bytes",
+      [](int capacity, int n_keypoints) { return bytes_of<DeviceScoreScratch>(1, capacity, n_keypoints); }, by_keyword,
+      "capacity"_a, "n_keypoints"_a);
   // Poses 0 .. capacity - 1, all of them accepted.
-  m.def("score_poses",
-        [](Address keypoints, Address probabilities, int capacity, Address rows, Address accepted, const DeviceField& hough,
-           const DeviceSkeleton& skeleton, const DecodeOptions& options, Address scratch, Address out_counts,
-           Address out_scores, Address out_keypoints, Address out_keypoint_scores, Address out_probabilities,
-           Address out_kept, int out_rows, int device, Address stream) {
-          const CurrentDevice current(device);
-          Arena arena(at<void>(scratch));
-          score_poses(DenseScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
-                      {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
-                      DeviceScoreScratch(arena, 1, capacity, hough.planes),
-                      {at<int>(out_counts), at<float>(out_scores), at<float>(out_keypoints),
-                       at<float>(out_keypoint_scores), at<float>(out_probabilities), at<int>(out_kept), out_rows});
-        },
-        release, by_keyword, "keypoints"_a, "probabilities"_a, "capacity"_a, "rows"_a, "accepted"_a, "hough"_a,
-        "skeleton"_a, "options"_a, "scratch"_a, "out_counts"_a, "out_scores"_a, "out_keypoints"_a,
-        "out_keypoint_scores"_a, "out_probabilities"_a, "out_kept"_a, "out_rows"_a, "device"_a, "stream"_a);
+  m.def(
+      "score_poses",
+      [](Address keypoints, Address probabilities, int capacity, Address rows, Address accepted,
+         const DeviceField& hough, const DeviceSkeleton& skeleton, const DecodeOptions& options, Address scratch,
+         Address out_counts, Address out_scores, Address out_keypoints, Address out_keypoint_scores,
+         Address out_probabilities, Address out_kept, int out_rows, int device, Address stream) {
+        const CurrentDevice current(device);
+        Arena arena(at<void>(scratch));
+        score_poses(FieldScores{hough}, {at<double>(keypoints), at<float>(probabilities), capacity, hough.planes},
+                    {at<int>(rows), at<int>(accepted), capacity}, 1, skeleton.view(), options, stream_of(stream),
+                    DeviceScoreScratch(arena, 1, capacity, hough.planes),
+                    {at<int>(out_counts), at<float>(out_scores), at<float>(out_keypoints),
+                     at<float>(out_keypoint_scores), at<float>(out_probabilities), at<int>(out_kept), out_rows});
+      },
+      release, by_keyword, "keypoints"_a, "probabilities"_a, "capacity"_a, "rows"_a, "accepted"_a, "hough"_a,
+      "skeleton"_a, "options"_a, "scratch"_a, "out_counts"_a, "out_scores"_a, "out_keypoints"_a,
+      "out_keypoint_scores"_a, "out_probabilities"_a, "out_kept"_a, "out_rows"_a, "device"_a, "stream"_a);
 
   // Poses 0 .. count - 1, which are in `sharpened` already.
-  m.def("sharpen_keypoints",
-        [](Address keypoints, int count, Address rows, Address counts, const DeviceField& hough, const DecodeOptions& options,
-           Address sharpened, int device, Address stream) {
-          const CurrentDevice current(device);
-          RankedPoses ranked;
-          ranked.counts = at<int>(counts);
-          ranked.keypoints = at<float>(sharpened);
-          ranked.kept = at<int>(rows);
-          ranked.rows = count;
-          sharpen_keypoints(DenseScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
-                            {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), ranked);
-        },
-        release, by_keyword, "keypoints"_a, "count"_a, "rows"_a, "counts"_a, "hough"_a, "options"_a, "sharpened"_a,
-        "device"_a, "stream"_a);
+  m.def(
+      "sharpen_keypoints",
+      [](Address keypoints, int count, Address rows, Address counts, const DeviceField& hough,
+         const DecodeOptions& options, Address sharpened, int device, Address stream) {
+        const CurrentDevice current(device);
+        RankedPoses ranked;
+        ranked.counts = at<int>(counts);
+        ranked.keypoints = at<float>(sharpened);
+        ranked.kept = at<int>(rows);
+        ranked.rows = count;
+        sharpen_keypoints(FieldScores{hough}, {at<double>(keypoints), nullptr, count, hough.planes},
+                          {at<int>(rows), at<int>(counts), count}, 1, options, stream_of(stream), ranked);
+      },
+      release, by_keyword, "keypoints"_a, "count"_a, "rows"_a, "counts"_a, "hough"_a, "options"_a, "sharpened"_a,
+      "device"_a, "stream"_a);
 
   m.def("decode_scratch_bytes", &decode_scratch_bytes, by_keyword, "fields"_a, "options"_a, "capacity"_a);
-  m.def("decode_poses",
-        [](const DevicePoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
-           Address scratch, Address candidates, Address counts, Address scores, Address keypoints,
-           Address keypoint_scores, Address probabilities, int rows, int device, Address stream) {
-          const CurrentDevice current(device);
-          decode_poses(fields, skeleton.view(), options, capacity, stream_of(stream), at<void>(scratch),
-                       at<int>(candidates),
-                       {at<int>(counts), at<float>(scores), at<float>(keypoints), at<float>(keypoint_scores),
-                        at<float>(probabilities), nullptr, rows});
-        },
-        release, by_keyword, "fields"_a, "skeleton"_a, "options"_a, "capacity"_a, "scratch"_a, "candidates"_a,
-        "counts"_a, "scores"_a, "keypoints"_a, "keypoint_scores"_a, "probabilities"_a, "rows"_a, "device"_a,
-        "stream"_a);
-}
-
-// --- masks ----------------------------------------------------------------------------------------------------------
-
-void define_masks(py::module_& m, const py::kw_only& by_keyword) {
-  const py::call_guard<py::gil_scoped_release> release;
-  m.def("mask_scratch_bytes",
-        [](const PoseBatch& poses, const DeviceField& long_offsets, bool with_short, const Size& size) {
-          return bytes_of<DeviceMaskScratch>(poses, long_offsets, with_short, size.first, size.second);
-        },
-        by_keyword, "poses"_a, "long_offsets"_a, "with_short"_a, "size"_a);
-  m.def("associate_pixels",
-        [](const PoseBatch& poses, const DeviceField& segmentation, const DeviceField& long_offsets,
-           const std::optional<DeviceField>& short_offsets, const Size& size, const MaskOptions& options, Address scratch,
-           Address masks, int device, Address stream) {
-          const CurrentDevice current(device);
-          Arena arena(at<void>(scratch));
-          associate_pixels(poses, segmentation, long_offsets, short_offsets ? &*short_offsets : nullptr, size.first,
-                           size.second, options, arena, stream_of(stream), at<std::uint8_t>(masks));
-        },
-        release, by_keyword, "poses"_a, "segmentation"_a, "long_offsets"_a, "short_offsets"_a, "size"_a, "options"_a,
-        "scratch"_a, "masks"_a, "device"_a, "stream"_a);
-
-  m.def("mask_score_scratch_bytes",
-        [](int rows, const Size& size) { return bytes_of<MaskScoreScratch>(rows, size.first, size.second); },
-        by_keyword, "rows"_a, "size"_a);
-  m.def("score_masks",
-        [](const PoseBatch& poses, Address masks, const DeviceField& segmentation, const Size& size,
-           const MaskOptions& options, Address scratch, Address scores, int device, Address stream) {
-          const CurrentDevice current(device);
-          Arena arena(at<void>(scratch));
-          score_masks(poses, at<const std::uint8_t>(masks), segmentation, size.first, size.second, options, arena,
-                      stream_of(stream), at<float>(scores));
-        },
-        release, by_keyword, "poses"_a, "masks"_a, "segmentation"_a, "size"_a, "options"_a, "scratch"_a, "scores"_a,
-        "device"_a, "stream"_a);
-}
-
-// --- dense refinement -----------------------------------------------------------------------------------------------
-
-// Calls work(Real()) for the type that an element's name stands for.
-template <typename Work>
-void with_real(const std::string& element, const Work& work) {
-  if (element == "float32") return work(float());
-  if (element == "float64") return work(double());
-  throw std::invalid_argument("element: expected float32 or float64, got " + element);
-}
-
-void define_refinement(py::module_& m, const py::kw_only& by_keyword) {
-  const py::call_guard<py::gil_scoped_release> release;
-  m.def("refine_offsets",
-        [](const DeviceField& offsets, const DeviceField& by, Address channels, int steps, Address refined, int device,
-           Address stream) {
-          const CurrentDevice current(device);
-          refine_offsets(offsets, by, at<const int>(channels), steps, stream_of(stream), at<float>(refined));
-        },
-        release, by_keyword, "offsets"_a, "by"_a, "channels"_a, "steps"_a, "refined"_a, "device"_a, "stream"_a);
-
-  m.def("refine_offset_batch",
-        [](const std::string& element, Address offsets, Address by, Address channels, int images, int count, int fields,
-           int height, int width, int stride, int steps, Address refined, int device, Address stream) {
-          const CurrentDevice current(device);
-          with_real(element, [&](auto zero) {
-            using Real = decltype(zero);
-            const OffsetBatch<Real> batch{at<const Real>(offsets), at<const Real>(by), at<const int>(channels), images,
-                                          count, fields, height, width, stride, steps};
-            refine_offset_batch(batch, stream_of(stream), at<Real>(refined));
-          });
-        },
-        release, by_keyword, "element"_a, "offsets"_a, "by"_a, "channels"_a, "images"_a, "count"_a, "fields"_a,
-        "height"_a, "width"_a, "stride"_a, "steps"_a, "refined"_a, "device"_a, "stream"_a);
-
-  m.def("refine_scratch_bytes",
-        [](int images, int fields, int height, int width) {
-          return bytes_of<RefineScratch>(images, fields, height, width);
-        },
-        by_keyword, "images"_a, "fields"_a, "height"_a, "width"_a);
-  m.def("refine_offset_batch_backward",
-        [](const std::string& element, Address offsets, Address by, Address channels, int images, int count, int fields,
-           int height, int width, int stride, int steps, Address grad_refined, Address grad_offsets, Address grad_by,
-           Address scratch, int device, Address stream) {
-          const CurrentDevice current(device);
-          Arena arena(at<void>(scratch));
-          with_real(element, [&](auto zero) {
-            using Real = decltype(zero);
-            const OffsetBatch<Real> batch{at<const Real>(offsets), at<const Real>(by), at<const int>(channels), images,
-                                          count, fields, height, width, stride, steps};
-            const OffsetGradients<Real> gradients{at<const Real>(grad_refined), at<Real>(grad_offsets),
-                                                  at<Real>(grad_by)};
-            refine_offset_batch_backward(batch, gradients, arena, stream_of(stream));
-          });
-        },
-        release, by_keyword, "element"_a, "offsets"_a, "by"_a, "channels"_a, "images"_a, "count"_a, "fields"_a,
-        "height"_a, "width"_a, "stride"_a, "steps"_a, "grad_refined"_a, "grad_offsets"_a, "grad_by"_a, "scratch"_a,
-        "device"_a, "stream"_a);
-}
-
-// --- targets --------------------------------------------------------------------------------------------------------
-
-void define_targets(py::module_& m, const py::kw_only& by_keyword) {
-  const py::call_guard<py::gil_scoped_release> release;
-  m.def("target_scratch_bytes",
-        [](int n_people, int n_keypoints, int height, int width) {
-          const std::size_t cells = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
-          return bytes_of<TargetScratch>(n_people, n_keypoints, cells);
-        },
-        by_keyword, "n_people"_a, "n_keypoints"_a, "height"_a, "width"_a);
-  m.def("encode_targets",
-        [](Address keypoints, Address masks, Address crowd, int n_people, const Size& size,
-           const DeviceSkeleton& skeleton, int stride, float disk_radius, Address scratch, Address heatmaps,
-           Address short_offsets, Address mid_offsets, Address segmentation, Address long_offsets,
-           Address heatmap_valid, Address short_valid, Address mid_valid, Address segmentation_valid,
-           Address long_valid, int device, Address stream) {
-          const CurrentDevice current(device);
-          Arena arena(at<void>(scratch));
-          const Annotations annotations{at<const float>(keypoints),        at<const std::uint8_t>(masks),
-                                        at<const std::uint8_t>(crowd),     n_people,
-                                        size.first,                        size.second};
-          const TargetViews targets{at<float>(heatmaps),
-                                    at<float>(short_offsets),
-                                    at<float>(mid_offsets),
-                                    at<float>(segmentation),
-                                    at<float>(long_offsets),
-                                    at<std::uint8_t>(heatmap_valid),
-                                    at<std::uint8_t>(short_valid),
-                                    at<std::uint8_t>(mid_valid),
-                                    at<std::uint8_t>(segmentation_valid),
-                                    at<std::uint8_t>(long_valid)};
-          encode_targets(annotations, skeleton.view(), stride, disk_radius, arena, stream_of(stream), targets);
-        },
-        release, by_keyword, "keypoints"_a, "masks"_a, "crowd"_a, "n_people"_a, "size"_a, "skeleton"_a, "stride"_a,
-        "disk_radius"_a, "scratch"_a, "heatmaps"_a, "short_offsets"_a, "mid_offsets"_a, "segmentation"_a,
-        "long_offsets"_a, "heatmap_valid"_a, "short_valid"_a, "mid_valid"_a, "segmentation_valid"_a, "long_valid"_a,
-        "device"_a, "stream"_a);
+  m.def(
+      "decode_poses",
+      [](const DevicePoseFields& fields, const DeviceSkeleton& skeleton, const DecodeOptions& options, int capacity,
+         Address scratch, Address candidates, Address counts, Address scores, Address keypoints,
+         Address keypoint_scores, Address probabilities, int rows, int device, Address stream) {
+        const CurrentDevice current(device);
+        decode_poses(fields, skeleton.view(), options, capacity, stream_of(stream), at<void>(scratch),
+                     at<int>(candidates),
+                     {at<int>(counts), at<float>(scores), at<float>(keypoints), at<float>(keypoint_scores),
+                      at<float>(probabilities), nullptr, rows});
+      },
+      release, by_keyword, "fields"_a, "skeleton"_a, "options"_a, "capacity"_a, "scratch"_a, "candidates"_a, "counts"_a,
+      "scores"_a, "keypoints"_a, "keypoint_scores"_a, "probabilities"_a, "rows"_a, "device"_a, "stream"_a);
 }
 
 }  // namespace
@@ -315,9 +183,7 @@ void define_personlab(py::module_& m) {
   const py::kw_only by_keyword;
   define_types(m, by_keyword);
   define_poses(m, by_keyword);
-  define_masks(m, by_keyword);
-  define_refinement(m, by_keyword);
-  define_targets(m, by_keyword);
+  define_dense(m);
 }
 
 }  // namespace cuda

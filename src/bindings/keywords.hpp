@@ -11,8 +11,9 @@ namespace py = pybind11;
 
 namespace personlab {
 
-// Has the CPython signature METH_FASTCALL | METH_KEYWORDS. `Function` has `name`, `doc`, `keywords`, in the order in which callers
-// have to pass them, and `call`, which takes one handle each. Calls are compared by the addresses of their interned names.
+// A function of CPython's METH_FASTCALL | METH_KEYWORDS. `Function` has `name`, `doc`, `keywords`, which callers pass
+// in this order, and `call`, which takes their values. Keywords are compared by address: the interpreter interns
+// them.
 template <typename Function>
 class KeywordFunction {
  public:
@@ -20,8 +21,8 @@ class KeywordFunction {
     for (std::size_t i = 0; i < kCount; ++i) names()[i] = PyUnicode_InternFromString(Function::keywords[i]);
     static PyMethodDef definition{Function::name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(&call)),
                                   METH_FASTCALL | METH_KEYWORDS, Function::doc};
-    m.attr(Function::name) =
-        py::reinterpret_steal<py::object>(PyCFunction_NewEx(&definition, nullptr, py::object(m.attr("__name__")).ptr()));
+    m.attr(Function::name) = py::reinterpret_steal<py::object>(
+        PyCFunction_NewEx(&definition, nullptr, py::object(m.attr("__name__")).ptr()));
   }
 
  private:
@@ -33,7 +34,8 @@ class KeywordFunction {
   }
 
   static bool matches(Py_ssize_t positional, PyObject* keywords) {
-    if (positional != 0 || keywords == nullptr || PyTuple_GET_SIZE(keywords) != static_cast<Py_ssize_t>(kCount)) return false;
+    if (positional != 0 || keywords == nullptr || PyTuple_GET_SIZE(keywords) != static_cast<Py_ssize_t>(kCount))
+      return false;
     for (std::size_t i = 0; i < kCount; ++i)
       if (PyTuple_GET_ITEM(keywords, static_cast<Py_ssize_t>(i)) != names()[i]) return false;
     return true;

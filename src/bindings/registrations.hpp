@@ -1,4 +1,4 @@
-// What module _core is made of: one registration a file.
+// The registrations of module _core, one a file.
 #pragma once
 
 #include <pybind11/pybind11.h>

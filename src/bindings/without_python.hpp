@@ -10,7 +10,7 @@ namespace py = pybind11;
 
 namespace personlab {
 
-// Has signals handled that have come. A handler's exception, as Ctrl-C raises, is Python's error from then on.
+// Runs the handlers of pending signals. A handler's exception, as of Ctrl-C, becomes Python's current error.
 inline Interrupt::Answer ask_python() {
   const py::gil_scoped_acquire acquire;
   if (PyErr_CheckSignals() != 0) return Interrupt::Answer::kEnd;
@@ -18,13 +18,13 @@ inline Interrupt::Answer ask_python() {
     const py::object main = py::module_::import("threading").attr("main_thread")();
     const bool handles = main.attr("ident").cast<unsigned long>() == PyThread_get_thread_ident();
     return handles ? Interrupt::Answer::kGoOn : Interrupt::Answer::kNeverAsk;
-  } catch (py::error_already_set& error) {  // of a handler: these lines of Python let it in, too
+  } catch (py::error_already_set& error) {  // raised by a handler, which these lines of Python may run too
     error.restore();
     return Interrupt::Answer::kEnd;
   }
 }
 
-// Does work without Python until it is done, or until the handler of a signal raises an exception, which is thrown then.
+// Does work without Python until it is done, or until a signal's handler raises an exception, which is thrown then.
 template <typename Work>
 void without_python(const Work& work) {
   Interrupt interrupt(&ask_python);

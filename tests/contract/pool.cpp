@@ -1,4 +1,4 @@
-// What no call from Python can show of the threads that share the pieces of a call; test_threads.py compiles and runs it.
+// Checks of the threads that share the pieces of a call, which no call from Python can make; test_threads.py runs them.
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -197,7 +197,7 @@ int main(int, char** arguments) {
   const struct {
     const char* name;
     void (*run)();
-  } checks[] = {{"pieces", pieces}, {"callers", callers}, {"busy", busy}, {"exceptions", exceptions},
+  } checks[] = {{"pieces", pieces}, {"callers", callers}, {"busy", busy},      {"exceptions", exceptions},
                 {"forks", forks},   {"idle", idle},       {"signals", signals}};
   for (const auto& check : checks) {
     if (check.name != std::string(arguments[1])) continue;

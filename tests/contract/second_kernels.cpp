@@ -1,7 +1,6 @@
 // Kernels of the second method, compiled once for each instruction set.
 #define PERSONLAB_HD static inline
 #include "second_method.hpp"
-
 #include "simd/floats.hpp"
 
 namespace personlab {

@@ -12,8 +12,8 @@
 namespace personlab {
 namespace second {
 
-#define PERSONLAB_DECLARE(ISA) \
-  namespace ISA { \
+#define PERSONLAB_DECLARE(ISA)   \
+  namespace ISA {                \
   extern const Kernels kKernels; \
   }
 PERSONLAB_FOR_EACH_ISA(PERSONLAB_DECLARE)

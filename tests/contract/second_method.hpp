@@ -1,4 +1,4 @@
-// The kernel table of a second method, for a test that tables stand side by side and that vectors compute as scalars do.
+// The kernel table of a second method: tables stand side by side, and vectors compute as scalars do.
 #pragma once
 
 #include <cstdint>

@@ -170,6 +170,11 @@ def test_contiguous_float32_is_not_copied():
         assert np.shares_memory(taken, owner), type(other)
 
 
+def as_wide(columns):
+    """One row of cells for each plane."""
+    return {name: np.zeros((*a.shape[:-2], 1, columns), np.float32) for name, a in PLAIN.items()}
+
+
 PLAIN = {"heatmaps": FIELDS.heatmaps, "short_offsets": FIELDS.short_offsets, "mid_offsets": FIELDS.mid_offsets}
 NOT_PLAIN = {
     "strided": {"short_offsets": strided(FIELDS.short_offsets)},
@@ -192,7 +197,8 @@ NOT_PLAIN = {
         "mid_offsets": np.stack([FIELDS.mid_offsets] * 3),
     },
     "stride 0": {"stride": 0},
-    "stride of an enormous input": {"stride": 4096},
+    "stride past the largest": {"stride": _core.MAX_STRIDE + 1},
+    "enormous input": {"stride": 4096, **as_wide(257)},
     "stride past all integers": {"stride": 2**70},
     "bool stride": {"stride": True},
     "float stride": {"stride": 8.0},
@@ -201,7 +207,7 @@ NOT_PLAIN = {
 
 def glance(**changes):
     arguments = {**PLAIN, "stride": 8, "skeleton": PAIR.native, "options": OPTIONS.native, **changes}
-    return _core.decode_plain(*arguments.values())
+    return _core.decode_plain(**arguments)
 
 
 def test_ordinary_arrays_need_no_more_than_a_glance():
@@ -211,6 +217,7 @@ def test_ordinary_arrays_need_no_more_than_a_glance():
         [len(POSES)] * 3
     )
     assert glance(**{name: a[None][:0] for name, a in PLAIN.items()}) == []
+    assert len(glance(stride=_core.MAX_STRIDE, **as_wide(256))) == 1  # the largest input
 
 
 @pytest.mark.parametrize("case", NOT_PLAIN)

@@ -1,10 +1,10 @@
 // The CUDA runtime of a machine without a GPU: kernels compiled as plain C++ run here on the host, block after block.
 //
 // It stands in for NVIDIA's header of the same name when a C++ compiler compiles the stages of src/cuda, so that their
-// results can be tested, and sanitizers can watch them, anywhere. Threads that work alone run in a loop; threads that meet at
-// barriers run as fibers, and one that waits for others that never arrive ends the program. PERSONLAB_CUDA_HOST_ORDER=N
-// runs blocks and threads in another order: results must not change. Speed, and races between a GPU's caches, are not
-// simulated.
+// results can be tested, and sanitizers can watch them, anywhere. Threads that work alone run in a loop; threads that
+// meet at barriers run as fibers, and one that waits for others that never arrive ends the program.
+// PERSONLAB_CUDA_HOST_ORDER=N runs blocks and threads in another order: results must not change. Speed, and races
+// between a GPU's caches, are not simulated.
 #pragma once
 
 #include <ucontext.h>
@@ -47,7 +47,13 @@ using cudaError_t = int;
 constexpr cudaError_t cudaSuccess = 0;
 constexpr cudaError_t cudaErrorMemoryAllocation = 2;
 
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
 
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
@@ -136,8 +142,8 @@ inline std::vector<unsigned> order(unsigned n) {
   return numbers;
 }
 
-// The registers of a fiber. The system's functions call the kernel at every change; on x86-64, unless a sanitizer has to
-// follow, the few registers that count are exchanged here.
+// The registers of a fiber. The system's functions call the kernel at every change; on x86-64, unless a sanitizer has
+// to follow, the few registers that count are exchanged here.
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((naked, noinline)) inline void exchange_stacks(void** /*left*/, void* /*entered*/) {
   asm("pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
@@ -221,7 +227,7 @@ class Block {
   struct Fiber {
     Context context;
     State state = State::kReady;
-    unsigned shown = 0;  // values so far
+    unsigned shown = 0;      // values so far
     void* shadow = nullptr;  // of AddressSanitizer
   };
 
@@ -303,7 +309,8 @@ inline Block& meeting() {
   return *Block::current;
 }
 
-// What the threads of the warp show, after all have. The next time they show it elsewhere: all will have read this by then.
+// What the threads of the warp show, after all have. The next time they show it elsewhere: all will have read this by
+// then.
 template <typename Value>
 const std::uint64_t* show(Value value) {
   static_assert(sizeof(Value) <= sizeof(std::uint64_t));
@@ -338,7 +345,8 @@ inline unsigned ballot(bool vote) {
 }  // namespace cuda_host
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
   using cuda_host::order;
   using cuda_host::place_of;
   gridDim = config->gridDim;

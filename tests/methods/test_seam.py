@@ -66,6 +66,7 @@ def test_the_table_gives_records_and_takes_them():
 def test_looking_a_method_up_imports_no_framework():
     program = (
         "import sys\nfrom personlab.methods import METHODS, get_method\n"
+        "import personlab.predict, personlab.train, personlab.nn, personlab.weights, personlab.visualize\n"
         "print([get_method(name).name for name in METHODS], [m for m in ('torch', 'cv2') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
@@ -134,6 +135,11 @@ def test_a_checkpoint_names_its_method(trained, tmp_path):
     save_model(random_model(), tmp_path / "p.safetensors")
     with pytest.raises(ValueError, match=r"p\.safetensors: method: expected toy, got 'personlab'"):
         load_model(tmp_path / "p.safetensors", method=TOY)
+    with pytest.raises(ValueError, match="method: expected toy, got 'personlab'"):
+        load_model("drawn-mobilenet-050", method=TOY)
+    (tmp_path / "toy.onnx").write_bytes(b"of somebody else")
+    with pytest.raises(ValueError, match=r"toy\.onnx: expected \.safetensors"):  # it reads no published files
+        load_model(tmp_path / "toy.onnx", method=TOY)
 
 
 def edited(path, change):

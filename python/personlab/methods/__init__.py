@@ -6,10 +6,12 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from personlab.methods.base import Method
+from personlab._lazy import lazy_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from personlab.methods.base import Method
 
 __all__ = ["DEFAULT_METHOD", "METHODS", "Method", "get_method", "method_of"]
 
@@ -19,12 +21,17 @@ METHODS: Mapping[str, str] = MappingProxyType({"personlab": "personlab.methods.p
 """module by name of the method; its `METHOD` is the record"""
 
 
+__getattr__ = lazy_names(__name__, {"Method": "personlab.methods.base"})
+
+
 def get_method(method: str | Method) -> Method:
     """Return a method's record; a record itself is returned as it is, so that methods need not be in the table.
 
     Raises:
         ValueError: another name than those of the table.
     """
+    from personlab.methods.base import Method
+
     if isinstance(method, Method):
         return method
     if not isinstance(method, str) or method not in METHODS:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from personlab.nn.devices import find_device
 from personlab.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
 
 
 def load_network(weights: Any, stride: int | None, device: str | torch.device | None) -> tuple[Any, torch.device]:
@@ -19,6 +19,10 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
         stride: of its output; None: the one it was scored at, else its own.
         device: None: that of the network where `weights` is one, else CUDA where available, else the CPU.
     """
+    import torch
+
+    from personlab.nn.devices import find_device
+
     if isinstance(weights, (str, os.PathLike)):
         from personlab.weights import load_model
 

@@ -14,7 +14,6 @@ from personlab.io.images import read_image
 from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
 from personlab.methods.base import InputOptions, Setup
-from personlab.predict.engines.torch import TorchEngine
 from personlab.predict.frame import Frame
 from personlab.predict.load import load_network, settings_of
 from personlab.predict.prediction import Prediction
@@ -129,7 +128,7 @@ class Predictor:
         self.masks = bool(masks) and self.has_masks
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
-        self._engine: Engine = TorchEngine(self.network, self.device, autocast=self.autocast)
+        self._engine = _engine(self.network, self.device, autocast=self.autocast)
         self._stays_on_device = self.method.can_decode_on(self.device, config)
         self._setup = Setup(
             config=config,
@@ -286,6 +285,12 @@ class Predictor:
             raise frame.error
         assert frame.prediction is not None
         return frame.prediction
+
+
+def _engine(network: Any, device: torch.device, *, autocast: bool) -> Engine:
+    from personlab.predict.engines.torch import TorchEngine
+
+    return TorchEngine(network, device, autocast=autocast)
 
 
 def _options(options: Any, name: str, kind: type | None, threads: int | None) -> Any:

@@ -120,7 +120,7 @@ def _read(source: Any, stride: int | None, method: Method | None) -> Checkpoint:
     if name is not None and not path.exists():
         if stride is not None and name.stride not in (None, stride):
             raise ValueError(f"stride: expected {name.stride} as in the name {source}, got {stride}")
-        checkpoint = load_checkpoint(download(name.network))
+        checkpoint = load_checkpoint(download(name.network), method=method)
         return checkpoint if name.stride is None else checkpoint._replace(model=checkpoint.model.at_stride(name.stride))
     if not path.exists():
         names = ", ".join(known_names())

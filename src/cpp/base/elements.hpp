@@ -34,7 +34,7 @@ PERSONLAB_HD float to_float32(Float16 v) {
   const std::uint32_t rebias = 112U << 23;  // between the exponents of the two
   if (magnitude >= 0x0400 && magnitude < 0x7c00) return float_of_bits(sign | ((magnitude << 13) + rebias));
   if (magnitude >= 0x7c00) return float_of_bits(sign | ((magnitude << 13) + 2 * rebias));  // infinite or NaN
-  const float v_abs = float_of_bits(0x3f000000U + magnitude) - 0.5F;  // counts 2^-24
+  const float v_abs = float_of_bits(0x3f000000U + magnitude) - 0.5F;                       // counts 2^-24
   return sign != 0 ? -v_abs : v_abs;
 }
 

@@ -173,7 +173,7 @@ class Pool {
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
-  Call* open_ = nullptr;             // calls that helpers may join, the oldest first
+  Call* open_ = nullptr;              // calls that helpers may join, the oldest first
   std::atomic<bool> waiting_{false};  // whether open_ has any
   int threads_ = 0, sleeping_ = 0;
   int wanted_ = 0;  // by all running calls

@@ -55,7 +55,7 @@ PERSONLAB_HD Real clamp(Real v, Real low, Real high) {
 template <typename Real>
 struct Site {
   int top_left, top_right, bottom_left, bottom_right;  // index in the plane
-  Real tx, ty;                                          // in [0, 1] from the left column, from the top row
+  Real tx, ty;                                         // in [0, 1] from the left column, from the top row
 };
 
 // The site of input pixel (x, y), finite, on a grid of h x w >= 1 x 1 cells; clamped to the grid first.
@@ -68,7 +68,11 @@ PERSONLAB_HD Site<Real> site_at(Real x, Real y, int h, int w, int stride) {
   i = i > h - 2 ? (h > 1 ? h - 2 : 0) : i;
   const int right = w > 1 ? 1 : 0, below = h > 1 ? w : 0;
   const int top_left = i * w + j;
-  return {top_left, top_left + right, top_left + below, top_left + below + right, cx - static_cast<Real>(j),
+  return {top_left,
+          top_left + right,
+          top_left + below,
+          top_left + below + right,
+          cx - static_cast<Real>(j),
           cy - static_cast<Real>(i)};
 }
 

@@ -16,9 +16,11 @@ using Pairs = std::vector<std::pair<int, int>>;
 int check(int keypoints, const Pairs& pairs, const std::vector<float>& sigmas) {
   if (keypoints < 1) throw std::invalid_argument("n_keypoints: expected at least 1, got " + std::to_string(keypoints));
   for (const std::pair<int, int>& pair : pairs)
-    if (std::min(pair.first, pair.second) < 0 || std::max(pair.first, pair.second) >= keypoints || pair.first == pair.second)
-      throw std::invalid_argument("edges: expected pairs of two different indices in 0.." + std::to_string(keypoints - 1) +
-                                  ", got (" + std::to_string(pair.first) + ", " + std::to_string(pair.second) + ")");
+    if (std::min(pair.first, pair.second) < 0 || std::max(pair.first, pair.second) >= keypoints ||
+        pair.first == pair.second)
+      throw std::invalid_argument("edges: expected pairs of two different indices in 0.." +
+                                  std::to_string(keypoints - 1) + ", got (" + std::to_string(pair.first) + ", " +
+                                  std::to_string(pair.second) + ")");
   if (sigmas.size() != static_cast<std::size_t>(keypoints))
     throw std::invalid_argument("sigmas: expected " + std::to_string(keypoints) + " entries, one per keypoint, got " +
                                 std::to_string(sigmas.size()));
@@ -72,13 +74,26 @@ Skeleton::Skeleton(int keypoints, const Pairs& pairs, const std::vector<float>& 
 
 const Skeleton& coco_person() {
   // The tree of the published PersonLab networks, in the order of their mid-range offsets.
-  static const Skeleton skeleton(
-      17,
-      {{0, 1}, {1, 3}, {0, 2}, {2, 4}, {0, 5}, {5, 7}, {7, 9}, {5, 11}, {11, 13}, {13, 15}, {0, 6}, {6, 8}, {8, 10}, {6, 12},
-       {12, 14}, {14, 16}},
-      // COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval
-      {0.026F, 0.025F, 0.025F, 0.035F, 0.035F, 0.079F, 0.079F, 0.072F, 0.072F, 0.062F, 0.062F, 0.107F, 0.107F, 0.087F, 0.087F,
-       0.089F, 0.089F});
+  static const Skeleton skeleton(17,
+                                 {{0, 1},
+                                  {1, 3},
+                                  {0, 2},
+                                  {2, 4},
+                                  {0, 5},
+                                  {5, 7},
+                                  {7, 9},
+                                  {5, 11},
+                                  {11, 13},
+                                  {13, 15},
+                                  {0, 6},
+                                  {6, 8},
+                                  {8, 10},
+                                  {6, 12},
+                                  {12, 14},
+                                  {14, 16}},
+                                 // COCO keypoint evaluation, https://cocodataset.org/#keypoints-eval
+                                 {0.026F, 0.025F, 0.025F, 0.035F, 0.035F, 0.079F, 0.079F, 0.072F, 0.072F, 0.062F,
+                                  0.062F, 0.107F, 0.107F, 0.087F, 0.087F, 0.089F, 0.089F});
   return skeleton;
 }
 

@@ -1,4 +1,4 @@
-// What all stages share: views, options, and the one order that all candidates are sorted by.
+// Views, options, and the one order that all candidates are sorted by.
 #pragma once
 
 #include <cstdint>

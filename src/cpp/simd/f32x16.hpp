@@ -54,9 +54,7 @@ PERSONLAB_INLINE bool any(Mask16 mask) { return mask.bits != 0; }
 PERSONLAB_INLINE bool all(Mask16 mask) { return mask.bits == 0xffffU; }
 PERSONLAB_INLINE I32x16 to_int(F32x16 v) { return reinterpret_cast<I32x16>(_mm512_cvttps_epi32(v)); }
 PERSONLAB_INLINE F32x16 to_float(I32x16 v) { return _mm512_cvtepi32_ps(reinterpret_cast<__m512i>(v)); }
-PERSONLAB_INLINE F32x16 floor(F32x16 v) {
-  return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
-}
+PERSONLAB_INLINE F32x16 floor(F32x16 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 PERSONLAB_INLINE F32x16 exp2_of_shifted(F32x16 v) {
   const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(127));
   return _mm512_castsi512_ps(_mm512_slli_epi32(bits, 23));

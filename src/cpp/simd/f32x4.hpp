@@ -43,13 +43,13 @@ Lanes4<To> map(const Lanes4<From>& a, const Lanes4<From>& b, Operation operation
   return {{operation(a[0], b[0]), operation(a[1], b[1]), operation(a[2], b[2]), operation(a[3], b[3])}};
 }
 
-#define PERSONLAB_MAP(NAME, TO, RESULT) \
-  PERSONLAB_INLINE Lanes4<TO> NAME(F32x4 a, F32x4 b) { \
+#define PERSONLAB_MAP(NAME, TO, RESULT)                                  \
+  PERSONLAB_INLINE Lanes4<TO> NAME(F32x4 a, F32x4 b) {                   \
     return map<TO>(a, b, [](float p, float q) -> TO { return RESULT; }); \
   }
 PERSONLAB_MAP(operator+, float, p + q)
 PERSONLAB_MAP(operator-, float, p - q)
-PERSONLAB_MAP(operator*, float, p * q)
+PERSONLAB_MAP(operator*, float, p* q)
 PERSONLAB_MAP(operator/, float, p / q)
 PERSONLAB_MAP(min, float, p < q ? p : q)
 PERSONLAB_MAP(max, float, p > q ? p : q)

@@ -31,14 +31,14 @@ struct Lanes2 {
 using F64x2 = Lanes2<double>;
 using I64x2 = Lanes2<std::int64_t>;
 
-#define PERSONLAB_MAP(NAME, TO, RESULT) \
-  PERSONLAB_INLINE Lanes2<TO> NAME(F64x2 a, F64x2 b) { \
+#define PERSONLAB_MAP(NAME, TO, RESULT)                               \
+  PERSONLAB_INLINE Lanes2<TO> NAME(F64x2 a, F64x2 b) {                \
     const auto one = [](double p, double q) -> TO { return RESULT; }; \
-    return {{one(a[0], b[0]), one(a[1], b[1])}}; \
+    return {{one(a[0], b[0]), one(a[1], b[1])}};                      \
   }
 PERSONLAB_MAP(operator+, double, p + q)
 PERSONLAB_MAP(operator-, double, p - q)
-PERSONLAB_MAP(operator*, double, p * q)
+PERSONLAB_MAP(operator*, double, p* q)
 PERSONLAB_MAP(operator/, double, p / q)
 PERSONLAB_MAP(min, double, p < q ? p : q)
 PERSONLAB_MAP(max, double, p > q ? p : q)

@@ -36,15 +36,14 @@ class CellLists {
   __host__ __device__ bool in_use() const { return buckets_ > 0; }
 
   // The list that a point of type k is in. Point i < capacity joins it by next(i) = atomicExch(list, i).
-  __device__ int* list(int image, int k, double x, double y) const {
-    return heads_ + head(image, k, cell(x), cell(y));
-  }
+  __device__ int* list(int image, int k, double x, double y) const { return heads_ + head(image, k, cell(x), cell(y)); }
   __device__ int& next(int image, int i) const { return next_[at(image, capacity_) + i]; }
 
   // Of the kAround cells that may hold points near this one, the point's own first: the first point of list `around`.
   static constexpr int kAround = 9;
   __device__ int first(int image, int k, double x, double y, int around) const {
-    // 0, 1, -1 from the own cell: cells are larger than the radius by more than rounding, so these hold all near points.
+    // 0, 1, -1 from the own cell: cells are larger than the radius by more than rounding, so these hold all near
+    // points.
     const int right = (around % 3 + 1) % 3 - 1, down = (around / 3 + 1) % 3 - 1;
     return heads_[head(image, k, cell(x) - right, cell(y) - down)];
   }

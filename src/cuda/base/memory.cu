@@ -1,9 +1,8 @@
 // Devices, memory from their pools, and copies: what Python asks of the CUDA runtime itself.
-#include "base/memory.cuh"
-
 #include <cstring>
 
 #include "base/device.cuh"
+#include "base/memory.cuh"
 
 namespace personlab {
 namespace cuda {

@@ -1,6 +1,4 @@
 // Skeletons on a device: edges by source, and, without cycles, the branches from each keypoint to all it reaches.
-#include "base/skeleton.cuh"
-
 #include <cuda_runtime.h>
 
 #include <cstddef>
@@ -8,6 +6,7 @@
 #include <vector>
 
 #include "base/device.cuh"
+#include "base/skeleton.cuh"
 
 namespace personlab {
 namespace cuda {
@@ -55,7 +54,8 @@ struct Tables {
   }
 };
 
-// Takes room for the values and returns its address on the device; copies them to that place among `bytes`, unless empty.
+// Takes room for the values and returns its address on the device; copies them to that place among `bytes`, unless
+// empty.
 template <typename Value>
 const Value* place(std::vector<char>& bytes, Arena& arena, const std::vector<Value>& values) {
   const Value* const at = arena.take<Value>(values.size());

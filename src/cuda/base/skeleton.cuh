@@ -16,12 +16,13 @@ struct SkeletonView {
 
   int n_keypoints = 0;
   bool has_cycles = false;
-  const float* sigmas = nullptr;      // (K)
-  const int* first = nullptr;         // (K + 1) edges that leave keypoint k: first[k] .. first[k + 1]
-  const Branch* edges = nullptr;      // (2E) grouped by source
-  const Branch* branches = nullptr;   // from keypoint 0 on, nearest first, then from keypoint 1, and so on
-  const int* levels = nullptr;        // where branches of one distance begin, and where the last end
-  const int* first_level = nullptr;   // (K + 1) levels of the branches from keypoint k: first_level[k] .. first_level[k + 1]
+  const float* sigmas = nullptr;     // (K)
+  const int* first = nullptr;        // (K + 1) edges that leave keypoint k: first[k] .. first[k + 1]
+  const Branch* edges = nullptr;     // (2E) grouped by source
+  const Branch* branches = nullptr;  // from keypoint 0 on, nearest first, then from keypoint 1, and so on
+  const int* levels = nullptr;       // where branches of one distance begin, and where the last end
+  const int* first_level =
+      nullptr;  // (K + 1) levels of the branches from keypoint k: first_level[k] .. first_level[k + 1]
 };
 
 // Owns the memory behind a view.

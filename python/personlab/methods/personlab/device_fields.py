@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from personlab.arrays import device as _device
-from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
-
-_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 
 
 def can_decode_on(device: torch.device, n_keypoints: int = 1) -> bool:
@@ -46,5 +44,5 @@ class DeviceFields:
 
     def to_host(self) -> Fields:
         """Copy the fields to host memory."""
-        arrays = {name: tensor.cpu().numpy() for name in _NAMES if (tensor := getattr(self, name)) is not None}
+        arrays = {name: tensor.cpu().numpy() for name in FIELD_NAMES if (tensor := getattr(self, name)) is not None}
         return Fields(**arrays, stride=self.stride, image_size=self.image_size, disk_radius=self.disk_radius)

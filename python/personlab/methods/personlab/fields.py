@@ -16,7 +16,8 @@ from personlab.skeleton import COCO_PERSON
 if TYPE_CHECKING:
     import os
 
-_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+FIELD_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
+_NAMES = FIELD_NAMES
 _NUMBERS = ("stride", "image_size", "disk_radius")
 _SHOWN = 10  # names in an error message
 

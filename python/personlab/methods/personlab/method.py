@@ -11,7 +11,7 @@ from personlab.methods.personlab import views
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
-from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 from personlab.methods.personlab.published import PUBLISHED
 from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
@@ -32,13 +32,12 @@ if TYPE_CHECKING:
     from personlab.settings import Settings
     from personlab.train.config import LossOptions
 
-_OUTPUTS = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 _FOR_MASKS = ("segmentation", "long_offsets")
 EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # keeps weak poses, which average precision counts
 
 
 def _outputs(masks: bool) -> tuple[str, ...]:
-    return tuple(name for name in _OUTPUTS if masks or name not in _FOR_MASKS)
+    return tuple(name for name in FIELD_NAMES if masks or name not in _FOR_MASKS)
 
 
 def _tune(options: DecodeOptions, settings: Settings, disk_radius: float | None) -> DecodeOptions:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from personlab.methods.personlab.fields import Fields
+from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 from personlab.methods.personlab.refine_op import refine_offsets
 from personlab.nn.backbones.mobilenet import MobileNetV1
 from personlab.nn.backbones.resnet import ResNet
@@ -188,12 +188,7 @@ def to_fields(outputs: Outputs, *, stride: int, image_size: tuple[int, int] | No
         values: NDArray[np.float32] = tensor.detach().to("cpu", torch.float32).numpy()
         return values
 
-    return Fields(
-        heatmaps=array(outputs.heatmaps),
-        short_offsets=array(outputs.short_offsets),
-        mid_offsets=array(outputs.mid_offsets),
-        segmentation=None if outputs.segmentation is None else array(outputs.segmentation),
-        long_offsets=None if outputs.long_offsets is None else array(outputs.long_offsets),
-        stride=stride,
-        image_size=image_size,
-    )
+    arrays: dict[str, Any] = {
+        name: array(tensor) for name in FIELD_NAMES if (tensor := getattr(outputs, name)) is not None
+    }
+    return Fields(**arrays, stride=stride, image_size=image_size)

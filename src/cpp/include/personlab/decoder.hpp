@@ -10,9 +10,10 @@
 
 namespace personlab {
 
-// Owns the scratch memory of decoding, which it keeps from call to call. One thread at a time may use a Decoder; any number
-// of them may work side by side. All calls throw std::invalid_argument, before anything is allocated, for arguments that do not
-// fit together or are out of range: "heatmaps: expected 17 planes, got 16"; and Interrupted where options.interrupt ends them.
+// Owns the scratch memory of decoding and keeps it from call to call. One thread at a time uses a Decoder; any number
+// of Decoders work side by side. Before anything is allocated, calls throw std::invalid_argument for arguments that
+// are out of range or do not fit together: "heatmaps: expected 17 planes, got 16". They throw Interrupted where
+// options.interrupt ends them.
 class PERSONLAB_API Decoder {
  public:
   Decoder();
@@ -20,12 +21,14 @@ class PERSONLAB_API Decoder {
   Decoder(Decoder&& other) noexcept;
   Decoder& operator=(Decoder&& other) noexcept;
 
-  // Returns the poses of each of the N images (section 3.1). Images of a batch share options.threads; so do parts of a single one.
+  // Returns the poses of each of the N images (section 3.1). options.threads share the images of a batch, or the
+  // parts of a single image.
   std::vector<Poses> decode_poses(const PoseFields& fields, const DecodeOptions& options = {},
                                   const Skeleton& skeleton = coco_person());
 
-  // Returns the masks, and their scores, of the poses of each of the N images (section 3.2). The fields are stretched over an
-  // image of this size, corner pixel on corner pixel. A pose that is not finite, or with a negative probability, owns no pixel.
+  // Returns the masks, and their scores, of the poses of each of the N images (section 3.2). The fields are stretched
+  // over an image of this size, corner pixel on corner pixel. A pose that is not finite, or has a negative
+  // probability, owns no pixel.
   std::vector<Masks> decode_masks(const std::vector<Poses>& poses,  // (N)
                                   const MaskFields& fields, ImageSize size, const MaskOptions& options = {});
 

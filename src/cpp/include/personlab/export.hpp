@@ -1,7 +1,8 @@
-// Marks what a shared library exports. A static one defines PERSONLAB_STATIC, also for those who link to it.
+// Marks what a shared library exports; its CMake target defines PERSONLAB_SHARED where it is built and where it is
+// used.
 #pragma once
 
-#if defined(PERSONLAB_STATIC)
+#if !defined(PERSONLAB_SHARED)
 #define PERSONLAB_API
 #elif !defined(_WIN32)
 #define PERSONLAB_API __attribute__((visibility("default")))

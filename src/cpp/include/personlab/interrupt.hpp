@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <thread>
 #include <utility>
@@ -12,7 +13,10 @@
 namespace personlab {
 
 // Thrown by a call that ends early.
-struct PERSONLAB_API Interrupted {};
+class PERSONLAB_API Interrupted : public std::exception {
+ public:
+  const char* what() const noexcept override { return "interrupted"; }
+};
 
 class Interrupt {
  public:

@@ -12,19 +12,19 @@ struct DecodeOptions {
   enum class InstanceScore { kRms, kMean };
   enum class Decoder { kPersonlab, kPosenet };
 
-  int hough_stride = 2;          // g, input pixels between neighbouring Hough lattice points; 1 .. 1024
-  float disk_radius = 32.0F;     // R, input pixels; 1e-3 .. 4096
-  float vote_threshold = 0.1F;   // probability under which a lattice point casts no vote; 0 .. 1
-  float peak_threshold = 0.02F;  // Hough score under which a local maximum is no seed; >= 1e-9
-  float nms_radius = 15.0F;      // input pixels: two keypoints of one type this near are one
-  int refine_steps = 5;          // short-offset refinements of each keypoint; 0 .. 1000
+  int hough_stride = 2;                     // g, input pixels between neighbouring Hough lattice points; 1 .. 1024
+  float disk_radius = 32.0F;                // R, input pixels; 1e-3 .. 4096
+  float vote_threshold = 0.1F;              // probability under which a lattice point casts no vote; 0 .. 1
+  float peak_threshold = 0.02F;             // Hough score under which a local maximum is no seed; >= 1e-9
+  float nms_radius = 15.0F;                 // input pixels: two keypoints of one type this near are one
+  int refine_steps = 5;                     // short-offset refinements of each keypoint; 0 .. 1000
   Scoring scoring = Scoring::kExpectedOks;  // keypoint score: Expected-OKS (the paper), or the heatmap's probability
-  Ranking ranking = Ranking::kSeed;         // order of soft NMS: that of the seeds, or of mean keypoint scores (the paper)
+  Ranking ranking = Ranking::kSeed;  // order of soft NMS: that of the seeds, or of mean keypoint scores (the paper)
   InstanceScore instance_score = InstanceScore::kRms;  // of the free keypoint scores; kMean is the paper
-  float sharpen = 4.0F;          // sigma of the final mean shift, input pixels; 0 (the paper) turns it off; 0 .. 1024
-  float min_score = 0.2F;        // instance score under which a pose is dropped; 0 .. 1
-  int max_poses = 100;           // poses kept, best first
-  int threads = 1;               // that share the work of one call, the caller's among them; 1 .. 1024
+  float sharpen = 4.0F;    // sigma of the final mean shift, input pixels; 0 (the paper) turns it off; 0 .. 1024
+  float min_score = 0.2F;  // instance score under which a pose is dropped; 0 .. 1
+  int max_poses = 100;     // poses kept, best first
+  int threads = 1;         // that share the work of one call, the caller's among them; 1 .. 1024
   Decoder decoder = Decoder::kPersonlab;  // the paper's, or that of Google's PoseNet
   Interrupt* interrupt = nullptr;         // asked during long calls, on the CPU; or null
 

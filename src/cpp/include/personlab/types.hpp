@@ -1,6 +1,7 @@
-// What decoding reads and returns: views of a network's fields, the skeleton, poses and masks.
+// Input and output of decoding: views of a network's fields, the skeleton, poses and masks.
 //
-// Coordinates are (x, y) pixels of the network input, x right, y down; an integer value is a pixel centre. Sizes are (H, W).
+// Coordinates are (x, y) pixels of the network input, x right, y down; an integer value is a pixel centre. Sizes are
+// (H, W).
 #pragma once
 
 #include <cstddef>
@@ -12,11 +13,11 @@
 
 namespace personlab {
 
-constexpr int kMaxStride = 4096;        // input pixels from cell to cell
-constexpr int kMaxInput = 1 << 20;      // input pixels each way: up to there float32 tells eighths of a pixel apart
-constexpr int kMaxGrid = 1 << 30;       // cells, or Hough lattice points, of one keypoint type, and images of a batch
+constexpr int kMaxStride = 4096;    // input pixels from cell to cell
+constexpr int kMaxInput = 1 << 20;  // input pixels each way: up to there float32 tells eighths of a pixel apart
+constexpr int kMaxGrid = 1 << 30;   // cells, or Hough lattice points, of one keypoint type, and images of a batch
 
-// Element type of a field; 16 bits become float32, exactly, wherever they are read. The numbers are part of the interface.
+// Element type of a field; 16 bits become float32, exactly, where they are read. The numbers are part of the interface.
 enum class Element : std::uint8_t { kFloat32, kFloat16, kBfloat16 };
 
 // A view of planes on a grid of cells, in C order; cell (i, j) lies at input pixel (x = j * stride, y = i * stride).

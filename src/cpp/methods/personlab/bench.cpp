@@ -1,4 +1,4 @@
-// Times the stages of decoding one by one, beside what the machine takes to add the same votes.
+// Times the stages of decoding one by one, and the additions that the same votes take at least.
 #include "methods/personlab/bench.hpp"
 
 #include <chrono>
@@ -52,12 +52,11 @@ StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const 
   DecodeScratch scratch;
   const float lowest = logit_of(options.vote_threshold);
   std::vector<std::uint64_t> high(heatmaps.cells() / 64 + 1);
-  volatile std::uint64_t kept = 0;  // nothing that leads here can be left out
+  volatile std::uint64_t kept = 0;  // keeps the compiler from leaving the work out
   times.votes = count_votes(heatmaps, options);
   for (int round = -1; round < rounds; ++round) {
     if (round == 0)  // the first one touched fresh memory
-      for (auto* each : {&times.scan, &times.vote, &times.peaks, &times.group, &times.score, &times.add})
-        each->clear();
+      for (auto* each : {&times.scan, &times.vote, &times.peaks, &times.group, &times.score, &times.add}) each->clear();
     time(times.add, [&] { kept = add_votes(times.votes); });
     time(times.scan, [&] {
       for (int k = 0; k < heatmaps.planes; ++k)
@@ -74,7 +73,8 @@ StageTimes time_stages(const Field& heatmaps, const Field& short_offsets, const 
     });
   }
   for (const HoughPlane& plane : scratch.hough)
-    for (std::size_t s = 0; s < plane.touched.size(); ++s) times.high_tiles += plane.highest[s] >= options.peak_threshold ? 1 : 0;
+    for (std::size_t s = 0; s < plane.touched.size(); ++s)
+      times.high_tiles += plane.highest[s] >= options.peak_threshold ? 1 : 0;
   times.poses = scratch.poses.count;
   for (const float p : scratch.poses.probabilities) times.scored += p > 0.0F ? 1 : 0;
   return times;

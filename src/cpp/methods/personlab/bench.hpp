@@ -1,4 +1,4 @@
-// What one decode spends its time on and what it had to do, for `personlab bench`.
+// Times and counts of the stages of one decoding, for `personlab bench`.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 namespace personlab {
 
 struct StageTimes {
-  // Seconds, one for each round. The scan, a plain read of the heatmaps, is part of the votes: it is timed by itself once more.
+  // Seconds, one for each round. The scan, a plain read of the heatmaps, is part of the votes, and timed by itself too.
   std::vector<double> scan, vote, peaks, group, score;
   std::vector<double> add;  // in the same rounds: as many votes as were cast, all to one tile
 

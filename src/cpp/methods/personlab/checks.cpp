@@ -32,7 +32,8 @@ void check_number(const char* name, float value, float min, float max) {
 }
 
 std::string grid_of(const Field& field) {
-  return std::to_string(field.height) + " x " + std::to_string(field.width) + " cells of stride " + std::to_string(field.stride);
+  return std::to_string(field.height) + " x " + std::to_string(field.width) + " cells of stride " +
+         std::to_string(field.stride);
 }
 
 // Checks that a field has this many planes, on the grid of the first one.
@@ -53,7 +54,8 @@ void check_grid(const char* name, const Field& field, int images, int hough_stri
                std::to_string(kMaxGrid) + " cells",
            grid_of(field));
   if (!fits({field.height, field.width, field.stride}, hough_stride))
-    refuse("hough_stride", "at most " + std::to_string(kMaxGrid) + " lattice points on " + grid_of(field), hough_stride);
+    refuse("hough_stride", "at most " + std::to_string(kMaxGrid) + " lattice points on " + grid_of(field),
+           hough_stride);
 }
 
 void check_poses(const Poses& poses, std::size_t n, int n_keypoints) {
@@ -62,7 +64,8 @@ void check_poses(const Poses& poses, std::size_t n, int n_keypoints) {
   if (poses.n_keypoints != n_keypoints) refuse((name + ".n_keypoints").c_str(), n_keypoints, poses.n_keypoints);
   const std::size_t p = static_cast<std::size_t>(poses.count), k = static_cast<std::size_t>(n_keypoints);
   const auto check_length = [&](const char* member, const std::vector<float>& values, std::size_t expected) {
-    if (values.size() != expected) refuse((name + "." + member).c_str(), std::to_string(expected) + " numbers", values.size());
+    if (values.size() != expected)
+      refuse((name + "." + member).c_str(), std::to_string(expected) + " numbers", values.size());
   };
   check_length("keypoints", poses.keypoints, 2 * p * k);
   check_length("keypoint_probabilities", poses.keypoint_probabilities, p * k);
@@ -111,13 +114,15 @@ void check(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptio
 }
 
 void check(const std::vector<Poses>& poses, const MaskFields& fields, ImageSize size) {
-  if (poses.size() != static_cast<std::size_t>(fields.images)) refuse("poses", std::to_string(fields.images) + " images", poses.size());
+  if (poses.size() != static_cast<std::size_t>(fields.images))
+    refuse("poses", std::to_string(fields.images) + " images", poses.size());
   check_grid("segmentation", fields.segmentation, fields.images, 0);
   check_field("segmentation", fields.segmentation, 1, fields.segmentation);
   const int planes = fields.long_offsets.planes;
   if (planes < 2 || planes % 2 != 0) refuse("long_offsets", "2K planes", planes);
   check_field("long_offsets", fields.long_offsets, planes, fields.segmentation);
-  if (fields.short_offsets.data != nullptr) check_field("short_offsets", fields.short_offsets, planes, fields.segmentation);
+  if (fields.short_offsets.data != nullptr)
+    check_field("short_offsets", fields.short_offsets, planes, fields.segmentation);
   check_integer("size.height", size.height, 0, kMaxInput);
   check_integer("size.width", size.width, 0, kMaxInput);
   for (std::size_t n = 0; n < poses.size(); ++n) check_poses(poses[n], n, planes / 2);

@@ -16,8 +16,8 @@ void decode_personlab(const Field& heatmaps, const Field& short_offsets, const F
 void decode_posenet(const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                     const Skeleton& skeleton, const DecodeOptions& options, DecodeScratch& scratch);
 
-// Decodes all images of a batch, on options.threads threads: one image each, or parts of a single image. Arguments have been
-// checked before.
+// Decodes all images of a batch, whose arguments have been checked. options.threads share the images, or the parts of a
+// single image.
 void decode_batch(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& options,
                   std::vector<DecodeScratch>& scratch,  // at least one for each thread after the call
                   std::vector<Poses>& poses);           // resized to N

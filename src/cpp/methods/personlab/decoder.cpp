@@ -17,7 +17,8 @@ Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&& other) noexcept = default;
 Decoder& Decoder::operator=(Decoder&& other) noexcept = default;
 
-std::vector<Poses> Decoder::decode_poses(const PoseFields& fields, const DecodeOptions& options, const Skeleton& skeleton) {
+std::vector<Poses> Decoder::decode_poses(const PoseFields& fields, const DecodeOptions& options,
+                                         const Skeleton& skeleton) {
   check(options);
   check(fields, skeleton, options);
   std::vector<Poses> poses;

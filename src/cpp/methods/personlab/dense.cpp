@@ -111,8 +111,8 @@ Ranking score_poses_dense(const DensePoses& dense, const DenseScores& hough, con
   return ranking;
 }
 
-void sharpen_keypoints_dense(const float* keypoints, int n_poses, const DenseScores& hough, const DecodeOptions& options,
-                             float* sharpened) {
+void sharpen_keypoints_dense(const float* keypoints, int n_poses, const DenseScores& hough,
+                             const DecodeOptions& options, float* sharpened) {
   const std::size_t count = 2 * static_cast<std::size_t>(n_poses) * static_cast<std::size_t>(hough.planes);
   PoseList poses;
   poses.clear(hough.planes);
@@ -120,7 +120,8 @@ void sharpen_keypoints_dense(const float* keypoints, int n_poses, const DenseSco
   std::vector<int> all(static_cast<std::size_t>(n_poses));
   std::iota(all.begin(), all.end(), 0);
   sharpen_keypoints(planes_of(hough, kLargestScore), options, all, poses);
-  std::transform(poses.keypoints.begin(), poses.keypoints.end(), sharpened, [](double v) { return static_cast<float>(v); });
+  std::transform(poses.keypoints.begin(), poses.keypoints.end(), sharpened,
+                 [](double v) { return static_cast<float>(v); });
 }
 
 }  // namespace personlab

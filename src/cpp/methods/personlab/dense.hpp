@@ -1,4 +1,4 @@
-// Single stages over dense arrays, for those who run them one by one; decoding itself never makes such arrays.
+// Single stages over dense arrays, as personlab.stages runs them; decoding itself keeps Hough scores sparse.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ PoseList group_poses_dense(const PeakArrays<const std::int32_t, const float>& pe
                            const Field& heatmaps, const Field& short_offsets, const Field& mid_offsets,
                            const Skeleton& skeleton, const DecodeOptions& options);
 
-// Poses that the caller has, in the order of their seeds.
+// Poses in the order of their seeds.
 struct DensePoses {
   const float* keypoints;      // (P, K, 2) input pixels
   const float* probabilities;  // (P, K)

@@ -68,7 +68,7 @@ class DiscTiles {
     for (std::vector<float>* each : {&axis.weight, &axis.distance, &axis.distance2})
       if (each->size() < n) each->resize(n);
     kernels_.fill_disc_axis(span.first_tile() * HoughPlane::kTile - 1, g_, centre, span.tile_points(), inverse,
-                     axis.weight.data(), axis.distance.data(), axis.distance2.data());
+                            axis.weight.data(), axis.distance.data(), axis.distance2.data());
   }
 
   int g_;

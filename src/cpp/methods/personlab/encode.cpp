@@ -69,7 +69,7 @@ class People {
 
 // The owner of each cell, for one keypoint type.
 struct Owners {
-  std::vector<int> person;         // (h, w), -1 for none
+  std::vector<int> person;        // (h, w), -1 for none
   std::vector<double> distance2;  // (h, w) to the owner's keypoint, input pixels squared
 
   explicit Owners(const Grid& grid)
@@ -81,8 +81,7 @@ struct Owners {
     std::fill(distance2.begin(), distance2.end(), std::numeric_limits<double>::infinity());
     for (const bool labelled : {true, false})
       for (int p = 0; p < people.count; ++p)
-        if (people.is_labelled(p, k) == labelled && people.place(p, k) != nullptr)
-          claim(people, grid, k, p, reach);
+        if (people.is_labelled(p, k) == labelled && people.place(p, k) != nullptr) claim(people, grid, k, p, reach);
   }
 
  private:
@@ -131,8 +130,8 @@ void encode_targets(const Annotations& annotations, const Skeleton& skeleton, in
     for (std::ptrdiff_t cell = 0; cell < cells; ++cell) {
       const int person = owners.person[static_cast<std::size_t>(cell)];
       if (person < 0) continue;
-      const bool on_disc = people.is_labelled(person, k) &&
-                           owners.distance2[static_cast<std::size_t>(cell)] <= radius * radius;
+      const bool on_disc =
+          people.is_labelled(person, k) && owners.distance2[static_cast<std::size_t>(cell)] <= radius * radius;
       if (on_disc) {
         targets.heatmaps[k * cells + cell] = 1.0F;
         targets.short_valid[k * cells + cell] = 1;

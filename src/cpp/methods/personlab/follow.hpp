@@ -39,7 +39,11 @@ class Follower {
     j = j < last_column_ ? j : last_column_;
     i = i < last_row_ ? i : last_row_;
     const int top_left = i * width_ + j;
-    return {top_left, top_left + right_, top_left + below_, top_left + below_ + right_, cx - static_cast<Real>(j),
+    return {top_left,
+            top_left + right_,
+            top_left + below_,
+            top_left + below_ + right_,
+            cx - static_cast<Real>(j),
             cy - static_cast<Real>(i)};
   }
 

@@ -81,15 +81,20 @@ class Voter {
     worker.batch.count = 0;
     if (high.size() < cells / 64 + 3) high.resize(cells / 64 + 3);
     if (!threshold(k, start, cells, high.data())) return;
-    const VoteLattice lattice{plane.columns, plane.rows, plane.tile_columns, sums.discard(),
-                              1.0F / static_cast<float>(g_), lowest_, static_cast<float>(unit)};
+    const VoteLattice lattice{
+        plane.columns,           plane.rows, plane.tile_columns, sums.discard(), 1.0F / static_cast<float>(g_), lowest_,
+        static_cast<float>(unit)};
     const Output out{lattice, worker, sums};
     for (int r = band.first; r < band.last; ++r) {
       poll(interrupt_);
       const std::size_t at = static_cast<std::size_t>(r) * w;
       const int top = y_.first[static_cast<std::size_t>(r)], rows = y_.first[static_cast<std::size_t>(r) + 1] - top;
       const CellRow row{{heatmaps_.cell(k, at), short_offsets_.cell(2 * k, at), short_offsets_.cell(2 * k + 1, at)},
-                        static_cast<std::ptrdiff_t>(right), static_cast<std::ptrdiff_t>(below), r, top, rows};
+                        static_cast<std::ptrdiff_t>(right),
+                        static_cast<std::ptrdiff_t>(below),
+                        r,
+                        top,
+                        rows};
       for (int c0 = 0; c0 < blocks; c0 += 64) {
         const std::size_t cell = at - start + static_cast<std::size_t>(c0);
         std::uint64_t active = bits_from(high, cell) | bits_from(high, cell + right) | bits_from(high, cell + below) |
@@ -186,13 +191,14 @@ class Voter {
   // `PlaneKernels::sample` where a value is not finite: one of weight zero is left out.
   template <typename T>
   static void sample_nonfinite(const T* const cells[3], std::ptrdiff_t right, std::ptrdiff_t below,
-                             const CellPoints& points, int column, int row, VoteBatch& batch) {
+                               const CellPoints& points, int column, int row, VoteBatch& batch) {
     float* values[3] = {batch.logit + batch.count, batch.dx + batch.count, batch.dy + batch.count};
     for (int i = 0; i < points.count; ++i) {
       const auto part = [&](float weight, T value) { return weight > 0.0F ? weight * to_float32(value) : 0.0F; };
       for (int f = 0; f < 3; ++f)
-        values[f][i] = (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
-                    (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));
+        values[f][i] =
+            (part(points.weight[0][i], cells[f][0]) + part(points.weight[1][i], cells[f][right])) +
+            (part(points.weight[2][i], cells[f][below]) + part(points.weight[3][i], cells[f][below + right]));
       batch.column[batch.count + i] = points.column[i] + column;
       batch.row[batch.count + i] = points.row[i] + row;
     }
@@ -262,7 +268,7 @@ class BandMerger {
  private:
   std::mutex mutex_;
   std::vector<VoteSums*> free_;
-  std::vector<int> unmerged_;        // bands of each keypoint type
+  std::vector<int> unmerged_;       // bands of each keypoint type
   std::vector<VoteSums*> pending_;  // of each keypoint type, or null
 };
 

@@ -3,13 +3,12 @@
 // No function here may have external linkage, for the linker would share it with code for other processors: hence no
 // standard containers, and sampling.hpp with internal linkage.
 #define PERSONLAB_HD static inline
-#include "methods/personlab/kernels.hpp"
-
 #include <cstddef>
 #include <limits>
 
 #include "base/disc.hpp"
 #include "base/sampling.hpp"
+#include "methods/personlab/kernels.hpp"
 #include "methods/personlab/masks/kernels.hpp"
 #include "simd/floats.hpp"
 
@@ -30,11 +29,11 @@ template <typename T>
 bool threshold(const T* values, std::size_t n, float lowest, std::uint64_t* bits) {
   std::uint64_t any = 0;
   std::size_t i = 0;
-  for (; i + 64 <= n; i += 64) any |= *bits++ = threshold64(values + i, lowest);
+  for (; i + 64 <= n; i += 64) any |= * bits++ = threshold64(values + i, lowest);
   if (i < n) {
     std::uint64_t last = 0;
     for (std::size_t j = i; j < n; ++j) last |= static_cast<std::uint64_t>(to_float32(values[j]) >= lowest) << (j - i);
-    any |= *bits = last;
+    any |= * bits = last;
   }
   return any != 0;
 }

@@ -63,7 +63,7 @@ class KeypointGrid {
   static constexpr std::size_t kFirstBuckets = 1024;
 
   struct Entry {
-    double x, y;  // input pixels
+    double x, y;                  // input pixels
     std::int32_t keypoint, next;  // `next` of the same bucket, or -1
   };
 

@@ -28,9 +28,9 @@ struct PoseList {
 
 // Which poses are kept, best first, and their scores.
 struct Ranking {
-  std::vector<int> index;             // (Q)
+  std::vector<int> index;              // (Q)
   std::vector<float> keypoint_scores;  // (Q, K) s_jk
-  std::vector<float> scores;          // (Q)
+  std::vector<float> scores;           // (Q)
 };
 
 }  // namespace personlab

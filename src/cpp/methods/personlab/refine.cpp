@@ -101,8 +101,8 @@ void forward_checked(const Group<float>& group, int c, float* refined) {
     double mx = static_cast<double>(from_x[cell]), my = static_cast<double>(from_y[cell]);
     if (!is_finite(mx) || !is_finite(my)) mx = my = 0.0;
     for (int step = 0; step < all.steps; ++step) {
-      const Offset<double> offset = read_offset(
-          by_x, by_y, site_at(j * all.stride + mx, i * all.stride + my, all.height, all.width, all.stride));
+      const Offset<double> offset =
+          read_offset(by_x, by_y, site_at(j * all.stride + mx, i * all.stride + my, all.height, all.width, all.stride));
       mx += offset.dx;
       my += offset.dy;
     }

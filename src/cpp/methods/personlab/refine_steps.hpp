@@ -35,7 +35,7 @@ PERSONLAB_INLINE F64x4 split(const F64x4& points, std::int32_t pitch, std::int32
 // Offsets of a grid of cells as pairs of dx and dy, in h + 1 rows of w + 1: the last column and row are repeated, so
 // that every cell has one to its right and one below.
 struct OffsetGrid {
-  int height, width;     // without what is repeated
+  int height, width;  // without what is repeated
   double cells_per_pixel;
   std::ptrdiff_t pitch;  // doubles from row to row
 

@@ -57,7 +57,7 @@ class PoseScorer {
                DiscTiles(options.hough_stride, options.disk_radius)) {
     s_.order.resize(static_cast<std::size_t>(poses.count));
     std::iota(s_.order.begin(), s_.order.end(), 0);
-    s_.waiting.clear();
+    s_.queue.clear();
     s_.best.clear();
     s_.rows.clear();
   }
@@ -99,25 +99,25 @@ class PoseScorer {
 
   // Scores queued poses for as long as the best of them may be kept.
   void select() {
-    std::vector<Candidate>&waiting = s_.waiting, &together = s_.together;
-    std::make_heap(waiting.begin(), waiting.end(), best_on_top);
+    std::vector<Candidate>&queue = s_.queue, &batch = s_.batch;
+    std::make_heap(queue.begin(), queue.end(), best_on_top);
     const std::size_t max_batch = options_.threads > 1 ? static_cast<std::size_t>(8 * options_.threads) : 1;
-    while (!waiting.empty() && !(waiting.front().score < lowest_kept())) {
-      for (together.clear(); !waiting.empty() && together.size() < max_batch; waiting.pop_back()) {
-        std::pop_heap(waiting.begin(), waiting.end(), best_on_top);
-        together.push_back(waiting.back());
-        if (together.back().row >= 0) continue;
-        together.back().row = static_cast<int>(s_.rows.size() / count_);
+    while (!queue.empty() && !(queue.front().score < lowest_kept())) {
+      for (batch.clear(); !queue.empty() && batch.size() < max_batch; queue.pop_back()) {
+        std::pop_heap(queue.begin(), queue.end(), best_on_top);
+        batch.push_back(queue.back());
+        if (batch.back().row >= 0) continue;
+        batch.back().row = static_cast<int>(s_.rows.size() / count_);
         s_.rows.resize(s_.rows.size() + count_);
       }
-      parallel_for(static_cast<int>(together.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
-        Candidate& one = together[static_cast<std::size_t>(i)];
+      parallel_for(static_cast<int>(batch.size()), options_.threads, options_.interrupt, [&](int i, int worker) {
+        Candidate& one = batch[static_cast<std::size_t>(i)];
         const std::uint8_t* free = free_of(pose_of(one));
         if (options_.ranks_by_mean()) return;
         score_keypoints(pose_of(one), worker, row(one.row), [&](std::size_t k) { return free[k] != 0; });
         one.score = instance_score(row(one.row), free);
       });
-      for (const Candidate& one : together) keep(one);
+      for (const Candidate& one : batch) keep(one);
     }
     std::sort(s_.best.begin(), s_.best.end(), ranks_before);
   }
@@ -166,7 +166,7 @@ class PoseScorer {
   void enqueue(Candidate one, const float* scores) {
     const bool has_bound = bounded_ || one.row >= 0;
     one.score = has_bound ? instance_score(scores, free_of(pose_of(one))) : std::numeric_limits<double>::infinity();
-    if (!(one.score < min_score_)) s_.waiting.push_back(one);
+    if (!(one.score < min_score_)) s_.queue.push_back(one);
   }
 
   bool is_full() const { return s_.best.size() == static_cast<std::size_t>(options_.max_poses); }
@@ -210,7 +210,7 @@ class PoseScorer {
   const double min_score_;
   const std::size_t count_;
   ScoreScratch& s_;
-  std::vector<DiscTiles> discs_;          // by worker
+  std::vector<DiscTiles> discs_;        // by worker
   const std::uint8_t* free_ = nullptr;  // (P, K)
 };
 

@@ -51,11 +51,13 @@ struct ScoreScratch {
     int row;   // of its keypoint scores, or -1
   };
   KeypointGrid grid;
-  std::vector<int> order;            // (P) poses by rank
-  std::vector<double> means;         // (P) of keypoint scores
-  std::vector<std::uint8_t> free;    // (P, K) by pose
-  std::vector<Candidate> waiting, together, best;
-  std::vector<float> rows;           // (R, K) s_jk of poses that were scored
+  std::vector<int> order;          // (P) poses by rank
+  std::vector<double> means;       // (P) of keypoint scores
+  std::vector<std::uint8_t> free;  // (P, K) by pose
+  std::vector<Candidate> queue;    // heap, the best on top
+  std::vector<Candidate> batch;    // scored side by side
+  std::vector<Candidate> best;     // heap, the worst on top
+  std::vector<float> rows;         // (R, K) s_jk of poses that were scored
 };
 
 // Working memory of decoding one image.

@@ -27,7 +27,7 @@ void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions
         kernels().sum_mean_shift(scores, n, rows, columns, disc.radius2(), sums);
       };
       disc(plane, at[0], at[1], inverse, add);
-      const auto sum = [](const double(&parts)[16]) {
+      const auto sum = [](const double (&parts)[16]) {
         return std::accumulate(std::begin(parts), std::end(parts), 0.0);
       };
       const double mass = sum(sums.mass);

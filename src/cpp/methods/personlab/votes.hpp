@@ -40,11 +40,11 @@ class VoteSums {
   void add_tiles(HoughPlane& plane) const;
 
   bool wide_ = false;
-  double total_ = 0.0;                // of all votes, fixed point
-  std::int32_t discard_tile_ = 0;     // the tile behind the last, for votes that do not count
-  std::vector<std::int32_t> first_;   // (tiles + 1) index of a tile's first sum, -1 without votes
+  double total_ = 0.0;                 // of all votes, fixed point
+  std::int32_t discard_tile_ = 0;      // the tile behind the last, for votes that do not count
+  std::vector<std::int32_t> first_;    // (tiles + 1) index of a tile's first sum, -1 without votes
   std::vector<std::int32_t> touched_;  // tiles with votes
-  std::vector<std::uint64_t> sums_;   // (1 + touched or more, kSums); the first tile stays 0
+  std::vector<std::uint64_t> sums_;    // (1 + touched or more, kSums); the first tile stays 0
 };
 
 }  // namespace personlab

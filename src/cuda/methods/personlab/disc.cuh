@@ -12,10 +12,10 @@ constexpr int kDiscBlock = 128;
 constexpr int kDiscWarps = kDiscBlock / kWarp;
 
 // The lattice points of a keypoint's disc along one axis, and one more at either end against rounding.
-struct Span {
+struct DiscSpan {
   int first, count;
 
-  __device__ Span(double centre, double radius, int g, int points) {
+  __device__ DiscSpan(double centre, double radius, int g, int points) {
     const double last = static_cast<double>(points);
     const int low = static_cast<int>(clamp((centre - radius) / g - 1.0, 0.0, last));
     const int high = static_cast<int>(clamp((centre + radius) / g + 2.0, 0.0, last));
@@ -30,7 +30,7 @@ template <typename Scores, typename Visit>
 __device__ void visit_disc(const Scores& hough, int plane, double x, double y, double radius, int g,
                            const Visit& visit) {
   const float radius2 = static_cast<float>(radius * radius);
-  const Span rows(y, radius, g, hough.rows()), columns(x, radius, g, hough.columns());
+  const DiscSpan rows(y, radius, g, hough.rows()), columns(x, radius, g, hough.columns());
   for (int i = static_cast<int>(threadIdx.x); i < rows.count * columns.count; i += kDiscBlock) {
     const int row = rows.first + i / columns.count, column = columns.first + i % columns.count;
     const float dx = disc_distance(column, g, x), dy = disc_distance(row, g, y);

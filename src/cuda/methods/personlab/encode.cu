@@ -14,7 +14,7 @@ struct TargetGrid {
 };
 
 // The annotated people: their keypoints, and the stand-ins of those without a label.
-struct People {
+struct LabelledPeople {
   const float* keypoints;  // (P, K, 3)
   const int* stand_in;     // (P, K) written by `find_stand_ins`
   int count, n_keypoints;
@@ -37,7 +37,7 @@ struct People {
 };
 
 // The stand-in of each keypoint of a person: the nearest labelled one along the edges, breadth first.
-__device__ void find_stand_ins(const People& people, const SkeletonView& skeleton, int person, int* stand_in,
+__device__ void find_stand_ins(const LabelledPeople& people, const SkeletonView& skeleton, int person, int* stand_in,
                                int* reached) {
   int count = 0;
   for (int k = 0; k < people.n_keypoints; ++k) {
@@ -56,8 +56,8 @@ __device__ void find_stand_ins(const People& people, const SkeletonView& skeleto
 }
 
 // Targets of a cell by the masks.
-__device__ void read_masks(const Annotations& a, const People& people, const TargetGrid& grid, int cell,
-                              const TargetScratch& scratch, const TargetViews& targets) {
+__device__ void read_masks(const Annotations& a, const LabelledPeople& people, const TargetGrid& grid, int cell,
+                           const TargetScratch& scratch, const TargetViews& targets) {
   const std::size_t pixel = static_cast<std::size_t>(cell / grid.w) * grid.stride * a.width +
                             static_cast<std::size_t>(cell % grid.w) * grid.stride;
   const std::size_t area = static_cast<std::size_t>(a.height) * static_cast<std::size_t>(a.width);
@@ -78,8 +78,8 @@ __device__ void read_masks(const Annotations& a, const People& people, const Tar
 }
 
 // Threads for people first, then for cells.
-__global__ void read_annotations(Annotations annotations, People people, SkeletonView skeleton, TargetGrid grid, TargetScratch scratch,
-                     TargetViews targets) {
+__global__ void read_annotations(Annotations annotations, LabelledPeople people, SkeletonView skeleton, TargetGrid grid,
+                                 TargetScratch scratch, TargetViews targets) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   const auto count = static_cast<std::size_t>(people.count);
   if (i < count) {
@@ -99,7 +99,8 @@ struct Owner {
 };
 
 // The nearest keypoint within `reach` owns a cell, labelled ones first; ties go to the first person.
-__device__ Owner owner_of(const People& people, const TargetGrid& grid, int k, int row, int column, double reach) {
+__device__ Owner owner_of(const LabelledPeople& people, const TargetGrid& grid, int k, int row, int column,
+                          double reach) {
   Owner owner;
   const double s = grid.stride;
   for (int pass = 0; pass < 2; ++pass) {
@@ -133,8 +134,8 @@ struct OffsetWriter {
   }
 };
 
-__global__ void write_keypoints(People people, SkeletonView skeleton, TargetGrid grid, double radius, double reach,
-                                TargetScratch scratch, TargetViews targets) {
+__global__ void write_keypoints(LabelledPeople people, SkeletonView skeleton, TargetGrid grid, double radius,
+                                double reach, TargetScratch scratch, TargetViews targets) {
   const std::size_t cells = grid.cells(), cell = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (cell >= cells) return;
   const int row = static_cast<int>(cell) / grid.w, column = static_cast<int>(cell) % grid.w;
@@ -176,15 +177,14 @@ void encode_targets(const Annotations& annotations, const SkeletonView& skeleton
                     Arena& arena, cudaStream_t stream, const TargetViews& targets) {
   const TargetGrid grid{(annotations.height - 1) / stride + 1, (annotations.width - 1) / stride + 1, stride};
   const TargetScratch scratch(arena, annotations.n_people, skeleton.n_keypoints, grid.cells());
-  const People people{annotations.keypoints, scratch.stand_in, annotations.n_people, skeleton.n_keypoints};
+  const LabelledPeople people{annotations.keypoints, scratch.stand_in, annotations.n_people, skeleton.n_keypoints};
   const double radius = static_cast<double>(disk_radius);
   // Offsets are written one cell's diagonal beyond a disc, so that reading between cells inside it meets no gap.
   const double reach = radius + std::sqrt(2.0) * stride;
-  launch(read_annotations, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock), stream,
-         annotations, people, skeleton, grid, scratch, targets);
+  launch(read_annotations, dim3(blocks_for(static_cast<std::size_t>(people.count) + grid.cells())), dim3(kBlock),
+         stream, annotations, people, skeleton, grid, scratch, targets);
   const dim3 blocks(blocks_for(grid.cells()), grid_rows(static_cast<std::size_t>(people.n_keypoints)));
-  launch(write_keypoints, blocks, dim3(kBlock), stream, people, skeleton, grid, radius,
-         reach, scratch, targets);
+  launch(write_keypoints, blocks, dim3(kBlock), stream, people, skeleton, grid, radius, reach, scratch, targets);
 }
 
 }  // namespace cuda

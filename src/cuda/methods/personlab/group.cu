@@ -95,7 +95,8 @@ __global__ void accept(Peaks seeds, PoseRows poses, double radius, float min_mea
       unsigned long long gone = 0, chosen = 0;
       int room = max_poses - total;
       for (int i = 0; i < kTile; ++i) {
-        const unsigned long long claimed_by_i = tile.claims[i][0] | static_cast<unsigned long long>(tile.claims[i][1]) << 32;
+        const unsigned long long claimed_by_i = tile.claims[i][0] | static_cast<unsigned long long>(tile.claims[i][1])
+                                                                        << 32;
         const bool is_next = i < size && (gone >> i & 1) == 0 && room > 0;
         gone |= is_next ? claimed_by_i : 0;
         chosen |= static_cast<unsigned long long>(is_next ? 1 : 0) << i;

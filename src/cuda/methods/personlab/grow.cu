@@ -20,11 +20,11 @@ struct Step {
 
 // Steps of growing poses over the fields of one image: in double by the paper, in float as Google's decoder computes.
 template <typename Real>
-class Grower {
+class BranchGrower {
  public:
   static constexpr bool kPosenet = std::is_same<Real, float>::value;
 
-  __device__ Grower(const DevicePoseFields& fields, int refine_steps, int image)
+  __device__ BranchGrower(const DevicePoseFields& fields, int refine_steps, int image)
       : follow_(fields.heatmaps), fields_(fields), refine_steps_(refine_steps), image_(image) {}
 
   // The keypoint of a seed; Google's lie at cells, and move by their short offset.
@@ -86,7 +86,7 @@ __global__ void grow_along_paths(Peaks seeds, DevicePoseFields fields, SkeletonV
   __shared__ Real places[kGrowWarps][2 * kMaxKeypoints];
   const int image = static_cast<int>(blockIdx.y), count = seeds.count(image), n_keypoints = skeleton.n_keypoints;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const Grower<Real> grow(fields, refine_steps, image);
+  const BranchGrower<Real> grow(fields, refine_steps, image);
   Real* const at = places[warp];
   for (int c = static_cast<int>(blockIdx.x) * kGrowWarps + warp; c < count;
        c += static_cast<int>(gridDim.x) * kGrowWarps) {
@@ -111,7 +111,7 @@ __global__ void grow_along_paths(Peaks seeds, DevicePoseFields fields, SkeletonV
       __syncwarp();
     }
     for (int i = lane; i < 2 * n_keypoints; i += kWarp) keypoints[i] = static_cast<double>(at[i]);
-    if (Grower<Real>::kPosenet && lane == 0) move_seed(start, seeds.of(image)[c]);
+    if (BranchGrower<Real>::kPosenet && lane == 0) move_seed(start, seeds.of(image)[c]);
     __syncwarp();
   }
 }
@@ -134,7 +134,7 @@ __global__ void grow_best_first(Peaks seeds, DevicePoseFields fields, SkeletonVi
                                 PoseRows poses) {
   const int image = static_cast<int>(blockIdx.y), count = seeds.count(image), n_keypoints = skeleton.n_keypoints;
   const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
-  const Grower<Real> grow(fields, refine_steps, image);
+  const BranchGrower<Real> grow(fields, refine_steps, image);
   for (int c = static_cast<int>(blockIdx.x) * kGrowWarps + warp; c < count;
        c += static_cast<int>(gridDim.x) * kGrowWarps) {
     const Peak seed = seeds.of(image)[c];
@@ -152,7 +152,8 @@ __global__ void grow_best_first(Peaks seeds, DevicePoseFields fields, SkeletonVi
       const unsigned bit = 1U << (target.keypoint / kWarp);
       const int k = target.keypoint;
       if (target.keypoint % kWarp != lane || (done & bit) != 0) return;
-      if ((waiting & bit) != 0 && !precedes(target, Reached{probabilities[k], k, keypoints[2 * k], keypoints[2 * k + 1]}))
+      if ((waiting & bit) != 0 &&
+          !precedes(target, Reached{probabilities[k], k, keypoints[2 * k], keypoints[2 * k + 1]}))
         return;
       waiting |= bit;
       probabilities[k] = target.score;
@@ -187,7 +188,7 @@ __global__ void grow_best_first(Peaks seeds, DevicePoseFields fields, SkeletonVi
     }
     for (int k = lane; k < n_keypoints; k += kWarp)
       if ((done & 1U << (k / kWarp)) != 0) probabilities[k] = grow.probability(probabilities[k]);
-    if (Grower<Real>::kPosenet && lane == 0) move_seed(start, seeds.of(image)[c]);
+    if (BranchGrower<Real>::kPosenet && lane == 0) move_seed(start, seeds.of(image)[c]);
     __syncwarp();
   }
 }

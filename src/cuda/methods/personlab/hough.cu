@@ -1,4 +1,5 @@
-// Hough voting: every lattice point inside a keypoint's disc adds its vote to four others, in fixed point, in any order.
+// Hough voting: every lattice point inside a keypoint's disc adds its vote to four others, in fixed point, in any
+// order.
 #include "methods/personlab/stages.cuh"
 #include "methods/personlab/vote_unit.hpp"
 
@@ -22,11 +23,11 @@ struct LinePlace {
 
 // A weighted mean of four cells, rounded as the CPU core's votes are; a value of weight zero is left out where not all
 // are finite.
-struct Corners {
+struct CellMean {
   int cell[4];
   float weight[4];
 
-  __device__ explicit Corners(const Site<float>& site)
+  __device__ explicit CellMean(const Site<float>& site)
       : cell{site.top_left, site.top_right, site.bottom_left, site.bottom_right} {
     const float sx = 1.0F - site.tx, sy = 1.0F - site.ty;
     weight[0] = sy * sx, weight[1] = sy * site.tx, weight[2] = site.ty * sx, weight[3] = site.ty * site.tx;
@@ -49,14 +50,14 @@ __global__ void cast_votes(DeviceField heatmaps, DeviceField short_offsets, Latt
   if (column >= lattice.columns || row >= lattice.rows) return;
   const LinePlace x(column, lattice.stride, heatmaps.width, heatmaps.stride);
   const LinePlace y(row, lattice.stride, heatmaps.height, heatmaps.stride);
-  const Corners corners(site_between(heatmaps, x, y));
+  const CellMean mean(site_between(heatmaps, x, y));
   const int planes = heatmaps.images * heatmaps.planes;
   for (int p = static_cast<int>(blockIdx.y); p < planes; p += static_cast<int>(gridDim.y)) {
     const int image = p / heatmaps.planes, k = p % heatmaps.planes;
-    const float logit = corners.read(heatmaps.plane(image, k));
+    const float logit = mean.read(heatmaps.plane(image, k));
     if (!(logit >= lattice.min_logit)) continue;
-    const float dx = corners.read(short_offsets.plane(image, 2 * k));
-    const float dy = corners.read(short_offsets.plane(image, 2 * k + 1));
+    const float dx = mean.read(short_offsets.plane(image, 2 * k));
+    const float dy = mean.read(short_offsets.plane(image, 2 * k + 1));
     const Vote vote = vote_of(logit, dx, dy, lattice.inverse, lattice.unit);
     unsigned long long* const plane = sums + static_cast<std::size_t>(p) * lattice.points();
     for (int i = 0; i < 4; ++i) {

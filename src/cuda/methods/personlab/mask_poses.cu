@@ -16,7 +16,8 @@ __device__ void interleave(const DeviceField& field, std::size_t i, OffsetPair* 
   pairs[i] = {field.plane(image, 2 * k)[cell], field.plane(image, 2 * k + 1)[cell]};
 }
 
-// Targets of one pose, and how far it reaches; a pose with a keypoint that is nowhere, or without weight, owns no pixel.
+// Targets of one pose, and how far it reaches; a pose with a keypoint that is nowhere, or without weight, owns no
+// pixel.
 __device__ void prepare_pose(const float* keypoints, const float* weights, int n_keypoints, float threshold,
                              MaskTarget* targets, float* unit) {
   double total = 0.0;
@@ -26,8 +27,8 @@ __device__ void prepare_pose(const float* keypoints, const float* weights, int n
   for (int k = 0; k < n_keypoints; ++k) {  // no branches: the reads of one keypoint do not wait for the one before
     const float x = keypoints[2 * k], y = keypoints[2 * k + 1], weight = weights[k];
     total += static_cast<double>(weight);
-    is_sound &= static_cast<int>(weight >= 0.0F) & static_cast<int>(x >= -kFarthest) & static_cast<int>(x <= kFarthest) &
-                static_cast<int>(y >= -kFarthest) & static_cast<int>(y <= kFarthest);
+    is_sound &= static_cast<int>(weight >= 0.0F) & static_cast<int>(x >= -kFarthest) &
+                static_cast<int>(x <= kFarthest) & static_cast<int>(y >= -kFarthest) & static_cast<int>(y <= kFarthest);
     box.add(x, y);
     largest = weight > largest ? weight : largest;
   }
@@ -56,7 +57,8 @@ __device__ int rank_of(int j, const float* scores, int count) {
 
 // Threads for poses first, which take longest; then for places, then for pairs.
 __global__ void prepare(DeviceField long_offsets, DeviceField short_offsets, PoseBatch poses, DeviceMaskScratch scratch,
-                        int pose_slots, int places, std::size_t pairs, int height, int width, float threshold, bool exclusive) {
+                        int pose_slots, int places, std::size_t pairs, int height, int width, float threshold,
+                        bool exclusive) {
   std::size_t i = static_cast<std::size_t>(blockIdx.x) * kBlock + threadIdx.x;
   if (i < static_cast<std::size_t>(pose_slots)) {
     const int image = static_cast<int>(i) / poses.max_poses, j = static_cast<int>(i) % poses.max_poses;
@@ -85,11 +87,11 @@ __global__ void prepare(DeviceField long_offsets, DeviceField short_offsets, Pos
 
 }  // namespace
 
-void prepare_masks(const DeviceField& long_offsets, const DeviceField& short_offsets, const PoseBatch& poses, int n_images,
-                   int height, int width, const MaskOptions& options, cudaStream_t stream,
+void prepare_masks(const DeviceField& long_offsets, const DeviceField& short_offsets, const PoseBatch& poses,
+                   int n_images, int height, int width, const MaskOptions& options, cudaStream_t stream,
                    const DeviceMaskScratch& scratch) {
-  const std::size_t pairs =
-      static_cast<std::size_t>(long_offsets.images) * static_cast<std::size_t>(poses.n_keypoints) * long_offsets.cells();
+  const std::size_t pairs = static_cast<std::size_t>(long_offsets.images) *
+                            static_cast<std::size_t>(poses.n_keypoints) * long_offsets.cells();
   const int places = n_images > 0 ? height + width : 0, slots = n_images * poses.max_poses;
   const std::size_t items = pairs + static_cast<std::size_t>(places) + static_cast<std::size_t>(slots);
   launch(prepare, dim3(blocks_for(items)), dim3(kBlock), stream, long_offsets, short_offsets, poses, scratch, slots,

@@ -17,8 +17,8 @@ __global__ void prepare_sums(DeviceField segmentation, MaskScoreScratch scratch,
 }
 
 // Blocks for each mask: block row i is pose i % max_poses of image i / max_poses.
-__global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, DeviceField segmentation, MaskScoreScratch scratch,
-                          int slots, int height, int width) {
+__global__ void sum_masks(PoseBatch poses, const std::uint8_t* masks, DeviceField segmentation,
+                          MaskScoreScratch scratch, int slots, int height, int width) {
   const std::size_t area = static_cast<std::size_t>(height) * width;
   const std::size_t first = static_cast<std::size_t>(blockIdx.x) * (kBlock * kEach) + threadIdx.x;
   for (int i = static_cast<int>(blockIdx.y); i < slots; i += static_cast<int>(gridDim.y)) {

@@ -50,8 +50,8 @@ __device__ void follow(const MaskOffsets& offsets, const OffsetPair* const plane
   for (int step = 0; step < steps; ++step) {
     PERSONLAB_UNROLL
     for (int u = 0; u < kAtOnce; ++u) {
-      const Site<float> site =
-          site_at(points[u].x * offsets.inverse_stride, points[u].y * offsets.inverse_stride, offsets.height, offsets.width, 1);
+      const Site<float> site = site_at(points[u].x * offsets.inverse_stride, points[u].y * offsets.inverse_stride,
+                                       offsets.height, offsets.width, 1);
       points[u] = moved(planes[u], site, points[u]);
     }
   }
@@ -79,7 +79,7 @@ __device__ void refine(const MaskOffsets& offsets, int image, int k, const Site<
 // Distances of a pixel's poses so far, which come highest score first: one yields the pixel to a nearer one of a higher
 // score.
 struct Rivals {
-  float above = kInfinity;     // of the nearest with a score above `level`
+  float above = kInfinity;  // of the nearest with a score above `level`
   float level = kInfinity;
   float at_level = kInfinity;  // of the nearest at this level
 
@@ -111,8 +111,8 @@ static_assert(kPatchAcross * kPatchDown == kWarp);
 
 // Images `from` to `to` of the batch, which are images 0 to `to` - `from` of `offsets`.
 __global__ void __launch_bounds__(kPixels)
-    assign_pixels(DeviceField segmentation, MaskOffsets offsets, PoseBatch poses, DeviceMaskScratch scratch, int from, int to, int height,
-                int width, float min_logit, bool exclusive, std::uint8_t* masks) {
+    assign_pixels(DeviceField segmentation, MaskOffsets offsets, PoseBatch poses, DeviceMaskScratch scratch, int from,
+                  int to, int height, int width, float min_logit, bool exclusive, std::uint8_t* masks) {
   __shared__ Point<float> kept[kKept][kPixels];  // each thread its own
   const Pixel pixel(width);
   if (pixel.x >= width || pixel.y >= height) return;
@@ -200,18 +200,17 @@ void associate_pixels(const PoseBatch& poses, const DeviceField& segmentation, c
   const bool with_short = short_offsets != nullptr && options.short_refine_steps > 0;
   const DeviceMaskScratch scratch(arena, poses, long_offsets, with_short, height, width);
   const MaskOffsets offsets{scratch.long_pairs,        scratch.short_pairs,
-                    poses.n_keypoints,         segmentation.height,
-                    segmentation.width,        1.0F / static_cast<float>(segmentation.stride),
-                    options.long_refine_steps, options.short_refine_steps};
+                            poses.n_keypoints,         segmentation.height,
+                            segmentation.width,        1.0F / static_cast<float>(segmentation.stride),
+                            options.long_refine_steps, options.short_refine_steps};
   const unsigned tiles = blocks_for(width, kTileAcross) * blocks_for(height, kTileDown);
   for (int from = 0; from < segmentation.images; from += scratch.at_once) {
     const int count = segmentation.images - from < scratch.at_once ? segmentation.images - from : scratch.at_once;
     prepare_masks(long_offsets.part(from, count), with_short ? short_offsets->part(from, count) : DeviceField{}, poses,
                   from == 0 ? segmentation.images : 0, height, width, options, stream, scratch);
     const dim3 grid(tiles, grid_rows(static_cast<std::size_t>(count)));
-    launch(assign_pixels, grid, dim3(kPixels), stream, segmentation, offsets, poses, scratch, from,
-           from + count, height, width, logit_of(static_cast<double>(options.mask_threshold)), options.exclusive,
-           masks);
+    launch(assign_pixels, grid, dim3(kPixels), stream, segmentation, offsets, poses, scratch, from, from + count,
+           height, width, logit_of(static_cast<double>(options.mask_threshold)), options.exclusive, masks);
   }
 }
 

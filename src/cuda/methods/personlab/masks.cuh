@@ -59,8 +59,8 @@ struct DeviceMaskScratch {
                     int width);
 };
 
-// Queues what pixels read: the interleaved offsets of a round of images and, in the first round, targets of the poses of
-// all images and places of pixels.
+// Queues what pixels read: the interleaved offsets of a round of images and, in the first round, targets of the poses
+// of all images and places of pixels.
 void prepare_masks(const DeviceField& long_offsets,   // of the round
                    const DeviceField& short_offsets,  // likewise, or empty
                    const PoseBatch& poses,

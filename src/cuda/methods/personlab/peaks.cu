@@ -9,8 +9,8 @@ namespace {
 
 constexpr int kEach = 4;  // points of a thread, for several reads to be under way
 
-// A lattice point greater than its 8 neighbours that precede it in raster order and not smaller than those that follow; outside
-// the lattice all is 0.
+// A lattice point greater than its 8 neighbours that precede it in raster order and not smaller than those that
+// follow; outside the lattice all is 0.
 template <typename Scores>
 struct LatticeRule {
   Scores scores;
@@ -69,7 +69,7 @@ __global__ void search(Rule rule, int images, int n_keypoints, Peaks peaks) {
       const int image = p / n_keypoints, place = atomicAdd(peaks.counts + image, 1);
       if (place < peaks.capacity)
         peaks.of(image)[place] = {values[n], p % n_keypoints, static_cast<float>(column) * rule.step,
-                                    static_cast<float>(row) * rule.step};
+                                  static_cast<float>(row) * rule.step};
     }
   }
 }
@@ -99,7 +99,7 @@ void find_peaks(const Scores& hough, int images, int n_keypoints, const DecodeOp
 
 template void find_peaks<VoteScores>(const VoteScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
                                      const Peaks&);
-template void find_peaks<DenseScores>(const DenseScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
+template void find_peaks<FieldScores>(const FieldScores&, int, int, const DecodeOptions&, cudaStream_t, const Peaks&,
                                       const Peaks&);
 
 void find_seeds(const DeviceField& heatmaps, const DecodeOptions& options, cudaStream_t stream, const Peaks& unordered,

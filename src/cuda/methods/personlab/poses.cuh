@@ -23,12 +23,12 @@ struct DevicePoseFields {
 // The lattice of pixels that are multiples of g, and what votes are worth on it.
 struct Lattice {
   int rows = 0, columns = 0;
-  int stride = 1;           // g, input pixels
-  float min_logit = 0.0F;   // of the vote threshold
-  float inverse = 1.0F;     // lattice points per input pixel
-  float unit = 1.0F;        // fixed-point value of a certain vote
-  double scale = 1.0;       // score of a fixed-point value of 1
-  bool wide = false;        // whether sums may go beyond 2^31
+  int stride = 1;          // g, input pixels
+  float min_logit = 0.0F;  // of the vote threshold
+  float inverse = 1.0F;    // lattice points per input pixel
+  float unit = 1.0F;       // fixed-point value of a certain vote
+  double scale = 1.0;      // score of a fixed-point value of 1
+  bool wide = false;       // whether sums may go beyond 2^31
 
   Lattice(const DeviceField& heatmaps, const DecodeOptions& options);
   __host__ __device__ std::size_t points() const {
@@ -53,7 +53,7 @@ struct VoteScores {
 };
 
 // Hough scores that a caller passes; one that is not finite counts as 0.
-struct DenseScores {
+struct FieldScores {
   static constexpr bool kNeverNegative = false;
   DeviceField hough;  // (1, K, rows, columns)
 

@@ -30,8 +30,8 @@ __global__ void compute_means(Accepted accepted, int n_keypoints, const float* s
   }
 }
 
-// Lists the keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. The first poses, which
-// claim most, join last and so begin the lists.
+// Lists the keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. The first poses,
+// which claim most, join last and so begin the lists.
 __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, CellLists lists) {
   const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
   const int count = accepted.counts[image] * n_keypoints;
@@ -43,9 +43,10 @@ __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, C
   }
 }
 
-// A block for each pose: which of its keypoints are near the same keypoint of a pose ahead. Without lists it checks all.
+// A block for each pose: which of its keypoints are near the same keypoint of a pose ahead. Without lists it checks
+// all.
 __global__ void claim_keypoints(PoseRows poses, Accepted accepted, Order order, double radius, CellLists lists,
-                               ClaimedKeypoints claimed) {
+                                ClaimedKeypoints claimed) {
   __shared__ unsigned near[kMaxKeypoints / 32];
   const int image = static_cast<int>(blockIdx.y), thread = static_cast<int>(threadIdx.x);
   const int n_keypoints = poses.n_keypoints, count = accepted.counts[image];
@@ -128,7 +129,7 @@ __global__ void write_best(PoseRows poses, Accepted accepted, const float* score
 }
 
 void find_claimed(const PoseRows& poses, const Accepted& accepted, const Order& order, int images, double radius,
-                cudaStream_t stream, DeviceScoreScratch& scratch) {
+                  cudaStream_t stream, DeviceScoreScratch& scratch) {
   scratch.keypoints.clear(radius, images, stream);
   if (scratch.keypoints.in_use())
     launch(list_keypoints, loop_grid(accepted.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream,
@@ -152,8 +153,8 @@ DeviceScoreScratch::DeviceScoreScratch(Arena& arena, int images, int capacity, i
 
 template <typename Scores>
 void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& accepted, int images,
-                 const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream, DeviceScoreScratch scratch,
-                 const RankedPoses& ranked) {
+                 const SkeletonView& skeleton, const DecodeOptions& options, cudaStream_t stream,
+                 DeviceScoreScratch scratch, const RankedPoses& ranked) {
   const double radius = static_cast<double>(options.nms_radius);
   const dim3 grid = loop_grid(accepted.capacity, kBlock, images);
   scratch.ranked.counts = scratch.ordered.counts = accepted.counts;
@@ -181,7 +182,7 @@ void score_poses(const Scores& hough, const PoseRows& poses, const Accepted& acc
 
 template void score_poses<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
                                       const DecodeOptions&, cudaStream_t, DeviceScoreScratch, const RankedPoses&);
-template void score_poses<DenseScores>(const DenseScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
+template void score_poses<FieldScores>(const FieldScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
                                        const DecodeOptions&, cudaStream_t, DeviceScoreScratch, const RankedPoses&);
 
 }  // namespace cuda

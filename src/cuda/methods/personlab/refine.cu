@@ -12,7 +12,8 @@ struct FieldPlane {
 };
 
 // A step where an offset that is not finite counts as (0, 0).
-__device__ void advance_checked(const CellGrid& grid, const Planes<FieldPlane>& by, Point<double> home, Point<double>& offset) {
+__device__ void advance_checked(const CellGrid& grid, const Planes<FieldPlane>& by, Point<double> home,
+                                Point<double>& offset) {
   const StepSite at(grid, home, offset);
   double dx = Surface(by.x, at).value, dy = Surface(by.y, at).value;
   if (!is_finite(dx) || !is_finite(dy)) {
@@ -35,7 +36,7 @@ __global__ void refine_checked(DeviceField offsets, DeviceField by, const int* c
     const int image = p / count, c = p % count, field = channels[c];
     const Planes<FieldPlane> source{{by.plane(image, 2 * field)}, {by.plane(image, 2 * field + 1)}};
     Point<double> offset{static_cast<double>(offsets.plane(image, 2 * c)[cell]),
-                  static_cast<double>(offsets.plane(image, 2 * c + 1)[cell])};
+                         static_cast<double>(offsets.plane(image, 2 * c + 1)[cell])};
     if (!is_finite(offset.x) || !is_finite(offset.y)) offset = {0.0, 0.0};
     for (int step = 0; step < steps; ++step) advance_checked(grid, source, home, offset);
     float* to = refined + 2 * static_cast<std::size_t>(p) * cells;
@@ -69,19 +70,19 @@ __global__ void refine_kept(OffsetBatch<Real> batch, Real* refined) {
 
 }  // namespace
 
-void refine_offsets(const DeviceField& offsets, const DeviceField& by, const int* channels, int steps, cudaStream_t stream,
-                    float* refined) {
+void refine_offsets(const DeviceField& offsets, const DeviceField& by, const int* channels, int steps,
+                    cudaStream_t stream, float* refined) {
   if (offsets.cells() == 0) return;
-  launch(refine_checked, dim3(blocks_for(offsets.cells()), channel_rows(offsets.images, offsets.planes / 2)), dim3(kBlock),
-         stream, offsets, by, channels, steps, refined);
+  launch(refine_checked, dim3(blocks_for(offsets.cells()), channel_rows(offsets.images, offsets.planes / 2)),
+         dim3(kBlock), stream, offsets, by, channels, steps, refined);
 }
 
 template <typename Real>
 void refine_offset_batch(const OffsetBatch<Real>& batch, cudaStream_t stream, Real* refined) {
   const std::size_t cells = static_cast<std::size_t>(batch.height) * static_cast<std::size_t>(batch.width);
   if (cells == 0) return;
-  launch(refine_kept<Real>, dim3(blocks_for(cells), channel_rows(batch.images, batch.count)), dim3(kBlock), stream, batch,
-         refined);
+  launch(refine_kept<Real>, dim3(blocks_for(cells), channel_rows(batch.images, batch.count)), dim3(kBlock), stream,
+         batch, refined);
 }
 
 template void refine_offset_batch(const OffsetBatch<float>&, cudaStream_t, float*);

@@ -1,8 +1,8 @@
 // The gradient of dense refinement.
 //
 // Contributions of many points to one cell of a field are summed up in 64-bit fixed point, in any order: a first pass
-// finds the largest contribution to each field, which places the point. With n contributions to a field at most, each is
-// rounded by at most n * 2^-60 of the largest.
+// finds the largest contribution to each field, which places the point. With n contributions to a field at most, each
+// is rounded by at most n * 2^-60 of the largest.
 #include "methods/personlab/refine_steps.cuh"
 
 namespace personlab {
@@ -11,11 +11,11 @@ namespace {
 
 constexpr int kStored = 8;  // steps whose positions a thread stores on the way back
 
-// Follows one point, then turns the gradient by its end into that by its start; calls visit(site, gradient) at every step
-// on the way back. Only kStored steps are stored: earlier ones are repeated.
+// Follows one point, then turns the gradient by its end into that by its start; calls visit(site, gradient) at every
+// step on the way back. Only kStored steps are stored: earlier ones are repeated.
 template <typename Source, typename Visit>
-__device__ void walk_back(const CellGrid& grid, const Planes<Source>& by, Point<double> home, Point<double> start, int steps,
-                          Point<double>& gradient, const Visit& visit) {
+__device__ void walk_back(const CellGrid& grid, const Planes<Source>& by, Point<double> home, Point<double> start,
+                          int steps, Point<double>& gradient, const Visit& visit) {
   Point<double> before[kStored];
   for (int end = steps; end > 0;) {
     const int begin = (end - 1) / kStored * kStored;
@@ -43,8 +43,8 @@ __device__ unsigned long long magnitude_bits(double v) {
 
 constexpr unsigned long long kInfiniteBits = 0x7ff0000000000000ULL;
 
-// The gradient by the offsets, and the largest magnitude of the contributions to each field. A point whose gradient is 0
-// is left out: it would stay 0.
+// The gradient by the offsets, and the largest magnitude of the contributions to each field. A point whose gradient is
+// 0 is left out: it would stay 0.
 template <typename Real>
 __global__ void back_to_offsets(OffsetBatch<Real> batch, const Real* refined, Real* offsets,
                                 unsigned long long* largest) {
@@ -61,11 +61,12 @@ __global__ void back_to_offsets(OffsetBatch<Real> batch, const Real* refined, Re
         gradient.x = gradient.y = not_a_number<double>();
       } else if (!(gradient.x == 0.0 && gradient.y == 0.0)) {
         const Point<double> start{static_cast<double>(batch.offsets[x]), static_cast<double>(batch.offsets[y])};
-        walk_back(grid, channel.by(batch), home, start, batch.steps, gradient, [&](const StepSite&, const Point<double>& g) {
-          const unsigned long long of_x = magnitude_bits(g.x), of_y = magnitude_bits(g.y);
-          own_largest = own_largest > of_x ? own_largest : of_x;
-          own_largest = own_largest > of_y ? own_largest : of_y;
-        });
+        walk_back(grid, channel.by(batch), home, start, batch.steps, gradient,
+                  [&](const StepSite&, const Point<double>& g) {
+                    const unsigned long long of_x = magnitude_bits(g.x), of_y = magnitude_bits(g.y);
+                    own_largest = own_largest > of_x ? own_largest : of_x;
+                    own_largest = own_largest > of_y ? own_largest : of_y;
+                  });
       }
       if (offsets != nullptr) {
         offsets[x] = static_cast<Real>(gradient.x);
@@ -117,18 +118,19 @@ __global__ void back_to_fields(OffsetBatch<Real> batch, const Real* refined, int
     const double unit = power_of_two(unit_exponent(largest, room));
     unsigned long long *const sums_x = scratch.sums + channel.source(), *const sums_y = sums_x + channel.cells;
     const Point<double> start{static_cast<double>(batch.offsets[x]), static_cast<double>(batch.offsets[y])};
-    walk_back(grid, channel.by(batch), home, start, batch.steps, gradient, [&](const StepSite& at, const Point<double>& g) {
-      const int a = at.top_left, b = a + at.right, c = a + at.below, d = c + at.right;
-      const auto scatter = [&](double v, unsigned long long* sums) {
-        const double lower = v * at.ty, upper = v - lower, upper_right = upper * at.tx, lower_right = lower * at.tx;
-        add(upper - upper_right, sums + a);
-        add(upper_right, sums + b);
-        add(lower - lower_right, sums + c);
-        add(lower_right, sums + d);
-      };
-      scatter(g.x * unit, sums_x);
-      scatter(g.y * unit, sums_y);
-    });
+    walk_back(
+        grid, channel.by(batch), home, start, batch.steps, gradient, [&](const StepSite& at, const Point<double>& g) {
+          const int a = at.top_left, b = a + at.right, c = a + at.below, d = c + at.right;
+          const auto scatter = [&](double v, unsigned long long* sums) {
+            const double lower = v * at.ty, upper = v - lower, upper_right = upper * at.tx, lower_right = lower * at.tx;
+            add(upper - upper_right, sums + a);
+            add(upper_right, sums + b);
+            add(lower - lower_right, sums + c);
+            add(lower_right, sums + d);
+          };
+          scatter(g.x * unit, sums_x);
+          scatter(g.y * unit, sums_y);
+        });
   }
 }
 

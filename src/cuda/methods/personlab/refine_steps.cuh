@@ -1,7 +1,8 @@
 // Steps of dense refinement on a GPU: points, and one component of a field around them.
 //
-// All maths is in double, step by step as in refine_steps.hpp of src/cpp, so that refined offsets and their gradients are
-// the CPU's to the last bit: single precision resolves 1e-4 pixels only on small images, and steep offsets magnify that.
+// All maths is in double, step by step as in refine_steps.hpp of src/cpp, so that refined offsets and their gradients
+// are the CPU's to the last bit: single precision resolves 1e-4 pixels only on small images, and steep offsets magnify
+// that.
 #pragma once
 
 #include <cstddef>

@@ -105,12 +105,12 @@ void expected_oks(const Scores& hough, const PoseRows& poses, const Accepted& ac
 
 template void expected_oks<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
                                        const DecodeOptions&, const ClaimedKeypoints*, cudaStream_t, float*);
-template void expected_oks<DenseScores>(const DenseScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
+template void expected_oks<FieldScores>(const FieldScores&, const PoseRows&, const Accepted&, int, const SkeletonView&,
                                         const DecodeOptions&, const ClaimedKeypoints*, cudaStream_t, float*);
 
 void heatmap_scores(const PoseRows& poses, const Accepted& accepted, int images, cudaStream_t stream, float* scores) {
-  launch(copy_probabilities, loop_grid(poses.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream,
-         poses, accepted, scores);
+  launch(copy_probabilities, loop_grid(poses.capacity * poses.n_keypoints, kBlock, images), dim3(kBlock), stream, poses,
+         accepted, scores);
 }
 
 }  // namespace cuda

@@ -8,7 +8,8 @@ namespace {
 
 // A block for each keypoint of each pose.
 template <typename Scores>
-__global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted, int g, double sigma, RankedPoses ranked) {
+__global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted, int g, double sigma,
+                                RankedPoses ranked) {
   __shared__ double parts[3][kDiscWarps];
   const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
   const int pairs = ranked.counts[image] * n_keypoints;
@@ -50,7 +51,7 @@ void sharpen_keypoints(const Scores& hough, const PoseRows& poses, const Accepte
 
 template void sharpen_keypoints<VoteScores>(const VoteScores&, const PoseRows&, const Accepted&, int,
                                             const DecodeOptions&, cudaStream_t, const RankedPoses&);
-template void sharpen_keypoints<DenseScores>(const DenseScores&, const PoseRows&, const Accepted&, int,
+template void sharpen_keypoints<FieldScores>(const FieldScores&, const PoseRows&, const Accepted&, int,
                                              const DecodeOptions&, cudaStream_t, const RankedPoses&);
 
 }  // namespace cuda

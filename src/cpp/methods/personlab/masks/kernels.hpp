@@ -27,8 +27,8 @@ PERSONLAB_INLINE Points repeat4(const float* from) {
 }
 PERSONLAB_INLINE Points repeat2(float x, float y) { return _mm256_setr_ps(x, y, x, y, x, y, x, y); }
 PERSONLAB_INLINE void store_index(I32x8 cell, std::int32_t pitch, std::int32_t* to) {
-  const __m256i parts = _mm256_mullo_epi32(reinterpret_cast<__m256i>(cell),
-                                           _mm256_setr_epi32(2, pitch, 2, pitch, 2, pitch, 2, pitch));
+  const __m256i parts =
+      _mm256_mullo_epi32(reinterpret_cast<__m256i>(cell), _mm256_setr_epi32(2, pitch, 2, pitch, 2, pitch, 2, pitch));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_add_epi32(parts, _mm256_srli_epi64(parts, 32)));
 }
 PERSONLAB_INLINE Points load_rows(const float* const* from, std::ptrdiff_t further) {
@@ -90,9 +90,7 @@ void follow_points(const Pairs& pairs, int n, float* points) {
     const auto second = (shuffle<order(3, 3, 3, 3)>(s, s) * load_rows(row + 1, 0) +
                          shuffle<order(3, 3, 3, 3)>(t, t) * load_rows(row + 1, pitch)) *
                         shuffle<order(2, 2, 2, 2)>(s, t);
-    store(beyond + (shuffle<order(0, 1, 0, 1)>(first, second) +
-                           shuffle<order(2, 3, 2, 3)>(first, second)),
-                 points);
+    store(beyond + (shuffle<order(0, 1, 0, 1)>(first, second) + shuffle<order(2, 3, 2, 3)>(first, second)), points);
   }
 }
 
@@ -214,7 +212,7 @@ class BoxStep {
   std::ptrdiff_t pitch_;
   F32x4 t_, beyond_;  // of the edges: in [0, 1] from their cells; outside the grid, an offset being that of the border
   int left_, top_, right_, bottom_;  // cells
-  F32x4 low_, high_;                // x, y, x, y
+  F32x4 low_, high_;                 // x, y, x, y
 };
 
 void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
@@ -246,7 +244,7 @@ float total(const float* values) {
 }
 
 void bound_distances(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n, const std::int32_t* listed,
-           DistanceBounds* bounds, float* lower, float* upper) {
+                     DistanceBounds* bounds, float* lower, float* upper) {
   static_assert(kKeypointGroup == 8, "halves are four floats");
   for (int i = 0; i < n; ++i) {
     const auto j = static_cast<std::size_t>(listed[i]);

@@ -193,8 +193,8 @@ class Associator {
       if (around == nullptr)
         refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAnyWidth, own);
       kernels().bound_distances(own.boxes[g], task_.poses.targets.data() + g, own.boxes.size(),
-                      static_cast<int>(scratch.poses.size() - from), scratch.poses.data() + from,
-                      scratch.bounds.data() + g, scratch.lower.data(), scratch.upper.data());
+                                static_cast<int>(scratch.poses.size() - from), scratch.poses.data() + from,
+                                scratch.bounds.data() + g, scratch.lower.data(), scratch.upper.data());
       std::size_t kept = from;
       for (std::size_t i = from; i < scratch.poses.size(); ++i) {
         const auto j = static_cast<std::size_t>(scratch.poses[i]);
@@ -329,7 +329,7 @@ class Associator {
   }
 
   const MaskTask& task_;
-  Field segmentation_;  // float32
+  Field segmentation_;             // float32
   float lowest_;                   // logit of the mask threshold
   bool bounded_;                   // whether all offsets are finite, and no point gets beyond kFarthest
   float slack_;                    // input pixels: more than the rounding of a point in a step
@@ -350,8 +350,14 @@ void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const
   place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
   place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
   const MaskPoses poses(arrays, options.distance_threshold);
-  const MaskTask task{poses,     long_pairs, refine_short ? &short_pairs : nullptr, options, scratch.x,
-                      scratch.y, masks,      mask_scores != nullptr};
+  const MaskTask task{poses,
+                      long_pairs,
+                      refine_short ? &short_pairs : nullptr,
+                      options,
+                      scratch.x,
+                      scratch.y,
+                      masks,
+                      mask_scores != nullptr};
   const Associator associate(task, as_floats(segmentation, scratch.segmentation));
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
   if (task.scored) start_sums(arrays.count, scratch.workers);

@@ -12,7 +12,7 @@
 namespace personlab {
 namespace {
 
-constexpr int kRows = 64;      // pixel rows of masks that are scored at a time
+constexpr int kRows = 64;  // pixel rows of masks that are scored at a time
 
 // The block between two cells in which a pixel lies.
 int block_of(const PixelAxis& axis, int pixel) {

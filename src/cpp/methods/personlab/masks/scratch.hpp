@@ -20,8 +20,8 @@ struct PixelBox {
   }
 };
 
-// Rows of person probabilities: logits between the columns of two rows of cells, and the probabilities of pixels between
-// them.
+// Rows of person probabilities: logits between the columns of two rows of cells, and the probabilities of pixels
+// between them.
 struct PersonRows {
   std::vector<float> upper, lower;         // (W, in whole registers)
   std::vector<std::uint32_t> probability;  // likewise, in units of 2^-24
@@ -46,13 +46,13 @@ struct MaskScratch {
   std::vector<Level> levels;  // one for each size of regions, largest first
 
   // For the n undecided foreground pixels of one block and its m poses; pitches are the first n in whole groups.
-  std::vector<std::size_t> pixel;             // (n) index in the image
+  std::vector<std::size_t> pixel;    // (n) index in the image
   std::vector<float> start, points;  // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
                                      // groups by repeating the last
-  std::vector<float> sums;                    // (m, pitch) weighted distances
-  std::vector<std::int32_t> open;             // (pitch) not 0 where any pose is undecided
-  std::vector<float> low;                     // (m) sums up to this one are within reach
-  std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
+  std::vector<float> sums;           // (m, pitch) weighted distances
+  std::vector<std::int32_t> open;    // (pitch) not 0 where any pose is undecided
+  std::vector<float> low;            // (m) sums up to this one are within reach
+  std::vector<std::int32_t> order;   // (K) of keypoints, largest gap between the bounds first
   std::vector<float> rest_lower, rest_upper;  // (m, K + 1) bounds of the sum over order[i], order[i + 1] and so on
 
   // For mask scores.
