@@ -1,4 +1,4 @@
-"""Poses beside annotated people without COCO's tools: object keypoint similarity, and which pose is whose."""
+"""Matches poses with annotated people by object keypoint similarity, without COCO's tools."""
 
 from __future__ import annotations
 

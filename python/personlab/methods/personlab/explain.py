@@ -140,7 +140,7 @@ def explain_poses(
         TypeError: an argument of the wrong type.
         ValueError: fields of a batch or of another skeleton.
     """
-    heat, short, mid = _checked(fields, skeleton, options)
+    heat, short, mid = _check_fields(fields, skeleton, options)
     growths: list[reference.Growth] = []
     arguments: dict[str, Any] = {"stride": fields.stride, "skeleton": skeleton, "options": options, "growths": growths}
     hough = None
@@ -208,7 +208,7 @@ def explain_seed(
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range, or fields of a batch, of another skeleton or without cells.
     """
-    heat, short, mid = _checked(fields, skeleton, options)
+    heat, short, mid = _check_fields(fields, skeleton, options)
     if heat.size == 0:
         raise ValueError(f"fields.heatmaps: expected a grid with cells, got {heat.shape}")
     width, height = fields.input_size
@@ -241,7 +241,7 @@ def explain_seed(
     )
 
 
-def _checked(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
+def _check_fields(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
     check_image_fields(fields)
     check_type(options, "options", DecodeOptions)
     heat, short, mid, _ = check_pose_fields(
