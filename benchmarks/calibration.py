@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from real_fields import DATA, NETWORKS, decode, load_fields, load_images
+from real_fields import NETWORKS, load_fields, load_images
+from shared import DATA, decode
 
 from personlab import COCO_PERSON
 from personlab.methods.personlab.method import EVERY_POSE

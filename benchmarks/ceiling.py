@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 from pathlib import Path
 
 import numpy as np
+from shared import DATA
 
 from personlab import MaskOptions, Poses
 from personlab.data.coco import People, load_people, make_annotations
@@ -22,8 +22,6 @@ from personlab.io.results import mask_results
 from personlab.methods.personlab.backends import reference
 from personlab.methods.personlab.ceiling import evaluate_ceiling
 from personlab.metrics.coco import average_precision, load_annotations
-
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 
 
 def labelled_scenes(count):

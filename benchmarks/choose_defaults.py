@@ -23,7 +23,8 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
-from real_fields import DATA, NETWORKS, decode, load_fields, load_images
+from real_fields import NETWORKS, load_fields, load_images
+from shared import DATA, decode
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, stages
 from personlab.io.results import mask_results

@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from real_fields import DATA, NETWORKS, decode, load_fields, load_images
+from real_fields import NETWORKS, load_fields, load_images
+from shared import DATA, decode
 
 from personlab import COCO_PERSON, DecodeOptions, decode_masks
 from personlab.io.results import mask_results

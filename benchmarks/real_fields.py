@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from shared import DATA
 
-from personlab import Fields, Predictor, decode_poses
+from personlab import Fields, Predictor
 from personlab.data.annotations import read_annotations
 from personlab.data.coco import index_annotations, index_dataset
 from personlab.io.files import write_whole
 from personlab.metrics.coco import load_annotations
 from personlab.weights import cache_folder
 
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 NETWORKS = {
     "PoseNet 0.75": "posenet-mobilenet-075/model-stride16.json",
     "BodyPix 0.75": "bodypix-mobilenet-075/model-stride16.json",
@@ -95,13 +94,6 @@ def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
                 predictor = Predictor(data / "weights" / NETWORKS[network], long_edge=long_edge, keep_fields=True)
             save(path, predictor(image).fields)
         yield image_id, Fields.load(path)
-
-
-def decode(fields, options):
-    """Decode the poses of one image, in pixels of the network's input."""
-    return decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
-    )
 
 
 def save(path, fields):

@@ -4,43 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from conftest import DATA
+from shared import COUPLE, CROWD, DATA, MODES, decode, narrow
 
-from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, stages
-from personlab.methods.personlab.backends import reference
-from personlab.skeleton import COCO_PERSON
+from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, stages
 
 BACKENDS = ["cpu", "reference"]
-COUPLE, CROWD = "couple_641_s8", "coco_000000114907_641_s8"
-MODES = {
-    "posenet": DecodeOptions.posenet(0.25, 20.0, 5, 20),
-    "default": DecodeOptions(),
-    "paper g=2": DecodeOptions.paper(hough_stride=2, min_score=0.15),
-    "paper g=1": DecodeOptions.paper(hough_stride=1, min_score=0.15),
-}
-
-
 ELEMENT_TYPES = ("float32", "float16", "bfloat16")
-
-
-def narrow(fields, element_type):
-    """Return the fields of poses as torch tensors of an element type, and the same numbers as float32 arrays."""
-    tensors = [
-        torch.from_numpy(array).to(getattr(torch, element_type))
-        for array in (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
-    ]
-    return tensors, [tensor.float().numpy() for tensor in tensors]
-
-
-def decode(fields, options, backend="cpu"):
-    arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
-    if backend == "cpu":
-        return decode_poses(*arrays, stride=fields.stride, options=options)
-    keypoints, keypoint_scores, probabilities, scores = reference.decode_poses(
-        *arrays, stride=fields.stride, skeleton=COCO_PERSON, options=options
-    )
-    return Poses(*(array.astype(np.float32) for array in (keypoints, keypoint_scores, scores, probabilities)))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

@@ -10,78 +10,18 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, GATES
-from test_decode import COUPLE, CROWD, MODES, decode, narrow
+from shared import COUPLE, CROWD, DATA, MODES, decode, load, narrow
+from yardsticks import resized
 
-from personlab import COCO_PERSON, DecodeOptions, Fields, decode_masks, decode_poses, stages
+from personlab import COCO_PERSON, DecodeOptions, decode_masks, decode_poses, stages
 from personlab.methods.personlab.bench import crowd
 
-cv2 = pytest.importorskip("cv2")
-
 PEOPLE = {(COUPLE, 1): 2, (COUPLE, 2): 2, (CROWD, 1): 7, (CROWD, 2): 8}  # poses with a score of 0.15, by Hough stride
-STRICT = os.environ.get("PERSONLAB_GATES") == "1"
-
-
-def load(name):
-    path = DATA / "fields" / f"{name}.npz"
-    if not path.exists():
-        pytest.fail(f"no {path}: set PERSONLAB_DATA to the folder of the shared data", pytrace=False)
-    return Fields.load(path)
-
-
-def seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def race(one, other, budget=1.5):
-    """Return seconds (rounds, 2) of two calls in turns, so that other load on the machine falls on both."""
-    one(), other()
-    end, times = time.perf_counter() + budget, []
-    while len(times) < 20 or time.perf_counter() < end:
-        times.append((seconds(one), seconds(other)))
-    return np.array(times)
-
-
-@pytest.fixture
-def gate(request):
-    """Time a call against a yardstick: `gate(what, call, yardstick, name of the yardstick, max ratio)`.
-
-    The ratio is that of the fastest rounds, which other load on the machine disturbs least.
-    """
-
-    def check(what, call, yardstick, unit, max_ratio):
-        times = 1e6 * race(call, yardstick)
-        (fastest, unit_fastest), (median, unit_median) = times.min(axis=0), np.median(times, axis=0)
-        ratio = fastest / unit_fastest
-        kept = ratio <= max_ratio
-        request.config.stash.setdefault(GATES, []).append(
-            f"{what:<46} {fastest:9.1f} us = {ratio:5.2f} x {unit:<10} gate {max_ratio:4.2f}  "
-            f"{'kept' if kept else 'MISSED'}"
-            f"  (medians {median:.1f} us, {median / unit_median:.2f})"
-        )
-        assert kept or not STRICT, f"{what}: {ratio:.2f} x {unit}, expected at most {max_ratio:g}"
-
-    return check
-
-
-def resized(planes, width, height):
-    """Return the yardstick Y of planes (N, h, w): a call that resizes them to (N, height, width)."""
-    cv2.setNumThreads(1)
-    out = np.empty((len(planes), height, width), np.float32)
-
-    def call():
-        for plane, to in zip(planes, out, strict=True):
-            cv2.resize(plane, (width, height), dst=to, interpolation=cv2.INTER_LINEAR)
-
-    return call
 
 
 # --- poses ------------------------------------------------------------------------------------------------------------

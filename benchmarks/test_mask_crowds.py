@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from test_gates import gate, resized  # noqa: F401  # the fixture
+from yardsticks import resized
 
 from personlab import decode_masks, decode_poses
 from personlab.methods.personlab.bench import crowd
@@ -36,14 +36,14 @@ def resizing(people, size):
 
 
 @pytest.mark.parametrize(("people", "size", "max_ratio"), [(50, SMALL, 6), (50, LARGE, 5), (100, LARGE, 6)])
-def test_masks_of_a_crowd(gate, people, size, max_ratio):  # noqa: F811
+def test_masks_of_a_crowd(gate, people, size, max_ratio):
     assert masks_of(people, size).any(axis=(1, 2)).sum() > 0.8 * people
     name = f"masks, crowd of {people}, {size[0]} x {size[1]}"
     gate(name, lambda: masks_of(people, size), resizing(people, size), "Y34", max_ratio)
 
 
 @pytest.mark.parametrize(("people", "size"), [(50, SMALL), (100, LARGE)])
-def test_scores_of_masks_take_little_beside_the_masks(gate, people, size):  # noqa: F811
+def test_scores_of_masks_take_little_beside_the_masks(gate, people, size):
     def call(*, scored):
         return masks_of(people, size, return_scores=scored)
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from conftest import DATA
+from shared import DATA
 
 from personlab.data.augment import Augmentation
 from personlab.data.images import CocoImages, DrawnImages
