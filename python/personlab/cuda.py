@@ -1,5 +1,5 @@
-"""Poses and masks that stay on a GPU; see `personlab.methods.personlab.backends.cuda`."""
+"""Poses and masks that stay on a GPU; `personlab.methods.personlab.on_device`."""
 
-from personlab.methods.personlab.backends.cuda.poses import DevicePoses, decode_masks, decode_poses
+from personlab.methods.personlab.on_device import DevicePoses, decode_masks, decode_poses
 
 __all__ = ["DevicePoses", "decode_masks", "decode_poses"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import platform
 
 from personlab import _core
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 __version__: str = _core.version
 
 
 def build_info() -> dict[str, str]:
-    """Facts about this installation that a bug report needs.
+    """Returns facts about this installation that a bug report needs.
 
     Returns:
         version, compiler, build type, machine, Python, instruction set in use, and whether CUDA can be
@@ -24,5 +24,5 @@ def build_info() -> dict[str, str]:
         "machine": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "instruction set": f"{_core.instruction_set} (of {_core.instruction_sets}; PERSONLAB_ISA chooses)",
-        "cuda": _device.describe(),
+        "cuda": cuda_module.describe(),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from personlab._cached import Cached
-from personlab.arrays.host import as_integer, as_number
+from personlab.arrays.numbers import as_integer, as_number
 
 if TYPE_CHECKING:
     from personlab import _core

@@ -1,4 +1,4 @@
-"""What decoding gives back: the poses of one image."""
+"""The result of decoding: the poses of one image."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_field, as_integer, check_shape
+from personlab.arrays.host import take_on_host
+from personlab.arrays.numbers import as_integer
+from personlab.arrays.shapes import check_shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from personlab.arrays.array import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +23,7 @@ class Poses:
 
     Args:
         keypoints: (P, K, 2).
-        keypoint_scores: (P, K), s_jk: what the chosen scoring says of each keypoint.
+        keypoint_scores: (P, K), s_jk: the score of each keypoint under the chosen scoring.
         scores: (P,), instance scores.
         keypoint_probabilities: (P, K), p_jk: the heatmap's probability at each keypoint, by which masks weigh;
             the keypoint scores where a caller leaves it out.
@@ -37,13 +41,15 @@ class Poses:
     def __post_init__(self) -> None:
         if cast("FloatArray | None", self.keypoint_probabilities) is None:
             object.__setattr__(self, "keypoint_probabilities", self.keypoint_scores)
-        for name in ("keypoints", "keypoint_scores", "scores", "keypoint_probabilities"):
-            object.__setattr__(self, name, as_field(getattr(self, name), name))
-        check_shape(self.keypoints, "keypoints", (None, None, 2), "(P, K, 2)")
-        count, k = self.keypoints.shape[:2]
-        check_shape(self.keypoint_scores, "keypoint_scores", (count, k), "(P, K)")
-        check_shape(self.keypoint_probabilities, "keypoint_probabilities", (count, k), "(P, K)")
-        check_shape(self.scores, "scores", (count,), "(P,)")
+        names = ("keypoints", "keypoint_scores", "scores", "keypoint_probabilities")
+        keypoints, keypoint_scores, scores, probabilities = arrays = [take_on_host(getattr(self, n), n) for n in names]
+        check_shape(keypoints, "keypoints", (None, None, 2), "(P, K, 2)")
+        count, k = keypoints.shape[:2]
+        check_shape(keypoint_scores, "keypoint_scores", (count, k), "(P, K)")
+        check_shape(probabilities, "keypoint_probabilities", (count, k), "(P, K)")
+        check_shape(scores, "scores", (count,), "(P,)")
+        for array in arrays:
+            object.__setattr__(self, array.name, array.to_float32())
 
     @classmethod
     def _trusted(cls, arrays: tuple[FloatArray, FloatArray, FloatArray, FloatArray]) -> Poses:
@@ -69,7 +75,7 @@ class Poses:
         return len(self.scores)
 
     def __getitem__(self, index: Any) -> Poses:
-        """The poses that an integer, a slice, or an array of indices or booleans selects; always `Poses`.
+        """Returns the poses that an integer, a slice, or an array of indices or booleans selects; always `Poses`.
 
         Raises:
             IndexError: out of range.
@@ -86,7 +92,7 @@ class Poses:
         return (self[i] for i in range(len(self)))
 
     def scaled(self, sx: float, sy: float) -> Poses:
-        """The same poses with x multiplied by `sx` and y by `sy`.
+        """Returns the same poses with x multiplied by `sx` and y by `sy`.
 
         From a network input of W x H to its image of w x h pixels: ``scaled((w - 1) / (W - 1), (h - 1) / (H - 1))``.
         """
@@ -94,7 +100,7 @@ class Poses:
         return Poses(keypoints, self.keypoint_scores, self.scores, self.keypoint_probabilities)
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """One COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score.
+        """Returns one COCO result dict for each pose: image_id, category_id 1, keypoints x, y, s_jk in one list, score.
 
         Raises:
             TypeError: `image_id` is no integer.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.calibration import Calibration
 from personlab.options import DecodeOptions
 

@@ -12,7 +12,7 @@ from scenes import PAIR, decode_options, random_fields
 
 import personlab
 from personlab import stages
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 FIELDS = random_fields(3, PAIR, 5, 8, 8)
 
@@ -123,7 +123,7 @@ def test_the_order_of_blocks_and_threads_changes_nothing(host, monkeypatch, orde
 
 
 def test_the_module_takes_arguments_by_keyword_only_and_the_stub_mirrors_them(host):
-    module, _ = _device._load()
+    module, _ = cuda_module._load()
     stub = ast.parse((Path(personlab.__file__).parent / "_cuda.pyi").read_text(encoding="utf-8"))
     functions = {node.name: node for node in stub.body if isinstance(node, ast.FunctionDef)}
     classes = {node.name: node.body[0] for node in stub.body if isinstance(node, ast.ClassDef)}
@@ -141,21 +141,21 @@ def test_the_module_takes_arguments_by_keyword_only_and_the_stub_mirrors_them(ho
 
 
 def test_candidates_are_records_of_the_modules_layout(host):
-    module, _ = _device._load()
+    module, _ = cuda_module._load()
     dtype = np.dtype(module.peak_layout)
     assert dtype.names == ("score", "keypoint", "x", "y")
     assert [dtype[name] for name in dtype.names] == ["f4", "i4", "f4", "f4"]
 
 
 def test_an_element_type_that_no_field_has_is_named(host):
-    module, _ = _device._load()
+    module, _ = cuda_module._load()
     with pytest.raises(ValueError, match=r"^element: expected float32, float16 or bfloat16, got float64$"):
         module.DeviceField(data=0, element="float64", images=1, planes=1, height=1, width=1, stride=1)
 
 
 def test_a_missing_module_is_one_clear_sentence(monkeypatch):
     monkeypatch.setitem(sys.modules, "personlab._cuda", None)  # as if there were no such file
-    monkeypatch.setattr(_device, "_load", _device._load.__wrapped__)
+    monkeypatch.setattr(cuda_module, "_load", cuda_module._load.__wrapped__)
     with pytest.raises(
         RuntimeError, match=r"^CUDA: personlab was built without CUDA: when it was installed there was no CUDA"
     ):
@@ -167,13 +167,13 @@ def test_a_module_that_cannot_be_loaded_is_quoted(monkeypatch):
     def refuse(name):
         raise ImportError("undefined symbol: cudaNothing", name=name)
 
-    monkeypatch.setattr(_device.importlib, "import_module", refuse)
-    monkeypatch.setattr(_device, "_load", _device._load.__wrapped__)
+    monkeypatch.setattr(cuda_module.importlib, "import_module", refuse)
+    monkeypatch.setattr(cuda_module, "_load", cuda_module._load.__wrapped__)
     assert "cannot be loaded: undefined symbol: cudaNothing" in personlab.build_info()["cuda"]
 
 
 def test_a_driver_that_refuses_is_quoted(host, monkeypatch):
-    module, _ = _device._load()
+    module, _ = cuda_module._load()
 
     class Refusing:
         compiler, architectures = module.compiler, module.architectures
@@ -187,14 +187,14 @@ def test_a_driver_that_refuses_is_quoted(host, monkeypatch):
             return driver, 13000
 
     driver = 12000
-    monkeypatch.setattr(_device, "_load", lambda: (Refusing, ""))
+    monkeypatch.setattr(cuda_module, "_load", lambda: (Refusing, ""))
     with pytest.raises(RuntimeError, match=r"^CUDA: no GPU can be used: CUDA driver version is insufficient"):
         votes(host, host.put(FIELDS.heatmaps), host.put(FIELDS.short_offsets))
     assert personlab.build_info()["cuda"].startswith("no: CUDA driver version is insufficient")
     driver = 0
     assert personlab.build_info()["cuda"].startswith("no: no NVIDIA driver is installed; built by ")
     with pytest.raises(RuntimeError, match=r"^CUDA: no GPU can be used: no NVIDIA driver is installed$"):
-        _device.native()
+        cuda_module.native()
 
 
 def test_build_info_names_the_device(host):

@@ -7,7 +7,8 @@ from agreement import assert_same_bytes, core_poses
 from scenes import GRIDS, PAIR, SKELETONS, decode_options, mask_options, paper_options, random_fields
 
 from personlab import DecodeOptions, Fields, decode_masks, decode_poses
-from personlab.arrays.host import BFLOAT16, as_elements, as_field
+from personlab.arrays.array import BFLOAT16
+from personlab.arrays.host import as_field, take_on_host
 
 NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
 MODES = {
@@ -63,7 +64,7 @@ def test_real_fields(fields, kind, mode):
 
 
 def noise_and_any_bits(rng, array, kind):
-    bits = as_elements(narrowed(array, kind), "").view(np.uint16).copy()
+    bits = take_on_host(narrowed(array, kind), "").contiguous().view(np.uint16).copy()
     hit = rng.random(bits.shape) < 0.2
     bits[hit] = rng.integers(0, 2**16, hit.sum(), np.uint16)
     return of_bits(bits, kind)
@@ -144,12 +145,12 @@ def test_a_batch_is_its_images(kind, threads):
 
 def test_contiguous_arrays_are_not_copied():
     half = np.zeros((2, 5, 8), np.float16)
-    assert as_elements(half, "a") is half
+    assert take_on_host(half, "a").contiguous() is half
     tensor = torch.zeros(2, 5, 8).bfloat16()
-    taken = as_elements(tensor, "a")
+    taken = take_on_host(tensor, "a").contiguous()
     assert taken.dtype == BFLOAT16
     assert np.shares_memory(taken, tensor.view(torch.int16).numpy())
-    assert as_elements(taken, "a") is taken
+    assert take_on_host(taken, "a").contiguous() is taken
 
 
 def test_bfloat16_of_numpy():
@@ -157,7 +158,7 @@ def test_bfloat16_of_numpy():
     fields = random_fields(123, PAIR, 9, 14, 8)
     options = decode_options(hough_stride=2)
     arrays = {name: getattr(fields, name).astype(ml_dtypes.bfloat16) for name in NAMES}
-    assert np.shares_memory(as_elements(arrays["heatmaps"], "a"), arrays["heatmaps"])
+    assert np.shares_memory(take_on_host(arrays["heatmaps"], "a").contiguous(), arrays["heatmaps"])
     expected = decode({name: array.astype(np.float32) for name, array in arrays.items()}, 8, PAIR, options)
     assert len(expected) > 3
     assert_same_bytes(decode(arrays, 8, PAIR, options), expected)

@@ -7,7 +7,7 @@ import pytest
 from scenes import PAIR
 
 from personlab import Fields, Poses, decode_masks, decode_poses, encode_targets, stages
-from personlab.arrays.host import as_elements, check_copy
+from personlab.arrays.host import check_copy, take_on_host
 
 HUGE = 2**20  # cells each way: 68 TiB of heatmaps
 POSE = Poses(np.zeros((1, 2, 2), np.float32), np.ones((1, 2), np.float32), np.ones(1, np.float32))
@@ -113,7 +113,7 @@ def test_small_ones_and_large_ones_with_memory_of_their_own_are_taken():
     heat, short = wide(2, 3, 4), wide(2, 2, 3, 4)
     assert len(decode_poses(heat, short, short, stride=8, skeleton=PAIR)) >= 0
     reversed_ = np.arange(24, dtype=np.float32).reshape(2, 3, 4)[::-1, ::-1, ::-1]
-    np.testing.assert_array_equal(as_elements(reversed_, "a"), reversed_)
+    np.testing.assert_array_equal(take_on_host(reversed_, "a").contiguous(), reversed_)
     own = np.empty((17, 2**13, 2**12), np.float32)  # 2 GiB that nothing is written to
     for view in (own, own.transpose(2, 0, 1), own[:, ::2], own[::-1]):
         check_copy(view, "a")

@@ -19,7 +19,7 @@ import hashlib, sys
 from pathlib import Path
 import numpy as np
 from personlab import DecodeOptions, Fields, decode_masks, decode_poses, stages
-from personlab.arrays.host import BFLOAT16
+from personlab.arrays.array import BFLOAT16
 
 digest = hashlib.sha256()
 rng = np.random.default_rng(0)

@@ -6,7 +6,7 @@ from agreement import SCORE, core_poses
 from scenes import GRIDS, OFF, SKELETONS, array, decode_options, mask_options, paper_options, random_fields, sprinkled
 
 from personlab import MaskOptions, Poses, decode_masks, stages
-from personlab.arrays.host import BFLOAT16
+from personlab.arrays.array import BFLOAT16
 
 LOG3 = float(np.log(3))  # the logit of 3/4
 

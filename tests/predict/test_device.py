@@ -9,7 +9,7 @@ from agreement import assert_same_poses
 from fake_networks import SceneNetwork
 
 from personlab import DecodeOptions, Predictor
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 from personlab.data.synthetic import make_scene
 from personlab.methods.personlab.device_fields import can_decode_on
 
@@ -45,7 +45,7 @@ def test_fields_that_stay_in_tensors_decode_alike(more):
 
 
 def test_fields_stay_on_gpus_alone_where_there_is_a_module(monkeypatch):
-    monkeypatch.setattr(_device, "native", lambda: SimpleNamespace(max_keypoints=256))
+    monkeypatch.setattr(cuda_module, "native", lambda: SimpleNamespace(max_keypoints=256))
     assert can_decode_on(torch.device("cuda:1"))
     assert not can_decode_on(torch.device("cuda:1"), 257)
     assert not can_decode_on(torch.device("cpu"))
@@ -53,7 +53,7 @@ def test_fields_stay_on_gpus_alone_where_there_is_a_module(monkeypatch):
     def native():
         raise RuntimeError("CUDA: no")
 
-    monkeypatch.setattr(_device, "native", native)
+    monkeypatch.setattr(cuda_module, "native", native)
     assert not can_decode_on(torch.device("cuda:1"))
 
 

@@ -12,7 +12,7 @@ import os
 import numpy as np
 import pytest
 
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 
 class OnDevice:
@@ -89,7 +89,7 @@ class RealGpu:
 def make_gpu(name, monkeypatch):
     """The fixture `gpu` by name: "host" or "cuda"."""
     if name == "cuda":
-        _device.native()  # where there is none this says so, and fails
+        cuda_module.native()  # where there is none this says so, and fails
         return RealGpu()
     try:
         _cuda_on_host = importlib.import_module("personlab._cuda_on_host")
@@ -98,7 +98,7 @@ def make_gpu(name, monkeypatch):
         if os.environ.get("PERSONLAB_REQUIRE_CUDA_ON_HOST") == "1":
             pytest.fail(reason, pytrace=False)
         pytest.skip(reason)
-    monkeypatch.setattr(_device, "_load", lambda: (_cuda_on_host, ""))
+    monkeypatch.setattr(cuda_module, "_load", lambda: (_cuda_on_host, ""))
     return HostGpu()
 
 
@@ -110,4 +110,4 @@ def has_host_build():
 @functools.cache
 def describe_gpu():
     """What `personlab.build_info` says of the GPU that tests would run on: "yes: ..." where they can."""
-    return _device.describe()
+    return cuda_module.describe()

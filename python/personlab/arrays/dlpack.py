@@ -1,4 +1,4 @@
-"""DLPack capsules, read here: what NumPy refuses, which has no bfloat16, and what lies on a device."""
+"""DLPack capsules: bfloat16 in host memory, which NumPy cannot read, and arrays in the memory of a GPU."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Tensor(ctypes.Structure):
 
 
 def tensor_of(capsule: Any) -> _Tensor:
-    """What a capsule holds; it has to be kept for as long.
+    """Returns the tensor of a capsule, which has to be kept alive for as long.
 
     Raises:
         ValueError: no DLPack capsule.
@@ -43,7 +43,7 @@ def tensor_of(capsule: Any) -> _Tensor:
 
 
 def bfloat16_bits(producer: Any) -> NDArray[np.uint16]:
-    """A copy of the elements of a tensor in host memory, 16 bits each.
+    """Returns a copy of the elements of a tensor in host memory, 16 bits each.
 
     The capsule is never marked as used, so that dropping it calls the producer's deleter.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number
+from personlab.arrays.numbers import as_integer, as_number
 from personlab.data.coco import People
 
 if TYPE_CHECKING:

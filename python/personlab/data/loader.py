@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from personlab.arrays.host import as_integer, as_size
+from personlab.arrays.numbers import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
 from personlab.data.grid import Grid
 
@@ -96,7 +96,7 @@ class Views(Dataset[tuple[Any, Any]]):
         augmentation: Augmentation,
         seed: int,
     ) -> None:
-        if any((side - 1) % stride for side in as_size(crop, "crop", lowest=1)):
+        if any((side - 1) % stride for side in as_size(crop, "crop", minimum=1)):
             raise ValueError(f"crop: expected multiples of the stride {stride} plus 1, got {crop}")
         self.images, self.encode, self.options, self.crop = images, encode, options, crop
         self.grid = Grid(crop, stride, images.skeleton, images.has_masks)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import check_copy, check_shape, to_numpy
+from personlab.arrays.host import check_copy, to_numpy
+from personlab.arrays.shapes import check_shape
 from personlab.io.files import read_up_to, write_whole
 from personlab.io.image_header import check_image, check_pixels, read_format
 from personlab.io.stderr import DAMAGE, captured_stderr

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import BFLOAT16
+from personlab.arrays.array import BFLOAT16
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

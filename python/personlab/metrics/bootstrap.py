@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number
+from personlab.arrays.numbers import as_integer, as_number
 from personlab.metrics.coco import Precision, coco_evaluation
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields
 from typing import Any, Literal, TypeVar, get_args
 
-from personlab.arrays.host import as_integer, as_number
+from personlab.arrays.numbers import as_integer, as_number
 from personlab.skeleton import Skeleton
 
 BackboneName = Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.io.images import read_image
 from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of

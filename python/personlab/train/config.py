@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from personlab.arrays.host import as_integer, as_number, as_size
+from personlab.arrays.numbers import as_integer, as_number, as_size
 from personlab.data.augment import Augmentation
 from personlab.train.read_config import read_options
 

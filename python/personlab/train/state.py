@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.io.files import write_whole
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_size
+from personlab.arrays.numbers import as_size
 from personlab.io.image_header import check_pixels
 from personlab.io.images import read_image_file
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.fields import Fields
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB

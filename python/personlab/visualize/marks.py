@@ -10,7 +10,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.arrays.host import FloatArray
+    from personlab.arrays.array import FloatArray
     from personlab.visualize.canvas import Image
 
     Colour = tuple[int, int, int]

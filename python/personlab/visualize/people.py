@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import check_shape, to_numpy
+from personlab.arrays.host import to_numpy
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize import marks

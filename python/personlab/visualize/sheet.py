@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image, write_image
 from personlab.visualize import marks
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab.arrays.host import as_size
+from personlab.arrays.numbers import as_size
 from personlab.io.files import write_whole
 from personlab.methods import method_of
 from personlab.nn.twin import twin

@@ -21,6 +21,7 @@ from scenes import (
 import personlab
 from personlab import DecodeOptions, Fields, Skeleton, decode_poses
 from personlab.methods.personlab.backends.cuda import poses as device_poses
+from personlab.methods.personlab.backends.cuda import views
 
 PIXELS, SCORE = 1e-3, 1e-4  # of the contract between the backends
 DECODERS = {
@@ -228,14 +229,14 @@ def test_too_many_candidates_are_never_a_silent_loss(gpu):
 
 @pytest.mark.parametrize("options", EACH_DECODER)
 def test_decoding_makes_room_where_there_was_too_little(gpu, options, monkeypatch):
-    monkeypatch.setattr(device_poses, "CAPACITY", 2)
+    monkeypatch.setattr(views, "CAPACITY", 2)
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 
 @pytest.mark.parametrize("options", EACH_DECODER)
 def test_what_no_gpu_has_room_for_is_decoded_on_the_host(gpu, options, monkeypatch):
-    monkeypatch.setattr(device_poses, "CAPACITY", 2)
-    monkeypatch.setattr(device_poses, "_MOST", 3)
+    monkeypatch.setattr(views, "CAPACITY", 2)
+    monkeypatch.setattr(device_poses, "MAX_CAPACITY", 3)
     assert_agrees(gpu, batch_of(2), stride=8, skeleton=SKELETONS["tree"], options=options)
 
 

@@ -8,8 +8,8 @@ from agreement import assert_same_bytes, assert_same_poses, core_poses
 from cuda_device import make_gpu
 from scenes import BY_SEED, HOUGH_STRIDES, PAIR, SKELETONS, array, decode_options, pose_fields, random_fields
 
-from personlab import DecodeOptions, decode_poses, stages
-from personlab.methods.personlab.backends.cuda import poses as cuda
+from personlab import DecodeOptions, cuda, decode_poses, stages
+from personlab.methods.personlab.backends.cuda.views import CAPACITY
 
 SCHEMES = {
     "paper": {"ranking": "mean", "instance_score": "mean"},
@@ -82,7 +82,7 @@ def test_huge_scores_and_places_come_out_finite(gpu, value):
 # --- lists that are too long to ask everybody -------------------------------------------------------------------------
 
 
-def decode(gpu, fields, people, *, capacity=cuda.CAPACITY, **options):
+def decode(gpu, fields, people, *, capacity=CAPACITY, **options):
     options = options.pop("options", None) or decode_options(**options)
     arrays = map(gpu.put, pose_fields(fields))
     found = cuda.decode_poses(*arrays, stride=fields.stride, skeleton=people, options=options, capacity=capacity)
@@ -168,7 +168,7 @@ def test_more_candidates_than_a_run_are_decoded(gpu):
     found = cuda.decode_poses(*map(gpu.put, arrays), stride=8, skeleton=PAIR, options=options, capacity=5000)
     assert MANY < gpu.get(found.candidates)[0] <= 5000
     how = {"stride": 8, "skeleton": PAIR, "options": options}
-    expected = cuda.decode_all(*map(gpu.put, arrays), **how)
+    expected = decode_poses(*map(gpu.put, arrays), **how)
     assert len(expected) == 300
     assert_same_bytes(found.read()[0], expected)
 

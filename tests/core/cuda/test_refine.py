@@ -6,7 +6,7 @@ from cuda_device import make_gpu, rounded
 from scenes import GRIDS, SKELETONS, offsets, random_fields, sprinkled
 
 from personlab import COCO_PERSON, _core, stages
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 
 def on_gpu(gpu, of, by, channels, *, element=None, **more):
@@ -112,14 +112,14 @@ def test_batches_are_the_cores(monkeypatch, grid, steps, kind):
     more = {"offsets": of, "by": by, "channels": channels, "stride": 8, "steps": steps, "threads": 1}
     _core.refine_offset_batch(**more, refined=expected[0])
     _core.refine_offset_batch_backward(**more, grad_refined=grad, grad_offsets=expected[1], grad_by=expected[2])
-    results = batch(_device.native(), of, by, channels, steps=steps, grad=grad)
+    results = batch(cuda_module.native(), of, by, channels, steps=steps, grad=grad)
     for got, want in zip(results[:2], expected[:2], strict=True):
         np.testing.assert_array_equal(got, want)
     tight = 2e-7 if kind == np.float32 else 1e-11
     np.testing.assert_allclose(results[2], expected[2], rtol=tight, atol=1e-11 * np.abs(expected[2]).max())
     for order in ("1", "2", "77"):
         monkeypatch.setenv("PERSONLAB_CUDA_HOST_ORDER", order)
-        shuffled = batch(_device.native(), of, by, channels, steps=steps, grad=grad)
+        shuffled = batch(cuda_module.native(), of, by, channels, steps=steps, grad=grad)
         assert [a.tobytes() for a in shuffled] == [a.tobytes() for a in results]
 
 
@@ -130,6 +130,6 @@ def test_at_the_border_a_point_cannot_pull(monkeypatch, x):
     of, by = np.zeros((1, 1, 2, 2, 3)), np.zeros((1, 1, 2, 2, 3))
     of[0, 0, 0] = x - 4 * np.arange(3)  # all points read at x, on the border of the grid 0..8 or past it
     by[0, 0, 0] = 4, -2, 6
-    _, grad_of, grad_by = batch(_device.native(), of, by, [0], stride=4, steps=1, grad=np.ones_like(of))
+    _, grad_of, grad_by = batch(cuda_module.native(), of, by, [0], stride=4, steps=1, grad=np.ones_like(of))
     np.testing.assert_array_equal(grad_of, np.ones_like(of))
     np.testing.assert_array_equal(grad_by[0, 0, 0].sum(0), [6, 0, 0] if x <= 0 else [0, 0, 6])

@@ -6,6 +6,7 @@ from cuda_device import make_gpu
 from scenes import GRIDS, PAIR, SKELETONS, decode_options, paper_options, pose_fields, random_fields, sprinkled
 
 from personlab import COCO_PERSON, stages
+from personlab.methods.personlab.backends.cuda import views
 
 OPTIONS = decode_options(hough_stride=2)
 
@@ -40,9 +41,7 @@ def test_scores_that_are_not_finite_are_no_peaks(gpu):
 
 
 def test_more_peaks_than_there_was_room_for(gpu, monkeypatch):
-    from personlab.methods.personlab.backends.cuda import stages as _stages_cuda
-
-    monkeypatch.setattr(_stages_cuda, "CAPACITY", 3)
+    monkeypatch.setattr(views, "CAPACITY", 3)
     _, hough, peaks, _ = scene()
     assert len(peaks.scores) > 3
     assert_same_peaks(gpu, stages.find_peaks(gpu.put(hough), options=OPTIONS), peaks)

@@ -6,7 +6,7 @@ import torch
 from cuda_device import make_gpu
 
 from personlab import _core
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 from personlab.methods.personlab import refine_cuda
 from personlab.methods.personlab import refine_op as operators
 from personlab.methods.personlab.refine_grid_sample import refine_offsets_grid_sample
@@ -41,7 +41,7 @@ def refine(gpu, monkeypatch):
     """The operators: tensors, channels, stride and steps -> refined offsets; and where its tensors are to lie."""
     if gpu.is_real:
         return lambda *arrays, stride, steps: refine_offsets(*arrays, stride=stride, steps=steps), "cuda"
-    monkeypatch.setattr(refine_cuda, "_queue", lambda _: (_device.native(), 0, 0))
+    monkeypatch.setattr(refine_cuda, "_queue", lambda _: (cuda_module.native(), 0, 0))
     monkeypatch.setattr(operators, "_refine_backward", operators._refine_backward_on_cuda)
     return lambda *arrays, stride, steps: OnHost.apply(*arrays, stride, steps), "cpu"
 
@@ -215,7 +215,7 @@ def test_what_does_not_belong_together_is_refused(refine):
 @pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     make_gpu("host", monkeypatch)
-    monkeypatch.setattr(refine_cuda, "_queue", lambda _: (_device.native(), 0, 0))
+    monkeypatch.setattr(refine_cuda, "_queue", lambda _: (cuda_module.native(), 0, 0))
     monkeypatch.setattr(operators, "_refine_backward", operators._refine_backward_on_cuda)
     of, by, channels = tensors("cpu", h=17, w=33)
 
@@ -240,7 +240,7 @@ def test_whether_there_is_a_module_is_a_constant_of_compiled_graphs(monkeypatch,
         if not there:
             raise RuntimeError("CUDA: no")
 
-    monkeypatch.setattr(_device, "native", native)
+    monkeypatch.setattr(cuda_module, "native", native)
     assert refine_cuda.is_available() == there
     torch._dynamo.reset()
     compiled = torch.compile(lambda x: x + 1 if refine_cuda.is_available() else x, backend="eager", fullgraph=True)

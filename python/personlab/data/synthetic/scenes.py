@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_size
+from personlab.arrays.numbers import as_integer, as_size
 from personlab.data.synthetic.figure import Shape, make_figure
 from personlab.skeleton import COCO_PERSON
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab import _core
-from personlab.arrays.host import as_integer
-from personlab.methods.personlab.decode import check_pose_fields, decode_masks, decode_poses
+from personlab.arrays.numbers import as_integer, check_type
+from personlab.methods.personlab.checks import check_pose_fields
+from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -63,16 +64,15 @@ def time_decoding(
         TypeError, ValueError: as `decode_poses`; also for a batch and for options of PoseNet's decoder.
     """
     arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
-    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        *arrays, stride=fields.stride, skeleton=skeleton, hough_stride=options.hough_stride
-    )
-    if heatmaps.ndim != 3:
-        raise ValueError(f"fields: expected those of one image, got a batch of {len(heatmaps)}")
+    check_type(skeleton, "skeleton", Skeleton)
+    stride = check_pose_fields(*arrays, stride=fields.stride, skeleton=skeleton, options=options)
+    if fields.heatmaps.ndim != 3:
+        raise ValueError(f"fields: expected those of one image, got a batch of {len(fields.heatmaps)}")
     if options.decoder != "personlab":
         raise ValueError(f"options: expected the paper's decoder, whose stages these are, got {options.decoder}")
     rounds = as_integer(rounds, "rounds", 1)
     times: dict[str, Any] = _core.stage_times(
-        heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
+        heatmaps=fields.heatmaps, short_offsets=fields.short_offsets, mid_offsets=fields.mid_offsets, stride=stride,
         skeleton=skeleton.native, options=options.native, rounds=rounds,
     )  # fmt: skip
     decoded: Any = decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options)
@@ -83,13 +83,13 @@ def time_decoding(
 
         def decode_all_masks() -> Any:
             return decode_masks(
-                decoded, fields.segmentation, fields.long_offsets, short_offsets=short_offsets, stride=stride,
+                decoded, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=stride,
                 size=(height, width), options=mask_options,
             )  # fmt: skip
 
         masks = _median(decode_all_masks, max(_MIN_MASK_ROUNDS, rounds // 10))
     scan, add = median(times["scan"]), median(times["add"])
-    rate = max(heatmaps.nbytes, 1) / max(scan, 1e-9)  # bytes a second
+    rate = max(fields.heatmaps.nbytes, 1) / max(scan, 1e-9)  # bytes a second
     edges, steps = skeleton.n_keypoints - 1, 1 + options.refine_steps
     disc = math.pi * options.disk_radius**2 / options.hough_stride**2  # lattice points
     floors = {

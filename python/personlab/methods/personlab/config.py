@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import ClassVar
 
-from personlab.arrays.host import as_integer, check_type
+from personlab.arrays.numbers import as_integer, check_type
 from personlab.nn.config import (
     BackboneName,
     Norm,

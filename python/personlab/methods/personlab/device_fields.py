@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ def can_decode_on(device: torch.device, n_keypoints: int = 1) -> bool:
     if device.type != "cuda":
         return False
     try:
-        return n_keypoints <= int(_device.native().max_keypoints)
+        return n_keypoints <= int(cuda_module.native().max_keypoints)
     except RuntimeError:
         return False
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import as_integer, as_number, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.methods.personlab import stages
 from personlab.methods.personlab.backends import reference
-from personlab.methods.personlab.decode import check_pose_fields
+from personlab.methods.personlab.checks import check_pose_fields
 from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.options import DecodeOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -244,10 +244,10 @@ def explain_seed(
 def _check_fields(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
     check_image_fields(fields)
     check_type(options, "options", DecodeOptions)
-    heat, short, mid, _ = check_pose_fields(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, skeleton=skeleton
-    )
-    return heat, short, mid
+    check_type(skeleton, "skeleton", Skeleton)
+    arrays = fields.heatmaps, fields.short_offsets, fields.mid_offsets
+    check_pose_fields(*arrays, stride=fields.stride, skeleton=skeleton)
+    return arrays
 
 
 def _keypoint_scores(keypoints: Any, p: Any, hough: Any, skeleton: Skeleton, options: DecodeOptions) -> Any:

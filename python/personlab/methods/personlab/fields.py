@@ -1,4 +1,4 @@
-"""The five arrays a PersonLab network gives, and how other layouts become them."""
+"""The five output arrays of a PersonLab network, and the adapters of other layouts."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_size, check_shape, view_elements
+from personlab.arrays.host import as_field, take_on_host
+from personlab.arrays.numbers import as_integer, as_number, as_size
+from personlab.arrays.shapes import check_shape
 from personlab.io.files import write_whole
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
     import os
 
+    from personlab.arrays.array import FloatArray
+
 FIELD_NAMES = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
-_NAMES = FIELD_NAMES
 _NUMBERS = ("stride", "image_size", "disk_radius")
 _SHOWN = 10  # names in an error message
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Fields:
-    """What a network says of one image (or, with a leading axis, of a batch) on a grid of h x w cells.
+    """The outputs of a network for one image (or, with a leading axis, for a batch) on a grid of h x w cells.
 
     Args:
         heatmaps: (K, h, w) logits of "within R pixels of a keypoint of type k".
@@ -53,29 +56,36 @@ class Fields:
     def __post_init__(self) -> None:
         freeze = object.__setattr__
         freeze(self, "stride", as_integer(self.stride, "stride", 1, 4096))
-        for name in _NAMES:
-            if getattr(self, name) is not None:
-                freeze(self, name, view_elements(getattr(self, name), name))
-        if self.heatmaps.ndim not in (3, 4):
-            raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w), got {self.heatmaps.shape}")
-        *batch, k, h, w = self.heatmaps.shape
-        n, axis = tuple(batch), "N, " if batch else ""
-        check_shape(self.short_offsets, "short_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
-        check_shape(self.mid_offsets, "mid_offsets", (*n, None, 2, h, w), f"({axis}2E, 2, h, w)")
-        if self.segmentation is not None:
-            check_shape(self.segmentation, "segmentation", (*n, 1, h, w), f"({axis}1, h, w)")
-        if self.long_offsets is not None:
-            check_shape(self.long_offsets, "long_offsets", (*n, k, 2, h, w), f"({axis}K, 2, h, w)")
-        for name in _NAMES:
-            if getattr(self, name) is not None:
-                freeze(self, name, as_field(getattr(self, name), name))
+        arrays = {
+            n: take_on_host(getattr(self, n), n)
+            for n in FIELD_NAMES
+            if n in FIELD_NAMES[:3] or getattr(self, n) is not None
+        }
+        shape = arrays["heatmaps"].shape
+        if len(shape) not in (3, 4):
+            raise ValueError(f"heatmaps: expected shape (K, h, w) or (N, K, h, w), got {shape}")
+        *batch, k, h, w = shape
+        axis = "N, " if batch else ""
+        expected: dict[str, tuple[tuple[int | None, ...], str]] = {
+            "short_offsets": ((*batch, k, 2, h, w), f"({axis}K, 2, h, w)"),
+            "mid_offsets": ((*batch, None, 2, h, w), f"({axis}2E, 2, h, w)"),
+            "segmentation": ((*batch, 1, h, w), f"({axis}1, h, w)"),
+            "long_offsets": ((*batch, k, 2, h, w), f"({axis}K, 2, h, w)"),
+        }
+        for name, (wanted, meaning) in expected.items():
+            if name in arrays:
+                check_shape(arrays[name], name, wanted, meaning)
+        for name, array in arrays.items():
+            freeze(self, name, array.to_float32())
         if self.image_size is not None:
             freeze(self, "image_size", as_size(self.image_size, "image_size", "(w, h)", 1))
         if self.disk_radius is not None:
             freeze(self, "disk_radius", as_number(self.disk_radius, "disk_radius", 1e-3, 4096))
 
     def __repr__(self) -> str:
-        shapes = ", ".join(f"{name} {array.shape}" for name in _NAMES if (array := getattr(self, name)) is not None)
+        shapes = ", ".join(
+            f"{name} {array.shape}" for name in FIELD_NAMES if (array := getattr(self, name)) is not None
+        )
         numbers = ", ".join(f"{name} {getattr(self, name)}" for name in ("input_size", *_NUMBERS))
         return f"Fields({shapes}, {numbers})"
 
@@ -94,12 +104,12 @@ class Fields:
         return (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
 
     def to_host(self) -> Fields:
-        """Return these fields, which are in host memory, as fields on a GPU return a copy there."""
+        """Returns these fields, as they lie in host memory already."""
         return self
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Fields:
-        """Read an .npz file: the arrays under their names, `stride`, and optionally `image_size` and `disk_radius`.
+        """Reads an .npz file: the arrays under their names, `stride`, and optionally `image_size` and `disk_radius`.
 
         Raises:
             FileNotFoundError: no such file.
@@ -120,13 +130,13 @@ class Fields:
             raise ValueError(f"{path}: {error}") from None
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an .npz file that `load` reads; the file appears whole or not at all.
+        """Writes an .npz file that `load` reads; the file appears whole or not at all.
 
         Raises:
             FileNotFoundError: the folder does not exist.
             OSError: it cannot be written to.
         """
-        arrays: dict[str, Any] = {name: getattr(self, name) for name in _NAMES if getattr(self, name) is not None}
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in FIELD_NAMES if getattr(self, name) is not None}
         arrays["stride"] = np.int32(self.stride)
         arrays["input_size"] = np.array(self.input_size, np.int32)
         if self.image_size is not None:
@@ -145,7 +155,7 @@ class Fields:
         """
         if self.heatmaps.ndim != 4:
             raise IndexError("fields: not a batch")
-        return replace(self, **{n: getattr(self, n)[index] for n in _NAMES if getattr(self, n) is not None})
+        return replace(self, **{n: getattr(self, n)[index] for n in FIELD_NAMES if getattr(self, n) is not None})
 
     @classmethod
     def from_tfjs(
@@ -243,7 +253,7 @@ class Fields:
 
 
 def _read_arrays(path: Path) -> dict[str, Any]:
-    """The arrays of an .npz file that fields are made of, those that must be there among them.
+    """Returns the arrays of an .npz file that fields are made of, all required ones among them.
 
     Raises:
         OSError: no such file, or it cannot be read.
@@ -251,10 +261,10 @@ def _read_arrays(path: Path) -> dict[str, Any]:
     """
     from personlab.io.npz import read_arrays  # and with it zipfile
 
-    arrays, found = read_arrays(path, (*_NAMES, *_NUMBERS), "an .npz file of fields")
-    missing = [name for name in (*_NAMES[:3], "stride") if name not in arrays]
+    arrays, names = read_arrays(path, (*FIELD_NAMES, *_NUMBERS), "an .npz file of fields")
+    missing = [name for name in (*FIELD_NAMES[:3], "stride") if name not in arrays]
     if missing:
-        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(found[:_SHOWN]) or 'none'}")
+        raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(names[:_SHOWN]) or 'none'}")
     return arrays
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from personlab.arrays.host import check_shape, check_type
+from personlab.arrays.numbers import check_type
+from personlab.arrays.shapes import check_shape
 from personlab.methods.personlab.fields import Fields
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from personlab.arrays import device as _device
+from personlab.arrays import cuda_module
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,26 +16,26 @@ _ELEMENTS = {torch.float32: "float32", torch.float64: "float64"}
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def is_available() -> bool:
-    """Whether there are a module and a driver to work with."""
+    """Returns whether the module of the GPU and a driver are present."""
     try:
-        _device.native()
+        cuda_module.native()
     except RuntimeError:
         return False
     return True
 
 
-def _queue(offsets: Tensor) -> tuple[Any, int, int]:
-    """The module that works on these offsets, their device, and torch's stream there."""
+def _stream(offsets: Tensor) -> tuple[Any, int, int]:
+    """Returns the module of the GPU, the device of these offsets, and torch's current stream of it."""
     device = offsets.device.index
-    return _device.native(), device, torch.cuda.current_stream(device).cuda_stream
+    return cuda_module.native(), device, torch.cuda.current_stream(device).cuda_stream
 
 
 def _arguments(
     offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int
 ) -> tuple[dict[str, Any], tuple[Tensor, Tensor, Tensor]]:
-    """The batch as the stages take it by keywords, and the tensors that hold its memory.
+    """Returns the batch as the stages take it by keywords, and the tensors that own its memory.
 
-    `channels` outside 0..L-1 are not looked for, which would wait for the device: these channels become NaN.
+    `channels` outside 0..L-1 are not searched for, which would wait for the device: these channels become NaN.
     """
     for name, tensor in (("by", by), ("channels", channels)):
         if tensor.device != offsets.device:
@@ -52,9 +52,9 @@ def _arguments(
 
 
 def refine(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> Tensor:
-    """Refined offsets (N, C, 2, h, w)."""
+    """Returns refined offsets (N, C, 2, h, w)."""
     batch, inputs = _arguments(offsets, by, channels, stride, steps)
-    native, device, stream = _queue(offsets)
+    native, device, stream = _stream(offsets)
     refined = torch.empty_like(inputs[0])
     native.refine_offset_batch(**batch, refined=refined.data_ptr(), device=device, stream=stream)
     return refined
@@ -63,13 +63,13 @@ def refine(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: in
 def refine_backward(
     grad: Tensor, offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int, into: tuple[Tensor, Tensor]
 ) -> None:
-    """Write the gradients by both inputs; one that is not wanted is empty."""
+    """Writes the gradients by both inputs; one that is not wanted is empty."""
     batch, _inputs = _arguments(offsets, by, channels, stride, steps)
     if grad.device != offsets.device or grad.dtype != offsets.dtype:
         raise ValueError(
             f"grad: expected {offsets.dtype} on {offsets.device}, as offsets is, got {grad.dtype} on {grad.device}"
         )
-    native, device, stream = _queue(offsets)
+    native, device, stream = _stream(offsets)
     grad = grad.detach().contiguous()
     extents = {name: batch[name] for name in ("images", "fields", "height", "width")}
     size = native.refine_scratch_bytes(**extents) if into[1].numel() > 0 else 0

@@ -1,4 +1,4 @@
-"""Dense refinement in torch's own operations: for exported graphs, and for devices out of the core's reach."""
+"""Dense refinement in torch's own operations: for exported graphs, and for devices that the core cannot use."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def refine_offsets_grid_sample(offsets: Tensor, by: Tensor, channels: Tensor, *, stride: int, steps: int) -> Tensor:
-    """What `personlab.nn.refine_offsets` computes, on any device and in any graph, by `grid_sample`.
+    """Computes what `personlab.nn.refine_offsets` does, on any device and in any graph, by `grid_sample`.
 
-    Takes and returns the same, and is differentiable likewise.
+    Takes and returns the same, and is differentiable in both inputs.
     """
     if steps == 0 or offsets.shape[1] == 0:
         return offsets

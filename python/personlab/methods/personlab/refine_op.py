@@ -70,7 +70,7 @@ def _check_grad(grad: Tensor, offsets: Tensor) -> None:
 
 
 def _arguments(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps: int) -> dict[str, Any]:
-    """What the core takes, checked: it follows these numbers into memory."""
+    """Returns the arguments of the core, checked: it reads memory at these numbers."""
     _check(offsets, by, channels, stride, steps)
     numbers = channels.tolist()
     if not all(0 <= number < by.shape[1] for number in numbers):
@@ -83,7 +83,7 @@ def _arguments(offsets: Tensor, by: Tensor, channels: Tensor, stride: int, steps
 
 
 def _array(tensor: Tensor) -> Any:
-    """The same memory for NumPy; a copy where the tensor is not dense."""
+    """Returns NumPy's view of a tensor; of a copy where it is not contiguous."""
     return tensor.detach().contiguous().numpy()
 
 
@@ -117,7 +117,7 @@ def _refine_backward(
     for_offsets: bool,
     for_by: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients by both inputs; an empty tensor for one that is not wanted."""
+    """Returns the gradients by both inputs; an empty tensor for one that is not wanted."""
     arguments = _arguments(offsets, by, channels, stride, steps)
     _check_grad(grad, offsets)
     grad_offsets, grad_by = _gradients(offsets, by, for_offsets, for_by)
@@ -168,15 +168,15 @@ def _(_grad: Tensor, offsets: Tensor, by: Tensor, *others: Any) -> tuple[Tensor,
     return _gradients(offsets, by, *others[-2:])
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
+def _save_inputs(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG001
     offsets, by, channels, ctx.stride, ctx.steps = inputs
     ctx.save_for_backward(offsets, by, channels)
 
 
-def _back(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     for_offsets, for_by = ctx.needs_input_grad[:2]
     grad_offsets, grad_by = _refine_backward(grad, *ctx.saved_tensors, ctx.stride, ctx.steps, for_offsets, for_by)
     return grad_offsets if for_offsets else None, grad_by if for_by else None, None, None, None
 
 
-_refine.register_autograd(_back, setup_context=_keep)
+_refine.register_autograd(_backward, setup_context=_save_inputs)

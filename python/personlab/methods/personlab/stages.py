@@ -4,7 +4,7 @@ Stages come in the order in which data flows: `hough_vote`, `find_peaks`, `group
 `sharpen_keypoints`, then `associate_pixels` and `score_masks`; beside them `refine_offsets` and `encode_targets`. All
 take NumPy arrays, torch tensors or other DLPack producers, checked as `personlab.decode_poses` checks them. The backend
 "cpu" is the compiled core and returns float32; "reference" is slow float64 NumPy (`backends/reference`). The backend
-"cuda" takes arrays in the memory of a GPU and returns float32 there: torch tensors where the fields are torch's, else
+"cuda" takes arrays in the memory of a GPU and returns float32 in it: torch tensors where the fields are torch's, else
 arrays with `__cuda_array_interface__`.
 
 Every stage raises TypeError or ValueError, naming the argument, for arguments of the wrong type, shape or range.
@@ -12,52 +12,28 @@ Every stage raises TypeError or ValueError, naming the argument, for arguments o
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
-import numpy as np
-
-from personlab import _core
-from personlab.arrays.device import Queue
-from personlab.arrays.host import (
-    as_field,
-    as_integer,
-    as_numbers,
-    as_size,
-    check_copy,
-    check_extent,
-    check_shape,
-    check_type,
-    narrowed,
-    to_numpy,
-    view_elements,
-)
-from personlab.methods.personlab import targets as _targets
-from personlab.methods.personlab.backends import reference
-from personlab.methods.personlab.backends.cuda import dense as _dense_cuda
-from personlab.methods.personlab.backends.cuda import stages as _stages_cuda
-from personlab.methods.personlab.backends.reference import encode as reference_targets
-from personlab.methods.personlab.backends.reference import masks as reference_masks
-from personlab.methods.personlab.decode import check_hough_shapes, check_mask_fields, check_pose_fields, decode_masks
-from personlab.methods.personlab.stage_inputs import (
-    Backend,
-    Floats,
-    Groups,
-    Peaks,
-    Ranked,
-    check_finite,
-    check_peaks,
-    choose_backend,
-    parts_of,
-)
+from personlab.arrays.array import NUMBERS, to_float32
+from personlab.arrays.numbers import check_type
+from personlab.arrays.shapes import check_shape
+from personlab.arrays.take import place_of, take
+from personlab.methods.personlab import checks
+from personlab.methods.personlab.backends import BACKENDS, Backend
+from personlab.methods.personlab.stage_results import Floats, Groups, Peaks, Ranked, parts_of
+from personlab.methods.personlab.targets import Targets, encode
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
+
+    from personlab.arrays.array import Elements
+    from personlab.methods.personlab.backends import Stages
 
 __all__ = [
     "Backend",
@@ -78,6 +54,44 @@ __all__ = [
 
 _DECODE_DEFAULTS = DecodeOptions()
 _MASK_DEFAULTS = MaskOptions()
+# What arrays may hold that are no fields.
+_OF_PEAKS = {"peaks.keypoints": checks.INTEGERS, "peaks.positions": NUMBERS, "peaks.scores": NUMBERS}
+_OF_GROUPS = {"hough": checks.HOUGH, "groups.keypoints": NUMBERS, "groups.probabilities": NUMBERS}
+_OF_KEYPOINTS = {"keypoints": NUMBERS, "hough": checks.HOUGH}
+_OF_MASKS = {"masks": checks.BOOLS, "scores": NUMBERS}
+
+
+def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
+    """Returns the backend that was asked for, or else that of where the arrays lie; None counts for nothing.
+
+    Raises:
+        TypeError: the arrays lie where that backend does not work, or some on a device and some not.
+        ValueError: no backend.
+    """
+    if backend is not None and backend not in get_args(Backend):
+        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}")
+    place = place_of(arrays)
+    if backend is None:
+        return place
+    if (place == "cuda") != (backend == "cuda"):
+        actual, expected = ("device", "host") if place == "cuda" else ("host", "device")
+        name = next(name for name, value in arrays.items() if value is not None)
+        raise TypeError(
+            f"{name}: expected {expected} memory for backend {backend!r}, got {actual} memory; "
+            f"move it there first, or leave `backend` out"
+        )
+    return backend
+
+
+def _take(
+    backend: Backend | None,
+    arrays: Mapping[str, Any],
+    elements: Mapping[str, Elements] | None = None,
+    optional: Collection[str] = (),
+) -> tuple[Stages, list[Any]]:
+    """Returns the module to compute on and the records of the arrays, by name, of a call."""
+    name = choose_backend(backend, **arrays)
+    return BACKENDS[name], take(arrays, elements, optional=optional, place="cuda" if name == "cuda" else "cpu")
 
 
 def hough_vote(
@@ -101,18 +115,10 @@ def hough_vote(
         (K, H', W') with H' = floor((h - 1) * stride / g) + 1, W' likewise; (K, 0, 0) for an empty grid.
     """
     check_type(options, "options", DecodeOptions)
-    backend = choose_backend(backend, heatmaps=heatmaps, short_offsets=short_offsets)
-    if backend == "cuda":
-        queue = Queue.of(heatmaps=heatmaps, short_offsets=short_offsets)
-        votes = queue.take(heatmaps, "heatmaps"), queue.take(short_offsets, "short_offsets")
-        scores: Floats = _stages_cuda.hough_vote(queue, *votes, check_hough_shapes(*votes, stride, options), options)
-        return scores
-    views = view_elements(heatmaps, "heatmaps"), view_elements(short_offsets, "short_offsets")
-    stride = check_hough_shapes(*views, stride, options)
-    heatmaps, short_offsets = as_field(views[0], "heatmaps"), as_field(views[1], "short_offsets")
-    if backend == "reference":
-        return reference.hough_vote(heatmaps, short_offsets, stride=stride, options=options)
-    return _core.hough_vote(heatmaps=heatmaps, short_offsets=short_offsets, stride=stride, options=options.native)
+    run, (heatmaps, short_offsets) = _take(backend, {"heatmaps": heatmaps, "short_offsets": short_offsets})
+    stride = checks.check_vote_fields(heatmaps, short_offsets, stride=stride, options=options)
+    scores: Floats = run.hough_vote(heatmaps.to_float32(), short_offsets.to_float32(), stride=stride, options=options)
+    return scores
 
 
 def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend: Backend | None = None) -> Peaks:
@@ -124,16 +130,9 @@ def find_peaks(hough: Any, *, options: DecodeOptions = _DECODE_DEFAULTS, backend
         backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
-    backend = choose_backend(backend, hough=hough)
-    queue = Queue.of(hough=hough) if backend == "cuda" else None
-    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
-    check_shape(hough, "hough", (None, None, None), "(K, H', W')")
-    check_extent(hough, "hough", 1)
-    if queue is not None:
-        return Peaks(*_stages_cuda.find_peaks(queue, hough, options))
-    if backend == "reference":
-        return Peaks(*reference.find_peaks(hough, options=options))
-    return Peaks(*_core.find_peaks(hough=narrowed(hough), options=options.native))
+    run, (hough,) = _take(backend, {"hough": hough}, {"hough": checks.HOUGH})
+    checks.check_hough(hough)
+    return Peaks(*run.find_peaks(hough.contiguous(), options=options))
 
 
 def group_poses(
@@ -161,39 +160,21 @@ def group_poses(
         backend: where to compute; where the arrays lie, if None.
     """
     check_type(options, "options", DecodeOptions)
+    check_type(skeleton, "skeleton", Skeleton)
     keypoints, positions, scores = parts_of(peaks, "peaks", Peaks)
-    arrays = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
+    fields = {"heatmaps": heatmaps, "short_offsets": short_offsets, "mid_offsets": mid_offsets}
     small = {"peaks.keypoints": keypoints, "peaks.positions": positions, "peaks.scores": scores}
-    backend = choose_backend(backend, **arrays, **small)
-    queue = Queue.of(**arrays, **small) if backend == "cuda" else None
-    heatmaps, short_offsets, mid_offsets, stride = check_pose_fields(
-        heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton,
-        take=as_field if queue is None else queue.take,
-    )  # fmt: skip
-    if heatmaps.ndim != 3:
+    run, (heatmaps, short_offsets, mid_offsets, *listed) = _take(backend, {**fields, **small}, _OF_PEAKS)
+    stride = checks.check_pose_fields(heatmaps, short_offsets, mid_offsets, stride=stride, skeleton=skeleton)
+    if len(heatmaps.shape) != 3:
         raise ValueError(f"heatmaps: expected shape (K, h, w), got {heatmaps.shape}")
-    if queue is not None:
-        keypoints, positions, scores = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
-    keypoints, positions, scores = check_peaks(keypoints, positions, scores, skeleton.n_keypoints)
-    if len(keypoints) and heatmaps.size == 0:
-        raise ValueError(f"peaks: expected none on a grid of shape {heatmaps.shape}, got {len(keypoints)}")
-    native = narrowed(positions), narrowed(scores)
-    check_finite("peaks: expected finite positions and scores", *native)
-    if queue is not None:
-        fields = heatmaps, short_offsets, mid_offsets
-        return Groups(*_stages_cuda.group_poses(queue, (keypoints, *native), fields, stride, skeleton, options))
-    if backend == "reference":
-        return Groups(
-            *reference.group_poses(
-                (keypoints, positions, scores), heatmaps, short_offsets, mid_offsets,
-                stride=stride, skeleton=skeleton, options=options,
-            )
-        )  # fmt: skip
+    keypoints, positions, scores = (array.to_host() for array in listed)
+    checks.check_peaks(keypoints, positions, scores, n_keypoints=skeleton.n_keypoints, grid=heatmaps.shape)
+    checks.check_finite("peaks: expected finite positions and scores", to_float32(positions), to_float32(scores))
     return Groups(
-        *_core.group_poses(
-            peak_keypoints=np.ascontiguousarray(keypoints, np.int32), positions=native[0], scores=native[1],
-            heatmaps=heatmaps, short_offsets=short_offsets, mid_offsets=mid_offsets, stride=stride,
-            skeleton=skeleton.native, options=options.native,
+        *run.group_poses(
+            (keypoints, positions, scores), heatmaps.to_float32(), short_offsets.to_float32(),
+            mid_offsets.to_float32(), stride=stride, skeleton=skeleton, options=options,
         )
     )  # fmt: skip
 
@@ -222,30 +203,14 @@ def score_poses(
     check_type(options, "options", DecodeOptions)
     keypoints, probabilities = parts_of(groups, "groups", Groups)
     small = {"groups.keypoints": keypoints, "groups.probabilities": probabilities}
-    backend = choose_backend(backend, hough=hough, **small)
-    queue = Queue.of(hough=hough, **small) if backend == "cuda" else None
-    if queue is not None:
-        keypoints, probabilities = (_stages_cuda.read_numbers(value, name) for name, value in small.items())
-    keypoints = as_numbers(keypoints, "groups.keypoints")
-    probabilities = as_numbers(probabilities, "groups.probabilities")
-    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
-    k = skeleton.n_keypoints
-    check_shape(keypoints, "groups.keypoints", (None, k, 2), "(P, K, 2)")
-    check_shape(probabilities, "groups.probabilities", (len(keypoints), k), "(P, K)")
-    check_shape(hough, "hough", (k, None, None), "(K, H', W')")
-    check_extent(hough, "hough", 1)
-    native = narrowed(keypoints), narrowed(probabilities)
-    check_finite("groups: expected finite keypoints and probabilities", *native)
-    if queue is not None:
-        return Ranked(*_stages_cuda.score_poses(queue, native, hough, skeleton, options))
-    if backend == "reference":
-        return Ranked(*reference.score_poses(keypoints, probabilities, hough, skeleton=skeleton, options=options))
-    return Ranked(
-        *_core.score_poses(
-            keypoints=native[0], probabilities=native[1], hough=narrowed(hough), skeleton=skeleton.native,
-            options=options.native,
-        )
-    )  # fmt: skip
+    run, (hough, *grown) = _take(backend, {"hough": hough, **small}, _OF_GROUPS)
+    keypoints, probabilities = (array.to_host() for array in grown)
+    checks.check_groups(keypoints, probabilities, skeleton.n_keypoints)
+    checks.check_hough(hough, skeleton.n_keypoints)
+    checks.check_finite(
+        "groups: expected finite keypoints and probabilities", to_float32(keypoints), to_float32(probabilities)
+    )
+    return Ranked(*run.score_poses(keypoints, probabilities, hough.contiguous(), skeleton=skeleton, options=options))
 
 
 def sharpen_keypoints(
@@ -267,23 +232,13 @@ def sharpen_keypoints(
         (P, K, 2).
     """
     check_type(options, "options", DecodeOptions)
-    backend = choose_backend(backend, keypoints=keypoints, hough=hough)
-    queue = Queue.of(keypoints=keypoints, hough=hough) if backend == "cuda" else None
-    keypoints = as_numbers(
-        keypoints if queue is None else _stages_cuda.read_numbers(keypoints, "keypoints"), "keypoints"
-    )
-    hough = as_numbers(hough, "hough") if queue is None else queue.take(hough, "hough")
-    check_shape(hough, "hough", (None, None, None), "(K, H', W')")
-    check_shape(keypoints, "keypoints", (None, len(hough), 2), "(P, K, 2)")
-    check_extent(hough, "hough", 1)
-    native = narrowed(keypoints)
-    check_finite("keypoints: expected finite numbers", native)
-    if queue is not None:
-        sharpened: Floats = _stages_cuda.sharpen_keypoints(queue, native, hough, options)
-        return sharpened
-    if backend == "reference":
-        return reference.sharpen_keypoints(keypoints, hough, options=options)
-    return _core.sharpen_keypoints(keypoints=native, hough=narrowed(hough), options=options.native)
+    run, (poses, hough) = _take(backend, {"keypoints": keypoints, "hough": hough}, _OF_KEYPOINTS)
+    checks.check_hough(hough)
+    keypoints = poses.to_host()
+    check_shape(keypoints, "keypoints", (None, hough.shape[0], 2), "(P, K, 2)")
+    checks.check_finite("keypoints: expected finite numbers", to_float32(keypoints))
+    sharpened: Floats = run.sharpen_keypoints(keypoints, hough.contiguous(), options=options)
+    return sharpened
 
 
 def associate_pixels(
@@ -303,24 +258,12 @@ def associate_pixels(
     """
     check_type(options, "options", MaskOptions)
     check_type(poses, "poses", Poses)
-    backend = choose_backend(backend, segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets)
-    if backend == "cuda":
-        on_device: Any = decode_masks(
-            poses, segmentation, long_offsets, short_offsets=short_offsets, stride=stride, size=size, options=options
-        )
-        return on_device  # type: ignore[no-any-return]
-    segmentation, long_offsets, short_offsets, stride, size = check_mask_fields(
-        poses, segmentation, long_offsets, short_offsets, stride=stride, size=size
-    )
-    if backend == "reference":
-        return reference_masks.associate_pixels(
-            poses.keypoints, poses.keypoint_probabilities, poses.scores, segmentation, long_offsets, short_offsets,
-            stride=stride, size=size, options=options,
-        )  # fmt: skip
-    masks, _ = _core.associate_pixels(
-        keypoints=poses.keypoints, weights=poses.keypoint_probabilities, scores=poses.scores,
-        segmentation=segmentation, long_offsets=long_offsets, short_offsets=short_offsets, stride=stride, size=size,
-        options=options.native, scored=False,
+    fields = {"segmentation": segmentation, "long_offsets": long_offsets, "short_offsets": short_offsets}
+    run, (segmentation, long_offsets, short_offsets) = _take(backend, fields, optional=["short_offsets"])
+    stride, size = checks.check_mask_fields(poses, segmentation, long_offsets, short_offsets, stride=stride, size=size)
+    masks: NDArray[np.bool_] = run.associate_pixels(
+        poses, segmentation.to_float32(), long_offsets.to_float32(),
+        None if short_offsets is None else short_offsets.to_float32(), stride=stride, size=size, options=options,
     )  # fmt: skip
     return masks
 
@@ -336,7 +279,7 @@ def score_masks(
 ) -> Floats:
     """Mask scores: instance score times the mean person probability over the mask, to a power; 0 for an empty mask.
 
-    What `personlab.decode_masks` returns with `return_scores`, for masks that are there already.
+    What `personlab.decode_masks` returns with `return_scores`, for masks at hand.
 
     Args:
         masks: (P, H, W) bool, at pixels over which the segmentation is stretched, corner pixel on corner pixel.
@@ -351,36 +294,13 @@ def score_masks(
     """
     check_type(options, "options", MaskOptions)
     arrays = {"masks": masks, "segmentation": segmentation, "scores": scores}
-    backend = choose_backend(backend, **arrays)
-    queue = Queue.of(**arrays) if backend == "cuda" else None
-    if queue is None:
-        masks, segmentation = to_numpy(masks, "masks"), as_field(segmentation, "segmentation")
-        if masks.dtype != np.bool_:
-            raise TypeError(f"masks: expected bool, got {masks.dtype}")
-        check_copy(masks, "masks")
-    else:
-        masks = queue.take(masks, "masks", ("bool",))
-        segmentation = queue.take(segmentation, "segmentation")
-        scores = _stages_cuda.read_numbers(scores, "scores")
-    scores = as_numbers(scores, "scores")
-    check_shape(masks, "masks", (None, None, None), "(P, H, W)")
-    check_shape(segmentation, "segmentation", (1, None, None), "(1, h, w)")
-    check_shape(scores, "scores", (masks.shape[0],), "(P,)")
-    stride = as_integer(stride, "stride", 1, 4096)
-    check_extent(segmentation, "segmentation", stride)
-    as_size(masks.shape[1:], "masks")
-    if queue is not None:
-        batch = replace(segmentation, shape=(1, *segmentation.shape))
-        on_device: Floats = _dense_cuda.score_masks(
-            queue, masks, narrowed(scores), batch, stride=stride, options=options
-        )
-        return on_device
-    if backend == "reference":
-        return reference_masks.score_masks(masks, scores, segmentation, stride=stride, options=options)
-    return _core.score_masks(
-        masks=np.ascontiguousarray(masks), scores=narrowed(scores), segmentation=segmentation, stride=stride,
-        options=options.native,
-    )  # fmt: skip
+    run, (masks, segmentation, ranked) = _take(backend, arrays, _OF_MASKS)
+    scores = ranked.to_host()
+    stride = checks.check_masks(masks, segmentation, scores, stride=stride)
+    mask_scores: Floats = run.score_masks(
+        masks.contiguous(), scores, segmentation.to_float32(), stride=stride, options=options
+    )
+    return mask_scores
 
 
 def refine_offsets(
@@ -410,25 +330,14 @@ def refine_offsets(
     Returns:
         (C, 2, h, w); an offset that is not finite, or too large for float32 at the end, counts as (0, 0).
     """
-    backend = choose_backend(backend, offsets=offsets, by=by)
-    queue = Queue.of(offsets=offsets, by=by) if backend == "cuda" else None
-    look = view_elements if queue is None else queue.take
-    offsets, by = look(offsets, "offsets"), look(by, "by")
-    check_shape(offsets, "offsets", (None, 2, None, None), "(C, 2, h, w)")
-    check_shape(by, "by", (None, 2, *offsets.shape[2:]), "(L, 2, h, w)")
-    numbers = [as_integer(channel, "channels", 0, len(by) - 1) for channel in channels]
-    if len(numbers) != len(offsets):
-        raise ValueError(f"channels: expected {len(offsets)} entries, one per offset channel, got {len(numbers)}")
-    stride, steps = as_integer(stride, "stride", 1, 4096), as_integer(steps, "steps", 0, 1000)
-    check_extent(offsets, "offsets", stride)
-    threads = as_integer(threads, "threads", 1, 1024)
-    if queue is not None:
-        on_device: Floats = _dense_cuda.refine_offsets(queue, offsets, by, numbers, stride=stride, steps=steps)
-        return on_device
-    offsets, by = as_field(offsets, "offsets"), as_field(by, "by")
-    if backend == "reference":
-        return reference_masks.refine_offsets(offsets, by, numbers, stride=stride, steps=steps)
-    return _core.refine_offsets(offsets=offsets, by=by, channels=numbers, stride=stride, steps=steps, threads=threads)
+    run, (offsets, by) = _take(backend, {"offsets": offsets, "by": by})
+    channels, stride, steps, threads = checks.check_refinement(
+        offsets, by, channels, stride=stride, steps=steps, threads=threads
+    )
+    refined: Floats = run.refine_offsets(
+        offsets.to_float32(), by.to_float32(), channels, stride=stride, steps=steps, threads=threads
+    )
+    return refined
 
 
 def encode_targets(
@@ -441,19 +350,12 @@ def encode_targets(
     disk_radius: float = 32.0,
     crowd: Any = None,
     backend: Backend | None = None,
-) -> _targets.Targets:
+) -> Targets:
     """Training targets; what `personlab.encode_targets` does, on a backend of your choice.
 
     Where `backend` is None, that is where the arrays lie.
     """
-    if choose_backend(backend, keypoints=keypoints, masks=masks, crowd=crowd) != "reference":
-        return _targets.encode_targets(
-            keypoints, masks, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius, crowd=crowd
-        )
-    people, people_masks, crowd, size, stride, disk_radius = _targets.check_annotations(
-        keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
+    backend = choose_backend(backend, keypoints=keypoints, masks=masks, crowd=crowd)
+    return encode(
+        backend, keypoints, masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
     )
-    arrays = reference_targets.encode_targets(
-        people, people_masks, crowd, size=size, stride=stride, skeleton=skeleton, disk_radius=disk_radius
-    )
-    return _targets.Targets(**arrays, stride=stride)

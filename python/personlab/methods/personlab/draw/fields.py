@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_field, as_integer, as_number, as_numbers, as_size, check_shape
+from personlab.arrays.host import as_field, as_numbers
+from personlab.arrays.numbers import as_integer, as_number, as_size
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
 from personlab.visualize import marks
 from personlab.visualize.canvas import finite_logits, sigmoid, stretch
 
 if TYPE_CHECKING:
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.stages import Peaks
     from personlab.visualize.canvas import Image
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.host import as_integer
+from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image
 from personlab.methods.personlab import stages
 from personlab.methods.personlab.decode import decode_masks, decode_poses

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from personlab.arrays.host import FloatArray, as_integer, as_number, check_shape, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
 from personlab.methods.personlab.image_fields import check_image_fields
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -16,6 +17,7 @@ from personlab.visualize.canvas import finite_logits, log_odds, stretch
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from personlab.arrays.array import FloatArray
     from personlab.methods.personlab.fields import Fields
     from personlab.visualize.canvas import Image
 

@@ -8,9 +8,13 @@ who votes (`lattice_logits`) and which lattice points lie in a disc (`in_disc`).
 """
 
 from personlab.methods.personlab.backends.reference.decode import decode_poses
+from personlab.methods.personlab.backends.reference.encode import encode_targets
 from personlab.methods.personlab.backends.reference.group import Growth, Path, group_poses, grow_pose
-from personlab.methods.personlab.backends.reference.hough import find_peaks, hough_vote
+from personlab.methods.personlab.backends.reference.hough import hough_vote
+from personlab.methods.personlab.backends.reference.masks import associate_pixels, score_masks
+from personlab.methods.personlab.backends.reference.peaks import find_peaks
 from personlab.methods.personlab.backends.reference.posenet import decode_posenet, group_posenet, posenet_ranking
+from personlab.methods.personlab.backends.reference.refine import refine_offsets
 from personlab.methods.personlab.backends.reference.sampling import (
     Array,
     Field,
@@ -36,8 +40,10 @@ __all__ = [
     "Field",
     "Growth",
     "Path",
+    "associate_pixels",
     "decode_posenet",
     "decode_poses",
+    "encode_targets",
     "expected_oks",
     "find_peaks",
     "find_takers",
@@ -50,9 +56,11 @@ __all__ = [
     "pose_size",
     "posenet_ranking",
     "rank_poses",
+    "refine_offsets",
     "sample",
     "sample_offset",
     "sample_probability",
+    "score_masks",
     "score_poses",
     "seniority",
     "sharpen_keypoints",

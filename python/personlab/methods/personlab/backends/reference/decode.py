@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from personlab.methods.personlab.backends.reference.group import group_poses
-from personlab.methods.personlab.backends.reference.hough import find_peaks, hough_vote
+from personlab.methods.personlab.backends.reference.hough import hough_vote
+from personlab.methods.personlab.backends.reference.peaks import find_peaks
 from personlab.methods.personlab.backends.reference.posenet import decode_posenet
 from personlab.methods.personlab.backends.reference.score import score_poses
 from personlab.methods.personlab.backends.reference.sharpen import sharpen_keypoints

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from personlab.methods.personlab.backends.reference.sampling import Array, Field
 
-LARGEST_SCORE = 2.0**96  # a Hough score above it, or below its negative, counts as not finite: sums could overflow
+MAX_SCORE = 2.0**96  # a Hough score above it, or below its negative, counts as not finite: sums could overflow
 
 
 class Disc(NamedTuple):
@@ -23,7 +23,7 @@ class Disc(NamedTuple):
 
 
 def in_disc(dx: Field, dy: Field, radius2: float) -> NDArray[np.bool_]:
-    """Which offsets dx (m,), dy (n,) lie in a disc: (n, m). dx^2 <= r^2 - dy^2, everything rounded to float32."""
+    """Returns which offsets dx (m,), dy (n,) lie in a disc (n, m): dx^2 <= r^2 - dy^2, all in float32."""
     with np.errstate(over="ignore"):
         dx, dy = dx.astype(np.float32), dy.astype(np.float32)
         inside: NDArray[np.bool_] = dx * dx <= np.float32(radius2) - (dy * dy)[:, None]
@@ -38,5 +38,5 @@ def read_disc(hough: Field, x: np.float64, y: np.float64, *, g: int, radius2: fl
     j0, j1 = (int(np.clip(j, 0, columns)) for j in ((x - reach) // g, (x + reach) // g + 1))
     window = hough[i0:i1, j0:j1].astype(np.float64)
     dx, dy = (np.arange(a, b) * np.float64(g) - at for a, b, at in ((j0, j1, x), (i0, i1, y)))
-    sound = in_disc(dx, dy, radius2) & (np.abs(window) <= LARGEST_SCORE)
+    sound = in_disc(dx, dy, radius2) & (np.abs(window) <= MAX_SCORE)
     return Disc(np.where(sound, window, 0.0), dx, dy)

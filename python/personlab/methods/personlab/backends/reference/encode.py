@@ -12,7 +12,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.backends.reference import Array, Field
+    from personlab.methods.personlab.backends.reference.sampling import Array, Field
     from personlab.skeleton import Skeleton
 
 

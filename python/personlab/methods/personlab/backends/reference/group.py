@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab.methods.personlab.backends.reference.hough import sort_order
+from personlab.methods.personlab.backends.reference.peaks import sort_order
 from personlab.methods.personlab.backends.reference.sampling import (
     Array,
     Field,
@@ -34,7 +34,7 @@ class Growth(NamedTuple):
 
 
 def is_taken(poses: list[Array], keypoint: int, x: Any, y: Any, radius: float) -> bool:
-    """Whether (x, y) lies within a radius of the given keypoint of any of the poses (K, 2)."""
+    """Returns whether (x, y) lies within a radius of one keypoint of any of the poses (K, 2)."""
     for pose in poses:
         dx, dy = np.float64(pose[keypoint, 0]) - np.float64(x), np.float64(pose[keypoint, 1]) - np.float64(y)
         if dx * dx + dy * dy <= single(radius) ** 2:
@@ -58,7 +58,7 @@ def grow_pose(
     x and y are NumPy scalars; coordinates are computed in their precision. In float64 targets wait by their
     probability, as in the paper; in float32 by their logit, as in the published PoseNet decoder.
     A keypoint that no edge reaches from the seed stays at the seed's position with probability 0.
-    `followed`, where given, gets what `Growth` says.
+    `followed`, unless None, is extended as `Growth` says.
     """
     h, w = heatmaps.shape[1:]
     k, x, y = seed
@@ -112,7 +112,7 @@ def group_poses(
 ) -> tuple[Array, Array]:
     """Poses in the order of their seeds: keypoints (P, K, 2) in input pixels, probabilities p_k(y_jk) (P, K).
 
-    `growths`, where given, gets one `Growth` for each pose.
+    `growths`, unless None, is extended by one `Growth` for each pose.
     """
     poses: list[Array] = []
     probabilities: list[Array] = []

@@ -1,4 +1,4 @@
-"""Hough voting and its peaks (section 3.1.1)."""
+"""Hough voting (section 3.1.1)."""
 
 from __future__ import annotations
 
@@ -64,28 +64,3 @@ def hough_vote(heatmaps: Field, short_offsets: Field, *, stride: int, options: D
                 on = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
                 np.add.at(hough[k], (row[on], column[on]), (p * weight_y * weight_x)[on])
     return hough * (g * g / (np.pi * single(options.disk_radius) ** 2))
-
-
-def sort_order(scores: Field, keypoints: Field, y: Field, x: Field) -> NDArray[np.intp]:
-    """The order of all candidates: score descending, ties by keypoint, y, x ascending."""
-    return np.lexsort((x, y, keypoints, -scores))
-
-
-def find_peaks(hough: Field, *, options: DecodeOptions) -> tuple[NDArray[np.intp], Array, Array]:
-    """Local maxima of (K, H', W') scores: keypoint (N,), position (N, 2) in input pixels, score (N,); best first.
-
-    A score that is not finite counts as 0: it is no peak and hides none.
-    """
-    count, rows, columns = hough.shape
-    padded = np.full((count, rows + 2, columns + 2), -np.inf)
-    padded[:, 1:-1, 1:-1] = np.where(np.isfinite(hough), hough, 0.0)
-    centre = padded[:, 1:-1, 1:-1]
-    peak = centre >= single(options.peak_threshold)
-    for di, dj in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
-        peak &= centre > padded[:, 1 + di : 1 + di + rows, 1 + dj : 1 + dj + columns]
-        peak &= centre >= padded[:, 1 - di : 1 - di + rows, 1 - dj : 1 - dj + columns]
-    k, i, j = np.nonzero(peak)
-    scores: Array = centre[k, i, j]
-    order = sort_order(scores, k, i, j)
-    positions: Array = np.stack([j, i], axis=1)[order] * np.float64(options.hough_stride)
-    return k[order], positions, scores[order]

@@ -1,34 +1,30 @@
-"""Masks (section 3.2) and dense refinement in plain float64 NumPy: what works on whole offset fields.
-
-Shapes: K keypoint types, P poses, a field grid of h x w cells; coordinates are (x, y) input pixels.
-"""
+"""Masks of poses, and their scores (section 3.2)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.arrays.host import LARGEST_INPUT
-from personlab.methods.personlab.backends.reference import (
+from personlab.arrays.numbers import MAX_SIDE
+from personlab.methods.personlab.backends.reference.sampling import (
     log_odds,
-    pose_size,
     sample,
     sample_offset,
     sample_probability,
 )
+from personlab.methods.personlab.backends.reference.score import pose_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.backends.reference import Array, Field
+    from personlab.methods.personlab.backends.reference.sampling import Array, Field
     from personlab.options import MaskOptions
+    from personlab.poses import Poses
 
 
 def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> tuple[Array, Array]:
-    """Where the pixels of an image of `size` (H, W) lie over a grid (..., h, w): y and x (H, W) in input pixels."""
+    """Returns y and x (H, W), input pixels, of the pixels of an image of `size` (H, W) over a grid (..., h, w)."""
     (h, w), (height, width) = shape[-2:], size
     y, x = np.meshgrid(
         np.arange(height) * ((h - 1) * stride) / max(height - 1, 1),  # in this order exact on the cells
@@ -39,7 +35,7 @@ def place_pixels(shape: tuple[int, ...], size: tuple[int, int], stride: int) -> 
 
 
 def follow(offsets: Field, x: Array, y: Array, stride: int) -> tuple[Array, Array]:
-    """Points moved by the offsets (2, h, w) read there; one that would get too far for float32 stays."""
+    """Points moved by the offsets (2, h, w) read there; one that would leave the range of float32 stays."""
     dx, dy = sample_offset(offsets, x, y, stride)
     with np.errstate(over="ignore"):
         finite = np.isfinite(np.float32(x + dx)) & np.isfinite(np.float32(y + dy))
@@ -47,9 +43,7 @@ def follow(offsets: Field, x: Array, y: Array, stride: int) -> tuple[Array, Arra
 
 
 def associate_pixels(
-    keypoints: Field,
-    weights: Field,
-    scores: Field,
+    poses: Poses,
     segmentation: Field,
     long_offsets: Field,
     short_offsets: Field | None,
@@ -58,10 +52,11 @@ def associate_pixels(
     size: tuple[int, int],
     options: MaskOptions,
 ) -> NDArray[np.bool_]:
-    """Masks (P, H, W) of poses (P, K, 2) weighed by (P, K), at pixels over which the fields are stretched.
+    """Masks (P, H, W) of poses weighed by their probabilities, at pixels over which the fields are stretched.
 
-    Of masks that exclude each other, a pose yields a pixel where some pose of a higher score (P,) is nearer.
+    Of masks that exclude each other, a pose yields a pixel where some pose of a higher score is nearer.
     """
+    keypoints, weights, scores = poses.keypoints, poses.keypoint_probabilities, poses.scores
     h, w = segmentation.shape[-2:]
     height, width = size
     masks = np.zeros((len(keypoints), height, width), bool)
@@ -83,7 +78,7 @@ def associate_pixels(
                 distance[j] += weights[j, k] * np.hypot(gx - keypoints[j, k, 0], gy - keypoints[j, k, 1])
     with np.errstate(divide="ignore", invalid="ignore"):
         distance /= (pose_size(keypoints) * weights.sum(axis=1, dtype=np.float64))[:, None]
-    sound = np.array([(np.abs(pose) <= LARGEST_INPUT).all() for pose in keypoints])  # lies somewhere
+    sound = np.array([(np.abs(pose) <= MAX_SIDE).all() for pose in keypoints])  # lies somewhere
     sound &= np.array([(weight >= 0).all() and bool(np.isfinite(weight).all()) for weight in weights])
     belongs = (distance <= options.distance_threshold) & sound[:, None]  # NaN, a pose without weight, owns nothing
     if options.exclusive:
@@ -107,22 +102,3 @@ def score_masks(
         if mask.any() and np.isfinite(scores[j]):
             mask_scores[j] = scores[j] * person[mask].mean() ** options.score_power
     return mask_scores
-
-
-def refine_offsets(
-    offsets: Field, by: Field, channels: Sequence[int] | NDArray[np.integer[Any]], *, stride: int, steps: int
-) -> Array:
-    """`steps` times M_c(x) <- M_c(x) + S_l(x + M_c(x)), l = channels[c]: M (C, 2, h, w), S (K, 2, h, w).
-
-    What is not finite, or too large for float32 at the end, is an offset of (0, 0).
-    """
-    h, w = offsets.shape[-2:]
-    refined = np.where(np.isfinite(offsets).all(axis=1, keepdims=True), offsets, 0.0).astype(np.float64)
-    y, x = np.meshgrid(np.arange(h) * float(stride), np.arange(w) * float(stride), indexing="ij")
-    for c, l in enumerate(channels):
-        for _ in range(steps):
-            dx, dy = sample_offset(by[l], x + refined[c, 0], y + refined[c, 1], stride)
-            refined[c] += dx, dy
-    with np.errstate(over="ignore"):
-        finite = np.isfinite(refined.astype(np.float32)).all(axis=1, keepdims=True)
-    return np.where(finite, refined, 0.0)

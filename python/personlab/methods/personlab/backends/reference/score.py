@@ -55,14 +55,14 @@ def seniority(scores: Array, *, options: DecodeOptions) -> NDArray[np.intp]:
 
 
 def find_takers(keypoints: Field, order: NDArray[np.intp], *, nms_radius: float) -> NDArray[np.intp]:
-    """Which pose takes each keypoint (P, K): the first ahead in this order that has it within the radius, or -1."""
+    """Returns the taker of each keypoint (P, K): the first pose ahead that has it within the radius, or -1."""
     takers = np.full(keypoints.shape[:2], -1)
     for rank, j in enumerate(order):
         apart = keypoints[order[:rank]].astype(np.float64) - keypoints[j].astype(np.float64)  # (rank, K, 2)
         near = apart[..., 0] ** 2 + apart[..., 1] ** 2 <= single(nms_radius) ** 2
-        taken = near.any(axis=0)
-        if taken.any():
-            takers[j, taken] = order[near.argmax(axis=0)[taken]]
+        lost = near.any(axis=0)
+        if lost.any():
+            takers[j, lost] = order[near.argmax(axis=0)[lost]]
     return takers
 
 
@@ -75,7 +75,7 @@ def instance_scores(scores: Array, free: NDArray[np.bool_], *, options: DecodeOp
 
 
 def rank_poses(keypoints: Field, scores: Array, *, options: DecodeOptions) -> tuple[NDArray[np.intp], Array]:
-    """Which poses (P, K, 2) with scores (P, K) are kept, best first: index (Q,), instance scores (Q,)."""
+    """Returns which poses (P, K, 2) with scores (P, K) are kept, best first: index (Q,), instance scores (Q,)."""
     if len(scores) == 0:
         return np.zeros(0, np.intp), np.zeros(0)
     order = seniority(scores, options=options)
@@ -89,7 +89,7 @@ def rank_poses(keypoints: Field, scores: Array, *, options: DecodeOptions) -> tu
 def score_poses(
     keypoints: Field, probabilities: Field, hough: Field, *, skeleton: Skeleton, options: DecodeOptions
 ) -> tuple[NDArray[np.intp], Array, Array]:
-    """Which of the poses are kept, best first: index (Q,), keypoint scores s_jk (Q, K), instance scores (Q,)."""
+    """Returns the poses that are kept, best first: index (Q,), s_jk (Q, K), instance scores (Q,)."""
     scores = np.asarray(probabilities, np.float64)
     if options.scoring == "expected_oks":
         scores = expected_oks(keypoints, probabilities, hough, skeleton=skeleton, options=options)

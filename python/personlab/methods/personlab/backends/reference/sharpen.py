@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from personlab.options import DecodeOptions
 
 RADIUS = 3  # of the disc, in sigmas
-LEAST_MASS = 1e-6  # sum of weighted Hough scores up to which a keypoint stays where it is
+MIN_MASS = 1e-6  # sum of weighted Hough scores up to which a keypoint stays where it is
 
 
 def sharpen_keypoints(keypoints: Field, hough: Field, *, options: DecodeOptions) -> Array:
@@ -33,7 +33,7 @@ def sharpen_keypoints(keypoints: Field, hough: Field, *, options: DecodeOptions)
         scores, dx, dy = read_disc(hough[k], x, y, g=g, radius2=RADIUS**2 * sigma2)
         weight = np.maximum(scores, 0) * np.exp(-(dx**2 + dy[:, None] ** 2) / (2 * sigma2))
         mass = weight.sum()
-        if mass > LEAST_MASS:
+        if mass > MIN_MASS:
             shift = (weight * dx).sum() / mass, (weight * dy[:, None]).sum() / mass
             sharpened[j, k] = np.clip(sharpened[j, k] + shift, 0, last)  # among lattice points, but for rounding
     return sharpened
