@@ -23,6 +23,8 @@ heatmaps: expected 17 planes, got 16
 short_offsets: expected 4 x 5 cells of stride 8, got 5 x 4 cells of stride 8
 mid_offsets: expected data, got null
 short_offsets, mid_offsets: expected the element type of the heatmaps, got another
+heatmaps: expected float32, float16 or bfloat16 elements, got element 3
+heatmaps: expected data aligned to 4 bytes, got 0x1002
 stride: expected an integer from 1 to 4096, got 0
 images: expected an integer from 0 to 1073741823, got -1
 heatmaps: expected a height and a width >= 0, got -1 x 5 cells of stride 8
@@ -32,18 +34,23 @@ hough_stride: expected at most 1073741824 lattice points on 4097 x 4097 cells of
 hough_stride: expected an integer from 1 to 1024, got 0
 min_score: expected a number >= 0 and <= 1, got nan
 threads: expected an integer from 1 to 1024, got 1025
+scoring: expected an integer from 0 to 1, got 2
 poses: expected 2 images, got 1
 poses[1].scores: expected 0 numbers, got 1
+poses[1].count: expected an integer from 0 to 8388607, got 16777216
+images: expected an integer from 0 to 1073741823, got -1
 long_offsets: expected 2K planes, got 33
 size.width: expected an integer from 0 to 1048576, got -1
 score_power: expected a number >= 0 and <= 100, got -1
 edges: expected pairs of two different indices in 0..1, got (0, 2)
 sigmas: expected 2 entries, one per keypoint, got 1
 n_keypoints: expected at least 1, got 0
-nobody: 2 images of 0 people
+ask: expected a function, got none
+background: 2 images of 0 people
 no masks: 0 and 0 numbers
 no cells: 0 people
 no images: 0
+moved from: 2 images
 another skeleton: 2 keypoints
 interrupted
 """

@@ -34,7 +34,8 @@ class PERSONLAB_API Decoder {
 
  private:
   struct Scratch;
-  std::unique_ptr<Scratch> scratch_;
+  Scratch& scratch();
+  std::unique_ptr<Scratch> scratch_;  // from the first call on
 };
 
 }  // namespace personlab

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <exception>
 #include <functional>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -23,7 +24,10 @@ class Interrupt {
   enum class Answer { kGoOn, kEnd, kNeverAsk };
 
   // `ask` is called by the thread that constructs this, about every 40 ms while its call lasts.
-  explicit Interrupt(std::function<Answer()> ask) : ask_(std::move(ask)) {}
+  // Throws std::invalid_argument where it is empty.
+  explicit Interrupt(std::function<Answer()> ask) : ask_(std::move(ask)) {
+    if (!ask_) throw std::invalid_argument("ask: expected a function, got none");
+  }
 
   bool ended() const { return end_.load(std::memory_order_relaxed); }
 

@@ -1,6 +1,8 @@
 // Checks of options, fields and poses; the ranges are those of Python's options.
 #include "methods/personlab/checks.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <limits>
 #include <sstream>
 #include <stdexcept>
@@ -36,12 +38,16 @@ std::string grid_of(const Field& field) {
          std::to_string(field.stride);
 }
 
-// Checks that a field has this many planes, on the grid of the first one.
-void check_field(const char* name, const Field& field, int planes, const Field& first) {
+// Checks that a field of N images has this many planes, on the grid of the first one.
+void check_field(const char* name, const Field& field, int images, int planes, const Field& first) {
   if (field.planes != planes) refuse(name, std::to_string(planes) + " planes", field.planes);
   if (field.height != first.height || field.width != first.width || field.stride != first.stride)
     refuse(name, grid_of(first), grid_of(field));
-  if (field.data == nullptr && planes > 0 && field.cells() > 0) refuse(name, "data", "null");
+  if (field.element != Element::kFloat32 && field.element != Element::kFloat16 && field.element != Element::kBfloat16)
+    refuse(name, "float32, float16 or bfloat16 elements", "element " + std::to_string(static_cast<int>(field.element)));
+  if (field.data == nullptr && images > 0 && planes > 0 && field.cells() > 0) refuse(name, "data", "null");
+  if (reinterpret_cast<std::uintptr_t>(field.data) % field.element_size() != 0)
+    refuse(name, "data aligned to " + std::to_string(field.element_size()) + " bytes", field.data);
 }
 
 void check_grid(const char* name, const Field& field, int images, int hough_stride) {
@@ -58,9 +64,12 @@ void check_grid(const char* name, const Field& field, int images, int hough_stri
            hough_stride);
 }
 
-void check_poses(const Poses& poses, std::size_t n, int n_keypoints) {
+// Checks the poses of image n, each of which gets a mask of so many pixels.
+void check_poses(const Poses& poses, std::size_t n, int n_keypoints, std::int64_t pixels) {
   const std::string name = "poses[" + std::to_string(n) + "]";
-  check_integer((name + ".count").c_str(), poses.count, 0, std::numeric_limits<int>::max());
+  const std::int64_t max_masks = std::numeric_limits<std::ptrdiff_t>::max() / std::max<std::int64_t>(pixels, 1);
+  check_integer((name + ".count").c_str(), poses.count, 0,
+                std::min<std::int64_t>(max_masks, std::numeric_limits<int>::max()));
   if (poses.n_keypoints != n_keypoints) refuse((name + ".n_keypoints").c_str(), n_keypoints, poses.n_keypoints);
   const std::size_t p = static_cast<std::size_t>(poses.count), k = static_cast<std::size_t>(n_keypoints);
   const auto check_length = [&](const char* member, const std::vector<float>& values, std::size_t expected) {
@@ -88,10 +97,14 @@ void check(const DecodeOptions& options) {
   check_number("peak_threshold", options.peak_threshold, 1e-9F, kUnbounded);
   check_number("nms_radius", options.nms_radius, 0.0F, kUnbounded);
   check_integer("refine_steps", options.refine_steps, 0, 1000);
+  check_integer("scoring", static_cast<int>(options.scoring), 0, 1);
+  check_integer("ranking", static_cast<int>(options.ranking), 0, 1);
+  check_integer("instance_score", static_cast<int>(options.instance_score), 0, 1);
   check_number("sharpen", options.sharpen, 0.0F, 1024.0F);
   check_number("min_score", options.min_score, 0.0F, 1.0F);
   check_integer("max_poses", options.max_poses, 0, std::numeric_limits<int>::max());
   check_integer("threads", options.threads, 1, 1024);
+  check_integer("decoder", static_cast<int>(options.decoder), 0, 1);
 }
 
 void check(const MaskOptions& options) {
@@ -106,26 +119,27 @@ void check(const MaskOptions& options) {
 void check(const PoseFields& fields, const Skeleton& skeleton, const DecodeOptions& options) {
   const Field& heatmaps = fields.heatmaps;
   check_grid("heatmaps", heatmaps, fields.images, options.is_posenet() ? 0 : options.hough_stride);
-  check_field("heatmaps", heatmaps, skeleton.n_keypoints, heatmaps);
-  check_field("short_offsets", fields.short_offsets, 2 * skeleton.n_keypoints, heatmaps);
-  check_field("mid_offsets", fields.mid_offsets, 4 * skeleton.n_edges(), heatmaps);
+  check_field("heatmaps", heatmaps, fields.images, skeleton.n_keypoints, heatmaps);
+  check_field("short_offsets", fields.short_offsets, fields.images, 2 * skeleton.n_keypoints, heatmaps);
+  check_field("mid_offsets", fields.mid_offsets, fields.images, 4 * skeleton.n_edges(), heatmaps);
   if (fields.short_offsets.element != heatmaps.element || fields.mid_offsets.element != heatmaps.element)
     refuse("short_offsets, mid_offsets", "the element type of the heatmaps", "another");
 }
 
 void check(const std::vector<Poses>& poses, const MaskFields& fields, ImageSize size) {
-  if (poses.size() != static_cast<std::size_t>(fields.images))
-    refuse("poses", std::to_string(fields.images) + " images", poses.size());
   check_grid("segmentation", fields.segmentation, fields.images, 0);
-  check_field("segmentation", fields.segmentation, 1, fields.segmentation);
+  check_field("segmentation", fields.segmentation, fields.images, 1, fields.segmentation);
   const int planes = fields.long_offsets.planes;
   if (planes < 2 || planes % 2 != 0) refuse("long_offsets", "2K planes", planes);
-  check_field("long_offsets", fields.long_offsets, planes, fields.segmentation);
+  check_field("long_offsets", fields.long_offsets, fields.images, planes, fields.segmentation);
   if (fields.short_offsets.data != nullptr)
-    check_field("short_offsets", fields.short_offsets, planes, fields.segmentation);
+    check_field("short_offsets", fields.short_offsets, fields.images, planes, fields.segmentation);
   check_integer("size.height", size.height, 0, kMaxInput);
   check_integer("size.width", size.width, 0, kMaxInput);
-  for (std::size_t n = 0; n < poses.size(); ++n) check_poses(poses[n], n, planes / 2);
+  if (poses.size() != static_cast<std::size_t>(fields.images))
+    refuse("poses", std::to_string(fields.images) + " images", poses.size());
+  const std::int64_t pixels = std::int64_t{size.height} * size.width;
+  for (std::size_t n = 0; n < poses.size(); ++n) check_poses(poses[n], n, planes / 2, pixels);
 }
 
 }  // namespace personlab

@@ -12,17 +12,22 @@ struct Decoder::Scratch {
   MaskBuffers masks;
 };
 
-Decoder::Decoder() : scratch_(std::make_unique<Scratch>()) {}
+Decoder::Decoder() = default;
 Decoder::~Decoder() = default;
 Decoder::Decoder(Decoder&& other) noexcept = default;
 Decoder& Decoder::operator=(Decoder&& other) noexcept = default;
+
+Decoder::Scratch& Decoder::scratch() {
+  if (scratch_ == nullptr) scratch_ = std::make_unique<Scratch>();
+  return *scratch_;
+}
 
 std::vector<Poses> Decoder::decode_poses(const PoseFields& fields, const DecodeOptions& options,
                                          const Skeleton& skeleton) {
   check(options);
   check(fields, skeleton, options);
   std::vector<Poses> poses;
-  decode_batch(fields, skeleton, options, scratch_->images, poses);
+  decode_batch(fields, skeleton, options, scratch().images, poses);
   return poses;
 }
 
@@ -45,7 +50,7 @@ std::vector<Masks> Decoder::decode_masks(const std::vector<Poses>& poses, const 
     associate_pixels({people.keypoints.data(), people.keypoint_probabilities.data(), people.scores.data(), people.count,
                       people.n_keypoints},
                      fields.segmentation.image(n), fields.long_offsets.image(n), short_too ? &short_offsets : nullptr,
-                     size.height, size.width, options, masks.pixels.data(), masks.scores.data(), scratch_->masks);
+                     size.height, size.width, options, masks.pixels.data(), masks.scores.data(), scratch().masks);
   }
   return results;
 }
