@@ -98,11 +98,11 @@ void callers() {
 }
 
 void busy() {
-  const int most = static_cast<int>(std::thread::hardware_concurrency()) + 3;  // callers, more than helpers can be
+  const int callers = static_cast<int>(std::thread::hardware_concurrency()) + 3;  // callers, more than helpers can be
   std::atomic<int> here{0};
   std::vector<std::thread> threads;
   std::atomic<bool> let_go{false};
-  for (int caller = 0; caller < most; ++caller)
+  for (int caller = 0; caller < callers; ++caller)
     threads.emplace_back([&] {
       parallel_for(2, 2, [&](int, int) {
         ++here;
@@ -110,7 +110,7 @@ void busy() {
       });
     });
   // Callers outnumber helpers, so that some of the calls have none.
-  await([&] { return here > most; }, "callers do not wait for helpers");
+  await([&] { return here > callers; }, "callers do not wait for helpers");
   std::atomic<int> done{0};
   parallel_for(50, 2, [&](int, int) { ++done; });
   expect(done == 50, "a caller whom nobody helps does everything itself");
@@ -144,6 +144,28 @@ void exceptions() {
     } catch (const std::out_of_range&) {
       meet(2);
     }
+  }
+}
+
+void interrupts() {
+  for (int round = 0; round < 3; ++round) {
+    personlab::Interrupt interrupt([]() -> personlab::Interrupt::Answer { throw std::runtime_error("of the caller"); });
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));  // it is not asked before
+    std::atomic<int> inside{0};
+    std::string caught;
+    try {
+      parallel_for(2, 2, &interrupt, [&](int, int worker) {
+        ++inside;
+        if (worker == 0) await([&] { return inside == 2; }, "a helper comes");
+        if (worker == 1) std::this_thread::sleep_for(std::chrono::milliseconds(300));  // the caller waits, and asks
+        --inside;
+      });
+    } catch (const std::runtime_error& error) {
+      caught = error.what();
+    }
+    expect(inside == 0, "a call whose interrupt throws waits for its helpers");
+    expect(caught == "of the caller", "what an interrupt throws reaches the caller");
+    meet(2);
   }
 }
 
@@ -197,8 +219,8 @@ int main(int, char** arguments) {
   const struct {
     const char* name;
     void (*run)();
-  } checks[] = {{"pieces", pieces}, {"callers", callers}, {"busy", busy},      {"exceptions", exceptions},
-                {"forks", forks},   {"idle", idle},       {"signals", signals}};
+  } checks[] = {{"pieces", pieces},         {"callers", callers}, {"busy", busy}, {"exceptions", exceptions},
+                {"interrupts", interrupts}, {"forks", forks},     {"idle", idle}, {"signals", signals}};
   for (const auto& check : checks) {
     if (check.name != std::string(arguments[1])) continue;
     check.run();

@@ -279,7 +279,7 @@ def pool_program(tmp_path_factory):
     return program
 
 
-@pytest.mark.parametrize("check", ["pieces", "callers", "busy", "exceptions", "forks", "idle", "signals"])
+@pytest.mark.parametrize("check", ["pieces", "callers", "busy", "exceptions", "interrupts", "forks", "idle", "signals"])
 def test_the_pool(pool_program, check):
     done = subprocess.run([pool_program, check], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, (done.returncode, done.stderr)

@@ -56,9 +56,24 @@ struct Call {
         pieces.run(pieces.work, piece, worker);
       }
     } catch (...) {
-      next = pieces.count;
-      if (!failed.exchange(true)) failure = std::current_exception();
+      fail();
     }
+  }
+
+  // Checks for an interrupt on behalf of helpers. What the caller's function throws must wait until they have left.
+  void check() {
+    try {
+      pieces.interrupt->check();
+    } catch (...) {
+      fail();
+    }
+  }
+
+ private:
+  // Ends the call with the exception that is being handled, unless another one came first.
+  void fail() {
+    next = pieces.count;
+    if (!failed.exchange(true)) failure = std::current_exception();
   }
 };
 
@@ -119,7 +134,7 @@ class Pool {
     if (call.pieces.interrupt == nullptr) return done_.wait(lock, left);
     while (!done_.wait_for(lock, kPoll, left)) {
       lock.unlock();
-      call.pieces.interrupt->check();  // helpers see the answer
+      call.check();  // helpers see the answer
       lock.lock();
     }
   }

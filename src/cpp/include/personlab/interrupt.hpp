@@ -23,7 +23,9 @@ class Interrupt {
  public:
   enum class Answer { kGoOn, kEnd, kNeverAsk };
 
-  // `ask` is called by the thread that constructs this, about every 40 ms while its call lasts.
+  // `ask` is called by the thread that constructs this, about every 40 ms while its call lasts. What it
+  // throws ends the call too, which throws it once its threads have ended.
+  //
   // Throws std::invalid_argument where it is empty.
   explicit Interrupt(std::function<Answer()> ask) : ask_(std::move(ask)) {
     if (!ask_) throw std::invalid_argument("ask: expected a function, got none");
