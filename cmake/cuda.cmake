@@ -1,4 +1,4 @@
-# The module _cuda, where a CUDA compiler and a GPU are there; and its stages as plain C++, for tests on machines without a GPU.
+# The module _cuda, for machines with a CUDA compiler and a GPU; and its stages as plain C++, for tests without a GPU.
 set(cuda_stages
   src/cuda/base/memory.cu
   src/cuda/base/skeleton.cu
@@ -28,7 +28,7 @@ if(NOT PERSONLAB_CUDA STREQUAL "OFF")
   if(CMAKE_CUDA_COMPILER)
     set(with_cuda ON)
   elseif(PERSONLAB_CUDA STREQUAL "ON")
-    message(FATAL_ERROR "PERSONLAB_CUDA=ON: no CUDA compiler was found; put nvcc on PATH or set CUDACXX")
+    message(FATAL_ERROR "PERSONLAB_CUDA=ON: expected a CUDA compiler, got none; put nvcc on PATH or set CUDACXX")
   endif()
 endif()
 set(architectures_wanted "${CMAKE_CUDA_ARCHITECTURES}")
@@ -41,23 +41,23 @@ if(with_cuda AND PERSONLAB_CUDA STREQUAL "AUTO" AND NOT architectures_wanted)
     set(CMAKE_CUDA_ARCHITECTURES native)
   elseif(NOT gpu)
     set(with_cuda OFF)
-    message(STATUS "personlab: no GPU was seen, the module _cuda is left out; -Ccmake.define.PERSONLAB_CUDA=ON insists on it")
+    message(STATUS "personlab: no GPU on this machine, the module _cuda is left out; -Ccmake.define.PERSONLAB_CUDA=ON insists on it")
   endif()
 endif()
 
 if(with_cuda)
   if(NOT architectures_wanted)
-    set(CMAKE_CUDA_ARCHITECTURES OFF)  # chosen below, when the compiler's version is known
+    set(CMAKE_CUDA_ARCHITECTURES OFF)  # chosen below, once CMake has asked for the compiler's version
   endif()
   enable_language(CUDA)
   if(NOT architectures_wanted)
     # From Turing on, as far as the compiler knows them; PTX of the last for what comes later.
     set(CMAKE_CUDA_ARCHITECTURES 75-real 80-real 86-real)
     set(last 86)
-    foreach(known "11.8:89" "11.8:90" "12.8:100" "12.8:120")
-      string(REPLACE ":" ";" known ${known})
-      list(GET known 0 since)
-      list(GET known 1 architecture)
+    foreach(release "11.8:89" "11.8:90" "12.8:100" "12.8:120")
+      string(REPLACE ":" ";" release ${release})
+      list(GET release 0 since)
+      list(GET release 1 architecture)
       if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL ${since})
         list(APPEND CMAKE_CUDA_ARCHITECTURES ${architecture}-real)
         set(last ${architecture})

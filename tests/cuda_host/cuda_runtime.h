@@ -404,12 +404,6 @@ Value atomicMax(Value* to, Value value) {
   return before;
 }
 template <typename Value>
-Value atomicMin(Value* to, Value value) {
-  const Value before = *to;
-  *to = std::min(before, value);
-  return before;
-}
-template <typename Value>
 Value atomicExch(Value* to, Value value) {
   const Value before = *to;
   *to = value;

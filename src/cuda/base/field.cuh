@@ -52,7 +52,7 @@ struct DeviceField {
   }
 };
 
-// The site between cells of a field where a point lies that is placed along both axes: `cell`, and `t` from there.
+// The site between cells of a field where a point lies that is placed along both axes: `cell`, and `t` from that cell.
 template <typename Place>
 __device__ Site<float> site_between(const DeviceField& field, const Place& x, const Place& y) {
   const int w = field.width, right = w > 1 ? 1 : 0, below = field.height > 1 ? w : 0, corner = y.cell * w + x.cell;

@@ -27,7 +27,7 @@ std::string unavailable_reason();
 
 std::string device_name(int device);
 
-// CUDA versions of the driver and of the runtime, 1000 major + 10 minor; 0 where there is none.
+// CUDA versions of the driver and of the runtime, 1000 major + 10 minor; 0 without one.
 std::pair<int, int> versions();
 
 // The device whose memory lies at an address: the current one for null, -1 where CUDA knows no such memory.

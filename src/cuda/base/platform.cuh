@@ -12,7 +12,7 @@
 namespace personlab {
 namespace cuda {
 
-// Blocks of a launch that loops over items: at most for all images together, at least for each of them.
+// Blocks of a launch that loops over items: the maximum of all images together, the minimum of each.
 constexpr unsigned kMaxBlocks = 2048;  // enough to fill any GPU
 constexpr unsigned kMinBlocks = 64;
 

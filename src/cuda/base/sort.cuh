@@ -39,7 +39,7 @@ __global__ void merge_runs(Lists<Item> from, Lists<Item> to, int width, int sort
        i += static_cast<int>(gridDim.x) * kBlock) {
     const Item own = list[i];
     const bool is_left = i / width % 2 == 0;
-    const int other = (i / width + (is_left ? 1 : -1)) * width;  // where the other run begins, if there is one
+    const int other = (i / width + (is_left ? 1 : -1)) * width;  // where the other run begins, or past the list
     int low = other, high = count - other < width ? count : other + width;
     while (low < high) {
       const int middle = low + (high - low) / 2;
@@ -59,7 +59,7 @@ void sort(const Lists<Item>& list, int images, cudaStream_t stream, const Lists<
   launch<Threads::kTogether>(sort_runs<Item>, loop_grid(list.capacity, kBlock / kWarp, images), dim3(kBlock), stream,
                              list, sorted);
   const dim3 grid = loop_grid(list.capacity, kBlock, images);
-  for (int width = kRun; width < list.capacity; width *= 4) {  // two at a time: there and back again
+  for (int width = kRun; width < list.capacity; width *= 4) {  // two at a time: to `list` and back to `sorted`
     launch(merge_runs<Item>, grid, dim3(kBlock), stream, sorted, list, width, width);
     launch(merge_runs<Item>, grid, dim3(kBlock), stream, list, sorted, 2 * width, width);
   }

@@ -1,4 +1,4 @@
-// Times the stages of decoding one by one, and the additions that the same votes take at least.
+// Times the stages of decoding one by one, and the fewest additions that the same votes take.
 #include "methods/personlab/bench.hpp"
 
 #include <chrono>

@@ -49,7 +49,7 @@ class People {
       if (is_labelled(person, k)) return true;
     return false;
   }
-  // x, y of a keypoint, or of the nearest labelled one along the edges; null where there is none.
+  // x, y of a keypoint, or of the nearest labelled one along the edges; null without one.
   const float* place(int person, int k) const {
     const int substitute = substitute_[static_cast<std::size_t>(person) * n_keypoints_ + static_cast<std::size_t>(k)];
     return substitute < 0 ? nullptr : at(person, substitute);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstddef>
 
 #include "base/types.hpp"
 #include "methods/personlab/follow.hpp"

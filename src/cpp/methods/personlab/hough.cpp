@@ -5,7 +5,6 @@
 // points at a time, never as a plane. Where keypoint types are too few pieces for all threads, each is cut into bands
 // of cell rows, with sums of their own that are merged at the end.
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <mutex>
 #include <utility>

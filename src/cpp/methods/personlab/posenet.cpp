@@ -78,10 +78,6 @@ double mean_probability(const PoseList& poses, int j) {
 
 using Candidate = ScoreScratch::Candidate;
 
-bool ranks_before(const Candidate& a, const Candidate& b) {
-  return a.score != b.score ? a.score > b.score : a.rank < b.rank;
-}
-
 // Soft non-maximum suppression in the order of mean probabilities: an instance score is the sum, over K, of the
 // probabilities of keypoints that no pose ahead has within nms_radius.
 void rank_poses(const PoseList& poses, const DecodeOptions& options, KeypointGrid& grid, std::vector<Candidate>& best,

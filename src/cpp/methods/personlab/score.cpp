@@ -32,10 +32,6 @@ float finite_score(double score) {
 
 using Candidate = ScoreScratch::Candidate;
 
-bool ranks_before(const Candidate& a, const Candidate& b) {
-  return a.score != b.score ? a.score > b.score : a.rank < b.rank;
-}
-
 // Orders of heaps with the best and the worst candidate on top.
 bool best_on_top(const Candidate& a, const Candidate& b) { return ranks_before(b, a); }
 bool worst_on_top(const Candidate& a, const Candidate& b) { return ranks_before(a, b); }

@@ -60,6 +60,10 @@ struct ScoreScratch {
   std::vector<float> rows;         // (R, K) s_jk of poses that were scored
 };
 
+inline bool ranks_before(const ScoreScratch::Candidate& a, const ScoreScratch::Candidate& b) {
+  return a.score != b.score ? a.score > b.score : a.rank < b.rank;
+}
+
 // Working memory of decoding one image.
 struct DecodeScratch {
   std::vector<HoughPlane> hough;

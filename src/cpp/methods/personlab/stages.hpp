@@ -1,8 +1,7 @@
 // The contract of the decoding core: one declaration per stage, in the order in which data flows through them.
 //
 // Stages are functions of views; the caller owns what outlives a call, large scratch included, and has checked the
-// arguments.
-// Section numbers are those of the paper, arXiv 1803.08225.
+// arguments. Section numbers are those of the paper, arXiv 1803.08225.
 #pragma once
 
 #include <cstdint>

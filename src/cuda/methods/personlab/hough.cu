@@ -12,7 +12,7 @@ constexpr int kAcross = 32, kDown = 8;  // lattice points of a block
 // A lattice line between two lines of cells.
 struct LinePlace {
   int cell;
-  float t;  // in [0, 1] from there to the next
+  float t;  // in [0, 1] from that cell to the next
 
   __device__ LinePlace(int point, int g, int cells, int stride) {
     const int pixel = point * g, blocks = cells > 1 ? cells - 1 : 1;

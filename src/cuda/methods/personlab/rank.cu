@@ -31,7 +31,7 @@ __global__ void compute_means(Accepted accepted, int n_keypoints, const float* s
 }
 
 // Lists the keypoints of all poses by cells; point i is keypoint i % K of the pose of rank i / K. The first poses,
-// which claim most, join last and so begin the lists.
+// which claim the largest number, join last and so begin the lists.
 __global__ void list_keypoints(PoseRows poses, Accepted accepted, Order order, CellLists lists) {
   const int image = static_cast<int>(blockIdx.y), n_keypoints = poses.n_keypoints;
   const int count = accepted.counts[image] * n_keypoints;

@@ -33,11 +33,11 @@ struct CellGrid {
 
 // A point before a step.
 struct StepSite {
-  int top_left, right, below;  // cell in the plane, and the ways from there
+  int top_left, right, below;  // cell in the plane, and the ways to its neighbours
   double tx, ty;               // in [0, 1) from the left column, from the top row
   double slope_x, slope_y;     // cells per input pixel; 0 where the border of the grid holds the point
 
-  // `home` in cells, the offset from there in input pixels.
+  // `home` in cells, the offset from it in input pixels.
   __device__ StepSite(const CellGrid& grid, Point<double> home, Point<double> offset) {
     const double scale = grid.cells_per_pixel, last_x = grid.width - 1.0, last_y = grid.height - 1.0;
     const double to_x = home.x + offset.x * scale, to_y = home.y + offset.y * scale;

@@ -5,8 +5,8 @@
 // for all of it. Pixels are followed one by one only in blocks that are left open, and only for the keypoints that
 // decide.
 #include <algorithm>
-#include <cmath>
 #include <cstring>
+#include <iterator>
 #include <limits>
 
 #include "base/interrupt.hpp"

@@ -3,7 +3,6 @@
 // The keypoints with the largest gaps between bounds come first; a pixel is finished once the bounds of the others
 // decide.
 #include <algorithm>
-#include <limits>
 
 #include "base/sampling.hpp"
 #include "methods/personlab/masks/parts.hpp"

@@ -3,7 +3,6 @@
 // Pixels read the segmentation exactly as the foreground is decided: the mean of a mask is that of the probabilities
 // that were compared with the mask threshold.
 #include <algorithm>
-#include <cmath>
 
 #include "base/parallel.hpp"
 #include "base/sampling.hpp"
