@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.images import Images
 
-_VIEW, _ORDER = 2, 3  # last entries of seeds: draws differ from each other, and from those that make a scene of the same seed
+_VIEW, _ORDER = 2, 3  # last entry of a seed: keeps these draws apart from each other and from those of a scene
 
 
 @dataclass(frozen=True, eq=False)
