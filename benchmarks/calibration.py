@@ -1,7 +1,7 @@
-"""Whether a calibrated score of 0.7 means an OKS of 0.7: maps fitted on one half of coco-people, tried on the other.
+"""Tests calibrated scores: maps are fitted on one half of coco-people and tested on the other.
 
-Prints Markdown: for each network and each way round, poses by their score, with the mean OKS that they reach on images
-that the map has not seen. The standard error says how much of a difference is chance.
+Prints Markdown: for each network and each direction, poses by their score with the mean OKS on the images of the other
+half. The standard error bounds the differences due to chance.
 
     python benchmarks/calibration.py [--data DIR] [--cache DIR]
 """
@@ -12,7 +12,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from real_fields import DATA, NETWORKS, decode, load_fields, load_images
+from real_fields import NETWORKS, load_fields, load_images
+from shared import DATA, decode
 
 from personlab import COCO_PERSON
 from personlab.methods.personlab.method import EVERY_POSE
@@ -49,13 +50,13 @@ def main():
         halves = {half: judged_poses(network, half, arguments) for half in ("choose", "show")}
         both = ScoredPoses(*(np.concatenate(parts) for parts in zip(*halves.values(), strict=True)))
         print_bins(f"{network}, scores as decoded, both halves", both)
-        for fitted, tried in (("choose", "show"), ("show", "choose")):
+        for fitted, tested in (("choose", "show"), ("show", "choose")):
             calibration = fit_calibration(halves[fitted].scores, halves[fitted].oks, options=EVERY_POSE)
             knots = zip(calibration.scores, calibration.expected_oks, strict=True)
             print("\nknots: " + ", ".join(f"{score:.3f} {oks:.3f}" for score, oks in knots))
-            poses = halves[tried]
+            poses = halves[tested]
             mapped = poses._replace(scores=calibration(poses.scores).astype(float))
-            print_bins(f"{network}, fitted on {fitted}, tried on {tried}", mapped)
+            print_bins(f"{network}, fitted on {fitted}, tested on {tested}", mapped)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What encoding and decoding lose by themselves: the average precision of a network that repeats the annotations.
+"""Measures what encoding and decoding lose: the average precision of a network that repeats the annotations.
 
-Prints Markdown: keypoint AP, and person mask AP with what masks lose to people without labelled keypoints, to the
+Prints Markdown: keypoint AP and mask AP, and the shares that masks lose to people without labelled keypoints, to the
 resolution of the grid, and to association.
 
     python benchmarks/ceiling.py [--data DIR] [--strides 4 8 16]
@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 from pathlib import Path
 
 import numpy as np
+from shared import DATA
 
 from personlab import MaskOptions, Poses
 from personlab.data.coco import People, load_people, make_annotations
@@ -23,11 +23,9 @@ from personlab.methods.personlab.backends import reference
 from personlab.methods.personlab.ceiling import evaluate_ceiling
 from personlab.metrics.coco import average_precision, load_annotations
 
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-
 
 def labelled_scenes(count):
-    """Synthetic scenes all of whose keypoints lie inside the image."""
+    """Return synthetic scenes whose keypoints all lie inside the image."""
     images = {}
     seed = 0
     while len(images) < count:
@@ -39,7 +37,7 @@ def labelled_scenes(count):
 
 
 def without_unlabelled(annotations):
-    """The same annotations in which people without labelled keypoints are neither hits nor misses."""
+    """Return annotations in which people without labelled keypoints are ignored, as crowds are."""
     ignoring = copy.deepcopy(annotations)
     for annotation in ignoring.anns.values():
         if annotation["category_id"] == 1 and not annotation.get("num_keypoints"):
@@ -48,7 +46,7 @@ def without_unlabelled(annotations):
 
 
 def resolution_results(images, stride):
-    """Each labelled person's own mask, sampled at the cells and read back between them: no association at all."""
+    """Return the mask of each labelled person, sampled at the cells and interpolated between them, as mask results."""
     results = []
     for image_id, people in images.items():
         height, width = people.crowd.shape

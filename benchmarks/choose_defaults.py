@@ -1,13 +1,12 @@
-"""The tables that decide the defaults: average precision and decoding time on real fields, setting by setting.
+"""Prints the tables behind the defaults: average precision and decoding time on real fields, by setting.
 
-Runs the BodyPix networks over coco-mini through ONNX Runtime (extra `dev`), once for each output stride, then decodes
-those fields under each setting in turn: decoding options, ways to refine peaks between lattice points, mask options.
-Prints Markdown.
+Runs BodyPix networks on coco-mini with ONNX Runtime (extra `dev`), once for each output stride, then decodes the fields
+with each setting: decoding options, refinements of peaks between lattice points, mask options. Prints Markdown.
 
     python benchmarks/choose_defaults.py [--data DIR] [--strides 8 16] [--long-edge 641]
 
-With --sets, thresholds alone, on other images and by two larger networks (see real_fields.py), and with the people that
-users would see and who are not there:
+With --sets, compares thresholds alone, on other images and with two larger networks (real_fields.py), and counts false
+positives:
 
     python benchmarks/choose_defaults.py --sets coco-mini choose [--cache DIR]
 """
@@ -24,7 +23,8 @@ import cv2
 import numpy as np
 import onnx
 import onnxruntime
-from real_fields import DATA, NETWORKS, decode, load_fields, load_images
+from real_fields import NETWORKS, load_fields, load_images
+from shared import DATA, decode
 
 from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, Poses, decode_masks, stages
 from personlab.io.results import mask_results
@@ -42,13 +42,13 @@ THRESHOLDS = {
 }
 
 
-class Picture(NamedTuple):
+class ImageFields(NamedTuple):
     image_id: int
     fields: Fields
 
 
 def load_network(path: Path) -> onnxruntime.InferenceSession:
-    """A BodyPix network; ONNX Runtime wants the padding of dilated convolutions spelled out, so that is done first."""
+    """Load a BodyPix network; first makes the padding of dilated convolutions explicit, as ONNX Runtime requires."""
     model = onnx.load(path)
     for node in model.graph.node:
         attributes = {attribute.name: attribute for attribute in node.attribute}
@@ -61,28 +61,28 @@ def load_network(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def run_network(data: Path, stride: int, long_edge: int) -> list[Picture]:
-    """Fields of every image of coco-mini."""
+def run_network(data: Path, stride: int, long_edge: int) -> list[ImageFields]:
+    """Return the fields of every image of coco-mini."""
     session = load_network(data / "weights" / f"bodypix-mobilenet-050-stride{stride}.onnx")
-    wanted = ["heatmaps", "short_offsets", "displacement_fwd", "displacement_bwd", "segments", "long_offsets"]
+    names = ["heatmaps", "short_offsets", "displacement_fwd", "displacement_bwd", "segments", "long_offsets"]
     annotations = load_annotations(str(data / "coco-mini" / "annotations" / "person_keypoints.json"))
-    pictures = []
+    images = []
     for image in annotations.dataset["images"]:
         pixels = cv2.imread(str(data / "coco-mini" / "images" / image["file_name"]))[:, :, ::-1]
         h, w = pixels.shape[:2]
         height, width = (round((side * long_edge / max(h, w) - 1) / stride) * stride + 1 for side in (h, w))
         resized = cv2.resize(np.ascontiguousarray(pixels), (width, height), interpolation=cv2.INTER_LINEAR)
         feed = {session.get_inputs()[0].name: (resized[None] / np.float32(127.5) - 1).astype(np.float32)}
-        outputs = [output[0] for output in session.run(wanted, feed)]
-        pictures.append(Picture(image["id"], Fields.from_tfjs(*outputs, stride=stride, image_size=(w, h))))
-    return pictures
+        outputs = [output[0] for output in session.run(names, feed)]
+        images.append(ImageFields(image["id"], Fields.from_tfjs(*outputs, stride=stride, image_size=(w, h))))
+    return images
 
 
 def table(title, *columns):
     print(f"\n{title}\n\n| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
 
 
-def compare_decoding(pictures, annotations, title):
+def compare_decoding(images, annotations, title):
     table(title, "setting", "AP", "AP50", "AP75", "AR", "poses an image", "ms an image")
     rows = [("defaults, every pose kept", EVERY_POSE), ("PoseNet mode", DecodeOptions.posenet(0.1, 20.0, 5, 20))]
     for name, values in {
@@ -97,25 +97,25 @@ def compare_decoding(pictures, annotations, title):
         rows += [(f"{name} = {value}", replace(EVERY_POSE, **{name: value})) for value in values]
     for name, options in rows:
         results, times, poses = [], [], 0
-        for image_id, fields in pictures:
+        for image_id, fields in images:
             start = time.perf_counter()
-            found = decode(fields, options)
+            decoded = decode(fields, options)
             times.append(time.perf_counter() - start)
-            results += found.scaled(*fields.image_scale).to_coco(image_id)
-            poses += len(found)
+            results += decoded.scaled(*fields.image_scale).to_coco(image_id)
+            poses += len(decoded)
         p = average_precision(annotations, results, "keypoints")
         print(
-            f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {p.recall:.3f} | {poses / len(pictures):.1f} | "
+            f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {p.recall:.3f} | {poses / len(images):.1f} | "
             f"{1e3 * float(np.median(times)):.2f} |",
             flush=True,
         )
 
 
-def between_lattice_points(hough, peaks, way, fields, g):
-    """Positions of peaks moved off the lattice: by a parabola through three scores each way, or by short offsets."""
+def move_peaks(hough, peaks, method, fields, g):
+    """Move peaks off the lattice: by a parabola over three scores along each axis, or by short offsets."""
     positions = peaks.positions.astype(np.float64)
     for n, k in enumerate(peaks.keypoints):
-        if way == "parabola":
+        if method == "parabola":
             column, row = (peaks.positions[n] / g).astype(int)
             for axis, (di, dj) in enumerate(((0, 1), (1, 0))):
                 if not (di <= row < hough.shape[1] - di and dj <= column < hough.shape[2] - dj):
@@ -134,19 +134,19 @@ def between_lattice_points(hough, peaks, way, fields, g):
     return peaks._replace(positions=positions.astype(np.float32))
 
 
-def compare_peaks(pictures, annotations, title):
+def compare_peaks(images, annotations, title):
     table(title, "hough_stride", "on the lattice", "parabola", "two short offsets")
     for g in (1, 2, 4, 8):
         options = replace(EVERY_POSE, hough_stride=g)
         figures = []
-        for way in (None, "parabola", "short offsets"):
+        for method in (None, "parabola", "short offsets"):
             results = []
-            for image_id, fields in pictures:
+            for image_id, fields in images:
                 arrays = {"stride": fields.stride, "options": options}
                 hough = stages.hough_vote(fields.heatmaps, fields.short_offsets, **arrays)
                 peaks = stages.find_peaks(hough, options=options)
-                if way is not None:
-                    peaks = between_lattice_points(hough, peaks, way, fields, g)
+                if method is not None:
+                    peaks = move_peaks(hough, peaks, method, fields, g)
                 groups = stages.group_poses(peaks, fields.heatmaps, fields.short_offsets, fields.mid_offsets, **arrays)
                 ranked = stages.score_poses(groups, hough, options=options)
                 poses = Poses(groups.keypoints[ranked.kept], ranked.keypoint_scores, ranked.scores)
@@ -155,15 +155,15 @@ def compare_peaks(pictures, annotations, title):
         print(f"| {g} | " + " | ".join(f"{ap:.3f}" for ap in figures) + " |", flush=True)
 
 
-def compare_masks(pictures, annotations, title):
+def compare_masks(images, annotations, title):
     table(title, "long_refine_steps", "short_refine_steps", "mask AP", "mask AP, exclusive")
-    found = [decode(fields, EVERY_POSE) for _, fields in pictures]
+    decoded = [decode(fields, EVERY_POSE) for _, fields in images]
     for long_steps, short_steps in ((0, 0), (0, 2), (1, 1), (2, 0), (2, 1), (2, 2), (2, 5), (5, 5)):
         figures = []
         for exclusive in (False, True):
             options = MaskOptions(long_refine_steps=long_steps, short_refine_steps=short_steps, exclusive=exclusive)
             results = []
-            for (image_id, fields), poses in zip(pictures, found, strict=True):
+            for (image_id, fields), poses in zip(images, decoded, strict=True):
                 masks = decode_masks(
                     poses, fields.segmentation, fields.long_offsets,
                     short_offsets=fields.short_offsets, stride=fields.stride, size=fields.image_size[::-1],
@@ -175,7 +175,7 @@ def compare_masks(pictures, annotations, title):
 
 
 def compare_thresholds(network, images, cache, data):
-    """AP and false people, a row a setting, with every pose kept and as users see them."""
+    """Print AP and false positives, a row for each setting, with every pose and with the default min_score."""
     rows = {"every pose": EVERY_POSE, "default": DecodeOptions()}
     for name, values in THRESHOLDS.items():
         for value in values:
@@ -186,14 +186,14 @@ def compare_thresholds(network, images, cache, data):
     for image_id, fields in load_fields(network, images, cache=cache, data=data):
         for name, options in rows.items():
             results[name] += decode(fields, options).scaled(*fields.image_scale).to_coco(image_id)
-    columns = ("setting", "AP", "AP50", "AP75", "poses", "nobody there", "the same, OKS < 0.3", "doubles")
+    columns = ("setting", "AP", "AP50", "AP75", "poses", "false positives", "OKS < 0.3", "duplicates")
     table(f"**{network}, {len(images.paths)} images: thresholds, and poses an image**", *columns)
     sigmas = COCO_PERSON.sigmas
-    for name, found in results.items():
-        _, oks, nearest = judge_poses(images.annotations, found, sigmas=sigmas)
-        doubles = (oks < 0.5) & (nearest >= 0.5)  # of somebody for whom a better pose stands
-        p = find_matches(images.annotations, found, "keypoints", sigmas=sigmas).average_precision()
-        numbers = (len(found), (nearest < 0.5).sum(), (nearest < 0.3).sum(), doubles.sum())
+    for name, poses in results.items():
+        _, oks, nearest = judge_poses(images.annotations, poses, sigmas=sigmas)
+        duplicates = (oks < 0.5) & (nearest >= 0.5)  # of people with a better pose
+        p = find_matches(images.annotations, poses, "keypoints", sigmas=sigmas).average_precision()
+        numbers = (len(poses), (nearest < 0.5).sum(), (nearest < 0.3).sum(), duplicates.sum())
         counts = [f"{n / len(images.paths):.2f}" for n in numbers]
         print(f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {' | '.join(counts)} |", flush=True)
 
@@ -216,11 +216,11 @@ def main() -> None:
     keypoints = load_annotations(str(folder / "person_keypoints.json"))
     instances = load_annotations(str(folder / "instances.json"))
     for stride in arguments.strides:
-        pictures = run_network(arguments.data, stride, arguments.long_edge)
+        images = run_network(arguments.data, stride, arguments.long_edge)
         network = f"BodyPix 0.50, stride {stride}, longest side {arguments.long_edge}"
-        compare_decoding(pictures, keypoints, f"**{network}: decoding options**")
-        compare_peaks(pictures, keypoints, f"**{network}: keypoint AP by where seeds start**")
-        compare_masks(pictures, instances, f"**{network}: mask options**")
+        compare_decoding(images, keypoints, f"**{network}: decoding options**")
+        compare_peaks(images, keypoints, f"**{network}: keypoint AP by where seeds start**")
+        compare_masks(images, instances, f"**{network}: mask options**")
 
 
 if __name__ == "__main__":

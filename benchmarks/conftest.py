@@ -1,17 +1,19 @@
-"""Real fields for the benchmarks, and how fast and slow backends are timed side by side."""
+"""Fixtures of the benchmarks: real fields, and the timing of fast and slow backends in one group."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
+import numpy as np
 import pytest
+from shared import DATA
+from yardsticks import race
 
 from personlab import Fields
 
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FIELDS = sorted(path.stem for path in (DATA / "fields").glob("*.npz"))
-GATES = pytest.StashKey[list[str]]()  # lines of test_gates.py for the end of the run
+GATES = pytest.StashKey[list[str]]()  # lines of the speed gates for the end of the run
+STRICT = os.environ.get("PERSONLAB_GATES") == "1"
 
 
 def pytest_terminal_summary(terminalreporter, config):
@@ -35,7 +37,7 @@ def fields(name):
 
 @pytest.fixture
 def timed(benchmark):
-    """Time a call in a group; the reference, which takes seconds, only once."""
+    """Time a call in a group; the reference, which takes seconds, runs once."""
 
     def run(group, call, backend="cpu"):
         benchmark.group = group
@@ -44,3 +46,25 @@ def timed(benchmark):
         return benchmark(call)
 
     return run
+
+
+@pytest.fixture
+def gate(request):
+    """Time a call against a yardstick: `gate(what, call, yardstick, name of the yardstick, max ratio)`.
+
+    The ratio is that of the fastest rounds, which other load on the machine disturbs least.
+    """
+
+    def check(what, call, yardstick, unit, max_ratio):
+        times = 1e6 * race(call, yardstick)
+        (fastest, unit_fastest), (median, unit_median) = times.min(axis=0), np.median(times, axis=0)
+        ratio = fastest / unit_fastest
+        kept = ratio <= max_ratio
+        request.config.stash.setdefault(GATES, []).append(
+            f"{what:<46} {fastest:9.1f} us = {ratio:5.2f} x {unit:<10} gate {max_ratio:4.2f}  "
+            f"{'kept' if kept else 'MISSED'}"
+            f"  (medians {median:.1f} us, {median / unit_median:.2f})"
+        )
+        assert kept or not STRICT, f"{what}: {ratio:.2f} x {unit}, expected at most {max_ratio:g}"
+
+    return check

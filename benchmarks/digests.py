@@ -2,8 +2,8 @@
 
 python benchmarks/digests.py [--fields DIR] [--output FILE]
 
-One line a result, field file, instruction set and number of threads: poses in three modes, masks, mask scores, refined
-offsets and training targets. Two states compute the same where `diff` of their outputs is empty.
+One line for each result, file of fields, instruction set and number of threads: poses in three modes, masks, mask
+scores, refined offsets and training targets. Two states compute the same where `diff` of their outputs is empty.
 """
 
 from __future__ import annotations
@@ -51,29 +51,29 @@ def results(fields: personlab.Fields, threads: int) -> dict[str, str]:
         name: personlab.decode_poses(*pose_fields, stride=fields.stride, options=options)
         for name, options in modes.items()
     }
-    found = {f"poses {name}": of_poses(one) for name, one in poses.items()}
+    digests = {f"poses {name}": of_poses(one) for name, one in poses.items()}
     for exclusive in (False, True):
         masks, scores = personlab.decode_masks(
             poses["default"], fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets,
             stride=fields.stride, size=SIZE, options=MaskOptions(threads=threads, exclusive=exclusive),
             return_scores=True,
         )  # fmt: skip
-        found[f"masks{' exclusive' * exclusive}"] = digest(np.packbits(masks))
-        found[f"mask scores{' exclusive' * exclusive}"] = digest(scores)
+        digests[f"masks{' exclusive' * exclusive}"] = digest(np.packbits(masks))
+        digests[f"mask scores{' exclusive' * exclusive}"] = digest(scores)
     skeleton = personlab.COCO_PERSON
     targets = [edge[1] for edge in skeleton.edges] + [edge[0] for edge in skeleton.edges]
     refined = stages.refine_offsets(
         fields.mid_offsets, fields.short_offsets, targets, stride=fields.stride, steps=2, threads=threads
     )
-    found["refined offsets"] = digest(refined)
+    digests["refined offsets"] = digest(refined)
     h, w = fields.heatmaps.shape[-2:]
     size = (h - 1) * fields.stride + 1, (w - 1) * fields.stride + 1
     labelled = np.ones((*poses["default"].keypoints.shape[:2], 3), np.float32)
     labelled[..., :2] = poses["default"].keypoints
     encoded = personlab.encode_targets(labelled, None, size=size, stride=fields.stride)
     names = ("heatmaps", "short_offsets", "mid_offsets", "heatmap_valid", "short_valid", "mid_valid")
-    found["targets"] = digest(*(getattr(encoded, name) for name in names))
-    return found
+    digests["targets"] = digest(*(getattr(encoded, name) for name in names))
+    return digests
 
 
 def write_lines(folder: Path) -> None:

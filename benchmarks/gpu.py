@@ -1,11 +1,10 @@
-"""Everything that needs a GPU, in one command: builds, tests, sanitizers, times; all into one JSON file.
+"""Runs everything that needs a GPU: build, tests, sanitizers and timings; writes one JSON file.
 
 python benchmarks/gpu.py --output gpu.json
 
-It needs nvcc, a torch that sees the GPU, what pyproject.toml builds with, pytest, hypothesis, compute-sanitizer for
-wild reads and races, and the shared data where PERSONLAB_DATA says: without it, tests of real fields fail here. What
-fails or does not run is noted in the file, and the exit code is 1. Parts can be left out with --skip, for machines that
-are lent for minutes.
+Requires nvcc, torch with CUDA, the build requirements of pyproject.toml, pytest, hypothesis, compute-sanitizer, and the
+shared data in the folder of PERSONLAB_DATA. Steps that fail or do not run are recorded in the file, and the exit code
+is 1. --skip leaves steps out, for machines that are available for minutes.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 SANITIZERS = ("memcheck", "racecheck", "synccheck")
-# Each stage, on small inputs: a sanitizer makes everything a hundred times slower.
-SMALL = "cuda and not slow and not slow_sanitized and not fields_large"
+# Code under a sanitizer takes a hundred times as long: the large tests are left out.
+SANITIZED = "cuda and not slow and not slow_sanitized and not fields_large"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", default="gpu.json", help="the file to write")
-    parser.add_argument("--architectures", default="native", help="what CMAKE_CUDA_ARCHITECTURES is to be")
-    parser.add_argument("--quick", action="store_true", help="time the smallest size alone")
+    parser.add_argument("--architectures", default="native", help="value of CMAKE_CUDA_ARCHITECTURES")
+    parser.add_argument("--quick", action="store_true", help="time the smallest size only")
     parser.add_argument("--skip", nargs="*", default=[], choices=("build", "tests", *SANITIZERS, "times"))
-    parser.add_argument("--limit", type=float, default=3600, help="seconds that one step may take")
+    parser.add_argument("--limit", type=float, default=3600, help="max seconds of one step")
     arguments = parser.parse_args()
     report = {"date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"), "steps": {}}
     path = Path(arguments.output)
 
     def step(name, command):
-        """Run one command and keep how it ended; its output goes on to the terminal."""
+        """Run one command, record its exit code and duration, and print the end of its output."""
         print(f"\n== {name}: {' '.join(map(str, command))}", flush=True)
         start = time.perf_counter()
         try:
@@ -75,13 +74,13 @@ def main() -> int:
         if tool not in arguments.skip:
             step(tool, [
                 sanitizer(), "--tool", tool, "--error-exitcode", "3", "--target-processes", "all",
-                python, "-m", "pytest", "-q", "-m", SMALL, "tests/core/cuda",
+                python, "-m", "pytest", "-q", "-m", SANITIZED, "tests/core/cuda",
             ])  # fmt: skip
     if "times" not in arguments.skip:
         output = step("times", [python, "benchmarks/gpu_times.py", *(["--quick"] if arguments.quick else [])])
-        found = re.search(r"^\{.*^\}", output, re.DOTALL | re.MULTILINE)
-        if found:
-            report["times"] = json.loads(found[0])
+        match = re.search(r"^\{.*^\}", output, re.DOTALL | re.MULTILINE)
+        if match:
+            report["times"] = json.loads(match[0])
             table(report["times"])
     path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(f"\nwrote {path}")
@@ -89,14 +88,14 @@ def main() -> int:
 
 
 def sanitizer():
-    """compute-sanitizer, which comes with nvcc but is not always on PATH."""
+    """Return the path of compute-sanitizer, which comes with nvcc but is not always on PATH."""
     compiler = shutil.which("nvcc")
-    beside = Path(compiler).resolve().parent / "compute-sanitizer" if compiler else None
-    return str(beside) if beside is not None and beside.exists() else "compute-sanitizer"
+    bundled = Path(compiler).resolve().parent / "compute-sanitizer" if compiler else None
+    return str(bundled) if bundled is not None and bundled.exists() else "compute-sanitizer"
 
 
 def driver():
-    """What the driver says of the GPU."""
+    """Return name, driver version and memory of the GPU."""
     query = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
     try:
         return subprocess.run(query, capture_output=True, text=True, check=True).stdout.strip()
@@ -105,7 +104,7 @@ def driver():
 
 
 def table(times):
-    """The rows of benchmarks/RESULTS.md."""
+    """Print the rows of benchmarks/RESULTS.md."""
     print(f"\n{times['gpu']}, {times['cuda']}; microseconds an image\n")
     print("| input | batch | poses | as a graph | masks | copy to the host | copy and CPU | fields read once |")
     print("|---|---|---|---|---|---|---|---|")

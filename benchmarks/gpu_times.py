@@ -1,6 +1,6 @@
-"""Times of decoding on a GPU by CUDA events: stages, whole calls, what a copy to the host would take, and the floor.
+"""Times decoding on a GPU by CUDA events: stages, whole calls, the copy to the host, and the floor.
 
-`benchmarks/gpu.py` runs it; by itself it prints one JSON object. Fields are those of drawn crowds.
+`benchmarks/gpu.py` runs it; alone, it prints one JSON object. Fields are of drawn crowds.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from personlab.methods.personlab.bench import crowd
 
 SIZES = ((481, 641), (801, 801), (1401, 1401))  # (H, W) of the network input, pixels; stride 8
 BATCHES = (1, 8, 32, 64)
-PEOPLE, SCENES = 5, 8  # in each image; images that differ
+PEOPLE, SCENES = 5, 8  # people in each image; different images
 OPTIONS = DecodeOptions(hough_stride=2)
-STAGES = {  # by what the names of kernels hold; clearing memory is a row of its own, for all of them
+STAGES = {  # parts of the names of kernels; clearing memory is counted apart from the stages
     "clearing": ("Memset",),
     "hough": ("cast_votes",),
     "peaks": ("search", "place_in_order"),
@@ -31,9 +31,9 @@ STAGES = {  # by what the names of kernels hold; clearing memory is a row of its
 
 
 def events(call, rounds=30, warm_up=5, together=1):
-    """Median of microseconds between events around a call, or for each of several calls that are queued together.
+    """Return the median time of a call between events, microseconds, with `together` calls queued at once.
 
-    One alone on an idle stream takes as long as Python takes to queue it, where the device is faster.
+    A single call on an idle stream takes at least as long as Python takes to queue it.
     """
     for _ in range(warm_up):
         call()
@@ -50,7 +50,7 @@ def events(call, rounds=30, warm_up=5, together=1):
 
 
 def clock(call, rounds=10):
-    """Median of microseconds on the host, the device waited for."""
+    """Return the median time of a call on the host, microseconds, synchronised with the device."""
     times = []
     for _ in range(rounds + 1):
         torch.cuda.synchronize()
@@ -62,7 +62,7 @@ def clock(call, rounds=10):
 
 
 def by_stage(call, rounds=10):
-    """Microseconds of each stage's kernels in one call."""
+    """Return the microseconds of each stage's kernels in one call, and those of each kernel."""
     call()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
         for _ in range(rounds):
@@ -80,7 +80,7 @@ def by_stage(call, rounds=10):
 
 
 def replayed(call):
-    """A CUDA graph of a call, as another call."""
+    """Return a call that replays a CUDA graph of `call`."""
     side = torch.cuda.Stream()
     with torch.cuda.stream(side):
         call()
@@ -92,7 +92,7 @@ def replayed(call):
 
 
 def bandwidth():
-    """Bytes a microsecond, read and written, of a large copy on the device."""
+    """Return the bytes a microsecond, read and written, of a large copy on the device."""
     a = torch.empty(2**28, dtype=torch.uint8, device="cuda")
     b = torch.empty_like(a)
     return 2 * a.numel() / events(lambda: b.copy_(a))
@@ -109,24 +109,24 @@ def measure(size, batch, rate):
     poses_from, masks_from = fields[:3], {"segmentation": fields[3], "long_offsets": fields[4]}
     sizes = {"stride": 8, "size": size, "short_offsets": fields[1], "options": MaskOptions()}
     out = cuda.decode_poses(*poses_from, stride=8, options=OPTIONS)
-    found = out.read()
-    few = cuda.decode_poses(*poses_from, stride=8, options=replace(OPTIONS, max_poses=max(map(len, found))))
+    decoded = out.read()
+    few = cuda.decode_poses(*poses_from, stride=8, options=replace(OPTIONS, max_poses=max(map(len, decoded))))
     expected = decode_poses(*(array.numpy() for array in host[:3]), stride=8, options=OPTIONS)
-    assert [len(one) for one in found] == [len(one) for one in expected]
-    assert all(abs(a.keypoints - b.keypoints).max() <= 1e-3 for a, b in zip(found, expected, strict=True))
+    assert [len(one) for one in decoded] == [len(one) for one in expected]
+    assert all(abs(a.keypoints - b.keypoints).max() <= 1e-3 for a, b in zip(decoded, expected, strict=True))
 
     def decode():
         cuda.decode_poses(*poses_from, stride=8, options=OPTIONS, out=out)
 
     def masks():
-        decode_masks(found, **masks_from, **sizes)
+        decode_masks(decoded, **masks_from, **sizes)
 
-    def masks_there():
+    def device_masks():
         cuda.decode_masks(few, **masks_from, **sizes)
 
     def copy():
-        for array, there in zip(host[:3], poses_from, strict=True):
-            array.copy_(there, non_blocking=True)
+        for array, on_device in zip(host[:3], poses_from, strict=True):
+            array.copy_(on_device, non_blocking=True)
 
     def on_the_host():
         copy()
@@ -138,13 +138,13 @@ def measure(size, batch, rate):
     return {
         "size": size,
         "batch": batch,
-        "poses": sum(map(len, found)),
+        "poses": sum(map(len, decoded)),
         "decode_us": events(decode),
         "decode_queued_us": events(decode, together=10),
         "decode_graph_us": events(replayed(decode)),
         "decode_and_read_us": clock(lambda: decode_poses(*poses_from, stride=8, options=OPTIONS)),
         "masks_us": events(masks),
-        "masks_there_us": events(masks_there, together=10),
+        "masks_there_us": events(device_masks, together=10),
         "copy_to_host_us": events(copy),
         "copy_and_cpu_decode_us": clock(on_the_host),
         "fields_read_once_us": read / rate,
@@ -155,7 +155,7 @@ def measure(size, batch, rate):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="the smallest size and batches alone")
+    parser.add_argument("--quick", action="store_true", help="only the smallest size and batches")
     quick = parser.parse_args().quick
     rate = bandwidth()
     rows = [

@@ -1,8 +1,9 @@
-"""How whole calls got faster: builds each of the commits named and times them in turns, round after round.
+"""Times whole calls of several commits: builds each and times them in turns, round by round.
 
 python benchmarks/history.py COMMIT ... [--rounds N]
 
-Prints a Markdown table of medians in milliseconds, for two images of the shared data; masks of poses that score 0.15.
+Prints a Markdown table of medians in milliseconds for two images of the shared data; masks are of poses with a score of
+0.15 or more.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ CALLS = 60  # of the slowest kind in a round
 
 
 def build(commit, folder):
-    """The package of a commit, in a folder of its own."""
+    """Install the package of a commit into a folder of its own."""
     source, site = folder / f"{commit}.source", folder / commit
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", source, commit], cwd=ROOT, check=True)
     try:
@@ -45,12 +46,12 @@ def median(call, calls):
 
 
 def times():
-    """Milliseconds of each call, with whatever package is installed."""
-    found = {}
+    """Return the milliseconds of each call with the package on the path."""
+    medians = {}
     for image, name in IMAGES.items():
         for mode, value in times_of(DATA / "fields" / f"{name}.npz").items():
-            found[f"{mode}, {image}"] = value
-    return found
+            medians[f"{mode}, {image}"] = value
+    return medians
 
 
 def times_of(path):
@@ -65,7 +66,7 @@ def times_of(path):
     fine, coarse = (DecodeOptions(hough_stride=g, min_score=0.15) for g in (1, 2))
     posenet, poses = DecodeOptions.posenet(0.25), decode(coarse)
 
-    def find_masks():
+    def decode_all_masks():
         rest = {"short_offsets": fields.short_offsets, "stride": stride, "size": (height, width)}
         decode_masks(poses, fields.segmentation, fields.long_offsets, **rest)
 
@@ -73,7 +74,7 @@ def times_of(path):
         "g = 1": median(lambda: decode(fine), CALLS),
         "g = 2": median(lambda: decode(coarse), 2 * CALLS),
         "PoseNet": median(lambda: decode(posenet), 10 * CALLS),
-        "masks": median(find_masks, CALLS),
+        "masks": median(decode_all_masks, CALLS),
     }
 
 
@@ -81,7 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("commits", nargs="+")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # time the package at hand
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # times the package on the path
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(times()))

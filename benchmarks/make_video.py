@@ -1,4 +1,4 @@
-"""A synthetic video to time prediction with: a drawn scene that sways.
+"""Writes a synthetic video for timing prediction: a moving drawn scene.
 
 python benchmarks/make_video.py video.mp4 && personlab predict video.mp4 --weights W --masks --output out/
 """

@@ -1,8 +1,8 @@
-"""What ranking, scoring and sharpening gain: keypoint and mask AP of two published networks, with intervals.
+"""Measures the gain of ranking, scoring and sharpening: keypoint and mask AP of two networks, with intervals.
 
-Makes the networks' fields for coco-mini and one half of coco-people where the cache lacks them (see real_fields.py),
-decodes them in several ways and prints Markdown. Differences are those of all these images together, with a 95 %
-interval from a paired bootstrap over images.
+Computes the networks' fields for coco-mini and one half of coco-people if the cache lacks them (real_fields.py),
+decodes them with several options and prints Markdown. Differences are over all images together, with a 95 % interval
+from a paired bootstrap over images.
 
     python benchmarks/ranking.py [--data DIR] [--cache DIR] [--resamples 1000] [--sets coco-mini show]
 """
@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from real_fields import DATA, NETWORKS, decode, load_fields, load_images
+from real_fields import NETWORKS, load_fields, load_images
+from shared import DATA, decode
 
 from personlab import COCO_PERSON, DecodeOptions, decode_masks
 from personlab.io.results import mask_results
@@ -34,7 +35,7 @@ MASKED = (OLD, "K1 + K2, every pose", "default, every pose", "default")
 
 
 def masks_of(fields, poses, image_id):
-    """Mask results, scored as the poses are and by the masks themselves (M1)."""
+    """Return mask results twice: with the scores of the poses, and with those of the masks (M1)."""
     masks, scores = decode_masks(
         poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
         size=fields.image_size[::-1], return_scores=True,
@@ -43,21 +44,21 @@ def masks_of(fields, poses, image_id):
 
 
 def decode_all(network, images, outlined, arguments):
-    """{system: {kind: results}}"""
-    found = {name: {"keypoints": [], "plain": [], "M1": []} for name in SYSTEMS}
+    """Return {system: {kind: results}}."""
+    results = {name: {"keypoints": [], "plain": [], "M1": []} for name in SYSTEMS}
     for image_id, fields in load_fields(network, images, cache=arguments.cache, data=arguments.data):
         for name, options in SYSTEMS.items():
             poses = decode(fields, options)
-            found[name]["keypoints"] += poses.scaled(*fields.image_scale).to_coco(image_id)
+            results[name]["keypoints"] += poses.scaled(*fields.image_scale).to_coco(image_id)
             if name in MASKED and fields.segmentation is not None and image_id in outlined.imgs:
                 plain, scored = masks_of(fields, poses, image_id)
-                found[name]["plain"] += plain
-                found[name]["M1"] += scored
-    return found
+                results[name]["plain"] += plain
+                results[name]["M1"] += scored
+    return results
 
 
 class Judged:
-    """Results with their AP on all images, on each set, and on resampled images."""
+    """AP of results on all images, on each set, and on resampled images."""
 
     def __init__(self, annotations, results, kind, images, resamples):
         matches = find_matches(annotations, results, kind, sigmas=COCO_PERSON.sigmas)
@@ -75,7 +76,7 @@ class Judged:
 
 
 def print_table(title, rows, base):
-    """One line for each of {name: Judged}."""
+    """Print a line for each of {name: Judged}, with gains over `base`."""
     sets = list(rows[base].of_sets)
     header = ["decoder", "AP", "AP50", "AP75", "gain in AP", "gain in AP75", *(f"AP, {s}" for s in sets), "an image"]
     print(f"\n**{title}**\n\n| " + " | ".join(header) + " |\n|" + "---|" * len(header))
@@ -98,19 +99,19 @@ def main():
     images = load_images(*arguments.sets, data=arguments.data)
     outlined = images.with_outlines()
     for network in NETWORKS:
-        found = decode_all(network, images, outlined, arguments)
+        decoded = decode_all(network, images, outlined, arguments)
 
         def judge(annotations, results, kind):
             return Judged(annotations, results, kind, images, arguments.resamples)
 
-        rows = {name: judge(images.annotations, kinds["keypoints"], "keypoints") for name, kinds in found.items()}
+        rows = {name: judge(images.annotations, kinds["keypoints"], "keypoints") for name, kinds in decoded.items()}
         print_table(f"{network}: keypoints, {len(images.paths)} images", rows, OLD)
         kept = rows["default"].against(rows["default, every pose"])["ap"]
-        print(f"\nThe default less every pose: {kept}")
-        if not found[OLD]["plain"]:
+        print(f"\nThe default minus every pose: {kept}")
+        if not decoded[OLD]["plain"]:
             continue
         rows = {
-            f"{name}, {words}": judge(outlined, found[name][kind], "segm")
+            f"{name}, {words}": judge(outlined, decoded[name][kind], "segm")
             for name in MASKED
             for kind, words in (("plain", "scored as the pose"), ("M1", "M1"))
         }

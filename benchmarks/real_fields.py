@@ -1,34 +1,33 @@
-"""Fields of published networks for the annotated images of the shared data, made once and kept outside the tree.
+"""Fields of published networks for the annotated images of the shared data, computed once and cached.
 
-coco-mini is taken whole. The images of coco-people fall into two halves by a hash of the file name: settings are chosen
-on one, "choose", and shown on the other, "show". Of these, only images with labelled keypoints count: crowds are not
-marked in the others, and by COCO's rules every person decoded there would be wrong.
+coco-mini is used completely. The images of coco-people fall into two halves by a hash of the file name: settings are
+chosen on "choose" and shown on "show". Images of coco-people without labelled keypoints are left out: their crowds are
+not annotated, and every decoded person would count as wrong.
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from shared import DATA
 
-from personlab import Fields, Predictor, decode_poses
+from personlab import Fields, Predictor
 from personlab.data.annotations import read_annotations
 from personlab.data.coco import index_annotations, index_dataset
 from personlab.io.files import write_whole
 from personlab.metrics.coco import load_annotations
 from personlab.weights import cache_folder
 
-DATA = Path(os.environ.get("PERSONLAB_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 NETWORKS = {
     "PoseNet 0.75": "posenet-mobilenet-075/model-stride16.json",
     "BodyPix 0.75": "bodypix-mobilenet-075/model-stride16.json",
 }
-SETS = {"coco-mini": None, "choose": 0, "show": 1}  # and the half of coco-people that each is
+SETS = {"coco-mini": None, "choose": 0, "show": 1}  # name -> half of coco-people; None: coco-mini
 LONG_EDGE = 641
 
 
@@ -40,24 +39,24 @@ class ImageSet(NamedTuple):
     annotations: object  # COCO
 
     def with_outlines(self):
-        """The annotations of images of which everyone's mask is known."""
+        """Return the annotations of the images in which every person has an outline."""
         return select(self.annotations, lambda _, people: all(person.get("segmentation") for person in people))
 
 
 def half_of(file_name):
-    """0 or 1, for ever the same."""
+    """Return 0 or 1, constant for a file name."""
     return hashlib.sha256(file_name.encode()).digest()[0] % 2
 
 
-def select(annotations, wanted):
-    """The images of an index for which `wanted(image, its annotations)` holds, as another index."""
-    chosen = {n: i for n, i in annotations.imgs.items() if wanted(i, annotations.imgToAnns[n])}
+def select(annotations, predicate):
+    """Return an index of the images for which `predicate(image, its annotations)` holds."""
+    chosen = {n: i for n, i in annotations.imgs.items() if predicate(i, annotations.imgToAnns[n])}
     listed = [a for a in annotations.dataset["annotations"] if a["image_id"] in chosen]
     return index_dataset({**annotations.dataset, "images": list(chosen.values()), "annotations": listed})
 
 
 def load_images(*names, data=DATA):
-    """The images of sets by their names, together."""
+    """Return the images of several sets, by the names of the sets."""
     paths, sets, people, categories = {}, {}, [], []
     images = []
     for name in names:
@@ -80,9 +79,9 @@ def load_images(*names, data=DATA):
 
 
 def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
-    """(image id, `Fields`) of each image; what the cache lacks is made and put there, an image at a time.
+    """Yield (image id, `Fields`) of each image; fields that the cache lacks are computed and stored, one by one.
 
-    Float16: on coco-mini keypoint AP with float32 is the same to 0.0005.
+    They are stored as float16: on coco-mini, keypoint AP with float32 is equal within 0.0005.
     """
     folder = Path(cache or cache_folder() / "fields") / f"{network.replace(' ', '-').lower()}-{long_edge}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -97,15 +96,8 @@ def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
         yield image_id, Fields.load(path)
 
 
-def decode(fields, options):
-    """The poses of one image, in pixels of the network's input."""
-    return decode_poses(
-        fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride, options=options
-    )
-
-
 def save(path, fields):
-    """Write fields as float16, uncompressed, whole or not at all; `Fields.load` reads them."""
+    """Write fields as float16, uncompressed and atomically; `Fields.load` reads them."""
     names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
     arrays = {n: getattr(fields, n).astype(np.float16) for n in names if getattr(fields, n) is not None}
     content = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A pytest-benchmark JSON file as the Markdown table of benchmarks/RESULTS.md: core, what it is held against, ratio.
+"""Prints a pytest-benchmark JSON file as the Markdown table of benchmarks/RESULTS.md: core, reference, ratio.
 
 pytest benchmarks/ --benchmark-json=times.json && python benchmarks/report.py times.json
 """
@@ -18,8 +18,10 @@ def main() -> None:
     groups = defaultdict(dict)
     for benchmark in content["benchmarks"]:
         parameters = benchmark["params"] or {}
-        backend = parameters.get("backend") or parameters.get("way") or "cpu"
-        if "threads" in parameters and "way" not in parameters:
+        backend = next(
+            (parameters[name] for name in ("backend", "implementation", "element_type") if name in parameters), "cpu"
+        )
+        if "threads" in parameters and "implementation" not in parameters:
             backend = f"{parameters['threads']} threads"
         groups[benchmark["group"]][backend] = 1e3 * benchmark["stats"]["median"]
     cpu = content["machine_info"]["cpu"]

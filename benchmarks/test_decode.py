@@ -1,46 +1,15 @@
-"""The whole call from Python, single thread, on every field file: poses in both modes, and masks at image size."""
+"""Whole calls from Python on every file of fields: poses in all modes, and masks at image size."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-from conftest import DATA
+from shared import COUPLE, CROWD, DATA, MODES, decode, narrow
 
-from personlab import DecodeOptions, Fields, MaskOptions, Poses, decode_masks, decode_poses, stages
-from personlab.methods.personlab.backends import reference
-from personlab.skeleton import COCO_PERSON
+from personlab import COCO_PERSON, DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, stages
 
 BACKENDS = ["cpu", "reference"]
-COUPLE, CROWD = "couple_641_s8", "coco_000000114907_641_s8"
-MODES = {
-    "posenet": DecodeOptions.posenet(0.25, 20.0, 5, 20),
-    "default": DecodeOptions(),
-    "paper g=2": DecodeOptions.paper(hough_stride=2, min_score=0.15),
-    "paper g=1": DecodeOptions.paper(hough_stride=1, min_score=0.15),
-}
-
-
-WAYS = ("float32", "float16", "bfloat16")
-
-
-def narrowed(fields, way):
-    """The fields of poses as torch tensors of an element type, and the same numbers as float32 arrays."""
-    tensors = [
-        torch.from_numpy(array).to(getattr(torch, way))
-        for array in (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
-    ]
-    return tensors, [tensor.float().numpy() for tensor in tensors]
-
-
-def decode(fields, options, backend="cpu"):
-    arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
-    if backend == "cpu":
-        return decode_poses(*arrays, stride=fields.stride, options=options)
-    keypoints, keypoint_scores, probabilities, scores = reference.decode_poses(
-        *arrays, stride=fields.stride, skeleton=COCO_PERSON, options=options
-    )
-    return Poses(*(array.astype(np.float32) for array in (keypoints, keypoint_scores, scores, probabilities)))
+ELEMENT_TYPES = ("float32", "float16", "bfloat16")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -54,13 +23,13 @@ def test_poses(timed, name, fields, mode, backend):
     np.testing.assert_allclose(poses.scores, expected.scores, atol=1e-5)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("element_type", ELEMENT_TYPES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("image", [COUPLE, CROWD])
-def test_element_types(timed, image, mode, way):
+def test_element_types(timed, image, mode, element_type):
     """Tensors of 16 bits beside those of float32."""
     fields, options = Fields.load(DATA / "fields" / f"{image}.npz"), MODES[mode]
-    tensors, wide = narrowed(fields, way)
+    tensors, wide = narrow(fields, element_type)
     poses = timed(f"{mode}, {image}, tensors", lambda: decode_poses(*tensors, stride=fields.stride, options=options))
     expected = decode_poses(*wide, stride=fields.stride, options=options)
     assert len(poses) > 0

@@ -1,8 +1,7 @@
-"""How near the core comes to the memory: whole calls against yardsticks, timed in turns in the same run.
+"""Speed gates: whole calls against yardsticks, timed in turns in the same run.
 
-A yardstick is what anyone would accept as fast: one-thread bilinear resizing by OpenCV, or `numpy.max`. Results are
-asserted; ratios are printed at the end of the run beside the gates they should keep, and fail it only where
-PERSONLAB_GATES=1 is set.
+A yardstick is a fast operation on the same memory: one-thread bilinear resizing by OpenCV, or `numpy.max`. Results are
+asserted; ratios are printed at the end of the run beside their gates, and fail the run only with PERSONLAB_GATES=1.
 """
 
 from __future__ import annotations
@@ -11,76 +10,18 @@ import os
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, GATES
-from test_decode import COUPLE, CROWD, MODES, decode, narrowed
+from shared import COUPLE, CROWD, DATA, MODES, decode, load, narrow
+from yardsticks import resized
 
-from personlab import COCO_PERSON, DecodeOptions, Fields, decode_masks, decode_poses, stages
+from personlab import COCO_PERSON, DecodeOptions, decode_masks, decode_poses, stages
 from personlab.methods.personlab.bench import crowd
 
-cv2 = pytest.importorskip("cv2")
-
 PEOPLE = {(COUPLE, 1): 2, (COUPLE, 2): 2, (CROWD, 1): 7, (CROWD, 2): 8}  # poses with a score of 0.15, by Hough stride
-STRICT = os.environ.get("PERSONLAB_GATES") == "1"
-
-
-def load(name):
-    path = DATA / "fields" / f"{name}.npz"
-    if not path.exists():
-        pytest.fail(f"no {path}: set PERSONLAB_DATA to the folder of the shared data", pytrace=False)
-    return Fields.load(path)
-
-
-def seconds(call):
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def race(one, other, budget=1.5):
-    """(rounds, 2) seconds of two calls in turns, so that whatever else the machine does falls on both."""
-    one(), other()
-    end, times = time.perf_counter() + budget, []
-    while len(times) < 20 or time.perf_counter() < end:
-        times.append((seconds(one), seconds(other)))
-    return np.array(times)
-
-
-@pytest.fixture
-def gate(request):
-    """Time a call against a yardstick: `gate(what, call, yardstick, name of the yardstick, most times the yardstick)`.
-
-    The ratio that counts is that of the fastest rounds, which other work on the machine disturbs least.
-    """
-
-    def check(what, call, yardstick, unit, most):
-        times = 1e6 * race(call, yardstick)
-        (fastest, least), (median, middle) = times.min(axis=0), np.median(times, axis=0)
-        ratio, kept = fastest / least, fastest <= most * least
-        request.config.stash.setdefault(GATES, []).append(
-            f"{what:<46} {fastest:9.1f} us = {ratio:5.2f} x {unit:<10} gate {most:4.2f}  {'kept' if kept else 'MISSED'}"
-            f"  (medians {median:.1f} us, {median / middle:.2f})"
-        )
-        assert kept or not STRICT, f"{what}: {ratio:.2f} x {unit}, expected at most {most:g}"
-
-    return check
-
-
-def resized(planes, width, height):
-    """The yardstick Y of (N, h, w) planes: a call that resizes them to (N, height, width)."""
-    cv2.setNumThreads(1)
-    out = np.empty((len(planes), height, width), np.float32)
-
-    def call():
-        for plane, to in zip(planes, out, strict=True):
-            cv2.resize(plane, (width, height), dst=to, interpolation=cv2.INTER_LINEAR)
-
-    return call
 
 
 # --- poses ------------------------------------------------------------------------------------------------------------
@@ -93,16 +34,16 @@ def test_posenet(gate):
     gate(f"posenet, {COUPLE}", call, yardstick, "numpy.max", 6)
 
 
-@pytest.mark.parametrize(("image", "most"), [(COUPLE, 0.5), (CROWD, 2)])
-def test_default(gate, image, most):
+@pytest.mark.parametrize(("image", "max_ratio"), [(COUPLE, 0.5), (CROWD, 2)])
+def test_default(gate, image, max_ratio):
     fields = load(image)
     assert len(decode(fields, MODES["default"])) >= 2
     yardstick = resized(fields.heatmaps, *fields.input_size)
-    gate(f"default, {image}", lambda: decode(fields, MODES["default"]), yardstick, "Y17", most)
+    gate(f"default, {image}", lambda: decode(fields, MODES["default"]), yardstick, "Y17", max_ratio)
 
 
 @pytest.mark.parametrize(
-    ("g", "image", "most"),
+    ("g", "image", "max_ratio"),
     [
         (1, COUPLE, 1.5),
         (1, CROWD, 6),
@@ -110,16 +51,16 @@ def test_default(gate, image, most):
         (2, CROWD, 2),
     ],
 )
-def test_paper(gate, g, image, most):
+def test_paper(gate, g, image, max_ratio):
     fields, options = load(image), MODES[f"paper g={g}"]
     assert len(decode(fields, options)) == PEOPLE[image, g]
     yardstick = resized(fields.heatmaps, *fields.input_size)
-    gate(f"paper g = {g}, {image}", lambda: decode(fields, options), yardstick, "Y17", most)
+    gate(f"paper g = {g}, {image}", lambda: decode(fields, options), yardstick, "Y17", max_ratio)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_an_empty_image_is_mostly_the_scan(gate, mode):
-    """What a call takes besides looking at the heatmaps, timed on one cell, against an empty image."""
+    """The time of a call without the scan of the heatmaps, on one cell, against an empty image."""
     fields = load(COUPLE)
     whole = [np.full_like(fields.heatmaps, -20), fields.short_offsets, fields.mid_offsets]
     cell = [np.ascontiguousarray(array[..., :1, :1]) for array in whole]
@@ -132,22 +73,22 @@ def test_an_empty_image_is_mostly_the_scan(gate, mode):
     gate(f"{mode}, one cell instead of an empty image", lambda: call(cell), lambda: call(whole), "empty", 0.5)
 
 
-@pytest.mark.parametrize("way", ["float16", "bfloat16"])
+@pytest.mark.parametrize("element_type", ["float16", "bfloat16"])
 @pytest.mark.parametrize("image", [COUPLE, CROWD])
 @pytest.mark.parametrize("mode", MODES)
-def test_fields_of_16_bits(gate, mode, image, way):
+def test_fields_of_16_bits(gate, mode, image, element_type):
     fields, options = load(image), MODES[mode]
-    narrow, wide = narrowed(fields, way)
-    narrow = [tensor.numpy() for tensor in narrow] if way == "float16" else narrow
-    wide = wide if way == "float16" else [torch.from_numpy(array) for array in wide]
+    small, wide = narrow(fields, element_type)
+    small = [tensor.numpy() for tensor in small] if element_type == "float16" else small
+    wide = wide if element_type == "float16" else [torch.from_numpy(array) for array in wide]
 
     def call(arrays):
         return decode_poses(*arrays, stride=fields.stride, options=options)
 
-    np.testing.assert_array_equal(call(narrow).keypoints, call(wide).keypoints)
+    np.testing.assert_array_equal(call(small).keypoints, call(wide).keypoints)
     gate(
-        f"{mode}, {image.removeprefix('coco_000000')}, {way}",
-        lambda: call(narrow),
+        f"{mode}, {image.removeprefix('coco_000000')}, {element_type}",
+        lambda: call(small),
         lambda: call(wide),
         "float32",
         1.3,
@@ -172,7 +113,7 @@ def test_a_batch_on_two_threads(gate):
 
 @pytest.mark.parametrize("image", [COUPLE, CROWD])
 def test_a_real_batch_on_two_threads(gate, image):
-    """Sixteen times one image: a few milliseconds in all, of which starting and waking threads must not take many."""
+    """Sixteen times one image: a few milliseconds, of which starting threads may take a small part."""
     fields = load(image)
     arrays = (fields.heatmaps, fields.short_offsets, fields.mid_offsets)
     batch = [np.repeat(array[None], 16, axis=0) for array in arrays]
@@ -198,7 +139,7 @@ def test_a_large_image_on_two_threads(gate, g):
 
 
 @pytest.mark.parametrize(
-    ("people", "size", "most"),
+    ("people", "size", "max_ratio"),
     [
         (5, (481, 641), 1.8),
         (20, (481, 641), 2.3),
@@ -207,13 +148,13 @@ def test_a_large_image_on_two_threads(gate, g):
         (200, (961, 1281), 3.6),
     ],
 )
-def test_a_drawn_crowd_takes_little_more_than_its_votes(gate, people, size, most):
-    """Everything but the votes is linear in people, too: gates are times the votes, 50 people once took 7 of them."""
+def test_a_drawn_crowd_takes_little_more_than_its_votes(gate, people, size, max_ratio):
+    """The time after the votes is linear in the number of people: gates are multiples of the votes alone."""
     fields, options = crowd(people, size=size), DecodeOptions(hough_stride=2)
     assert 0.9 * min(people, options.max_poses) <= len(decode(fields, options)) <= options.max_poses
-    fewer = replace(options, peak_threshold=1e9)  # no peak, no pose: the votes and the search for peaks are left
-    assert len(decode(fields, fewer)) == 0
-    gate(f"crowd of {people}", lambda: decode(fields, options), lambda: decode(fields, fewer), "votes", most)
+    no_peaks = replace(options, peak_threshold=1e9)  # no poses: votes and the search for peaks remain
+    assert len(decode(fields, no_peaks)) == 0
+    gate(f"crowd of {people}", lambda: decode(fields, options), lambda: decode(fields, no_peaks), "votes", max_ratio)
 
 
 @pytest.mark.parametrize("g", [2, 8])
@@ -231,17 +172,23 @@ def test_no_image_takes_fifty_times_a_crowd_s_time_a_pixel(gate, kind, stride, g
     def call():
         return decode_poses(*arrays, stride=stride, options=options)
 
-    everyone = decode_poses(*arrays, stride=stride, options=replace(options, min_score=0))
-    assert len(everyone) > 0 or (kind, g) == ("noise", 2)  # votes all over make hardly a peak on a fine lattice
-    most = 50 * pixels / (width * height)
-    gate(f"{kind} of 1401x1401, stride {stride}, g = {g}", call, lambda: decode(real, DecodeOptions()), "crowd", most)
+    poses = decode_poses(*arrays, stride=stride, options=replace(options, min_score=0))
+    assert len(poses) > 0 or (kind, g) == ("noise", 2)  # votes everywhere make few peaks on a fine lattice
+    max_ratio = 50 * pixels / (width * height)
+    gate(
+        f"{kind} of 1401x1401, stride {stride}, g = {g}",
+        call,
+        lambda: decode(real, DecodeOptions()),
+        "crowd",
+        max_ratio,
+    )
 
 
 # --- masks ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("image", "most"), [(COUPLE, 0.6), (CROWD, 2)])
-def test_masks(gate, image, most):
+@pytest.mark.parametrize(("image", "max_ratio"), [(COUPLE, 0.6), (CROWD, 2)])
+def test_masks(gate, image, max_ratio):
     fields = load(image)
     (width, height), poses = fields.input_size, decode(fields, MODES["paper g=2"])
     arguments = (poses, fields.segmentation, fields.long_offsets)
@@ -250,7 +197,7 @@ def test_masks(gate, image, most):
     assert masks.any(axis=(1, 2)).sum() >= 2
     assert (masks != stages.associate_pixels(*arguments, **sizes, backend="reference")).mean() < 1e-5
     yardstick = resized(fields.long_offsets.reshape(-1, *fields.long_offsets.shape[2:]), width, height)
-    gate(f"masks, {image}", lambda: decode_masks(*arguments, **sizes), yardstick, "Y34", most)
+    gate(f"masks, {image}", lambda: decode_masks(*arguments, **sizes), yardstick, "Y34", max_ratio)
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------
@@ -258,7 +205,7 @@ def test_masks(gate, image, most):
 
 @pytest.mark.parametrize("image", [COUPLE, CROWD])
 def test_a_thousand_calls_take_no_memory(image):
-    """glibc is told to ask the system for every block above 64 KiB: a call that had one would fault in its pages."""
+    """glibc requests every block above 64 KiB from the system here: a call that allocates one faults its pages in."""
     if not sys.platform.startswith("linux"):
         pytest.skip("counts page faults as Linux does")
     program = """
@@ -279,17 +226,17 @@ def test_a_thousand_calls_take_no_memory(image):
             decode = lambda: decode_poses(*arrays, stride=fields.stride, options=options)
             count(decode, 0)
         poses = decode()
-        find_masks = lambda: decode_masks(
+        decode_all_masks = lambda: decode_masks(
             poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
             size=(height, width),
         )
-        masks = find_masks()
+        masks = decode_all_masks()
         first = masks.ctypes.data // mmap.PAGESIZE
         pages = (masks.ctypes.data + masks.nbytes) // mmap.PAGESIZE + 1 - first
         resident = (ctypes.c_ubyte * pages)()
         where = ctypes.c_void_p(first * mmap.PAGESIZE), ctypes.c_size_t(pages * mmap.PAGESIZE)
         assert ctypes.CDLL(None).mincore(*where, resident) == 0
-        count(find_masks, sum(page & 1 for page in resident))  # pages of the result that were written to
+        count(decode_all_masks, sum(page & 1 for page in resident))  # pages of the result that were written to
     """
     command = [sys.executable, "-c", textwrap.dedent(program), str(DATA / "fields" / f"{image}.npz")]
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

@@ -1,4 +1,4 @@
-"""Masks of drawn crowds against the time of resizing their long offsets: what a person more may cost."""
+"""Speed gates of masks of drawn crowds, against resizing their long offsets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 import pytest
-from test_gates import gate, resized  # noqa: F401  # the fixture
+from yardsticks import resized
 
 from personlab import decode_masks, decode_poses
 from personlab.methods.personlab.bench import crowd
@@ -15,14 +15,14 @@ SMALL, LARGE = (481, 641), (961, 1281)  # (H, W) pixels
 
 
 @functools.cache
-def drawn(people, size):
-    """Fields of a crowd, and its poses."""
+def draw_crowd(people, size):
+    """Return the fields of a crowd, and its poses."""
     fields = crowd(people, size=size)
     return fields, decode_poses(fields.heatmaps, fields.short_offsets, fields.mid_offsets, stride=fields.stride)
 
 
 def masks_of(people, size, **more):
-    fields, poses = drawn(people, size)
+    fields, poses = draw_crowd(people, size)
     return decode_masks(
         poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets, stride=fields.stride,
         size=size, **more,
@@ -30,20 +30,20 @@ def masks_of(people, size, **more):
 
 
 def resizing(people, size):
-    """The yardstick: a call that resizes the long offsets to the image."""
-    long_offsets = drawn(people, size)[0].long_offsets
+    """Return the yardstick: a call that resizes the long offsets to the image."""
+    long_offsets = draw_crowd(people, size)[0].long_offsets
     return resized(long_offsets.reshape(-1, *long_offsets.shape[2:]), size[1], size[0])
 
 
-@pytest.mark.parametrize(("people", "size", "most"), [(50, SMALL, 6), (50, LARGE, 5), (100, LARGE, 6)])
-def test_masks_of_a_crowd(gate, people, size, most):  # noqa: F811
+@pytest.mark.parametrize(("people", "size", "max_ratio"), [(50, SMALL, 6), (50, LARGE, 5), (100, LARGE, 6)])
+def test_masks_of_a_crowd(gate, people, size, max_ratio):
     assert masks_of(people, size).any(axis=(1, 2)).sum() > 0.8 * people
     name = f"masks, crowd of {people}, {size[0]} x {size[1]}"
-    gate(name, lambda: masks_of(people, size), resizing(people, size), "Y34", most)
+    gate(name, lambda: masks_of(people, size), resizing(people, size), "Y34", max_ratio)
 
 
 @pytest.mark.parametrize(("people", "size"), [(50, SMALL), (100, LARGE)])
-def test_scores_of_masks_take_little_beside_the_masks(gate, people, size):  # noqa: F811
+def test_scores_of_masks_take_little_beside_the_masks(gate, people, size):
     def call(*, scored):
         return masks_of(people, size, return_scores=scored)
 

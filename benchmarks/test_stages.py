@@ -1,4 +1,4 @@
-"""Every stage by itself, core and reference in one group, on every field file."""
+"""Each stage alone, core and reference in one group, on every file of fields."""
 
 from __future__ import annotations
 

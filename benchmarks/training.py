@@ -1,4 +1,4 @@
-"""Images a second: the loader alone, the network alone on a batch, and training, with the share it waits for data."""
+"""Measures images a second of the loader, of the network on a batch, and of training, with its share of waiting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from conftest import DATA
+from shared import DATA
 
 from personlab.data.augment import Augmentation
 from personlab.data.images import CocoImages, DrawnImages
@@ -32,7 +32,7 @@ COCO = DATA / "coco-mini"
 
 
 def configurations(batch_size: int, threads: int) -> dict[str, TrainConfig]:
-    """Drawn scenes as the shipped network saw them, and photographs, each at output stride 16."""
+    """Return configurations for drawn scenes, as of the shipped network, and for photographs, at output stride 16."""
     common = {
         "batch_size": batch_size,
         "threads": threads,
@@ -79,7 +79,7 @@ def loader_speed(config: TrainConfig, steps: int) -> float:
     for _ in loader_of(config, steps):
         times.append(time.perf_counter() - start)
         start = time.perf_counter()
-    return config.batch_size / statistics.mean(times[steps // 4 :])  # without starting the worker and filling up
+    return config.batch_size / statistics.mean(times[steps // 4 :])  # without the start of the worker
 
 
 def network_speed(config: TrainConfig, steps: int) -> float:

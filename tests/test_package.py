@@ -36,8 +36,8 @@ def test_import_brings_no_heavy_package():
 
 
 def test_import_takes_less_than_a_tenth_of_a_second():
-    # NumPy, which it needs, is counted apart. The best of five: the machine may be busy.
-    program = "import time, numpy\nstart = time.perf_counter()\nimport personlab\nprint(time.perf_counter() - start)"
+    # Of processor time, for the machine may be busy; NumPy, which it needs, is counted apart.
+    program = "import time, numpy\nstart = time.process_time()\nimport personlab\nprint(time.process_time() - start)"
     assert min(float(fresh(program)) for _ in range(5)) < 0.1
 
 

@@ -13,7 +13,7 @@ pytest.importorskip("torch")
 from personlab import COCO_PERSON, encode_targets
 from personlab.data.annotations import read_annotations
 from personlab.data.augment import Augmentation, View, take_view
-from personlab.data.coco import People, gather_people, grown_box, index_annotations, load_people
+from personlab.data.coco import People, gather_people, grow_box, index_annotations, load_people
 from personlab.data.coverage import Coverage, count_coverage
 from personlab.data.images import CocoImages, Example
 from personlab.data.index import make_index
@@ -48,7 +48,7 @@ def region(*boxes, size=SIZE):
     ],
 )
 def test_boxes_grow_by_a_tenth_on_each_side_and_stay_inside(box, rows, columns):
-    assert grown_box(box, SIZE) == (slice(*rows), slice(*columns))
+    assert grow_box(box, SIZE) == (slice(*rows), slice(*columns))
 
 
 def test_annotations_are_sorted_into_people_and_regions():

@@ -32,7 +32,7 @@ class Annotations(NamedTuple):
     category: Mapping[str, Any]
     images: dict[int, Image]  # in the order of their ids
     people: list[Person]
-    n_keypoints: int  # K; 0 where there are none
+    n_keypoints: int  # K; 0 without keypoints
     notes: tuple[str, ...] = ()  # one line for each reason why annotations were left out
     info: Any = None  # the file's own `info`
 

@@ -42,7 +42,7 @@ def gather_people(
 ) -> People:
     """Sort the n annotations of one image into people and regions.
 
-    `People.crowd` covers the masks of crowds, and the grown boxes (`grown_box`) of crowds without outline and of people
+    `People.crowd` covers the masks of crowds, and the grown boxes (`grow_box`) of crowds without outline and of people
     with neither outline nor labelled keypoints. `People.unoutlined` covers the grown boxes of people with labelled
     keypoints and no outline.
 
@@ -57,16 +57,16 @@ def gather_people(
     people = ~crowd & (outlined | labelled)
     region = np.logical_or.reduce(masks[crowd])
     for box in boxes[~people & ~outlined]:
-        region[grown_box(box, region.shape)] = True
+        region[grow_box(box, region.shape)] = True
     unoutlined = None
     if (people & ~outlined).any():
         unoutlined = np.zeros_like(region)
         for box in boxes[people & ~outlined]:
-            unoutlined[grown_box(box, region.shape)] = True
+            unoutlined[grow_box(box, region.shape)] = True
     return People(keypoints[people], masks[people], region, unoutlined)
 
 
-def grown_box(box: Iterable[float], size: tuple[int, ...]) -> tuple[slice, slice]:
+def grow_box(box: Iterable[float], size: tuple[int, ...]) -> tuple[slice, slice]:
     """Return the rows and columns of an image (H, W) that a box x, y, w, h covers, grown by a tenth on each side.
 
     People reach beyond their boxes, both hand-drawn ones and those around keypoints.

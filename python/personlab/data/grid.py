@@ -1,4 +1,4 @@
-"""What training targets are made for: a grid of cells over a network input."""
+"""The grid of cells that training targets are encoded on."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class Grid(NamedTuple):
-    """The grid of one view's targets."""
+    """The grid of one view: a network input and its cells."""
 
     size: tuple[int, int]  # (H, W) of the network input, pixels
     stride: int  # input pixels from cell to cell
     skeleton: Skeleton
-    has_masks: bool  # whether the people's masks are known
+    has_masks: bool  # whether the people's masks are annotated

@@ -60,7 +60,7 @@ def decode_runs(runs: bytes, size: tuple[int, int], label: str) -> NDArray[np.bo
     """
     import cv2
 
-    lengths = _checked(_lengths(runs), size, label)
+    lengths = _check_lengths(_decode_lengths(runs), size, label)
     values = np.zeros(len(lengths), np.uint8)
     values[1::2] = 1
     columns = np.repeat(values, lengths).reshape(size[::-1])  # COCO's runs go down the columns
@@ -114,30 +114,30 @@ def _from_lengths(outline: Mapping[str, Any], size: Size, label: str) -> bytes:
         runs = counts.encode("utf-8", "replace")
         if not runs:
             return b""
-        lengths = _checked(_lengths(runs), size, label)
+        lengths = _check_lengths(_decode_lengths(runs), size, label)
         if lengths[1:].all():
             return runs
     else:
         numbers = read_numbers(counts, label, "run lengths as counts in segmentation")
         is_whole = are_within(numbers, 0, size[0] * size[1]) and bool((numbers == np.rint(numbers)).all())
-        lengths = _checked(numbers.astype(np.int64) if is_whole else _DAMAGED, size, label)
-    return _compressed(_without_gaps(lengths), size)
+        lengths = _check_lengths(numbers.astype(np.int64) if is_whole else _DAMAGED, size, label)
+    return _compress(_drop_gaps(lengths), size)
 
 
-def _compressed(lengths: NDArray[np.int64], size: Size) -> bytes:
+def _compress(lengths: NDArray[np.int64], size: Size) -> bytes:
     from pycocotools import mask as coco_mask
 
     return bytes(coco_mask.frPyObjects({"size": list(size), "counts": lengths.tolist()}, *size)["counts"])
 
 
-def _checked(lengths: NDArray[np.int64], size: Size, label: str) -> NDArray[np.int64]:
+def _check_lengths(lengths: NDArray[np.int64], size: Size, label: str) -> NDArray[np.int64]:
     pixels = size[0] * size[1]
     if not are_within(lengths, 0, pixels) or lengths.sum() != pixels:
         raise ValueError(f"{label}: expected run lengths of {size[0]} x {size[1]} pixels in segmentation, got others")
     return lengths
 
 
-def _without_gaps(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+def _drop_gaps(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the run lengths of the same mask without runs of length 0 after the first: pycocotools may stop there."""
     positive = lengths > 0
     ends, inside = np.cumsum(lengths)[positive], (np.arange(len(lengths)) % 2 == 1)[positive]
@@ -145,7 +145,7 @@ def _without_gaps(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.append(0, kept) if inside[0] else kept
 
 
-def _lengths(runs: bytes) -> NDArray[np.int64]:
+def _decode_lengths(runs: bytes) -> NDArray[np.int64]:
     """Decode run lengths: digits of 5 bits, lowest first, plus 32 where another follows; two's complement in the last.
 
     From the fourth number on, each is the difference to the length two before.

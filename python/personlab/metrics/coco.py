@@ -160,7 +160,7 @@ def average_precision(
 
 def _with_regions(annotations: COCO) -> COCO:
     """Return the annotations with ignored regions, as COCO's crowds are, in place of people without outline."""
-    from personlab.data.coco import grown_box, index_dataset
+    from personlab.data.coco import grow_box, index_dataset
 
     entries = annotations.dataset["annotations"]
     if all(entry.get("segmentation") for entry in entries):
@@ -171,7 +171,7 @@ def _with_regions(annotations: COCO) -> COCO:
             listed.append(entry)
             continue
         image = annotations.imgs[entry["image_id"]]
-        rows, columns = grown_box(entry.get("bbox") or [0] * 4, (image["height"], image["width"]))
+        rows, columns = grow_box(entry.get("bbox") or [0] * 4, (image["height"], image["width"]))
         left, top, right, bottom = columns.start, rows.start, columns.stop, rows.stop
         if left < right and top < bottom:
             region = [[left, top, right, top, right, bottom, left, bottom]]

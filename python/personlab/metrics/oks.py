@@ -1,4 +1,4 @@
-"""Poses beside annotated people without COCO's tools: object keypoint similarity, and which pose is whose."""
+"""Matches poses with annotated people by object keypoint similarity, without COCO's tools."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def similarity(pose: Any, person: Any) -> float:
 def match_people(poses: Poses, people: Any) -> tuple[int, float]:
     """Count the people who have a pose of their own, and measure the mean distance between their keypoints.
 
-    Each pose, best first, takes the person it is most similar to of those who are still free.
+    Each pose, best first, is matched with the most similar person who is still free.
 
     Args:
         poses: in the order of their scores.

@@ -31,13 +31,13 @@ _FACE = re.compile(r"(?:^|[^a-z])(?:nose|eye|ear|mouth|head|face)(?:[^a-z]|$)", 
 _BODY_COST, _HEAD_COST = 0.5, 4.0  # of a pixel below a label
 
 
-def _shaded(colour: Any, target: int, share: float) -> list[int]:
+def _shade(colour: Any, target: int, share: float) -> list[int]:
     return [round(int(c) + (target - int(c)) * share) for c in colour]
 
 
 def person_colours(count: int) -> Image:
     """Return a colour for each person, (count, 3) uint8 RGB: 35 different ones, repeated."""
-    colours = [_shaded(colour, *shade) for shade in _SHADES for colour in marks.PALETTE]  # each shade in turn
+    colours = [_shade(colour, *shade) for shade in _SHADES for colour in marks.PALETTE]  # each shade in turn
     return np.array([colours[j % len(colours)] for j in range(count)], np.uint8).reshape(count, 3)
 
 
@@ -156,9 +156,9 @@ def _draw_person(image: Image, points: Any, probabilities: Any, shown: Flags, co
         sure = min(probabilities[a], probabilities[b]) >= _SURE
         local = min(units[a], units[b])
         width = max(1, round(2.2 * local)) if sure else 1
-        marks.line(image, points[a], points[b], _of_side(colour, side), width, outline=round(local))
+        marks.line(image, points[a], points[b], _shade_of_side(colour, side), width, outline=round(local))
     for k in np.flatnonzero(shown):
-        local, own = units[k], _of_side(colour, sides[k])
+        local, own = units[k], _shade_of_side(colour, sides[k])
         if probabilities[k] >= _SURE:
             ring, width = marks.darken(own), max(1, round(0.6 * local))
             marks.disc(image, points[k], max(2.4 * local, 1.2), own, ring=ring, width=width)
@@ -177,8 +177,8 @@ def _side(skeleton: Skeleton, k: int) -> str:
     return "left" if k < partner else "right"
 
 
-def _of_side(colour: Any, side: str) -> Any:
-    return _shaded(colour, *_SIDES[side]) if side else colour
+def _shade_of_side(colour: Any, side: str) -> Any:
+    return _shade(colour, *_SIDES[side]) if side else colour
 
 
 def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, skeleton: Skeleton) -> None:

@@ -85,11 +85,11 @@ class Explanation:
         if self.order is not None and self.ahead is not None:
             before = f", seeded as number {self.order + 1}, ranked as number {self.ahead + 1}"
         (x, y), p = self.seed_position, self.probabilities[self.seed]
-        s, taken, part, shift = self._columns(self.seed)
+        s, taker, part, shift = self._columns(self.seed)
         lines = [
             f"{self.title}: score {self.score:.3f}{before}",
             f"seed: {names[self.seed]} at ({x:.1f}, {y:.1f}), seed score {self.seed_score:.3f}, p {p:.3f}, s {s}, "
-            + (f"part {part}" if taken == "-" else f"taken by {taken}")
+            + (f"part {part}" if taker == "-" else f"taken by {taker}")
             + f", shift {shift}",
         ]
         rows = [
@@ -119,8 +119,8 @@ class Explanation:
 
     def _columns(self, k: int) -> tuple[str, str, str, str]:
         """Return texts of keypoint k: score, seed of the pose that takes it, part of the instance score, shift."""
-        taken = "-" if self.takers[k] < 0 else f"seed {self.takers[k] + 1}"
-        return f"{self.keypoint_scores[k]:.3f}", taken, f"{self.parts[k]:.4f}", f"{self.shifts[k]:.1f}"
+        taker = "-" if self.takers[k] < 0 else f"seed {self.takers[k] + 1}"
+        return f"{self.keypoint_scores[k]:.3f}", taker, f"{self.parts[k]:.4f}", f"{self.shifts[k]:.1f}"
 
 
 def explain_poses(
@@ -140,7 +140,7 @@ def explain_poses(
         TypeError: an argument of the wrong type.
         ValueError: fields of a batch or of another skeleton.
     """
-    heat, short, mid = _checked(fields, skeleton, options)
+    heat, short, mid = _check_fields(fields, skeleton, options)
     growths: list[reference.Growth] = []
     arguments: dict[str, Any] = {"stride": fields.stride, "skeleton": skeleton, "options": options, "growths": growths}
     hough = None
@@ -208,7 +208,7 @@ def explain_seed(
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range, or fields of a batch, of another skeleton or without cells.
     """
-    heat, short, mid = _checked(fields, skeleton, options)
+    heat, short, mid = _check_fields(fields, skeleton, options)
     if heat.size == 0:
         raise ValueError(f"fields.heatmaps: expected a grid with cells, got {heat.shape}")
     width, height = fields.input_size
@@ -241,7 +241,7 @@ def explain_seed(
     )
 
 
-def _checked(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
+def _check_fields(fields: Fields, skeleton: Skeleton, options: DecodeOptions) -> tuple[Any, Any, Any]:
     check_image_fields(fields)
     check_type(options, "options", DecodeOptions)
     check_type(skeleton, "skeleton", Skeleton)

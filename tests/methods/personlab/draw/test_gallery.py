@@ -156,7 +156,7 @@ def test_decode_writes_the_gallery(fields, scene, tmp_path, capsys):
     assert {path.stem for path in (tmp_path / "out").iterdir()} == {*gallery, "contact_sheet"}
     for name in ("poses", "masks", "hough", "explanation_1"):
         assert np.array_equal(show.read_image(tmp_path / "out" / f"{name}.png"), gallery[name])
-    assert capsys.readouterr().err == f"personlab: wrote {len(gallery) + 1} pictures into {tmp_path / 'out'}\n"
+    assert capsys.readouterr().err == f"personlab: wrote {len(gallery) + 1} images into {tmp_path / 'out'}\n"
     assert main([*argv[:-1], "--fields", str(tmp_path / "plain"), "--posenet"]) == 0
     names = {path.stem for path in (tmp_path / "plain").iterdir()}
     assert not {"masks", "hough"} & names

@@ -45,7 +45,7 @@ def fields_gallery(
     """Draw each field, each step of decoding and its result; return the images by name, fit for file names.
 
     The names are "heatmaps", "heatmap_<keypoint>" for each type, "hough", "short_offsets", "short_offsets_wheel",
-    "mid_offsets", "mid_offsets_wheel", "order", "poses", "explanation_1" and so on, and, where there are such fields,
+    "mid_offsets", "mid_offsets_wheel", "order", "poses", "explanation_1" and so on, and, for fields with masks,
     "segmentation", "long_offsets", "long_offsets_arrows" and "masks". With PoseNet's decoder, "hough" is
     missing.
 

@@ -1,0 +1,36 @@
+"""Yardsticks of the speed gates: calls timed in turns, and the resizing of planes by OpenCV."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+
+
+def seconds(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def race(one, other, budget=1.5):
+    """Return seconds (rounds, 2) of two calls in turns, so that other load on the machine falls on both."""
+    one(), other()
+    end, times = time.perf_counter() + budget, []
+    while len(times) < 20 or time.perf_counter() < end:
+        times.append((seconds(one), seconds(other)))
+    return np.array(times)
+
+
+def resized(planes, width, height):
+    """Return the yardstick Y of planes (N, h, w): a call that resizes them to (N, height, width)."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    out = np.empty((len(planes), height, width), np.float32)
+
+    def call():
+        for plane, to in zip(planes, out, strict=True):
+            cv2.resize(plane, (width, height), dst=to, interpolation=cv2.INTER_LINEAR)
+
+    return call
