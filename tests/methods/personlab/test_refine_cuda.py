@@ -24,11 +24,11 @@ class OnHost(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return operators._back(Context(ctx), grad)
+        return operators._backward(Context(ctx), grad)
 
 
 class Context:
-    """What `_back` reads; it runs the operator that belongs to the tensors' device."""
+    """What `_backward` reads; it runs the operator that belongs to the tensors' device."""
 
     def __init__(self, ctx):
         self.needs_input_grad, self.saved_tensors, (self.stride, self.steps) = (
