@@ -19,6 +19,6 @@ PERSONLAB_HD bool in_disc(float across2, float down2, float radius2) { return ac
 
 // Sharpening: the disc's radius, and what the weighted Hough scores in it have to add up to for a keypoint to move.
 constexpr double kSharpenRadius = 3.0;  // sigmas
-constexpr double kSharpenLeastMass = 1e-6;
+constexpr double kSharpenMinMass = 1e-6;
 
 }  // namespace personlab

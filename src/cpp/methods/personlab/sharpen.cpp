@@ -31,7 +31,7 @@ void sharpen_keypoints(const std::vector<HoughPlane>& hough, const DecodeOptions
         return std::accumulate(std::begin(parts), std::end(parts), 0.0);
       };
       const double mass = sum(sums.mass);
-      if (mass > kSharpenLeastMass) {  // the mean lies among lattice points, but for rounding
+      if (mass > kSharpenMinMass) {  // the mean lies among lattice points, but for rounding
         at[0] = clamp(at[0] + sum(sums.x) / mass, 0.0, static_cast<double>(plane.columns - 1) * options.hough_stride);
         at[1] = clamp(at[1] + sum(sums.y) / mass, 0.0, static_cast<double>(plane.rows - 1) * options.hough_stride);
       }

@@ -28,7 +28,7 @@ __global__ void shift_keypoints(Scores hough, PoseRows poses, Accepted accepted,
           sums[2] += mass * static_cast<double>(dy);
         });
     sum_block(sums, parts);
-    if (threadIdx.x == 0 && sums[0] > kSharpenLeastMass) {  // the mean lies among lattice points, but for rounding
+    if (threadIdx.x == 0 && sums[0] > kSharpenMinMass) {  // the mean lies among lattice points, but for rounding
       const double last_x = static_cast<double>(hough.columns() - 1) * g,
                    last_y = static_cast<double>(hough.rows() - 1) * g;
       float* const keypoint = ranked.keypoints + (to * n_keypoints + k) * 2;
