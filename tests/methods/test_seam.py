@@ -117,6 +117,8 @@ def test_options_of_another_method_are_refused(tmp_path):
     network = ToyNetwork(ToyConfig())
     with pytest.raises(TypeError, match="options: expected ToyOptions, got DecodeOptions"):
         Predictor(network, options=DecodeOptions())
+    with pytest.raises(TypeError, match="threads: expected None, for ToyOptions has no such option, got 2"):
+        Predictor(network, threads=2)
     with pytest.raises(ValueError, match="stride: expected 8, got 16"):
         Predictor(network, stride=16)
     with pytest.raises(TypeError, match="mask_options: expected None"):
