@@ -95,7 +95,7 @@ if(PERSONLAB_CUDA_ON_HOST)
     file(CONFIGURE OUTPUT ${wrapper} CONTENT "#include \"${CMAKE_CURRENT_SOURCE_DIR}/${stage}\"\n" @ONLY)
     list(APPEND on_host ${wrapper})
   endforeach()
-  pybind11_add_module(_cuda_on_host ${on_host})
+  pybind11_add_module(_cuda_on_host NO_EXTRAS ${on_host})  # no link-time optimization: it takes as long as all else
   target_include_directories(_cuda_on_host PRIVATE tests/cuda_host src/cpp src/cpp/include src/cuda)
   target_compile_definitions(_cuda_on_host PRIVATE PERSONLAB_CUDA_MODULE=_cuda_on_host PERSONLAB_CUDA_ARCHITECTURES="none"
     PERSONLAB_CUDA_COMPILER="${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")

@@ -1,5 +1,6 @@
 """The package as installed: what importing it costs and brings, what it says of itself."""
 
+import importlib
 import importlib.metadata
 import inspect
 import subprocess
@@ -81,6 +82,15 @@ def test_public_names_exist_and_are_described():
         "decode_poses", "encode_targets", "stages",
     }  # fmt: skip
     assert promised <= set(personlab.__all__)
+
+
+def test_names_that_are_imported_when_read_are_listed():
+    for name in ("personlab", "personlab.methods", "personlab.nn", "personlab.train", "personlab.visualize"):
+        module = importlib.import_module(name)
+        assert set(module.__all__) <= set(dir(module)), name
+        assert {"__doc__", "__name__"} <= set(dir(module)), name
+        with pytest.raises(AttributeError, match=f"module '{name}' has no attribute 'nothing'"):
+            _ = module.nothing
 
 
 def test_stages_are_described():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 try:
     import personlab._core  # noqa: F401  # here, so that its absence is explained below
@@ -15,6 +15,7 @@ except ModuleNotFoundError as error:
     ) from None
 
 from personlab import cuda, stages
+from personlab._lazy import lazy_names
 from personlab.info import __version__, build_info
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.fields import Fields
@@ -47,16 +48,11 @@ __all__ = [
     "stages",
 ]
 
-_LAZY = {  # names whose modules import torch: imported when they are asked for
-    "Prediction": "personlab.predict",
-    "Predictor": "personlab.predict",
-    "load_model": "personlab.weights",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LAZY[name]), name)
+__getattr__, __dir__ = lazy_names(  # their modules need more than NumPy
+    __name__,
+    {
+        "Prediction": "personlab.predict",
+        "Predictor": "personlab.predict",
+        "load_model": "personlab.weights",
+    },
+)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DRAWN, PHOTOGRAPHS = "drawn scenes", "photographs"  # domains
-SCENES_GENERATOR = "personlab scenes"  # in `info` of the files that this command writes
+SCENES_GENERATOR = "personlab scenes"  # in `info` of the annotations that `personlab scenes` writes
 _DEFAULT_RADIUS = DecodeOptions().disk_radius
 
 

@@ -34,6 +34,8 @@ def test_the_backend_can_be_named(gpu):
         with pytest.raises(TypeError, match=f"heatmaps: expected host memory for backend '{backend}', got device"):
             votes(gpu, *on_device, backend=backend)
     with pytest.raises(TypeError, match="heatmaps: expected device memory for backend 'cuda', got host memory"):
+        stages.hough_vote(None, None, stride=8, backend="cuda")
+    with pytest.raises(TypeError, match="heatmaps: expected device memory for backend 'cuda', got host memory"):
         votes(gpu, FIELDS.heatmaps, FIELDS.short_offsets, backend="cuda")
 
 

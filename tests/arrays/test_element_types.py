@@ -6,7 +6,7 @@ import torch
 from agreement import assert_same_bytes, core_poses
 from scenes import GRIDS, PAIR, SKELETONS, decode_options, mask_options, paper_options, random_fields
 
-from personlab import DecodeOptions, Fields, decode_masks, decode_poses
+from personlab import DecodeOptions, Fields, decode_masks, decode_poses, encode_targets, stages
 from personlab.arrays.array import BFLOAT16
 from personlab.arrays.host import as_field, take_on_host
 
@@ -162,6 +162,14 @@ def test_bfloat16_of_numpy():
     expected = decode({name: array.astype(np.float32) for name, array in arrays.items()}, 8, PAIR, options)
     assert len(expected) > 3
     assert_same_bytes(decode(arrays, 8, PAIR, options), expected)
+
+
+def test_bfloat16_where_it_does_not_belong_is_named():
+    masks = torch.zeros(1, 9, 9).bfloat16()
+    with pytest.raises(TypeError, match=r"^masks: expected bool, got bfloat16$"):
+        stages.score_masks(masks, np.zeros((1, 2, 2), np.float32), np.ones(1, np.float32), stride=8)
+    with pytest.raises(TypeError, match=r"^masks: expected bool or uint8, got bfloat16$"):
+        encode_targets(np.ones((1, 17, 3), np.float32), masks, size=(9, 9), stride=8)
 
 
 def test_bare_bits_are_no_field():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from published import random_model
 
@@ -9,6 +11,7 @@ from personlab import Skeleton
 from personlab.cli import main
 from personlab.nn import ModelConfig, PersonLab
 from personlab.settings import Settings
+from personlab.train import TrainConfig
 from personlab.weights import save_model
 
 PAIR = Skeleton(names=("head", "tail\x1b[31m"), edges=((0, 1),), sigmas=(0.1, 0.1), flip=(0, 1))
@@ -58,6 +61,15 @@ def test_what_a_network_is_and_was_scored_with(info, tmp_path):
     assert facts["note"] == "two lines  [2J"
     trained = {name: value for name, value in facts.items() if name.startswith("train ")}
     assert trained == {"train steps": "7", "train optimizer.rate": "0.5", "train optimizer.gone": "1"}  # no defaults
+
+
+def test_defaults_of_earlier_versions_are_defaults(info, tmp_path):
+    train = json.loads(TrainConfig(seed=3).to_json())
+    train["augmentation"]["centre"] = "picture"  # what version 0.1 called "image"
+    save_model(random_model(), tmp_path / "old.safetensors", {"train": train})
+    code, facts, _ = info(tmp_path / "old.safetensors")
+    assert code == 0
+    assert {name: value for name, value in facts.items() if name.startswith("train ")} == {"train seed": "3"}
 
 
 def test_a_network_that_says_little(info, tmp_path):

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
-import torch
 from agreement import assert_same_bytes
 from scenes import PAIR, decode_options, mask_options, random_fields
 
 from personlab import DecodeOptions, MaskOptions, _core, decode_masks, decode_poses, encode_targets, stages
 from personlab.arrays.host import as_field
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.torch
 
 FIELDS = random_fields(40, PAIR, 5, 8, 8)
 OPTIONS = decode_options(hough_stride=2)

@@ -117,6 +117,8 @@ def test_options_of_another_method_are_refused(tmp_path):
     network = ToyNetwork(ToyConfig())
     with pytest.raises(TypeError, match="options: expected ToyOptions, got DecodeOptions"):
         Predictor(network, options=DecodeOptions())
+    with pytest.raises(TypeError, match="threads: expected None, for ToyOptions has no such option, got 2"):
+        Predictor(network, threads=2)
     with pytest.raises(ValueError, match="stride: expected 8, got 16"):
         Predictor(network, stride=16)
     with pytest.raises(TypeError, match="mask_options: expected None"):
@@ -163,6 +165,21 @@ def test_a_checkpoint_that_names_none_is_personlabs(tmp_path):
         edited(path, lambda entry, wrong=wrong: entry.update(method=wrong))
         with pytest.raises(ValueError, match=r"old\.safetensors: method: expected one of personlab"):
             load_model(path)
+    edited(path, lambda entry: entry.update(method="x" * 1_000_000))
+    with pytest.raises(
+        ValueError, match=r"old\.safetensors: method: expected one of personlab, got 'xxx.*\.\.\.$"
+    ) as error:
+        load_model(path)
+    assert len(str(error.value)) < 1100 + len(str(path))
+
+
+def test_the_method_of_a_checkpoint_may_be_asked_for_by_name(tmp_path):
+    path, model = tmp_path / "model.safetensors", random_model()
+    save_model(model, path)
+    assert same(load_model(path, method="personlab").state_dict(), model.state_dict())
+    for wrong in ("toy", 3):
+        with pytest.raises(ValueError, match="method: expected one of personlab, got"):
+            load_model(path, method=wrong)
 
 
 def test_it_predicts_one_image_a_list_and_a_stream():

@@ -174,7 +174,7 @@ def test_what_is_no_image_is_refused(image, error, text):
 def test_wrong_arguments_are_refused(arguments, error, text):
     with pytest.raises(error, match=text):
         Predictor(Spot(), **arguments)
-    with pytest.raises(TypeError, match="weights: expected a path, a name or a PersonLab network, got int"):
+    with pytest.raises(TypeError, match="weights: expected a path, a name or a network with a config, got int"):
         Predictor(3)
 
 

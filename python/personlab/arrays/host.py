@@ -32,7 +32,7 @@ def take_on_host(value: Any, name: str, elements: Elements = FIELDS) -> HostArra
     values = to_numpy(value, name) if kinds else _view(value, name)
     dtype = values.dtype
     if not (dtype.kind in kinds if kinds else dtype in elements.dtypes):
-        raise TypeError(f"{name}: expected {elements.expected}, got {dtype}")
+        raise TypeError(f"{name}: expected {elements.expected}, got {'bfloat16' if dtype == BFLOAT16 else dtype}")
     check_copy(values, name)
     return HostArray(name, values, values.shape)
 

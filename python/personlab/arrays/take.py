@@ -38,7 +38,7 @@ def place_of(arrays: Mapping[str, Any]) -> Place:
     """Returns where all arrays, by name, lie; None counts for nothing, and what is no array for host memory.
 
     Raises:
-        TypeError: some lie here and some there.
+        TypeError: some lie in host memory and some on a GPU.
     """
     on_host = on_device = ""
     for name, value in arrays.items():

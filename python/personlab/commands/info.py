@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -87,8 +88,11 @@ def _unusual(values: Mapping[str, Any]) -> dict[str, Any]:
     from personlab.train.config import TrainConfig
     from personlab.train.read_config import flattened
 
-    usual = flattened(json.loads(TrainConfig().to_json()))
-    return {name: value for name, value in flattened(values).items() if name not in usual or usual[name] != value}
+    usual, stored = flattened(json.loads(TrainConfig().to_json())), flattened(values)
+    with contextlib.suppress(TypeError, ValueError):  # settings of another version are shown as they are
+        read = flattened(json.loads(TrainConfig.from_json(json.dumps(values)).to_json()))
+        stored = {name: read[name] for name in stored}
+    return {name: value for name, value in stored.items() if name not in usual or usual[name] != value}
 
 
 def _label(name: str) -> str:

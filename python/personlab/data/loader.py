@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.images import Images
 
-_VIEW, _ORDER = 2, 3  # keep these draws apart from each other and from those of the same scene, which end in none and 1
+_VIEW, _ORDER = 2, 3  # last entry of a seed: keeps these draws apart from each other and from those of a scene
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ METHODS: Mapping[str, str] = MappingProxyType({"personlab": "personlab.methods.p
 """module by name of the method; its `METHOD` is the record"""
 
 
-__getattr__ = lazy_names(__name__, {"Method": "personlab.methods.base"})
+__getattr__, __dir__ = lazy_names(__name__, {"Method": "personlab.methods.base"})
 
 
 def get_method(method: str | Method) -> Method:

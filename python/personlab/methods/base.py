@@ -77,10 +77,12 @@ class Method:
     """
 
     name: str
-    config: type  # of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`
+    config: type
+    """of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`; with
+    `decode_masks`, also `masks`, whether a network has them"""
     fields: type  # of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`
     targets: type  # of one image: a dataclass, whose arrays `make_batch` stacks
-    options: type  # of decoding: every field has a default
+    options: type  # of decoding: every field has a default; `threads` where several can share the work
     mask_options: type | None = None  # of masks
     every_pose: Any  # options that keep weak poses, for average precision
 

@@ -26,7 +26,7 @@ __all__ = [
 
 _METHOD = "personlab.methods.personlab"
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "ModelConfig": f"{_METHOD}.config",

@@ -29,7 +29,7 @@ def load_network(weights: Any, stride: int | None, device: str | torch.device | 
         chosen = find_device(device)
         return _at_stride(load_model(weights, stride=stride, device=chosen), stride), chosen
     if not isinstance(weights, torch.nn.Module) or not hasattr(weights, "config"):
-        raise TypeError(f"weights: expected a path, a name or a PersonLab network, got {type(weights).__name__}")
+        raise TypeError(f"weights: expected a path, a name or a network with a config, got {type(weights).__name__}")
     network = _at_stride(weights.eval(), stride)
     if device is None:
         return network, next((parameter.device for parameter in network.parameters()), torch.device("cpu"))

@@ -301,4 +301,8 @@ def _options(options: Any, name: str, kind: type | None, threads: int | None) ->
         return None
     options = kind() if options is None else options
     check_type(options, name, kind)
-    return options if threads is None else replace(options, threads=threads)
+    if threads is None:
+        return options
+    if not hasattr(options, "threads"):
+        raise TypeError(f"threads: expected None, for {kind.__name__} has no such option, got {threads!r}")
+    return replace(options, threads=threads)

@@ -31,7 +31,7 @@ __all__ = [
     "train",
 ]
 
-__getattr__ = lazy_names(  # the command line reads the options without torch
+__getattr__, __dir__ = lazy_names(  # the command line reads the options without torch
     __name__,
     {
         "Losses": "personlab.methods.personlab.losses",

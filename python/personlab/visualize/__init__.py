@@ -50,7 +50,7 @@ __all__ = [
 
 _METHOD = "personlab.methods.personlab"
 
-__getattr__ = lazy_names(
+__getattr__, __dir__ = lazy_names(
     __name__,
     {
         "Explanation": f"{_METHOD}.explain",

@@ -44,7 +44,7 @@ def load_model(
     *,
     stride: int | None = None,
     device: str | torch.device = "cpu",
-    method: Method | None = None,
+    method: str | Method | None = None,
 ) -> Any:
     """Load a network, in eval mode.
 
@@ -54,7 +54,7 @@ def load_model(
             to `cache_folder()` the first time. A file or folder of that name comes first.
         stride: of the output, input pixels; the source's own where left out.
         device: of its weights.
-        method: of the network, where it is none of `personlab.methods.METHODS`.
+        method: of the network, by name or as a record; a record where it is none of `personlab.methods.METHODS`.
 
     Returns:
         `personlab.nn.PersonLab`, or the network of another method.
@@ -69,7 +69,7 @@ def load_model(
 
 
 def load_source(
-    source: str | os.PathLike[str], *, stride: int | None = None, method: Method | None = None
+    source: str | os.PathLike[str], *, stride: int | None = None, method: str | Method | None = None
 ) -> Checkpoint:
     """Load what `load_model` takes, with its metadata, on the CPU.
 
@@ -114,7 +114,7 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
     return model.config
 
 
-def _read(source: Any, stride: int | None, method: Method | None) -> Checkpoint:
+def _read(source: Any, stride: int | None, method: str | Method | None) -> Checkpoint:
     path = Path(source)
     name = parse_name(source) if isinstance(source, str) else None
     if name is not None and not path.exists():

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1  # of the metadata
 _KEY = "personlab"  # one entry of metadata that holds all: safetensors writes several in any order
+_MAX_MESSAGE = 1000  # characters
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 _ZIP = b"PK\x03\x04"  # what torch.save writes: an archive with a pickle in it
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
@@ -72,12 +73,12 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
     write_whole(path, save(tensors, {_KEY: entry}))
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, method: Method | None = None) -> Checkpoint:
+def load_checkpoint(path: str | os.PathLike[str], *, method: str | Method | None = None) -> Checkpoint:
     """Load what `save_model` wrote: a network in eval mode on the CPU, and its metadata.
 
     Args:
         path: the file.
-        method: of the network, where it is none of `personlab.methods.METHODS`.
+        method: of the network, by name or as a record; a record where it is none of `personlab.methods.METHODS`.
 
     Raises:
         FileNotFoundError: no such file.
@@ -164,7 +165,8 @@ def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
     except SafetensorError as error:
         raise ValueError(f"{path}: expected a safetensors file, got another or a damaged one ({error})") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        message = str(error)  # may hold texts of the file
+        raise ValueError(f"{path}: {message[:_MAX_MESSAGE]}{'...' * (len(message) > _MAX_MESSAGE)}") from None
     except (OverflowError, RecursionError):
         raise ValueError(f"{path}: expected the metadata of a network, got numbers or lists without end") from None
 
@@ -186,14 +188,15 @@ def _read_entry(file: Any) -> dict[str, Any]:
     return values
 
 
-def _method_of(entry: dict[str, Any], method: Method | None) -> Method:
+def _method_of(entry: dict[str, Any], method: str | Method | None) -> Method:
     """Return the method of a checkpoint; those written before the second method name none."""
     name = entry.get("method", DEFAULT_METHOD)
     if method is None:
         return get_method(name)
-    if name != method.name:
-        raise ValueError(f"method: expected {method.name}, got {name!r}")
-    return method
+    own = get_method(method)
+    if name != own.name:
+        raise ValueError(f"method: expected {own.name}, got {name!r}")
+    return own
 
 
 def _settings_of(entry: dict[str, Any]) -> Settings:

@@ -76,7 +76,7 @@ def test_what_is_wrong_is_named(gpu):
         stages.refine_offsets(offsets(2, 3, (1, 1)), offsets(2, 3, (2, 2)), [0], stride=1, backend="cuda")
 
 
-# --- batches and their gradients, as networks use them (test_cuda_nn_refine.py: through torch) ------------------------
+# --- batches and their gradients, as networks use them (by torch: tests/methods/personlab/test_refine_cuda.py) -------
 
 
 def batch(module, of, by, channels, *, stride=8, steps=2, grad):

@@ -24,11 +24,11 @@ class OnHost(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, grad):
-        return operators._back(Context(ctx), grad)
+        return operators._backward(Context(ctx), grad)
 
 
 class Context:
-    """What `_back` reads; it runs the operator that belongs to the tensors' device."""
+    """What `_backward` reads; it runs the operator that belongs to the tensors' device."""
 
     def __init__(self, ctx):
         self.needs_input_grad, self.saved_tensors, (self.stride, self.steps) = (
@@ -41,7 +41,7 @@ def refine(gpu, monkeypatch):
     """The operators: tensors, channels, stride and steps -> refined offsets; and where its tensors are to lie."""
     if gpu.is_real:
         return lambda *arrays, stride, steps: refine_offsets(*arrays, stride=stride, steps=steps), "cuda"
-    monkeypatch.setattr(refine_cuda, "_queue", lambda _: (cuda_module.native(), 0, 0))
+    monkeypatch.setattr(refine_cuda, "_stream", lambda _: (cuda_module.native(), 0, 0))
     monkeypatch.setattr(operators, "_refine_backward", operators._refine_backward_on_cuda)
     return lambda *arrays, stride, steps: OnHost.apply(*arrays, stride, steps), "cpu"
 
@@ -215,7 +215,7 @@ def test_what_does_not_belong_together_is_refused(refine):
 @pytest.mark.cuda_host
 def test_the_order_of_blocks_and_threads_changes_nothing(monkeypatch):
     make_gpu("host", monkeypatch)
-    monkeypatch.setattr(refine_cuda, "_queue", lambda _: (cuda_module.native(), 0, 0))
+    monkeypatch.setattr(refine_cuda, "_stream", lambda _: (cuda_module.native(), 0, 0))
     monkeypatch.setattr(operators, "_refine_backward", operators._refine_backward_on_cuda)
     of, by, channels = tensors("cpu", h=17, w=33)
 

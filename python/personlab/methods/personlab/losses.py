@@ -44,9 +44,7 @@ def make_losses(model: PersonLab, options: LossOptions) -> Callable[[Outputs, Ba
     Raises:
         ValueError: the network refines offsets itself, but another number of times than `options.refine_steps`.
     """
-    own = model.config.refine_steps
-    if own not in (0, options.refine_steps):
-        raise ValueError(f"loss.refine_steps: expected {own} as in the network, got {options.refine_steps}")
+    _steps_left(model, options)  # raises before the first step
     names = losses_of(model.config)
 
     def losses(outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
@@ -89,11 +87,8 @@ def compute_losses(outputs: Outputs, batch: Batch, model: PersonLab, options: Lo
     Raises:
         ValueError: the network refines offsets itself, but another number of times than `options.refine_steps`.
     """
-    own = model.config.refine_steps
-    if own not in (0, options.refine_steps):
-        raise ValueError(f"refine_steps: expected {own} as in the network, got {options.refine_steps}")
+    steps = _steps_left(model, options)
     counts = count_valid(batch)
-    steps = options.refine_steps - own
     parts = _parts(outputs, batch, model, steps, options.disk_radius, counts)
     total = _weighted(parts, options)
     beside = total.new_zeros(())
@@ -102,6 +97,14 @@ def compute_losses(outputs: Outputs, batch: Batch, model: PersonLab, options: Lo
         total = total + options.intermediate * beside
     heatmap, short, mid, segmentation, long = parts
     return Losses(total, heatmap, short, mid, segmentation, long, beside)
+
+
+def _steps_left(model: PersonLab, options: LossOptions) -> int:
+    """Return the refinements that the network leaves to the losses."""
+    own = model.config.refine_steps
+    if own not in (0, options.refine_steps):
+        raise ValueError(f"loss.refine_steps: expected {own} as in the network, got {options.refine_steps}")
+    return options.refine_steps - own
 
 
 def _weighted(parts: list[Tensor], options: LossOptions) -> Tensor:

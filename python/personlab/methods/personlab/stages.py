@@ -75,7 +75,7 @@ def choose_backend(backend: Backend | None, **arrays: Any) -> Backend:
         return place
     if (place == "cuda") != (backend == "cuda"):
         actual, expected = ("device", "host") if place == "cuda" else ("host", "device")
-        name = next(name for name, value in arrays.items() if value is not None)
+        name = next((name for name, value in arrays.items() if value is not None), next(iter(arrays), "arrays"))
         raise TypeError(
             f"{name}: expected {expected} memory for backend {backend!r}, got {actual} memory; "
             f"move it there first, or leave `backend` out"
@@ -192,7 +192,7 @@ def score_poses(
     Args:
         groups: keypoints (P, K, 2) in input pixels and probabilities (P, K), numbers of any width, in the order of
             their seeds.
-        hough: (K, H', W') scores from `hough_vote` with the same options, on either backend; what is not finite, or
+        hough: (K, H', W') scores from `hough_vote` with the same options, on any backend; what is not finite, or
             larger than 2^96 so that sums could overflow, counts as 0.
         skeleton: its sigmas are used.
         options: hough_stride, disk_radius, nms_radius, scoring, ranking, instance_score, min_score and max_poses are
