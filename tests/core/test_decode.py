@@ -82,7 +82,7 @@ def test_equals_reference_on_noise(compiled, name, grid, make):
         assert_same_poses(core_poses(fields, options, people, on=compiled), reference_poses(fields, options, people))
 
 
-@pytest.mark.parametrize("grid", [(40, 61, 8), (30, 20, 6)], ids=str)
+@pytest.mark.parametrize("grid", [pytest.param((40, 61, 8), marks=pytest.mark.slow_sanitized), (30, 20, 6)], ids=str)
 def test_equals_reference_where_there_are_more_seeds_than_are_sorted_at_once(compiled, grid):
     people, options = SKELETONS["tree"], posenet_options(nms_radius=0.5, max_poses=400)
     fields = random_fields(110, people, *grid)

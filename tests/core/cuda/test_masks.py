@@ -193,6 +193,7 @@ def test_a_batch_of_no_images(gpu):
     assert decode_masks([], *nothing, stride=8, size=SIZE) == []
 
 
+@pytest.mark.slow_sanitized
 def test_a_batch_larger_than_the_memory_for_its_offsets_goes_in_lots(gpu):
     # 800 x 801 cells of 17 keypoints are 83 MiB of offsets; those of two images are not made at once.
     h, w, k = 800, 801, 17

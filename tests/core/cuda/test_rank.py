@@ -95,8 +95,8 @@ def decode(gpu, fields, people, *, capacity=CAPACITY, **options):
     [
         decode_options(hough_stride=2),
         decode_options(hough_stride=2, **BY_SEED),
-        decode_options(nms_radius=0.0, **BY_SEED),
-        decode_options(hough_stride=2, nms_radius=0.3),
+        pytest.param(decode_options(nms_radius=0.0, **BY_SEED), marks=pytest.mark.slow_sanitized),
+        pytest.param(decode_options(hough_stride=2, nms_radius=0.3), marks=pytest.mark.slow_sanitized),
         decode_options(hough_stride=2, nms_radius=1e30),
         DecodeOptions.posenet(0.3, nms_radius=8.0, refine_steps=2, max_poses=50),
     ],
