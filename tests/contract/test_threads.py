@@ -240,6 +240,7 @@ def test_threads_start_when_a_call_asks_for_them_and_no_more():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits memory as Linux does")
+@pytest.mark.unsanitized
 def test_no_memory_on_any_thread_is_an_error_and_the_next_call_works():
     out = run("""
         large = random_fields(34, COCO_PERSON, 120, 160, 8)
