@@ -7,6 +7,8 @@ import textwrap
 import pytest
 from processes import SUPPORT
 
+pytestmark = pytest.mark.unsanitized
+
 PROGRAM = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np

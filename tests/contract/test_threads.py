@@ -1,4 +1,4 @@
-"""Threads share the work of a call: the same bytes for any number of them, and nobody is in anybody's way."""
+"""Threads share the work of a call: the same bytes for any number of them, and no call disturbs another."""
 
 from __future__ import annotations
 
@@ -136,6 +136,7 @@ def test_single_stages():
 # --- what holds between processes and threads -------------------------------------------------------------------------
 
 
+@pytest.mark.unsanitized
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_a_child_forked_while_another_thread_decodes():
     run("""
@@ -185,7 +186,7 @@ def test_no_lock_is_held_while_options_become_native(monkeypatch):
     assert not waits
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=pytest.mark.unsanitized), "spawn"])
 def test_pools_of_processes(method):
     if method == "fork" and not hasattr(os, "fork"):
         pytest.skip("forks")
