@@ -87,6 +87,7 @@ class Method:
     every_pose: Any  # options that keep weak poses, for average precision
 
     # Prediction
+    size_rest: int | None = None  # H and W of all views, modulo the stride; None: views of any size
     outputs: Callable[[bool], tuple[str, ...]]  # (masks) -> names of the outputs that decoding needs, in export's order
     tune: Callable[[Any, Settings, float | None], Any]  # (options, settings, disk radius asked for) -> options
     prepare: Callable[[NDArray[Any], Setup, list[str]], Prepared]  # image (H, W, 3), and where to note what it changes

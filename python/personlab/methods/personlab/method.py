@@ -124,6 +124,7 @@ METHOD = Method(
     options=DecodeOptions,
     mask_options=MaskOptions,
     every_pose=EVERY_POSE,
+    size_rest=1,
     outputs=_outputs,
     tune=_tune,
     prepare=views.prepare,
