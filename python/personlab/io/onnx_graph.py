@@ -10,32 +10,51 @@ if TYPE_CHECKING:
 
 Shape = tuple["int | None", ...]
 
-# The part of ONNX's schema (onnx.proto, Apache-2.0) that is read here: message -> field -> number, type, repeated.
+# The part of ONNX's schema (onnx.proto, Apache-2.0) that is used here: message -> field -> number, type, repeated.
 # Protobuf keeps all other fields of a file as they are.
 _SCHEMA: Mapping[str, Mapping[str, tuple[int, str, bool]]] = {
-    "Model": {"graph": (7, "Graph", False), "metadata_props": (14, "Entry", True)},
+    "Model": {
+        "ir_version": (1, "int64", False),
+        "producer_name": (2, "string", False),
+        "graph": (7, "Graph", False),
+        "opset_import": (8, "OperatorSet", True),
+        "metadata_props": (14, "Entry", True),
+    },
+    "OperatorSet": {"version": (2, "int64", False)},
     "Entry": {"key": (1, "string", False), "value": (2, "string", False)},
     "Graph": {
         "node": (1, "Node", True),
+        "name": (2, "string", False),
         "initializer": (5, "Tensor", True),
         "input": (11, "Value", True),
         "output": (12, "Value", True),
     },
-    "Node": {"input": (1, "string", True), "op_type": (4, "string", False), "attribute": (5, "Attribute", True)},
+    "Node": {
+        "input": (1, "string", True),
+        "output": (2, "string", True),
+        "op_type": (4, "string", False),
+        "attribute": (5, "Attribute", True),
+    },
     "Attribute": {
         "name": (1, "string", False),
+        "i": (3, "int64", False),
         "s": (4, "bytes", False),
         "ints": (8, "int64", True),
         "type": (20, "int32", False),
     },
-    "Tensor": {"dims": (1, "int64", True), "name": (8, "string", False)},
+    "Tensor": {
+        "dims": (1, "int64", True),
+        "data_type": (2, "int32", False),
+        "name": (8, "string", False),
+        "raw_data": (9, "bytes", False),
+    },
     "Value": {"name": (1, "string", False), "type": (2, "Type", False)},
     "Type": {"tensor_type": (1, "TensorType", False)},
-    "TensorType": {"shape": (2, "TensorShape", False)},
+    "TensorType": {"elem_type": (1, "int32", False), "shape": (2, "TensorShape", False)},
     "TensorShape": {"dim": (1, "Dimension", True)},
-    "Dimension": {"dim_value": (1, "int64", False)},
+    "Dimension": {"dim_value": (1, "int64", False), "dim_param": (2, "string", False)},
 }
-_INTS = 7  # AttributeProto.AttributeType
+INT, TEXT, INTS = 2, 3, 7  # AttributeProto.AttributeType
 
 
 class GraphFacts(NamedTuple):
@@ -102,7 +121,7 @@ def _spell_out(node: Any, weight: list[int]) -> bool:
         raise ValueError("expected dilated convolutions of odd size and stride 1, got another one with auto_pad")
     pads = [dilation * (side // 2) for dilation, side in zip(dilations, sides, strict=True)] * 2
     node.attribute.remove(padding)
-    node.attribute.add(name="pads", type=_INTS, ints=pads)
+    node.attribute.add(name="pads", type=INTS, ints=pads)
     return True
 
 
@@ -117,7 +136,7 @@ def _shape(value: Any) -> Shape:
 def _parse(content: bytes) -> Any:
     from google.protobuf.message import DecodeError
 
-    model = _messages()()
+    model = model_type()()
     try:
         model.ParseFromString(content)
     except DecodeError:
@@ -128,8 +147,12 @@ def _parse(content: bytes) -> Any:
 
 
 @functools.cache
-def _messages() -> Any:
-    """Return the class of `Model`, in a pool of its own: the package `onnx` may be loaded beside it."""
+def model_type() -> Any:
+    """Return the class of ONNX's ModelProto, in a pool of its own: the package `onnx` may be loaded beside it.
+
+    Raises:
+        ImportError: google.protobuf is missing.
+    """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     kinds = descriptor_pb2.FieldDescriptorProto
