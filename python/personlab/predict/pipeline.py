@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import os
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,10 @@ import numpy as np
 from personlab.io.images import read_image
 from personlab.predict.frame import Frame
 from personlab.predict.prediction import Prediction
-from personlab.predict.stream import Stream
+from personlab.predict.stream import Stage, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from personlab.predict.engines import Engine
 
 _MASK_BYTES = 128  # max bytes of the masks of one image, for each pixel of `InputOptions.max_pixels`
+_MAX_WORKERS = 4  # threads that read, and that decode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,31 +45,32 @@ class Pipeline:
 
     def run(self, image: Any) -> Frame:
         """Predict one image in the calling thread."""
-        return next(self._decode(self._run(self._read([image]))))
+        frames = list(_frames_of([image]))
+        for stage in self._stages():
+            frames = stage.work(frames)
+        return frames[0]
 
     def stream(self, images: Iterable[Any]) -> Stream[Prediction]:
         """Return an iterator over the predictions of images, as `Predictor.stream` describes it."""
-        stages = (self._read, self._run, self._decode)
-        return Stream(images, stages, self.deliver, depth=self.batch_size + 1)
+        return Stream(_frames_of(images), self._stages(), self.deliver)
 
-    def _read(self, sources: Iterable[Any]) -> Iterator[Frame]:
-        """Read and prepare images; an iterable that breaks ends the stream at that place."""
-        iterator = iter(sources)
-        while True:
-            frame = Frame()
-            with frame.stage("read"):
-                try:
-                    frame.source = next(iterator)
-                except StopIteration:
-                    return
-            broken = frame.error is not None
-            if not broken:
-                self._prepare(frame)
-            yield frame
-            if broken:
-                return
+    def _stages(self) -> tuple[Stage, Stage, Stage]:
+        many = min(_count_cores(), _MAX_WORKERS)
+        decoders = many if self.to_host else 1  # decoding on a GPU queues its work on one stream
+        return (
+            Stage(self._prepare, workers=many),
+            Stage(self._run, workers=self.engine.streams, batch=self.batch_size),
+            Stage(self._decode, workers=decoders),
+        )
 
-    def _prepare(self, frame: Frame) -> None:
+    def _prepare(self, frames: list[Frame]) -> list[Frame]:
+        """Read images, and make them inputs of the network."""
+        for frame in frames:
+            if frame.error is None:
+                self._prepare_frame(frame)
+        return frames
+
+    def _prepare_frame(self, frame: Frame) -> None:
         with frame.stage("read"):
             frame.image = read_image(frame.source, bgr=self.bgr, damage=frame.damage)
             frame.size = (frame.image.shape[1], frame.image.shape[0])
@@ -78,23 +80,22 @@ class Pipeline:
         if not self.keep_image:
             frame.image = None
 
-    def _run(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+    def _run(self, frames: list[Frame]) -> list[Frame]:
         """Run the network, over images whose views have one size together."""
-        while batch := list(itertools.islice(frames, self.batch_size)):
-            groups: dict[Any, list[Frame]] = {}
-            for frame in batch:
-                if frame.error is None and frame.prepared is not None:
-                    groups.setdefault(tuple(view.shape[1:] for view in frame.prepared.views), []).append(frame)
-            for group in groups.values():
-                self._run_group(group)
-            yield from batch
+        groups: dict[Any, list[Frame]] = {}
+        for frame in frames:
+            if frame.error is None and frame.prepared is not None:
+                groups.setdefault(tuple(view.shape[1:] for view in frame.prepared.views), []).append(frame)
+        for group in groups.values():
+            self._run_group(group)
+        return frames
 
     def _run_group(self, group: list[Frame]) -> None:
         first = group[0]
         with first.stage("network"):
             prepared = [frame.prepared for frame in group if frame.prepared is not None]
             names = self.method.outputs(self.masks)
-            views = (np.concatenate(rows) for rows in zip(*(one.views for one in prepared), strict=True))
+            views = (_joined(rows) for rows in zip(*(one.views for one in prepared), strict=True))
             outputs = (self.engine.run(images, names) for images in views)
             fields = self.method.merge(outputs, [one.way for one in prepared], self.setup, self.to_host)
             for frame, own in zip(group, fields, strict=True):
@@ -103,12 +104,12 @@ class Pipeline:
         for frame in group:
             frame.times["network"], frame.error = share, error
 
-    def _decode(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+    def _decode(self, frames: list[Frame]) -> list[Frame]:
         """Decode fields into poses and masks."""
         for frame in frames:
             if frame.error is None:
                 self._decode_frame(frame)
-            yield frame
+        return frames
 
     def _decode_frame(self, frame: Frame) -> None:
         decoded = poses = masks = scores = kept = None
@@ -158,3 +159,28 @@ class Pipeline:
             raise frame.error
         assert frame.prediction is not None
         return frame.prediction
+
+
+def _frames_of(sources: Iterable[Any]) -> Iterator[Frame]:
+    """Yield a frame for each source; an iterable that breaks ends with a frame of its exception."""
+    iterator = iter(sources)
+    while True:
+        frame = Frame()
+        with frame.stage("read"):
+            try:
+                frame.source = next(iterator)
+            except StopIteration:
+                return
+        broken = frame.error is not None  # later the frame may have an error of its own
+        yield frame
+        if broken:
+            return
+
+
+def _joined(views: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return views[0] if len(views) == 1 else np.concatenate(views)
+
+
+def _count_cores() -> int:
+    """Return the number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 class Engine(Protocol):
     """Runs one network."""
 
+    @property
+    def streams(self) -> int:
+        """Number of threads that may call `run` at once with gain."""
+
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> Mapping[str, Any]:
         """Return the outputs of these names that the network has, float32 with a leading axis N, where they are.
 

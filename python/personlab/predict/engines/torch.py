@@ -24,6 +24,7 @@ class TorchEngine:
 
     def __init__(self, network: Any, device: torch.device, *, autocast: bool = False) -> None:
         self.network, self.device, self.autocast = network, device, autocast
+        self.streams = 1  # PyTorch's own threads run a layer together
 
     @torch.inference_mode()
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, torch.Tensor]:
