@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.io.images import read_image
+from personlab.io.images import read_image, read_reduced
+from personlab.io.reduced import size_of
 from personlab.predict.frame import Frame
 from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stage, Stream
@@ -40,6 +41,7 @@ class Pipeline:
     calibration: Calibration | None = None  # of the scores of poses
     batch_size: int = 1  # max images in one run of the network
     bgr: bool = False  # channels of arrays
+    reduced_reading: bool = False  # whether large files may be read at a fraction of their size
     keep_fields: bool = False
     keep_image: bool = False
 
@@ -72,13 +74,19 @@ class Pipeline:
 
     def _prepare_frame(self, frame: Frame) -> None:
         with frame.stage("read"):
-            frame.image = read_image(frame.source, bgr=self.bgr, damage=frame.damage)
-            frame.size = (frame.image.shape[1], frame.image.shape[0])
+            frame.image = self._read(frame)
+            frame.size = size_of(frame.image)
         if frame.error is None:
             with frame.stage("resize"):
                 frame.prepared = self.method.prepare(frame.image, self.setup, frame.notes)
         if not self.keep_image:
             frame.image = None
+
+    def _read(self, frame: Frame) -> Any:
+        reduction = self.method.reduction
+        if reduction is None or self.keep_image or not self.reduced_reading:
+            return read_image(frame.source, bgr=self.bgr, damage=frame.damage)
+        return read_reduced(frame.source, lambda size: reduction(size, self.setup), bgr=self.bgr, damage=frame.damage)
 
     def _run(self, frames: list[Frame]) -> list[Frame]:
         """Run the network, over images whose views have one size together."""

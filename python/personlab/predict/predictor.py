@@ -63,6 +63,9 @@ class Predictor:
         max_pixels: pixels of the largest network input; a larger one is made smaller, with a warning. Masks of one
             image that would take more than 128 bytes for each of these pixels are made smaller, likewise.
         bgr: arrays are blue, green, red, as OpenCV reads them.
+        reduced_reading: whether JPEG files at least twice as large as the network input are decoded at 1/2, 1/4 or 1/8
+            of their size, which is faster; poses and masks are in the image's own pixels all the same. With
+            `keep_image` they are decoded whole.
         keep_fields: whether predictions hold the network's fields.
         keep_image: whether predictions hold the image.
 
@@ -91,6 +94,7 @@ class Predictor:
         calibrated: bool = True,
         max_pixels: int = 4096 * 4096,
         bgr: bool = False,
+        reduced_reading: bool = True,
         keep_fields: bool = False,
         keep_image: bool = False,
     ) -> None:
@@ -103,6 +107,7 @@ class Predictor:
         self.batch_size = as_integer(batch_size, "batch_size", 1, 4096)
         self.max_pixels = as_integer(max_pixels, "max_pixels", 1)
         self.keep_fields, self.keep_image = bool(keep_fields), bool(keep_image)
+        self.reduced_reading = bool(reduced_reading)
         self.network, self.device = load_network(weights, stride, device)
         self.method = method_of(self.network)
         options = _options(options, "options", self.method.options, threads)
@@ -182,6 +187,7 @@ class Predictor:
             calibration=self.calibration,
             batch_size=self.batch_size,
             bgr=self.bgr,
+            reduced_reading=self.reduced_reading,
             keep_fields=self.keep_fields,
             keep_image=self.keep_image,
         )

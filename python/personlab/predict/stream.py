@@ -164,6 +164,7 @@ def _receive(source: queue.Queue[_Place], stop: threading.Event) -> Iterator[Any
             raise place.error
         if not place.frames:
             return
-        frames, place = place.frames[::-1], None
+        frames = place.frames[::-1]
+        del place  # and with it the frames that were passed on
         while frames:
             yield frames.pop()
