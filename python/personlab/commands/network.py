@@ -24,6 +24,7 @@ STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fiel
 
 def add_network(parser: ArgumentParser) -> None:
     """Add the flags of the network and its input."""
+    from jsonargparse import ActionYesNo
     from jsonargparse.typing import PositiveFloat, PositiveInt
 
     group = parser.add_argument_group("network")
@@ -65,6 +66,10 @@ def add_network(parser: ArgumentParser) -> None:
     group.add_argument(
         "--max-pixels", type=PositiveInt, default=4096 * 4096, metavar="N",
         help="max size of the network input, pixels; larger ones are scaled down, with a warning",
+    )  # fmt: skip
+    group.add_argument(
+        "--reduced-reading", action=ActionYesNo(no_prefix="no-"), default=True,
+        help="decode JPEG files that are at least twice as large as the network input at a fraction of their size",
     )  # fmt: skip
     group.add_argument(
         "--threads",
@@ -153,6 +158,7 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
         "batch_size": config.batch_size,
         "autocast": config.autocast,
         "max_pixels": config.max_pixels,
+        "reduced_reading": config.reduced_reading,
         "options": options,
         "mask_options": mask_options,
         "disk_radius": config.decode.disk_radius,

@@ -135,6 +135,7 @@ METHOD = Method(
     outputs=_outputs,
     tune=_tune,
     prepare=views.prepare,
+    reduction=views.reduction,
     merge=views.merge,
     can_decode_on=lambda device, config: can_decode_on(device, config.skeleton.n_keypoints),
     decode=_decode,
