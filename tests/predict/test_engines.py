@@ -213,6 +213,7 @@ def test_a_network_in_memory_runs_in_any_engine(name):
     np.testing.assert_allclose(other.engine.run(images, ["mid_offsets"])["mid_offsets"], wanted, atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")  # of the exporter
 @pytest.mark.parametrize("name", FILES)
 def test_exported_files_of_one_size_and_of_any(name, tmp_path):
     if not ENGINES[name].is_installed:
