@@ -69,7 +69,11 @@ class Journal:
         """by input, what the file holds"""
         if resume and path is not None and Path(path).exists():
             self._file = self._opened(path, "r+b")
-            self._file.truncate(self._scan())
+            try:
+                self._file.truncate(self._scan(self._file))
+            except BaseException:
+                self.close()
+                raise
             self._file.seek(0, os.SEEK_END)
 
     def is_done(self, name: str) -> bool:
@@ -175,11 +179,10 @@ class Journal:
                 return tempfile.TemporaryFile(dir=folder)
         return tempfile.TemporaryFile()
 
-    def _scan(self) -> int:
+    def _scan(self, file: IO[bytes]) -> int:
         """Read what an earlier run wrote; return the byte after its last whole line."""
-        assert self._file is not None
         end = 0
-        while line := self._file.readline():
+        while line := file.readline():
             is_half = not line.endswith(b"\n") and line.startswith(_START[: len(line)])
             if is_half:  # the run was killed while it wrote this line
                 break
@@ -191,7 +194,7 @@ class Journal:
             one = self.progress.setdefault(record["file"], Progress())
             one.frames, one.next_id, one.start = one.frames + 1, record["image_id"] + 1, end
             one.is_done = record["frame"] is None or record.get("last", False)
-            end = self._file.tell()
+            end = file.tell()
         return end
 
     def _check_run(self, run: str) -> None:

@@ -9,7 +9,8 @@ import tempfile
 import threading
 
 _POLL = 0.1  # seconds after which a waiting reader looks whether it is still wanted
-_PEEKED = 1 << 16  # bytes at the start, which tell what comes
+_PEEKED = 600  # bytes at the start, which tell what comes
+_CHUNK = 1 << 16  # bytes read at once
 
 
 class Pipe:
@@ -33,11 +34,11 @@ class Pipe:
         self._has_begun = False
         self._stopped = threading.Event()
 
-    def peek(self) -> bytes:
-        """Return the first bytes without consuming them: 64 KiB, or all of a shorter input."""
+    def peek(self, count: int = _PEEKED) -> bytes:
+        """Return the first bytes without consuming them: at least `count`, or all of a shorter input."""
         if self._is_regular:
-            return os.pread(self._descriptor, _PEEKED, os.lseek(self._descriptor, 0, os.SEEK_CUR))
-        while len(self._peeked) < _PEEKED and (chunk := self._read(_PEEKED - len(self._peeked))):
+            return os.pread(self._descriptor, count, os.lseek(self._descriptor, 0, os.SEEK_CUR))
+        while len(self._peeked) < count and (chunk := self._read(_CHUNK)):
             self._peeked += chunk
         return self._peeked
 
@@ -98,7 +99,7 @@ class PipedFile(os.PathLike[str]):
     def __init__(self, pipe: Pipe, limit: int) -> None:
         self._name = pipe.name
         self._file = tempfile.NamedTemporaryFile()  # noqa: SIM115  # lives as long as this object
-        while self._file.tell() < limit and (chunk := pipe.read(_PEEKED)):
+        while self._file.tell() < limit and (chunk := pipe.read(_CHUNK)):
             self._file.write(chunk)
         self._file.flush()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from personlab.io import media
 from personlab.io.containers import is_avi, is_cut_short
-from personlab.io.media import TIMEOUT, describe, import_av, open_container, video_stream
 from personlab.io.pixels import RGBConverter
 from personlab.io.timeline import Timeline
 
@@ -39,11 +39,11 @@ class Reader:
 
     def __init__(self, source: Source, pipe: Pipe | None = None) -> None:
         self._source = source
-        self._av = import_av(source.name)
+        self._av = media.import_av(source.name)
         self._is_file = source.kind == "video" and pipe is None
-        self._container = open_container(source, pipe)
+        self._container = media.open_container(source, pipe)
         try:
-            self._stream = video_stream(self._container, source.name, is_live=not self._is_file)
+            self._stream = media.video_stream(self._container, source.name, is_live=not self._is_file)
         except BaseException:
             self._container.close()
             raise
@@ -127,12 +127,12 @@ class Reader:
                         yield packet
                 break
             except (self._av.error.ExitError, self._av.error.TimeoutError):
-                self.problem = f"no data for {TIMEOUT:g} s"
+                self.problem = f"no data for {media.TIMEOUT:g} s"
                 break
             except self._av.error.FFmpegError as error:
                 failures += 1
                 if not self._is_file:
-                    self.problem = describe(error)
+                    self.problem = media.describe(error)
                     break
         yield None
 

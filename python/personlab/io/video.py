@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from personlab.io.background import Background
 from personlab.io.camera import Camera
-from personlab.io.pipes import Pipe
+from personlab.io.containers import has_table_at_end
+from personlab.io.pipes import Pipe, PipedFile
 from personlab.io.reader import Reader
 
 if TYPE_CHECKING:
@@ -18,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.io.sources import Source
+
+
+_PEEKED = 1 << 16  # bytes of a pipe, which show whether it must be copied to a file
 
 
 class VideoFrame(NamedTuple):
@@ -113,14 +119,18 @@ class Video:
 
 
 def _read(source: Source, pipe: Pipe | None) -> Iterator[Any]:
-    """Yield the reader of a source, and then its frames."""
+    """Yield the reader of a source, and then its frames; a pipe that cannot be read in order is copied first."""
+    pipes = [] if pipe is None else [pipe]
     try:
-        reader = Reader(source, pipe)
+        if pipe is not None and not pipe.seekable() and has_table_at_end(pipe.peek(_PEEKED)):
+            copy = PipedFile(pipe, sys.maxsize)
+            pipes.append(Pipe(os.fspath(copy), pipe.name))
+        reader = Reader(source, pipes[-1] if pipes else None)
         yield reader
         yield from reader
     finally:
-        if pipe is not None:
-            pipe.close()
+        for one in pipes:
+            one.close()
 
 
 def _pipe_of(source: Source) -> Pipe | None:
