@@ -141,7 +141,7 @@ def on_a_line(backend, places, scores):
     """Exclusive masks of poses of one keypoint on a line of five pixels, within two pixels of each."""
     weights = np.ones((len(places), 1), np.float32)
     poses = Poses(array([[[x, 0]] for x in places]), weights, array(scores), weights)
-    return row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True)
+    return row(poses, NOWHERE, backend, long_refine_steps=2, distance_threshold=2.0, exclusive=True)
 
 
 def test_a_pose_yields_pixels_to_nearer_poses_of_a_higher_score(backend):
@@ -246,7 +246,7 @@ def assert_equals_reference(backend, poses, fields, size, options, *, short=True
     arrays = poses, fields.segmentation, fields.long_offsets, short_offsets
     how = {"stride": fields.stride, "size": size, "options": options}
     masks = backend.compute("associate_pixels", *arrays, **how)
-    for other in (REFERENCE, CPU):
+    for other in (REFERENCE, CPU) if backend.gpu else (REFERENCE,):
         expected = other.compute("associate_pixels", *arrays, **how)
         assert_same_masks(masks, expected, poses, fields, size=size, options=options, short_offsets=short_offsets)
     return masks
