@@ -38,7 +38,7 @@ COMMANDS = (
     "info",
 )  # modules of personlab.commands, in the order of the help
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
-_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
+_EXTRAS = ("cv2", "google", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

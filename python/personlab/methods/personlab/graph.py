@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.io.onnx_writer import OnnxWriter
+from personlab.io.onnx_writer import FLOAT32, OnnxWriter
 from personlab.methods.personlab.config import NORMALIZATIONS
+from personlab.methods.personlab.state import check_state
 from personlab.nn.backbones.mobilenet_layers import MOBILENET_EPSILON, mobilenet_layers
 
 if TYPE_CHECKING:
@@ -15,38 +16,50 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.config import ModelConfig
+    from personlab.methods.base import Weights
     from personlab.nn.backbones.mobilenet_layers import Layer
 
     Floats = NDArray[np.float32]
     State = Mapping[str, Floats]  # as in a checkpoint
 
 
-def write_graph(config: ModelConfig, state: State, metadata: Mapping[str, str]) -> bytes | None:
-    """Return the content of an ONNX file that computes what the network does in PyTorch.
+def write_graph(weights: Weights, entries: Mapping[str, str], *, pixels: bool = False) -> bytes | None:
+    """Return the content of an ONNX file that computes what the network does in PyTorch, for images of any size.
 
     Inputs, outputs and their names are those of `personlab.nn.export_onnx`. Batch norm is folded into convolutions.
 
     Args:
-        config: of the network; its stride is that of the file.
-        state: its weights by name.
-        metadata: entries of the file.
+        weights: the network; the stride of its configuration is that of the file.
+        entries: metadata.
+        pixels: `images` are (N, H, W, 3) uint8, as they lie in memory, in place of (N, 3, H, W) float32.
 
     Returns:
         The content; None for networks that PyTorch's exporter alone knows: on a ResNet, with refinement inside, or
         without edges.
+
+    Raises:
+        ImportError: google.protobuf is missing.
+        ValueError: the weights are not those of such a network.
     """
+    config, state = weights
     if config.backbone != "mobilenet_v1" or config.refine_steps or not config.skeleton.n_edges:
         return None
+    check_state(config, state)
+    state = {name: np.asarray(value, np.float32) for name, value in state.items()}
     writer = OnnxWriter()
-    writer.input("images", ("batch", 3, "height", "width"))
+    if pixels:
+        writer.input("images", ("batch", "height", "width", 3), kind="uint8")
+        planes = writer.node("Transpose", "images", output="planes", perm=[0, 3, 1, 2])
+        tensor = writer.node("Cast", planes, output="floats", to=FLOAT32)
+    else:
+        tensor = writer.input("images", ("batch", 3, "height", "width"))
     writer.constant("zero", np.array(0, np.float32))
     writer.constant("six", np.array(6, np.float32))
     writer.constant("second", np.array([1], np.int64))
     assert config.normalization is not None
     for name, values in zip(("mean", "deviation"), NORMALIZATIONS[config.normalization], strict=True):
         writer.constant(name, np.array(values, np.float32)[:, None, None])
-    tensor = writer.node("Sub", "images", "mean", output="centred")
+    tensor = writer.node("Sub", tensor, "mean", output="centred")
     tensor = writer.node("Div", tensor, "deviation", output="normalized")
     for layer in mobilenet_layers(config.width, config.stride):
         tensor = _write_layer(writer, tensor, layer, *_folded(state, f"backbone.{layer.name}"))
@@ -56,7 +69,7 @@ def write_graph(config: ModelConfig, state: State, metadata: Mapping[str, str]) 
         heads |= {"segmentation": 1, "long_offsets": keypoints}
     for name, count in heads.items():
         _write_head(writer, tensor, name, count, state)
-    return writer.content(metadata)
+    return writer.content(entries)
 
 
 def _folded(state: State, name: str) -> tuple[Floats, Floats]:
@@ -72,13 +85,11 @@ def _folded(state: State, name: str) -> tuple[Floats, Floats]:
 
 
 def _write_layer(writer: OnnxWriter, source: str, layer: Layer, weight: Floats, bias: Floats) -> str:
-    weight_name, bias_name = (
-        writer.constant(f"{layer.name}.{kind}", array) for kind, array in (("weight", weight), ("bias", bias))
-    )
+    names = [writer.constant(f"{layer.name}.{kind}", one) for kind, one in (("weight", weight), ("bias", bias))]
     own = layer.dilation * (layer.kernel // 2)
     padding: dict[str, Any] = {"auto_pad": "SAME_UPPER"} if layer.stride > 1 else {"pads": [own] * 4}
     convolved = writer.node(
-        "Conv", source, weight_name, bias_name, output=f"{layer.name}.conv", kernel_shape=[layer.kernel] * 2,
+        "Conv", source, *names, output=f"{layer.name}.conv", kernel_shape=[layer.kernel] * 2,
         strides=[layer.stride] * 2, dilations=[layer.dilation] * 2, group=layer.groups, **padding,
     )  # fmt: skip
     return writer.node("Clip", convolved, "zero", "six", output=layer.name)
