@@ -35,6 +35,7 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, str, bool]]] = {
     "Node": {
         "input": (1, "string", True),
         "output": (2, "string", True),
+        "name": (3, "string", False),
         "op_type": (4, "string", False),
         "attribute": (5, "Attribute", True),
     },

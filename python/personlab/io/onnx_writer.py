@@ -45,8 +45,8 @@ class OnnxWriter:
         return name
 
     def node(self, operation: str, *inputs: str, output: str, **attributes: int | str | Sequence[int]) -> str:
-        """Add an operation of ONNX with one output. Returns its name."""
-        node = self._graph.node.add(op_type=operation, input=inputs, output=[output])
+        """Add an operation of ONNX with one output, which gives it its name. Returns the name."""
+        node = self._graph.node.add(op_type=operation, name=output, input=inputs, output=[output])
         for name, value in attributes.items():
             if isinstance(value, str):
                 node.attribute.add(name=name, type=TEXT, s=value.encode())

@@ -113,9 +113,9 @@ class Method:
     # Files and drawings
     published: Published | None = None  # networks by name
     read: Callable[[Path], Weights | None] | None = None  # of others, from a file that is no checkpoint; without torch
-    graph: Callable[[Weights, Mapping[str, str], bool], bytes | None] | None = None
-    """(network, entries of metadata, whether images are (N, H, W, 3) uint8) -> ONNX file that computes the same, made
-    without torch; None for networks that torch alone exports"""
+    graph: Callable[..., bytes | None] | None = None
+    """(weights, entries of metadata, *, size: (W, H) or None for any, pixels: whether images are (N, H, W, 3) uint8) ->
+    ONNX file that computes what the network does, made without torch; None for networks that torch alone exports"""
     draw: Callable[..., Mapping[str, NDArray[Any]]]
     """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""
     draw_batch: Callable[[Any, Any, Any], NDArray[Any]]

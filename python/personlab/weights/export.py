@@ -10,6 +10,8 @@ from personlab.arrays.numbers import as_size
 from personlab.io.files import write_whole
 from personlab.methods import method_of
 from personlab.nn.twin import twin
+from personlab.settings import Settings
+from personlab.weights.entries import file_entries
 
 if TYPE_CHECKING:
     import os
@@ -51,8 +53,8 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, in
 
     Input `images` (N, 3, H, W) float32 RGB 0..255; outputs as the method names them, for PersonLab `heatmaps`,
     `short_offsets`, `mid_offsets` and, with masks, `segmentation` and `long_offsets`, in the layout that
-    `personlab.decode_poses` takes: output[i] is one image. Metadata entries: `personlab.config`, the configuration as
-    JSON, and `personlab.method`, the method's name.
+    `personlab.decode_poses` takes: output[i] is one image. Metadata entries: `personlab.config` and
+    `personlab.settings`, the configuration and what the network is used with as JSON, and `personlab.method`.
 
     Args:
         model: a network of any method, at its own output stride.
@@ -71,6 +73,5 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, in
     onnx: Any = torch.onnx.export(
         program, input_names=["images"], output_names=names, dynamic_shapes=free, dynamo=True, verbose=False
     )
-    onnx.model.metadata_props["personlab.config"] = model.config.to_json()
-    onnx.model.metadata_props["personlab.method"] = method.name
+    onnx.model.metadata_props.update(file_entries(method, model.config, getattr(model, "settings", Settings())))
     write_whole(path, onnx.model_proto.SerializeToString())

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     State = Mapping[str, Floats]  # as in a checkpoint
 
 
-def write_graph(weights: Weights, entries: Mapping[str, str], *, pixels: bool = False) -> bytes | None:
-    """Return the content of an ONNX file that computes what the network does in PyTorch, for images of any size.
+def write_graph(
+    weights: Weights, entries: Mapping[str, str], *, size: tuple[int, int] | None = None, pixels: bool = False
+) -> bytes | None:
+    """Return the content of an ONNX file that computes what the network does in PyTorch.
 
     Inputs, outputs and their names are those of `personlab.nn.export_onnx`. Batch norm is folded into convolutions.
 
     Args:
         weights: the network; the stride of its configuration is that of the file.
         entries: metadata.
+        size: (W, H) of its images, pixels, one in each run; None: any size and any number of images.
         pixels: `images` are (N, H, W, 3) uint8, as they lie in memory, in place of (N, 3, H, W) float32.
 
     Returns:
@@ -47,12 +50,14 @@ def write_graph(weights: Weights, entries: Mapping[str, str], *, pixels: bool = 
     check_state(config, state)
     state = {name: np.asarray(value, np.float32) for name, value in state.items()}
     writer = OnnxWriter()
+    batch, height, width = ("batch", "height", "width") if size is None else (1, size[1], size[0])
+    grid = ("rows", "columns") if size is None else tuple((side - 1) // config.stride + 1 for side in size[::-1])
     if pixels:
-        writer.input("images", ("batch", "height", "width", 3), kind="uint8")
+        writer.input("images", (batch, height, width, 3), kind="uint8")
         planes = writer.node("Transpose", "images", output="planes", perm=[0, 3, 1, 2])
         tensor = writer.node("Cast", planes, output="floats", to=FLOAT32)
     else:
-        tensor = writer.input("images", ("batch", 3, "height", "width"))
+        tensor = writer.input("images", (batch, 3, height, width))
     writer.constant("zero", np.array(0, np.float32))
     writer.constant("six", np.array(6, np.float32))
     writer.constant("second", np.array([1], np.int64))
@@ -68,7 +73,9 @@ def write_graph(weights: Weights, entries: Mapping[str, str], *, pixels: bool = 
     if config.masks:
         heads |= {"segmentation": 1, "long_offsets": keypoints}
     for name, count in heads.items():
+        pairs = (2,) * name.endswith("offsets")
         _write_head(writer, tensor, name, count, state)
+        writer.output(name, (batch, count, *pairs, *grid))
     return writer.content(entries)
 
 
@@ -99,10 +106,8 @@ def _write_head(writer: OnnxWriter, source: str, name: str, count: int, state: S
     weight, bias = (writer.constant(f"{name}.{kind}", state[f"heads.{name}.{kind}"]) for kind in ("weight", "bias"))
     if not name.endswith("offsets"):
         writer.node("Conv", source, weight, bias, output=name, kernel_shape=[1, 1])
-        writer.output(name, ("batch", count, "rows", "columns"))
         return
     flat = writer.node("Conv", source, weight, bias, output=f"{name}.flat", kernel_shape=[1, 1])
     apart = writer.node("Unsqueeze", flat, "second", output=f"{name}.apart")  # (N, 1, 2 count, h, w)
     shape = writer.constant(f"{name}.shape", np.array([0, count, 2, 0, 0], np.int64))  # 0: as it is
     writer.node("Reshape", apart, shape, output=name)
-    writer.output(name, ("batch", count, 2, "rows", "columns"))

@@ -104,10 +104,10 @@ def _read(path: Path) -> Weights | None:
     return None
 
 
-def _graph(weights: Weights, entries: Mapping[str, str], pixels: bool) -> bytes | None:
+def _graph(weights: Weights, entries: Mapping[str, str], **options: Any) -> bytes | None:
     from personlab.methods.personlab.graph import write_graph
 
-    return write_graph(weights, entries, pixels=pixels)
+    return write_graph(weights, entries, **options)
 
 
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
