@@ -17,6 +17,10 @@ _TIFF_TYPES = {3: 2, 4: 4, 16: 8}  # bytes of whole numbers
 _JPEG_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _JPEG_FRAMES = tuple(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC))
 
+_JPEG_APP1, _JPEG_PIXELS = 0xE1, 0xDA  # markers
+_EXIF = b"Exif\0\0"
+_EXIF_ORIENTATION = 0x0112
+
 
 def check_image(content: bytes, name: str) -> None:
     """Check that an image file, before it is decoded, has at most `MAX_PIXELS` pixels by its header.
@@ -57,6 +61,14 @@ def read_size(content: bytes) -> Size | None:
         return None
 
 
+def read_orientation(content: bytes) -> int | None:
+    """Return the EXIF orientation of a JPEG file, 1 to 8: 1 where it has none, None where programs may disagree."""
+    try:
+        return _jpeg_orientation(content)
+    except (IndexError, struct.error):  # cut short, or damaged
+        return None
+
+
 def _find_format(content: bytes) -> _Format | None:
     return next((one for one in _FORMATS if re.match(one.start, content, re.DOTALL)), None)
 
@@ -88,6 +100,35 @@ def _jpeg(content: bytes) -> Size | None:
         at += 1 if marker == 0xFF else 2
         if marker not in (0x00, 0xFF, *_JPEG_STANDALONE):
             at += struct.unpack_from(">H", content, at)[0]
+
+
+def _jpeg_orientation(content: bytes) -> int | None:
+    at, exif = 2, []
+    while (marker := content[at + 1]) != _JPEG_PIXELS:
+        if content[at] != 0xFF or marker == 0xFF or marker in _JPEG_STANDALONE:
+            return None
+        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        if marker == _JPEG_APP1:
+            exif.append(content[at + 4 : end])
+        at = end
+    has_exif = [segment.startswith(_EXIF) for segment in exif]
+    if not any(has_exif):
+        return 1
+    return _exif_orientation(exif[0][len(_EXIF) :]) if has_exif[0] and not any(has_exif[1:]) else None
+
+
+def _exif_orientation(exif: bytes) -> int | None:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return None
+    at = struct.unpack_from(f"{order}I", exif, 4)[0]
+    count = struct.unpack_from(f"{order}H", exif, at)[0]
+    entries = [struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * n) for n in range(count)]
+    values = [(kind, length, value) for tag, kind, length, value in entries if tag == _EXIF_ORIENTATION]
+    if not values:
+        return 1
+    kind, length, value = values[0]
+    return value if (len(values), kind, length) == (1, 3, 1) and 1 <= value <= 8 else None
 
 
 def _webp(content: bytes) -> Size | None:

@@ -6,8 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab.io.reduced import WHOLE, size_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from personlab.io.reduced import ReducedImage
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
@@ -36,24 +40,29 @@ def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) ->
     return (width, height), (width, height) != wanted
 
 
-def resize(image: Image, size: Size) -> Image:
+def resize(image: Image | ReducedImage, size: Size) -> Image:
     """Resize an image to `size` (W, H), corner pixel on corner pixel, bilinearly.
 
     Where it shrinks to half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
     import cv2
 
-    (width, height), (h, w) = size, image.shape[:2]
-    if (w, h) == (width, height):
-        return image
+    (w, h), (width, height) = size_of(image), size
+    pixels, at = (image, WHOLE) if isinstance(image, np.ndarray) else (image.pixels, image.position)
+    if (w, h) == (width, height) and at is WHOLE:
+        return pixels
+    (kx, x0), (ky, y0) = at
     sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
-    blocks = max(int(sx), 1), max(int(sy), 1)
+    blocks = max(int(sx * kx), 1), max(int(sy * ky), 1)
+    rows, columns = pixels.shape[:2]
     if max(blocks) > 1:
-        image = np.asarray(cv2.resize(image, (-(-w // blocks[0]), -(-h // blocks[1])), interpolation=cv2.INTER_AREA))
-    # OpenCV shrinks edge on edge, not corner pixel on corner pixel: (x + 0.5) * kx - 0.5 is where pixel x went.
-    kx, ky = image.shape[1] / w, image.shape[0] / h
-    warp = np.array([[sx * kx, 0, 0.5 * kx - 0.5], [0, sy * ky, 0.5 * ky - 0.5]])
-    resized = cv2.warpAffine(
-        image, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+        shape = -(-columns // blocks[0]), -(-rows // blocks[1])
+        pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA))
+    # OpenCV shrinks edge on edge, not corner pixel on corner pixel: (x + 0.5) * k - 0.5 is where pixel x went.
+    bx, by = pixels.shape[1] / columns, pixels.shape[0] / rows
+    warp = np.array([[sx * kx * bx, 0, (x0 + 0.5) * bx - 0.5], [0, sy * ky * by, (y0 + 0.5) * by - 0.5]])
+    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
+    four = cv2.warpAffine(
+        four, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(resized, np.uint8)
+    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)

@@ -94,9 +94,13 @@ class Method:
     every_pose: Any  # options that keep weak poses, for average precision
 
     # Prediction
+    size_rest: int | None = None  # H and W of all views, modulo the stride; None: views of any size
     outputs: Callable[[bool], tuple[str, ...]]  # (masks) -> names of the outputs that decoding needs, in export's order
     tune: Callable[[Any, Settings, float | None], Any]  # (options, settings, disk radius asked for) -> options
-    prepare: Callable[[NDArray[Any], Setup, list[str]], Prepared]  # image (H, W, 3), and where to note what it changes
+    prepare: Callable[[Any, Setup, list[str]], Prepared]
+    """image (H, W, 3) or, with `reduction`, a `personlab.io.reduced.ReducedImage`; and where to note what it changes"""
+    reduction: Callable[[tuple[int, int], Setup], float] | None = None
+    """(w, h) of an image -> the factor by which it may be read smaller; without it, images are read whole"""
     merge: Callable[[Iterable[Arrays], Sequence[Any], Setup, bool], list[Any]]
     """(outputs of each view, ways of the images that share them, setup, whether to copy to the host) -> fields"""
     can_decode_on: Callable[[torch.device, Any], bool]  # (device, config): whether fields may stay where outputs are
