@@ -33,12 +33,16 @@ COMMANDS = (
     "evaluate",
     "train",
     "convert",
+    "export",
     "scenes",
     "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
-_EXTRAS = ("cv2", "google", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
+_EXTRAS = (
+    "PIL", "cv2", "google", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "pycocotools", "safetensors", "torch",
+    "tqdm", "yaml",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

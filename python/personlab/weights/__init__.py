@@ -18,8 +18,10 @@ from personlab.weights.checkpoint import (
     read_settings,
     refuse_pickle,
     save_model,
+    save_stored,
 )
 from personlab.weights.download import cache_folder, download, hint, known_names, parse_name
+from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
     import os
@@ -111,7 +113,7 @@ def load_settings(source: str | os.PathLike[str]) -> Settings:
 
 
 def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> Any:
-    """Write a published network as a checkpoint.
+    """Write a published network as a checkpoint; needs no torch.
 
     Args:
         src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or a published network's name.
@@ -125,9 +127,10 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
         ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
     """
     check_name(dst)
-    model = load_model(src, stride=stride)
-    save_model(model, dst, {"source": Path(src).name})
-    return model.config
+    path, own = find_source(src, stride)
+    stored = _at_stride(_read(path, None), own)._replace(metadata={"source": Path(src).name})
+    save_stored(stored, dst)
+    return stored.weights.config
 
 
 def load_stored(
@@ -140,13 +143,14 @@ def load_stored(
     """
     path, own = find_source(source, stride)
     stored = _read(path, method)
-    wanted = own if own is not None else stored.settings.stride
-    if wanted is None:
+    return _at_stride(stored, stored.settings.stride if own is None else own)
+
+
+def _at_stride(stored: Stored, stride: int | None) -> Stored:
+    if stride is None:
         return stored
-    config = replace(stored.weights.config, stride=wanted)  # refuses one that the network does not have
-    return stored._replace(
-        weights=stored.weights._replace(config=config), settings=replace(stored.settings, stride=wanted)
-    )
+    weights = stored.weights._replace(config=replace(stored.weights.config, stride=stride))  # refuses an unknown one
+    return stored._replace(weights=weights, settings=replace(stored.settings, stride=stride))
 
 
 def find_source(source: str | os.PathLike[str], stride: int | None) -> tuple[Path, int | None]:
@@ -175,6 +179,8 @@ def _read(path: Path, method: str | Method | None) -> Stored:
         refuse_pickle(path)
         if kind == ".safetensors":
             return read_checkpoint(path, method=method)
+    if kind == ".onnx" and path.is_file() and is_exported(path.read_bytes()):
+        raise ValueError(f"{path}: expected weights, got an exported file: give the network that it was made of")
     own = get_method(method or DEFAULT_METHOD)
     if own.read is not None and (weights := own.read(path)) is not None:
         return Stored(own, weights, Settings(), {"source": path.name})

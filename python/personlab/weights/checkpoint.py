@@ -75,10 +75,8 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
     write_whole(path, save(tensors, {_KEY: entry}))
 
 
-def save_weights(
-    method: Method, weights: Weights, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None
-) -> None:
-    """Write a network that is data as `save_model` does.
+def save_stored(stored: Stored, path: str | os.PathLike[str]) -> None:
+    """Write a network that is data as `save_model` does; needs no torch.
 
     Raises:
         OSError, TypeError, ValueError: as `save_model`.
@@ -86,8 +84,9 @@ def save_weights(
     from safetensors.numpy import save
 
     check_name(path)
-    entry = _entry(method, weights.config, Settings(), metadata)
-    write_whole(path, save({name: np.ascontiguousarray(array) for name, array in weights.state.items()}, {_KEY: entry}))
+    entry = _entry(stored.method, stored.weights.config, stored.settings, stored.metadata)
+    state = {name: np.ascontiguousarray(array) for name, array in stored.weights.state.items()}
+    write_whole(path, save(state, {_KEY: entry}))
 
 
 def read_checkpoint(path: str | os.PathLike[str], *, method: str | Method | None = None) -> Stored:

@@ -16,6 +16,7 @@ from personlab.io.console import progress_bar
 from personlab.io.limits import read_limited
 from personlab.methods import METHODS, get_method
 from personlab.methods.base import Weights
+from personlab.settings import Settings
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
 from personlab.weights.lock import locked
 
@@ -135,7 +136,7 @@ def _all_published() -> list[Published]:
 
 
 def _download(published: Published, name: str, url: str, parts: Path, target: Path) -> None:
-    from personlab.weights.checkpoint import save_weights
+    from personlab.weights.checkpoint import Stored, save_stored
 
     pace = download_pace()
     content = fetch_bytes(url, limit=published.max_manifest_bytes, pace=pace)
@@ -158,7 +159,7 @@ def _download(published: Published, name: str, url: str, parts: Path, target: Pa
             file.unlink()
         raise ValueError(f"{url}: {error}") from None
     method = next(one for one in map(get_method, METHODS) if one.published is published)
-    save_weights(method, network, target, {"source": url})
+    save_stored(Stored(method, network, Settings(), {"source": url}), target)
 
 
 def _check_digest(network: Any, expected: str) -> None:

@@ -66,6 +66,15 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, in
         FileNotFoundError: the folder does not exist.
         ValueError: `size` is not positive.
     """
+    write_whole(path, onnx_content(model, size=size))
+
+
+def onnx_content(model: Any, *, size: tuple[int, int] | None = None) -> bytes:
+    """Return the content of the file that `export_onnx` writes.
+
+    Raises:
+        ImportError, ValueError: as `export_onnx`.
+    """
     program = export_program(model, size=size)
     free = None if size is not None else {"images": _FREE_AXES}  # so that the file names them so
     method = method_of(model)
@@ -74,4 +83,4 @@ def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, in
         program, input_names=["images"], output_names=names, dynamic_shapes=free, dynamo=True, verbose=False
     )
     onnx.model.metadata_props.update(file_entries(method, model.config, getattr(model, "settings", Settings())))
-    write_whole(path, onnx.model_proto.SerializeToString())
+    return bytes(onnx.model_proto.SerializeToString())
