@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 from personlab.weights import load_source, load_stored
@@ -53,15 +52,9 @@ def as_program(
     """
     stored = load_stored(source, stride=stride)
     model = _model(source, stored.weights.config.stride)
+    from personlab.weights.export import program_content
 
-    import torch
-
-    from personlab.weights.export import export_program
-
-    file = io.BytesIO()
-    entries = file_entries(stored.method, model.config, model.settings)
-    torch.export.save(export_program(model, size=size), file, extra_files=entries)
-    return file.getvalue()
+    return program_content(model, file_entries(stored.method, model.config, model.settings), size=size)
 
 
 def _model(source: str | os.PathLike[str], stride: int) -> Any:
