@@ -7,13 +7,17 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Size = tuple[int, int]  # (w, h)
 
 MAX_PIXELS = 178_956_970  # of images that are read, as in Pillow: half a GiB as RGB
 _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # tags: width and height of the image and of its tiles
 _TIFF_TYPES = {3: 2, 4: 4, 16: 8}  # bytes of whole numbers
+_TIFF_ORIENTATION = 274
+_EXIF = b"Exif\0\0"
+_JPEG_SCAN = 0xDA
+_JPEG_NOTES = (*range(0xE1, 0xEE), 0xEF, 0xFE)  # segments of applications, JFIF and Adobe excepted, and comments
 _JPEG_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _JPEG_FRAMES = tuple(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC))
 
@@ -57,6 +61,32 @@ def read_size(content: bytes) -> Size | None:
         return None
 
 
+def read_orientation(exif: bytes) -> int:
+    """Return the orientation in EXIF data, 1 to 8, with or without the mark of JPEG files before it; 1 without one."""
+    try:
+        tags = dict(_tiff_tags(exif.removeprefix(_EXIF)))
+    except (IndexError, struct.error):
+        return 1
+    orientation = tags.get(_TIFF_ORIENTATION, 1)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def split_jpeg(content: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG file without the segments that do not change its pixels, and the EXIF data of one of them."""
+    kept, last, exif = [], 0, b""
+    try:
+        for marker, start, end in _jpeg_segments(content):
+            if marker == _JPEG_SCAN:
+                break
+            if marker in _JPEG_NOTES:
+                kept.append(content[last:start])
+                last = end
+                exif = exif or (content[start + 4 : end] if content.startswith(_EXIF, start + 4) else b"")
+    except (IndexError, struct.error, ValueError):  # cut short, or damaged
+        return content, exif
+    return b"".join([*kept, content[last:]]), exif
+
+
 def _find_format(content: bytes) -> _Format | None:
     return next((one for one in _FORMATS if re.match(one.start, content, re.DOTALL)), None)
 
@@ -78,16 +108,29 @@ def _bmp(content: bytes) -> Size:
 
 
 def _jpeg(content: bytes) -> Size | None:
+    for marker, start, _ in _jpeg_segments(content):
+        if marker in _JPEG_FRAMES:
+            h, w = struct.unpack_from(">HH", content, start + 5)
+            return w, h
+    return None
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment, and where it starts and ends.
+
+    Raises:
+        IndexError, struct.error, ValueError: the content ends.
+    """
     at = 2
     while True:
         at = content.index(b"\xff", at)
         marker = content[at + 1]
-        if marker in _JPEG_FRAMES:
-            h, w = struct.unpack_from(">HH", content, at + 5)
-            return w, h
-        at += 1 if marker == 0xFF else 2
-        if marker not in (0x00, 0xFF, *_JPEG_STANDALONE):
-            at += struct.unpack_from(">H", content, at)[0]
+        if marker in (0x00, 0xFF, *_JPEG_STANDALONE):
+            at += 1 if marker == 0xFF else 2
+            continue
+        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        yield marker, at, end
+        at = end
 
 
 def _webp(content: bytes) -> Size | None:
@@ -102,19 +145,25 @@ def _webp(content: bytes) -> Size | None:
 
 
 def _tiff(content: bytes) -> Size:
+    size = [0, 0]
+    for tag, number in _tiff_tags(content):
+        if tag in _TIFF_SIZES:
+            size[_TIFF_SIZES[tag]] = max(size[_TIFF_SIZES[tag]], number)
+    return size[0], size[1]
+
+
+def _tiff_tags(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the tags of the first directory that hold a whole number, and this number."""
     order = "<" if content[:2] == b"II" else ">"
     big = struct.unpack_from(f"{order}H", content, 2)[0] == 43
     at = struct.unpack_from(f"{order}Q" if big else f"{order}I", content, 8 if big else 4)[0]
     count = struct.unpack_from(f"{order}Q" if big else f"{order}H", content, at)[0]
     at, step, values = at + (8 if big else 2), 20 if big else 12, 12 if big else 8
-    size = [0, 0]
     for entry in range(at, min(at + count * step, len(content) - step + 1), step):
         tag, kind = struct.unpack_from(f"{order}HH", content, entry)
-        if tag in _TIFF_SIZES and kind in _TIFF_TYPES:
+        if kind in _TIFF_TYPES:
             value = content[entry + values : entry + values + _TIFF_TYPES[kind]]
-            number = int.from_bytes(value, "little" if order == "<" else "big")
-            size[_TIFF_SIZES[tag]] = max(size[_TIFF_SIZES[tag]], number)
-    return size[0], size[1]
+            yield tag, int.from_bytes(value, "little" if order == "<" else "big")
 
 
 def _pnm(content: bytes) -> Size | None:

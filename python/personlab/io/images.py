@@ -14,7 +14,7 @@ from personlab.arrays.host import check_copy, to_numpy
 from personlab.arrays.shapes import check_shape
 from personlab.io.files import read_up_to, write_whole
 from personlab.io.image_header import check_image, check_pixels, read_format
-from personlab.io.stderr import DAMAGE, captured_stderr
+from personlab.io.imaging import imaging_library
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 MAX_BYTES = 2**31  # of a file: more than the largest image has without compression
-_END_OF_JPEG = b"\xff\xd9"
 _END_OF_PNG = b"IEND\xaeB`\x82"
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -71,21 +70,17 @@ def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
     """
     content = bytes(read_up_to(path, MAX_BYTES))
     check_image(content, str(path))
-    image, lines = _decode(content)
-    kind = read_format(content)
-    reasons = [next(filter(None, match.groups()), match[0]) for match in map(DAMAGE.search, lines) if match]
-    cut = _is_cut_short(kind, content)
-    if image is None and kind == "JPEG":  # the end alone may be missing
-        image, _ = _decode(content + _END_OF_JPEG)
-        cut = True
-    reason = "the file ends too early" if cut else reasons[0].strip() if reasons else ""
+    library, kind = imaging_library(), read_format(content)
+    image, reason = library.decode(content, kind)
+    if _is_cut_short(kind, content):
+        reason = "the file ends too early"
     if image is not None:
         return image, f"{path}: the {kind or 'image'} file is damaged ({reason})" if reason else ""
-    if kind == "HEIC":
-        raise ValueError(f"{path}: expected an image that can be read, got a HEIC file: convert it to JPEG or PNG")
     if not kind:
         raise ValueError(f"{path}: expected an image, got {'another kind of file' if content else 'an empty file'}")
-    if kind == "TIFF" and (elements := _element_type(content)):
+    if not library.reads(kind):
+        raise ValueError(f"{path}: expected an image that can be read, got a {kind} file: convert it to JPEG or PNG")
+    if kind == "TIFF" and (elements := library.element_type(content)):
         raise ValueError(f"{path}: expected an image of 8 or 16 bits a channel, got a TIFF file of {elements}")
     raise ValueError(f"{path}: expected an image, got a damaged {kind} file{f' ({reason})' if reason else ''}")
 
@@ -97,16 +92,25 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
         FileNotFoundError: the folder does not exist.
         ValueError: an unknown ending.
     """
-    import cv2
+    content = imaging_library().encode(as_image(image), Path(path).suffix)
+    if content is None:
+        raise _unknown_ending(path)
+    write_whole(path, content)
 
-    image, suffix = as_image(image), Path(path).suffix
-    try:
-        done, content = cv2.imencode(suffix or ".", np.ascontiguousarray(image[..., ::-1]))
-    except cv2.error:
-        done = False
-    if not done:
-        raise ValueError(f"{path}: expected a name that ends in .png, .jpg or another image format, got {suffix!r}")
-    write_whole(path, content.tobytes())
+
+def check_image_name(path: str | os.PathLike[str]) -> None:
+    """Check that the ending of a file's name is one of an image format, before the image is made.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if imaging_library().encode(np.zeros((1, 1, 3), np.uint8), Path(path).suffix) is None:
+        raise _unknown_ending(path)
+
+
+def _unknown_ending(path: str | os.PathLike[str]) -> ValueError:
+    expected = "expected a name that ends in .png, .jpg or another image format"
+    return ValueError(f"{path}: {expected}, got {Path(path).suffix!r}")
 
 
 def as_image(value: Any) -> Image:
@@ -144,32 +148,6 @@ def _from_array(array: NDArray[Any], *, bgr: bool) -> Image:
     check_copy(array, "image")
     array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., 2::-1] if bgr else array[..., :3]
     return np.ascontiguousarray(array)
-
-
-def _decode(content: bytes) -> tuple[Image | None, list[str]]:
-    """Return the pixels, or None, and the lines that the decoder wrote to standard error."""
-    import cv2
-
-    if not content:
-        return None, []
-    with captured_stderr() as lines:
-        try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            return None, lines
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), lines
-
-
-def _element_type(content: bytes) -> str:
-    """Return the element type of a file that holds no 8 or 16 bit channels; empty where it is damaged."""
-    import cv2
-
-    with captured_stderr():
-        try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            return ""
-    return "" if image is None else str(np.asarray(image).dtype)
 
 
 def _is_cut_short(kind: str, content: bytes) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from personlab.io.imaging import imaging_library
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
@@ -41,19 +42,6 @@ def resize(image: Image, size: Size) -> Image:
 
     Where it shrinks to half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
-    import cv2
-
-    (width, height), (h, w) = size, image.shape[:2]
-    if (w, h) == (width, height):
+    if size == image.shape[1::-1]:
         return image
-    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
-    blocks = max(int(sx), 1), max(int(sy), 1)
-    if max(blocks) > 1:
-        image = np.asarray(cv2.resize(image, (-(-w // blocks[0]), -(-h // blocks[1])), interpolation=cv2.INTER_AREA))
-    # OpenCV shrinks edge on edge, not corner pixel on corner pixel: (x + 0.5) * kx - 0.5 is where pixel x went.
-    kx, ky = image.shape[1] / w, image.shape[0] / h
-    warp = np.array([[sx * kx, 0, 0.5 * kx - 0.5], [0, sy * ky, 0.5 * ky - 0.5]])
-    resized = cv2.warpAffine(
-        image, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(resized, np.uint8)
+    return imaging_library().resize(image, size)

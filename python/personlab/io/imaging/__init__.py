@@ -1,0 +1,85 @@
+"""The table of imaging libraries: OpenCV, or Pillow where OpenCV is not installed, behind the same functions."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]  # (H, W, 3) RGB
+    Size = tuple[int, int]  # (W, H)
+
+_VARIABLE = "PERSONLAB_IMAGE_READER"
+
+
+class ImagingLibrary(Protocol):
+    """What `personlab.io` asks of a library; the files of this folder implement it."""
+
+    def decode(self, content: bytes, kind: str) -> tuple[Image | None, str]:
+        """Decode an image file whose header was checked, turned the way its EXIF orientation says.
+
+        Args:
+            content: of the file.
+            kind: its format, by `personlab.io.image_header.read_format`.
+
+        Returns:
+            (H, W, 3) uint8 RGB, or None where nothing can be decoded; and the damage, empty where the file is sound.
+        """
+
+    def reads(self, kind: str) -> bool:
+        """Return whether the installed build reads a format."""
+
+    def element_type(self, content: bytes) -> str:
+        """Return the element type of a TIFF file without 8 or 16 bit channels; empty where it is damaged."""
+
+    def encode(self, image: Image, suffix: str) -> bytes | None:
+        """Encode (H, W, 3) uint8 RGB as the file format of an ending; None where the ending is unknown."""
+
+    def resize(self, image: Image, size: Size) -> Image:
+        """Resize to `size` (W, H) by the rule of `personlab.io.resize`."""
+
+    def fit(self, image: Image, size: Size) -> Image:
+        """Resize a drawing to `size` (W, H), border on border: averaged where it shrinks, else bicubic."""
+
+
+def _opencv() -> ImagingLibrary:
+    from personlab.io.imaging import opencv
+
+    return opencv
+
+
+def _pillow() -> ImagingLibrary:
+    from personlab.io.imaging import pillow
+
+    return pillow
+
+
+LIBRARIES: Mapping[str, Callable[[], ImagingLibrary]] = {"opencv": _opencv, "pillow": _pillow}  # the fastest first
+
+
+@cache
+def imaging_library() -> ImagingLibrary:
+    """Return the first library of the table that can be imported, or the one that PERSONLAB_IMAGE_READER names.
+
+    Raises:
+        ImportError: neither can be imported; it names OpenCV.
+        ValueError: PERSONLAB_IMAGE_READER names none of the table.
+    """
+    name = os.environ.get(_VARIABLE)
+    if name:
+        if name not in LIBRARIES:
+            raise ValueError(f"{_VARIABLE}: expected one of {', '.join(LIBRARIES)}, got {name!r}")
+        return LIBRARIES[name]()
+    try:
+        return LIBRARIES["opencv"]()
+    except ImportError as error:  # OpenCV may also be installed without the system's libraries that it needs
+        try:
+            return LIBRARIES["pillow"]()
+        except ImportError:
+            raise error from None
