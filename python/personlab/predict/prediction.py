@@ -106,7 +106,8 @@ class Prediction:
 
 
 def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    import cv2
+    """Return a mask at a size (W, H), each pixel as the nearest one of the smaller mask."""
     import numpy as np
 
-    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)).astype(bool)
+    rows, columns = (np.arange(side) * own // side for side, own in zip(size[::-1], mask.shape, strict=True))
+    return mask[rows[:, None], columns]

@@ -21,6 +21,9 @@ _VARIABLE = "PERSONLAB_IMAGE_READER"
 class ImagingLibrary(Protocol):
     """What `personlab.io` asks of a library; the files of this folder implement it."""
 
+    NAME: str
+    """its name in the table"""
+
     def decode(self, content: bytes, kind: str) -> tuple[Image | None, str]:
         """Decode an image file whose header was checked, turned the way its EXIF orientation says.
 

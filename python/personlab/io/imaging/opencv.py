@@ -12,6 +12,7 @@ from personlab.io.stderr import DAMAGE, captured_stderr
 if TYPE_CHECKING:
     from personlab.io.imaging import Image, Size
 
+NAME = "opencv"
 _END_OF_JPEG = b"\xff\xd9"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from personlab.io.imaging import Image, Size
 
+NAME = "pillow"
 _END_OF_JPEG = b"\xff\xd9"
 _TOO_EARLY = "the file ends too early"
 _ORIENTATION = 274  # tag of TIFF files
