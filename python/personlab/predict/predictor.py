@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any, overload
 
 from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.io.resize import MAX_SIDE
-from personlab.methods import method_of
 from personlab.methods.base import InputOptions, Setup
-from personlab.predict.load import load_network, settings_of
+from personlab.predict.load import LoadedNetwork, load_network
 from personlab.predict.pipeline import Pipeline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import torch
 
-    from personlab.predict.engines import Engine
+    from personlab.predict.engines import EngineName, Precision
     from personlab.predict.prediction import Prediction
     from personlab.predict.stream import Stream
     from personlab.skeleton import Skeleton
@@ -38,11 +37,20 @@ class Predictor:
     the network together where their inputs are of one size.
 
     Args:
-        weights: a network (`personlab.nn.PersonLab` or another method's, which is put into eval mode), or what
-            `load_model` takes.
+        weights: a network (`personlab.nn.PersonLab` or another method's, which is put into eval mode), what
+            `load_model` takes, an ONNX file that `export_onnx` wrote, or the attribute `loaded` of another predictor,
+            whose engine is then shared.
+        engine: what runs the network. "auto": PyTorch on GPUs and for a network passed as `weights`, else the first of
+            "openvino", "onnxruntime" and "torch" that is installed. The first two run an exported file, which is made
+            once (this takes torch and onnxscript) and kept beside the weights. The attribute `engine` is the one in
+            use.
+        precision: "float32", "bfloat16", "float16" or "auto": bfloat16 where processor and engine compute it natively,
+            else float32; float32 for a network passed as `weights`. The attribute `precision` is the one in use.
+        engine_options: for the engine: `compile` for torch; `providers` and `threads` for onnxruntime; properties of
+            its CPU device for openvino.
         device: where the network runs, such as "cpu" or "cuda:0"; if left out, that of a network passed as `weights`,
-            else CUDA where available. On an NVIDIA GPU poses and masks are decoded on the GPU too, unless personlab was
-            built without CUDA; predictions are in host memory in any case.
+            else CUDA where PyTorch can use it. On an NVIDIA GPU poses and masks are decoded on the GPU too, unless
+            personlab was built without CUDA; predictions are in host memory in any case.
         stride: of the network's output, input pixels; if left out, the one that the network was scored at
             (`personlab.settings.Settings`), else its own.
         long_edge: longest side of the network input at scale 1, pixels; if left out, the one that the network was
@@ -51,7 +59,7 @@ class Predictor:
         flip: whether to show the mirror image, too.
         batch_size: max images in one run of the network.
         threads: threads that decode one image; those of the options if left out. PyTorch's are set by PyTorch.
-        autocast: compute in 16 bits where PyTorch deems it safe.
+        autocast: run by torch in 16 bits where PyTorch deems it safe, on processors without such instructions, too.
         masks: whether to find masks, where the network can.
         options: how poses are decoded, `DecodeOptions` or another method's; the method's defaults if left out. Their
             `disk_radius`, where it is the default of `DecodeOptions`, becomes that of the network, where known.
@@ -79,6 +87,9 @@ class Predictor:
         self,
         weights: Any,
         *,
+        engine: EngineName = "auto",
+        precision: Precision = "auto",
+        engine_options: Mapping[str, Any] | None = None,
         device: str | torch.device | None = None,
         stride: int | None = None,
         long_edge: int | None = None,
@@ -108,25 +119,30 @@ class Predictor:
         self.max_pixels = as_integer(max_pixels, "max_pixels", 1)
         self.keep_fields, self.keep_image = bool(keep_fields), bool(keep_image)
         self.reduced_reading = bool(reduced_reading)
-        self.network, self.device = load_network(weights, stride, device)
-        self.method = method_of(self.network)
+        self.loaded: LoadedNetwork = load_network(
+            weights, stride=stride, device=device, engine=engine, precision=precision, engine_options=engine_options,
+            autocast=self.autocast,
+        )  # fmt: skip
+        self.method, self.settings = self.loaded.method, self.loaded.settings
+        self.device: Any = self.loaded.device
+        self._engine = self.loaded.engine
+        self.engine, self.precision = self._engine.name, self._engine.precision
         options = _options(options, "options", self.method.options, threads)
         self.mask_options = _options(mask_options, "mask_options", self.method.mask_options, threads)
-        self.settings = settings_of(self.network)
         self.long_edge = long_edge or as_integer(self.settings.long_edge or _LONG_EDGE, "long_edge", 1, MAX_SIDE)
         self.options = self.method.tune(options, self.settings, disk_radius)
         self.calibration = self.settings.calibration if calibrated else None
         if self.calibration is not None and not self.calibration.suits(self.options):
             self.calibration = None
-        config = self.network.config
+        config = self.loaded.config
         self.stride: int = config.stride
         self.skeleton: Skeleton = config.skeleton
         self.has_masks = self.method.decode_masks is not None and bool(config.masks)
         self.masks = bool(masks) and self.has_masks
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
-        self._engine = _engine(self.network, self.device, autocast=self.autocast)
-        self._stays_on_device = self.method.can_decode_on(self.device, config)
+        place: Any = self._engine.device
+        self._stays_on_device = place is not None and self.method.can_decode_on(place, config)
         self._setup = Setup(
             config=config,
             settings=self.settings if disk_radius is None else replace(self.settings, disk_radius=disk_radius),
@@ -136,6 +152,15 @@ class Predictor:
             options=self.options,
             mask_options=self.mask_options,
         )
+
+    @property
+    def network(self) -> Any:
+        """The network as a `torch.nn.Module`; where another engine runs it, it is loaded when first asked for.
+
+        Raises:
+            ImportError, OSError, ValueError: it cannot be loaded, as of an exported file.
+        """
+        return self.loaded.network
 
     @overload
     def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Prediction]: ...
@@ -191,12 +216,6 @@ class Predictor:
             keep_fields=self.keep_fields,
             keep_image=self.keep_image,
         )
-
-
-def _engine(network: Any, device: torch.device, *, autocast: bool) -> Engine:
-    from personlab.predict.engines.torch import TorchEngine
-
-    return TorchEngine(network, device, autocast=autocast)
 
 
 def _options(options: Any, name: str, kind: type | None, threads: int | None) -> Any:

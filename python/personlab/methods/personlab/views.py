@@ -88,17 +88,18 @@ def merge(outputs: Iterable[Arrays], ways: Sequence[Way], setup: Setup, to_host:
         to_host: whether to return fields in host memory, else where the outputs are.
     """
     views = ways[0].views
+    own: Iterable[Arrays] = map(_to_host, outputs) if to_host else outputs
     if len(views) == 1:
-        (arrays,) = outputs
+        (arrays,) = own
     else:
         from personlab.methods.personlab.merge import merge_views
 
-        arrays = merge_views(outputs, views, setup.config.skeleton)
-    if to_host:
-        arrays = {
-            name: array if isinstance(array, np.ndarray) else array.cpu().numpy() for name, array in arrays.items()
-        }
+        arrays = merge_views(own, views, setup.config.skeleton)
     return [_fields_of(arrays, n, way, setup) for n, way in enumerate(ways)]
+
+
+def _to_host(arrays: Arrays) -> Arrays:
+    return {name: array if isinstance(array, np.ndarray) else array.cpu().numpy() for name, array in arrays.items()}
 
 
 def _fields_of(arrays: Arrays, n: int, way: Way, setup: Setup) -> Fields | DeviceFields:
