@@ -12,7 +12,7 @@ import pytest
 from personlab.data.synthetic import make_scene
 from personlab.io import imaging
 from personlab.io.image_header import MAX_PIXELS, read_format
-from personlab.io.images import check_image_name, read_image, read_image_file, write_image
+from personlab.io.images import check_image_name, read_image, read_image_file, read_reduced, write_image
 from personlab.io.imaging import LIBRARIES, imaging_library
 from personlab.io.resize import input_size, resize
 
@@ -158,17 +158,48 @@ def test_the_orientation_of_a_jpeg_may_lie_behind_other_notes_or_be_damaged(imag
             assert np.array_equal(decoded, np.rot90(upright, -1) if quarter else upright)
 
 
+def resized_by(monkeypatch, image, size):
+    """Resize an image by each library."""
+    for library in LIBRARIES:
+        monkeypatch.setenv("PERSONLAB_IMAGE_READER", library)
+        imaging_library.cache_clear()
+        yield resize(image, size)
+    imaging_library.cache_clear()
+
+
 @pytest.mark.parametrize(
     "size",
     [(480, 640), (640, 427), (333, 500), (1100, 1500), (961, 1281), (1300, 97), (50, 70), (1, 1), (1, 9), (7, 1)],
 )
-def test_both_libraries_resize_to_the_same_image(size):
+def test_both_libraries_resize_to_the_same_image(monkeypatch, size):
     noise = np.random.default_rng(3).integers(0, 256, (*size, 3), np.uint8)
     wanted, _ = input_size(size[::-1], stride=16, long_edge=641, max_pixels=2**24)
-    one, other = (LIBRARIES[library]().resize(noise, wanted) for library in LIBRARIES)
+    one, other = resized_by(monkeypatch, noise, wanted)
     assert one.shape == other.shape == (*wanted[::-1], 3)
     assert np.abs(one.astype(int) - other).max() <= 1
     assert abs(float(one.mean(dtype=float) - other.mean(dtype=float))) < 0.2
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("factor", [2, 4, 8])
+def test_both_libraries_read_and_resize_a_fraction_of_a_jpeg_alike(tmp_path, monkeypatch, factor, orientation):
+    noise = np.random.default_rng(5).integers(0, 256, (203, 317, 3), np.uint8)
+    (tmp_path / "a.jpg").write_bytes(saved(pil.fromarray(noise), "JPEG", exif=oriented(orientation)))
+    read = []
+    for library in LIBRARIES:
+        monkeypatch.setenv("PERSONLAB_IMAGE_READER", library)
+        imaging_library.cache_clear()
+        damage = []
+        read.append(read_reduced(tmp_path / "a.jpg", lambda _: factor, damage=damage))
+        assert damage == []
+    one, other = read
+    assert one.size == other.size == ((317, 203) if orientation < 5 else (203, 317))
+    assert one.position == other.position
+    assert one.pixels.shape == other.pixels.shape
+    assert np.abs(one.pixels.astype(int) - other.pixels).max() <= 1
+    for size in ((33, 65), (161, 97), (17, 17)):
+        first, second = resized_by(monkeypatch, one, size)
+        assert np.abs(first.astype(int) - second).max() <= 1
 
 
 def test_corner_pixels_stay_on_corner_pixels(imaging):

@@ -14,7 +14,7 @@ import pytest
 from fake_networks import Spot, spots
 
 from personlab import DecodeOptions, Predictor, visualize
-from personlab.predict.stream import Stream
+from personlab.predict.stream import Stage, Stream
 
 EXACT = DecodeOptions.posenet(0.3)
 
@@ -147,18 +147,17 @@ def test_a_stream_that_is_dropped_ends():
 
 def test_stages_overlap():
     def slow(name):
-        def stage(items):
-            for item in items:
-                start = time.perf_counter()
-                time.sleep(0.05)
-                spans.append((name, start, time.perf_counter()))
-                yield item
+        def work(items):
+            start = time.perf_counter()
+            time.sleep(0.05)
+            spans.append((name, start, time.perf_counter()))
+            return items
 
-        return stage
+        return Stage(work)
 
     spans = []
     start = time.perf_counter()
-    assert list(Stream(range(8), [slow("a"), slow("b"), slow("c")], str, depth=2)) == list("01234567")
+    assert list(Stream(range(8), [slow("a"), slow("b"), slow("c")], str)) == list("01234567")
     assert time.perf_counter() - start < 0.9  # one after the other: 1.2 s
     a, b = ([span for span in spans if span[0] == name] for name in "ab")
     assert any(x[1] < y[2] and y[1] < x[2] for x in a for y in b)
@@ -166,11 +165,9 @@ def test_stages_overlap():
 
 def test_a_stage_that_breaks_is_raised():
     def broken(items):
-        next(items)
         raise ZeroDivisionError("a bug")
-        yield
 
-    stream = Stream(range(3), [broken, iter], str, depth=1)
+    stream = Stream(range(3), [Stage(broken), Stage(list)], str)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         next(stream)
     with pytest.raises(StopIteration):
@@ -181,9 +178,9 @@ def test_a_stage_that_breaks_is_raised():
 def test_a_program_may_end_in_the_middle_of_a_stream():
     program = """
 import itertools
-from personlab.predict.stream import Stream
+from personlab.predict.stream import Stage, Stream
 
-stream = Stream(itertools.count(), [iter, iter], str, depth=2)
+stream = Stream(itertools.count(), [Stage(list), Stage(list, workers=3)], str)
 print(next(stream), next(stream))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)

@@ -112,13 +112,15 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
-    weights, more = config.weights, {"calibrated": not config.calibrate}
+    # Figures that are quoted do not depend on what the machine computes natively.
+    precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
+    weights, more = config.weights, {"calibrated": not config.calibrate, "precision": precision}
     for scales, flip in _settings(config):
         name = network.describe_setting(scales, flip)
         predictor = network.make_predictor(
             config, options, mask_options, weights=weights, scales=scales, flip=flip, **more
         )
-        weights = predictor.network  # read once
+        weights = predictor.loaded  # read once
         if not results:
             annotations = index_for_scoring(read.of_skeleton(predictor.skeleton), config.labelled_only)
             _log_settings(config, predictor)

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 MAX_PIXELS = 178_956_970  # of images that are read, as in Pillow: half a GiB as RGB
 _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # tags: width and height of the image and of its tiles
 _TIFF_TYPES = {3: 2, 4: 4, 16: 8}  # bytes of whole numbers
-_TIFF_ORIENTATION = 274
-_EXIF = b"Exif\0\0"
-_JPEG_SCAN = 0xDA
-_JPEG_NOTES = (*range(0xE1, 0xEE), 0xEF, 0xFE)  # segments of applications, JFIF and Adobe excepted, and comments
 _JPEG_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _JPEG_FRAMES = tuple(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC))
+_JPEG_APP1, _JPEG_PIXELS = 0xE1, 0xDA  # markers
+_JPEG_NOTES = (*range(0xE1, 0xEE), 0xEF, 0xFE)  # segments of applications, JFIF and Adobe excepted, and comments
+_EXIF = b"Exif\0\0"
+_EXIF_ORIENTATION = 0x0112
 
 
 def check_image(content: bytes, name: str) -> None:
@@ -61,14 +61,20 @@ def read_size(content: bytes) -> Size | None:
         return None
 
 
-def read_orientation(exif: bytes) -> int:
-    """Return the orientation in EXIF data, 1 to 8, with or without the mark of JPEG files before it; 1 without one."""
+def read_orientation(content: bytes) -> int | None:
+    """Return the EXIF orientation of a JPEG file, 1 to 8: 1 where it has none, None where programs may disagree."""
     try:
-        tags = dict(_tiff_tags(exif.removeprefix(_EXIF)))
+        return _jpeg_orientation(content)
+    except (IndexError, struct.error):  # cut short, or damaged
+        return None
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation in EXIF data, 1 to 8, with or without the mark of JPEG files before it; 1 in doubt."""
+    try:
+        return _exif_orientation(exif.removeprefix(_EXIF)) or 1
     except (IndexError, struct.error):
         return 1
-    orientation = tags.get(_TIFF_ORIENTATION, 1)
-    return orientation if 1 <= orientation <= 8 else 1
 
 
 def split_jpeg(content: bytes) -> tuple[bytes, bytes]:
@@ -76,7 +82,7 @@ def split_jpeg(content: bytes) -> tuple[bytes, bytes]:
     kept, last, exif = [], 0, b""
     try:
         for marker, start, end in _jpeg_segments(content):
-            if marker == _JPEG_SCAN:
+            if marker == _JPEG_PIXELS:
                 break
             if marker in _JPEG_NOTES:
                 kept.append(content[last:start])
@@ -133,6 +139,35 @@ def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
         at = end
 
 
+def _jpeg_orientation(content: bytes) -> int | None:
+    at, exif = 2, []
+    while (marker := content[at + 1]) != _JPEG_PIXELS:
+        if content[at] != 0xFF or marker == 0xFF or marker in _JPEG_STANDALONE:
+            return None
+        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        if marker == _JPEG_APP1:
+            exif.append(content[at + 4 : end])
+        at = end
+    has_exif = [segment.startswith(_EXIF) for segment in exif]
+    if not any(has_exif):
+        return 1
+    return _exif_orientation(exif[0][len(_EXIF) :]) if has_exif[0] and not any(has_exif[1:]) else None
+
+
+def _exif_orientation(exif: bytes) -> int | None:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return None
+    at = struct.unpack_from(f"{order}I", exif, 4)[0]
+    count = struct.unpack_from(f"{order}H", exif, at)[0]
+    entries = [struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * n) for n in range(count)]
+    values = [(kind, length, value) for tag, kind, length, value in entries if tag == _EXIF_ORIENTATION]
+    if not values:
+        return 1
+    kind, length, value = values[0]
+    return value if (len(values), kind, length) == (1, 3, 1) and 1 <= value <= 8 else None
+
+
 def _webp(content: bytes) -> Size | None:
     kind = content[12:16]
     if kind == b"VP8X":
@@ -145,25 +180,19 @@ def _webp(content: bytes) -> Size | None:
 
 
 def _tiff(content: bytes) -> Size:
-    size = [0, 0]
-    for tag, number in _tiff_tags(content):
-        if tag in _TIFF_SIZES:
-            size[_TIFF_SIZES[tag]] = max(size[_TIFF_SIZES[tag]], number)
-    return size[0], size[1]
-
-
-def _tiff_tags(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the tags of the first directory that hold a whole number, and this number."""
     order = "<" if content[:2] == b"II" else ">"
     big = struct.unpack_from(f"{order}H", content, 2)[0] == 43
     at = struct.unpack_from(f"{order}Q" if big else f"{order}I", content, 8 if big else 4)[0]
     count = struct.unpack_from(f"{order}Q" if big else f"{order}H", content, at)[0]
     at, step, values = at + (8 if big else 2), 20 if big else 12, 12 if big else 8
+    size = [0, 0]
     for entry in range(at, min(at + count * step, len(content) - step + 1), step):
         tag, kind = struct.unpack_from(f"{order}HH", content, entry)
-        if kind in _TIFF_TYPES:
+        if tag in _TIFF_SIZES and kind in _TIFF_TYPES:
             value = content[entry + values : entry + values + _TIFF_TYPES[kind]]
-            yield tag, int.from_bytes(value, "little" if order == "<" else "big")
+            number = int.from_bytes(value, "little" if order == "<" else "big")
+            size[_TIFF_SIZES[tag]] = max(size[_TIFF_SIZES[tag]], number)
+    return size[0], size[1]
 
 
 def _pnm(content: bytes) -> Size | None:

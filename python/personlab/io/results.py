@@ -63,7 +63,7 @@ def encode_runs(mask: NDArray[np.bool_]) -> str:
     follows = np.where(rest & 16, rest >> 5 != -1, rest >> 5 != 0)
     written = np.logical_and.accumulate(np.pad(follows, ((0, 0), (1, 0)), constant_values=True)[:, :-1], axis=1)
     digits = (rest & 31) + 32 * follows + 48
-    return digits[written].astype(np.uint8).tobytes().decode("ascii")
+    return bytes(digits[written].astype(np.uint8)).decode("ascii")
 
 
 def mask_file(path: str) -> Path:

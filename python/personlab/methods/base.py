@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,10 +14,25 @@ if TYPE_CHECKING:
 
     from personlab.data.coco import People
     from personlab.data.grid import Grid
+    from personlab.io.onnx_graph import GraphFacts
     from personlab.poses import Poses
     from personlab.settings import Settings
 
     Arrays = Mapping[str, Any]  # outputs of a network by name, as the engine has them: leading axis N, float32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """How a graph that others published is fed and read, so that it stands in for a network of a method."""
+
+    config: Any  # `Method.config`
+    max_batch: int | None = None  # images in one run; None: any number
+    feed: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]  # images (N, H, W, 3) uint8 RGB -> inputs by name
+    needs: Callable[
+        [Sequence[str]], Sequence[str]
+    ]  # names of the method's outputs -> the graph's that they are made of
+    read: Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
+    """outputs of the graph by name -> those of the method, float32 with a leading axis N"""
 
 
 class Prepared(NamedTuple):
@@ -63,6 +78,8 @@ class Published:
     max_manifest_bytes: int
     parse: Callable[[bytes], Any]  # content -> manifest with `paths` of the files of weights and `size`, bytes of all
     read: Callable[[Any, Callable[[str, int], bytes]], Any]  # (manifest, (path, max bytes) -> content) -> a network
+    graphs: Mapping[tuple[str, int], Path] = field(default_factory=dict)
+    """(name in `shipped`, stride) -> the same network as ONNX, which needs no torch"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +104,13 @@ class Method:
     every_pose: Any  # options that keep weak poses, for average precision
 
     # Prediction
+    size_rest: int | None = None  # H and W of all views, modulo the stride; None: views of any size
     outputs: Callable[[bool], tuple[str, ...]]  # (masks) -> names of the outputs that decoding needs, in export's order
     tune: Callable[[Any, Settings, float | None], Any]  # (options, settings, disk radius asked for) -> options
-    prepare: Callable[[NDArray[Any], Setup, list[str]], Prepared]  # image (H, W, 3), and where to note what it changes
+    prepare: Callable[[Any, Setup, list[str]], Prepared]
+    """image (H, W, 3) or, with `reduction`, a `personlab.io.reduced.ReducedImage`; and where to note what it changes"""
+    reduction: Callable[[tuple[int, int], Setup], float] | None = None
+    """(w, h) of an image -> the factor by which it may be read smaller; without it, images are read whole"""
     merge: Callable[[Iterable[Arrays], Sequence[Any], Setup, bool], list[Any]]
     """(outputs of each view, ways of the images that share them, setup, whether to copy to the host) -> fields"""
     can_decode_on: Callable[[torch.device, Any], bool]  # (device, config): whether fields may stay where outputs are
@@ -104,6 +125,9 @@ class Method:
     """(network, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name for the log, the one to minimise `total`"""
 
     # Files and drawings
+    adapt: Callable[[GraphFacts, Callable[[Any], Any]], Adapter] | None = None
+    """(facts about a graph without our metadata, what runs it: inputs by name -> outputs by name) -> how it stands in
+    for a network of the method; raises ValueError where it cannot"""
     published: Published | None = None  # networks by name
     read: Callable[[Path], Any] | None = None  # a network that others published, from a file that is no checkpoint
     draw: Callable[..., Mapping[str, NDArray[Any]]]

@@ -110,4 +110,5 @@ def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool
     import numpy as np
 
     rows, columns = (np.arange(side) * own // side for side, own in zip(size[::-1], mask.shape, strict=True))
-    return mask[rows[:, None], columns]
+    enlarged: NDArray[np.bool_] = mask[rows[:, None], columns]
+    return enlarged

@@ -232,7 +232,7 @@ def _mask_box(mask: Flags) -> tuple[float, float, float, float] | None:
     return columns.start, rows.start, columns.stop, rows.stop
 
 
-def _longest_run(flags: Flags) -> slice:
+def _longest_run(flags: Any) -> slice:
     """Return the longest run of flags that are set."""
     starts, stops = np.flatnonzero(np.diff(np.pad(flags, 1).view(np.int8))).reshape(-1, 2).T
     longest = int(np.argmax(stops - starts))

@@ -9,7 +9,7 @@ import numpy as np
 
 from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image, write_image
-from personlab.io.imaging import imaging_library
+from personlab.io.imaging import fit
 from personlab.visualize import marks
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _tile(name: str, image: Image, cell: int) -> Image:
     marks.write_text(tile, name, gap, gap + tall, marks.WHITE, unit)
     if image.size:
         left = gap + (wide - w) // 2
-        tile[head : head + h, left : left + w] = imaging_library().fit(image, (w, h))
+        tile[head : head + h, left : left + w] = fit(image, (w, h))
     return tile
 
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from personlab.io.reduced import Along
+
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
 
@@ -24,12 +26,13 @@ class ImagingLibrary(Protocol):
     NAME: str
     """its name in the table"""
 
-    def decode(self, content: bytes, kind: str) -> tuple[Image | None, str]:
+    def decode(self, content: bytes, kind: str, factor: int = 1) -> tuple[Image | None, str]:
         """Decode an image file whose header was checked, turned the way its EXIF orientation says.
 
         Args:
             content: of the file.
             kind: its format, by `personlab.io.image_header.read_format`.
+            factor: 2, 4 or 8 for a JPEG file that is read at such a fraction of its size.
 
         Returns:
             (H, W, 3) uint8 RGB, or None where nothing can be decoded; and the damage, empty where the file is sound.
@@ -44,11 +47,14 @@ class ImagingLibrary(Protocol):
     def encode(self, image: Image, suffix: str) -> bytes | None:
         """Encode (H, W, 3) uint8 RGB as the file format of an ending; None where the ending is unknown."""
 
-    def resize(self, image: Image, size: Size) -> Image:
-        """Resize to `size` (W, H) by the rule of `personlab.io.resize`."""
+    def average(self, image: Image, size: Size) -> Image:
+        """Shrink to `size` (W, H), border on border: each pixel is the mean of the area that it covers."""
 
-    def fit(self, image: Image, size: Size) -> Image:
-        """Resize a drawing to `size` (W, H), border on border: averaged where it shrinks, else bicubic."""
+    def sample(self, image: Image, size: Size, x: Along, y: Along) -> Image:
+        """Sample bilinearly at the pixels of an image of `size` (W, H), whose pixel n lies at k * n + x0."""
+
+    def enlarge(self, image: Image, size: Size) -> Image:
+        """Enlarge a drawing to `size` (W, H), border on border and bicubically."""
 
 
 def _opencv() -> ImagingLibrary:
@@ -86,3 +92,9 @@ def imaging_library() -> ImagingLibrary:
             return LIBRARIES["pillow"]()
         except ImportError:
             raise error from None
+
+
+def fit(image: Image, size: Size) -> Image:
+    """Resize a drawing to `size` (W, H), border on border."""
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return (imaging_library().average if shrinks else imaging_library().enlarge)(image, size)

@@ -11,27 +11,29 @@ from personlab.io.stderr import DAMAGE, captured_stderr
 
 if TYPE_CHECKING:
     from personlab.io.imaging import Image, Size
+    from personlab.io.reduced import Along
 
 NAME = "opencv"
 _END_OF_JPEG = b"\xff\xd9"
 
 
-def decode(content: bytes, kind: str) -> tuple[Image | None, str]:
+def decode(content: bytes, kind: str, factor: int = 1) -> tuple[Image | None, str]:
     """Decode an image file; missing rows of a JPEG file are grey."""
     if not content:
         return None, ""
-    image, lines = _decode(content)
+    image, lines = _decode(content, factor)
     reasons = [next(filter(None, match.groups()), match[0]) for match in map(DAMAGE.search, lines) if match]
     if image is None and kind == "JPEG":  # the end alone may be missing
-        return _decode(content + _END_OF_JPEG)[0], "the file ends too early"
+        return _decode(content + _END_OF_JPEG, factor)[0], "the file ends too early"
     return image, reasons[0].strip() if reasons else ""
 
 
-def _decode(content: bytes) -> tuple[Image | None, list[str]]:
+def _decode(content: bytes, factor: int) -> tuple[Image | None, list[str]]:
     """Return the pixels, or None, and the lines that the decoder wrote to standard error."""
+    mode = cv2.IMREAD_COLOR if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
     with captured_stderr() as lines:
         try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.frombuffer(content, np.uint8), mode)
         except cv2.error:
             return None, lines
     return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), lines
@@ -62,24 +64,21 @@ def encode(image: Image, suffix: str) -> bytes | None:
     return content.tobytes() if done else None
 
 
-def resize(image: Image, size: Size) -> Image:
-    """Resize an image by the rule of `personlab.io.resize`."""
-    (width, height), (h, w) = size, image.shape[:2]
-    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
-    blocks = max(int(sx), 1), max(int(sy), 1)
-    if max(blocks) > 1:
-        image = np.asarray(cv2.resize(image, (-(-w // blocks[0]), -(-h // blocks[1])), interpolation=cv2.INTER_AREA))
-    # OpenCV shrinks edge on edge, not corner pixel on corner pixel: (x + 0.5) * kx - 0.5 is where pixel x went.
-    kx, ky = image.shape[1] / w, image.shape[0] / h
-    warp = np.array([[sx * kx, 0, 0.5 * kx - 0.5], [0, sy * ky, 0.5 * ky - 0.5]])
-    resized = cv2.warpAffine(
-        image, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+def average(image: Image, size: Size) -> Image:
+    """Shrink an image, border on border: each pixel is the mean of the area that it covers."""
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
+    """Sample an image bilinearly at the pixels of another one."""
+    warp = np.array([[x.k, 0, x.x0], [0, y.k, y.x0]])
+    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
+    four = cv2.warpAffine(
+        four, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(resized, np.uint8)
+    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
-def fit(image: Image, size: Size) -> Image:
-    """Resize a drawing, border on border."""
-    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.ascontiguousarray(cv2.resize(image, size, interpolation=interpolation), np.uint8)
+def enlarge(image: Image, size: Size) -> Image:
+    """Enlarge a drawing, border on border and bicubically."""
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PilImage
 
-from personlab.io.image_header import check_pixels, read_orientation, split_jpeg
+from personlab.io.image_header import check_pixels, exif_orientation, split_jpeg
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from personlab.io.imaging import Image, Size
+    from personlab.io.reduced import Along
 
 NAME = "pillow"
 _END_OF_JPEG = b"\xff\xd9"
@@ -59,33 +60,35 @@ def reads(kind: str) -> bool:
         return False
 
 
-def decode(content: bytes, kind: str) -> tuple[Image | None, str]:
+def decode(content: bytes, kind: str, factor: int = 1) -> tuple[Image | None, str]:
     """Decode an image file; missing rows of a JPEG file are grey. Damage inside of a JPEG file goes unnoticed."""
     if not reads(kind):
         return None, ""
     try:
-        return _load(content, kind), ""
+        return _load(content, kind, factor), ""
     except _FAILURES as error:
         reason = str(error).partition("\n")[0]
     if kind == "JPEG":  # the end alone may be missing
         try:
-            return _load(content + _END_OF_JPEG, kind), _TOO_EARLY
+            return _load(content + _END_OF_JPEG, kind, factor), _TOO_EARLY
         except _FAILURES:
             return None, reason
     return None, _TOO_EARLY if "truncated" in reason else reason
 
 
-def _load(content: bytes, kind: str) -> Image | None:
+def _load(content: bytes, kind: str, factor: int) -> Image | None:
     content, exif = split_jpeg(content) if kind == "JPEG" else (content, b"")
     with _open(content, kind) as image:
         check_pixels(image.size, "image")  # the library may read another size than the header seemed to say
+        if factor > 1:
+            image.draft(None, tuple(max(side // factor, 1) for side in image.size))
         image.load()
         rgb = _to_rgb(image, kind)
         if rgb is None:
             return None
         if kind == "TIFF":  # versions differ in whether the image is turned already and the tag removed
             return _turned(rgb, image.tag_v2.get(_ORIENTATION, 1))
-        return _turned(rgb, read_orientation(exif or image.info.get("exif") or b""))
+        return _turned(rgb, exif_orientation(exif or image.info.get("exif") or b""))
 
 
 def _to_rgb(image: PilImage.Image, kind: str) -> Image | None:
@@ -138,25 +141,10 @@ def encode(image: Image, suffix: str) -> bytes | None:
     return content.getvalue()
 
 
-def resize(image: Image, size: Size) -> Image:
-    """Resize an image by the rule of `personlab.io.resize`."""
-    (width, height), (h, w) = size, image.shape[:2]
-    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
-    blocks = max(int(sx), 1), max(int(sy), 1)
-    if max(blocks) > 1:
-        rows = _averaged_rows(image, -(-h // blocks[1])).swapaxes(0, 1)
-        image = np.rint(_averaged_rows(rows, -(-w // blocks[0])).swapaxes(0, 1)).astype(np.uint8)
-    elif sx < 1 and sy < 1:  # Pillow enlarges bilinearly, from a box with fractional sides
-        box = (0.5 - 0.5 * sx, 0.5 - 0.5 * sy, w - 0.5 + 0.5 * sx, h - 0.5 + 0.5 * sy)
-        return np.array(PilImage.fromarray(image).resize(size, PilImage.Resampling.BILINEAR, box))
-    kx, ky = image.shape[1] / w, image.shape[0] / h
-    before, after, share = _taps(image.shape[0], sy * ky * np.arange(height) + 0.5 * ky - 0.5)
-    rows = image[before].astype(np.float32)
-    rows += (image[after] - rows) * share[:, None, None]
-    before, after, share = _taps(image.shape[1], sx * kx * np.arange(width) + 0.5 * kx - 0.5)
-    resized = np.take(rows, before, 1)
-    resized += (np.take(rows, after, 1) - resized) * share[:, None]
-    return np.asarray(resized + np.float32(0.5), np.uint8)
+def average(image: Image, size: Size) -> Image:
+    """Shrink an image, border on border: each pixel is the mean of the area that it covers."""
+    columns = _averaged_rows(image, size[1]).swapaxes(0, 1)
+    return np.rint(_averaged_rows(columns, size[0]).swapaxes(0, 1)).astype(np.uint8)
 
 
 def _averaged_rows(image: NDArray[Any], count: int) -> NDArray[np.float32]:
@@ -171,13 +159,36 @@ def _averaged_rows(image: NDArray[Any], count: int) -> NDArray[np.float32]:
     return means
 
 
-def _taps(count: int, at: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """Return the two of `count` pixels around each position, and the share of the second one."""
-    at = np.clip(at, 0, count - 1)
-    before = np.floor(at).astype(np.intp)
-    return before, np.minimum(before + 1, count - 1), (at - before).astype(np.float32)
+def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
+    """Sample an image bilinearly at the pixels of another one."""
+    box = _box(x, size[0], image.shape[1]), _box(y, size[1], image.shape[0])
+    if box[0] and box[1]:
+        (left, right), (top, bottom) = box
+        return np.array(
+            PilImage.fromarray(image).resize(size, PilImage.Resampling.BILINEAR, (left, top, right, bottom))
+        )
+    before, after, share = _taps(y, size[1], image.shape[0])
+    rows = image[before].astype(np.float32)
+    rows += (image[after] - rows) * share[:, None, None]
+    before, after, share = _taps(x, size[0], image.shape[1])
+    sampled = np.take(rows, before, 1)
+    sampled += (np.take(rows, after, 1) - sampled) * share[:, None]
+    return np.asarray(sampled + np.float32(0.5), np.uint8)
 
 
-def fit(image: Image, size: Size) -> Image:
-    """Resize a drawing, border on border; Pillow averages where it shrinks."""
+def _box(at: Along, count: int, limit: int) -> tuple[float, float] | None:
+    """Return the borders of `count` pixels in an image, for Pillow's bilinear enlarging; None where it cannot do it."""
+    first, last = at.x0 + 0.5 - at.k / 2, at.x0 + 0.5 + at.k * (count - 0.5)
+    return (first, last) if at.k <= 1 and first >= 0 and last <= limit else None
+
+
+def _taps(at: Along, count: int, limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return the two pixels around each of `count` positions, and the share of the second one."""
+    place = np.clip(at.k * np.arange(count) + at.x0, 0, limit - 1)
+    before = np.floor(place).astype(np.intp)
+    return before, np.minimum(before + 1, limit - 1), (place - before).astype(np.float32)
+
+
+def enlarge(image: Image, size: Size) -> Image:
+    """Enlarge a drawing, border on border and bicubically."""
     return np.array(PilImage.fromarray(image).resize(size, PilImage.Resampling.BICUBIC))

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Setup
+    from personlab.io.onnx_graph import GraphFacts
+    from personlab.methods.base import Adapter, Setup
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
@@ -104,6 +105,12 @@ def _read(path: Path) -> PersonLab | None:
     return None
 
 
+def _adapt(facts: GraphFacts, run: Callable[[Any], Any]) -> Adapter:
+    from personlab.methods.personlab.convert.bodypix import adapt
+
+    return adapt(facts, run)
+
+
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
     from personlab.methods.personlab.draw.gallery import fields_gallery
 
@@ -124,9 +131,11 @@ METHOD = Method(
     options=DecodeOptions,
     mask_options=MaskOptions,
     every_pose=EVERY_POSE,
+    size_rest=1,
     outputs=_outputs,
     tune=_tune,
     prepare=views.prepare,
+    reduction=views.reduction,
     merge=views.merge,
     can_decode_on=lambda device, config: can_decode_on(device, config.skeleton.n_keypoints),
     decode=_decode,
@@ -134,6 +143,7 @@ METHOD = Method(
     network=_network,
     encode=encode,
     losses=_losses,
+    adapt=_adapt,
     published=PUBLISHED,
     read=_read,
     draw=_draw,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from personlab.io.reduced import size_of
 from personlab.io.resize import input_size, resize
 from personlab.methods.base import Prepared
 from personlab.methods.personlab.device_fields import DeviceFields
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from personlab.io.reduced import ReducedImage
     from personlab.methods.base import Arrays, Setup
 
 
@@ -33,17 +35,30 @@ class Way(NamedTuple):
     image_size: tuple[int, int]  # (w, h) pixels
 
 
-def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str]) -> Prepared:
+def reduction(image_size: tuple[int, int], setup: Setup) -> float:
+    """Return by how much an image (w, h) is larger than its finest view, along the axis where it is less."""
+    (w, h), inputs = image_size, setup.inputs
+    factors = []
+    for scale in inputs.scales:
+        edge = inputs.long_edge * scale
+        (width, height), _ = input_size(
+            image_size, stride=setup.config.stride, long_edge=edge, max_pixels=inputs.max_pixels
+        )
+        factors.append(min(w / width, h / height))
+    return min(factors)
+
+
+def prepare(image: NDArray[np.uint8] | ReducedImage, setup: Setup, notes: list[str]) -> Prepared:
     """Resize an image to each scale, corner pixel on corner pixel, and mirror it.
 
     Each side becomes the nearest multiple of the stride plus 1.
 
     Args:
-        image: (h, w, 3) uint8 RGB.
+        image: (h, w, 3) uint8 RGB, whole or at a fraction of its size.
         setup: scales, `flip`, the longest side and the largest size.
         notes: receives a line for each input that is made smaller than asked for.
     """
-    image_size, inputs = (image.shape[1], image.shape[0]), setup.inputs
+    image_size, inputs = size_of(image), setup.inputs
     sizes = []
     for scale in inputs.scales:
         edge = inputs.long_edge * scale
@@ -73,17 +88,18 @@ def merge(outputs: Iterable[Arrays], ways: Sequence[Way], setup: Setup, to_host:
         to_host: whether to return fields in host memory, else where the outputs are.
     """
     views = ways[0].views
+    own: Iterable[Arrays] = map(_to_host, outputs) if to_host else outputs
     if len(views) == 1:
-        (arrays,) = outputs
+        (arrays,) = own
     else:
         from personlab.methods.personlab.merge import merge_views
 
-        arrays = merge_views(outputs, views, setup.config.skeleton)
-    if to_host:
-        arrays = {
-            name: array if isinstance(array, np.ndarray) else array.cpu().numpy() for name, array in arrays.items()
-        }
+        arrays = merge_views(own, views, setup.config.skeleton)
     return [_fields_of(arrays, n, way, setup) for n, way in enumerate(ways)]
+
+
+def _to_host(arrays: Arrays) -> Arrays:
+    return {name: array if isinstance(array, np.ndarray) else array.cpu().numpy() for name, array in arrays.items()}
 
 
 def _fields_of(arrays: Arrays, n: int, way: Way, setup: Setup) -> Fields | DeviceFields:

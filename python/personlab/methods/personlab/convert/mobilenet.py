@@ -8,13 +8,14 @@ import numpy as np
 
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.convert.graph import trace
+from personlab.methods.personlab.convert.heads import GOOGLE_NAMES
 from personlab.methods.personlab.network import PersonLab
 from personlab.nn.backbones.mobilenet import MobileNetV1
-from personlab.nn.state import fill, some
+from personlab.nn.state import fill
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from torch import nn
 
@@ -22,44 +23,7 @@ if TYPE_CHECKING:
 
 _STEM = 32  # channels of the stem at width 1
 
-# Part of the name of an output in Google's files, head. The first match counts.
-_HEADS = (
-    ("part_", None),  # BodyPix's body parts: not a field of PersonLab
-    ("displacement_fwd", "forward"),
-    ("displacement_bwd", "backward"),
-    ("segment", "segmentation"),
-    ("long_offset", "long_offsets"),
-    ("heatmap", "heatmaps"),
-    ("offset", "short_offsets"),
-)
-_NEEDED = ("heatmaps", "short_offsets", "forward", "backward")
 _OFFSETS = ("short_offsets", "forward", "backward", "long_offsets")
-_MASKS = ("segmentation", "long_offsets")
-_GOOGLE_NAMES = {"forward": "displacement_fwd", "backward": "displacement_bwd"}  # PersonLab joins them: mid_offsets
-
-
-def find_heads(outputs: Iterable[str]) -> dict[str, str]:
-    """Return the output of the network for each head, matched by name.
-
-    Raises:
-        ValueError: a head is missing or ambiguous.
-    """
-    outputs = list(outputs)
-    heads: dict[str, str] = {}
-    for name in outputs:
-        head = next((head for text, head in _HEADS if text in name), None)
-        if head is None:
-            continue
-        if head in heads:
-            raise ValueError(f"expected one output of {head}, got {heads[head]!r} and {name!r}")
-        heads[head] = name
-    needed = _NEEDED + (_MASKS if any(head in heads for head in _MASKS) else ())
-    if missing := [_GOOGLE_NAMES.get(head, head) for head in needed if head not in heads]:
-        raise ValueError(
-            f"expected a PoseNet or BodyPix network, got one without {' and '.join(missing)} among its outputs "
-            f"{some(outputs, 10)}"
-        )
-    return heads
 
 
 def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
@@ -103,7 +67,7 @@ def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
             raise ValueError(f"expected the head of {name} to be a plain convolution to pairs, got another")
     layers = {}
     for name, layer in heads.items():
-        if name not in _GOOGLE_NAMES:
+        if name not in GOOGLE_NAMES:
             layers[f"heads.{name}"] = _interleave(layer) if name in _OFFSETS else (layer.weight, layer.bias)
     forward, backward = _interleave(heads["forward"]), _interleave(heads["backward"])
     weight, bias = (np.concatenate(pair) for pair in zip(forward, backward, strict=True))

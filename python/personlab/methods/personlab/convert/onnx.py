@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.methods.personlab.convert.graph import Step, batch_norm
-from personlab.methods.personlab.convert.mobilenet import build, find_heads
+from personlab.methods.personlab.convert.heads import find_heads
+from personlab.methods.personlab.convert.mobilenet import build
 from personlab.nn.state import some
 
 if TYPE_CHECKING:

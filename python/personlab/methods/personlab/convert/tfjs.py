@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.graph import Step, batch_norm
+from personlab.methods.personlab.convert.heads import find_heads
 from personlab.methods.personlab.convert.manifest import MAX_JSON_BYTES, TfjsModel, parse_model, read_weights
-from personlab.methods.personlab.convert.mobilenet import build, find_heads
+from personlab.methods.personlab.convert.mobilenet import build
 from personlab.nn.state import some
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.io.images import as_image
-from personlab.io.imaging import imaging_library
+from personlab.io.imaging import fit
 from personlab.visualize import marks
 from personlab.visualize.labels import draw_label
 from personlab.visualize.people import person_colours
@@ -124,7 +124,7 @@ def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanatio
     longer = max(x1 - x0, y1 - y0)
     factor = max(max(height, width, _MIN_SIDE) / longer, 1.0)
     size = (max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor)))
-    return imaging_library().fit(part, size), _move(explanation, np.array([x0, y0]), factor)
+    return fit(part, size), _move(explanation, np.array([x0, y0]), factor)
 
 
 def _move(explanation: Explanation, corner: Any, factor: float) -> Explanation:
