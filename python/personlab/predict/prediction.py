@@ -109,6 +109,9 @@ def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool
     """Return a mask at a size (W, H), each pixel as the nearest one of the smaller mask."""
     import numpy as np
 
-    rows, columns = (np.arange(side) * own // side for side, own in zip(size[::-1], mask.shape, strict=True))
+    rows, columns = (
+        np.minimum((np.arange(side) * (1 / (side / own))).astype(np.intp), own - 1)  # by the rounding of OpenCV
+        for side, own in zip(size[::-1], mask.shape, strict=True)
+    )
     enlarged: NDArray[np.bool_] = mask[rows[:, None], columns]
     return enlarged

@@ -161,12 +161,10 @@ def _averaged_rows(image: NDArray[Any], count: int) -> NDArray[np.float32]:
 
 def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
     """Sample an image bilinearly at the pixels of another one."""
-    box = _box(x, size[0], image.shape[1]), _box(y, size[1], image.shape[0])
-    if box[0] and box[1]:
-        (left, right), (top, bottom) = box
-        return np.array(
-            PilImage.fromarray(image).resize(size, PilImage.Resampling.BILINEAR, (left, top, right, bottom))
-        )
+    across, down = _box(x, size[0], image.shape[1]), _box(y, size[1], image.shape[0])
+    if across and down:
+        box = (across[0], down[0], across[1], down[1])
+        return np.array(PilImage.fromarray(image).resize(size, PilImage.Resampling.BILINEAR, box))
     before, after, share = _taps(y, size[1], image.shape[0])
     rows = image[before].astype(np.float32)
     rows += (image[after] - rows) * share[:, None, None]
