@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands import json_flag, network
+from personlab.commands.background import in_background
 from personlab.commands.flags import UsageError
 from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
@@ -140,28 +141,34 @@ def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Re
     folders = dict(zip(inputs, sources.fields_folders(drawings), strict=True))
     images = [source for source in inputs if source.kind == "image"]
     ids = sources.image_ids([source.name for source in images])
-    places = iter(zip(images, ids, strict=True))
-    for outcome in outcomes(predictor, [source.name for source in images], len(images), "images"):
-        source, image_id = next(places)
-        if isinstance(outcome, Exception):
-            report.fail(describe_failure(source.name, outcome))
-            continue
-        if config.output:
-            _draw(config, predictor, outcome, drawn[source], folders[source], report)
-        report.add(config, outcome, image_id)
-        report.count(outcome.times)
-        width, height = outcome.image_size
-        report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
+    draws = bool(config.output) and (config.overlay or config.fields)
+
+    def draw(item: tuple[Source, int, Prediction | Exception]) -> dict[str, float]:
+        source, _, outcome = item
+        if not draws or isinstance(outcome, Exception):
+            return {}
+        return _draw(config, predictor, outcome, drawn[source], folders[source])
+
+    with (
+        contextlib.closing(outcomes(predictor, [source.name for source in images], len(images), "images")) as stream,
+        contextlib.closing(in_background(draw, zip(images, ids, stream, strict=True))) as results,
+    ):
+        for (source, image_id, outcome), times in results:
+            if isinstance(outcome, Exception):
+                report.fail(describe_failure(source.name, outcome))
+                continue
+            report.add(config, outcome, image_id)
+            report.count({**outcome.times, **times})
+            width, height = outcome.image_size
+            report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
     next_id = sources.first_frame_id(ids)
     for source in inputs:
         if source.kind != "image":
             next_id = predict_video(config, predictor, source, drawn[source], report, next_id)
 
 
-def _draw(
-    config: Any, predictor: Predictor, prediction: Prediction, name: str, folder_name: str, report: Report
-) -> None:
-    """Write the overlay and the gallery of one image."""
+def _draw(config: Any, predictor: Predictor, prediction: Prediction, name: str, folder_name: str) -> dict[str, float]:
+    """Write the overlay and the gallery of one image, and return the times, ms."""
     from personlab import visualize
 
     times: dict[str, float] = {}
@@ -180,4 +187,4 @@ def _draw(
             )  # fmt: skip
             visualize.write_gallery(folder, gallery)
             prediction.fields.save(folder / "fields.npz")
-    report.count(times)
+    return times
