@@ -40,8 +40,8 @@ COMMANDS = (
 )  # modules of personlab.commands, in the order of the help
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
 _EXTRAS = (
-    "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "pycocotools", "safetensors",
-    "torch", "tqdm", "yaml",
+    "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "pycocotools",
+    "safetensors", "torch", "tqdm", "yaml",
 )  # fmt: skip
 
 
