@@ -8,7 +8,7 @@ import pytest
 from personlab import COCO_PERSON, Fields, Poses, Skeleton
 from personlab import visualize as show
 
-cv2 = pytest.importorskip("cv2")
+pytestmark = pytest.mark.usefixtures("imaging")
 
 PAIR = Skeleton(names=("a", "b"), edges=((0, 1),), sigmas=(0.05, 0.05), flip=(0, 1))
 

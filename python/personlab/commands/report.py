@@ -11,7 +11,7 @@ from personlab.io.console import above_progress, log, progress_bar, write_table
 from personlab.io.results import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from personlab.predict import Prediction, Predictor
 
@@ -104,7 +104,7 @@ class Report:
 
 def outcomes(
     predictor: Predictor, images: Iterable[Any], total: int | None, label: str
-) -> Iterator[Prediction | Exception]:
+) -> Generator[Prediction | Exception, None, None]:
     """Yield the prediction of each image, or the exception in its place, under a progress bar."""
     with progress_bar(total, label) as bar, predictor.stream(images) as stream:
         while True:

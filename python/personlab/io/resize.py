@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.io.reduced import WHOLE, size_of
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import WHOLE, Along, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,6 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
 
     Where it shrinks to half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
-    import cv2
-
     (w, h), (width, height) = size_of(image), size
     pixels, at = (image, WHOLE) if isinstance(image, np.ndarray) else (image.pixels, image.position)
     if (w, h) == (width, height) and at is WHOLE:
@@ -55,14 +54,10 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
     sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
     blocks = max(int(sx * kx), 1), max(int(sy * ky), 1)
     rows, columns = pixels.shape[:2]
+    library = imaging_library()
     if max(blocks) > 1:
-        shape = -(-columns // blocks[0]), -(-rows // blocks[1])
-        pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA))
-    # OpenCV shrinks edge on edge, not corner pixel on corner pixel: (x + 0.5) * k - 0.5 is where pixel x went.
+        pixels = library.average(pixels, (-(-columns // blocks[0]), -(-rows // blocks[1])))
+    # Averages lie border on border, not corner pixel on corner pixel: (x + 0.5) * k - 0.5 is where pixel x went.
     bx, by = pixels.shape[1] / columns, pixels.shape[0] / rows
-    warp = np.array([[sx * kx * bx, 0, (x0 + 0.5) * bx - 0.5], [0, sy * ky * by, (y0 + 0.5) * by - 0.5]])
-    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
-    four = cv2.warpAffine(
-        four, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)
+    x, y = Along(sx * kx * bx, (x0 + 0.5) * bx - 0.5), Along(sy * ky * by, (y0 + 0.5) * by - 0.5)
+    return library.sample(pixels, size, x, y)

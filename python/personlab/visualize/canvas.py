@@ -79,16 +79,23 @@ def stretch(field: Any, size: tuple[int, int], cell: tuple[float, float] | None 
         size: (H, W), pixels.
         cell: (x, y) pixels of the image from cell to cell; where left out, corner cells lie on corner pixels.
     """
-    import cv2
-
     height, width = size
     h, w = np.shape(field)
     if 0 in (h, w, height, width):
         return np.zeros(size, np.float32)
     across = 1 / cell[0] if cell else (w - 1) / max(width - 1, 1)
     down = 1 / cell[1] if cell else (h - 1) / max(height - 1, 1)
-    spread = cv2.warpAffine(
-        np.ascontiguousarray(field, np.float32), np.array([[across, 0, 0], [0, down, 0]], np.float64), (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    spread = _shares(h, height, down) @ np.asarray(field, np.float32) @ _shares(w, width, across).T
     return np.asarray(spread, np.float32)
+
+
+def _shares(count: int, pixels: int, step: float) -> FloatArray:
+    """Return the share of each of `count` cells in each of some pixels that are `step` cells apart, (pixels, count)."""
+    at = np.minimum(np.arange(pixels) * step, count - 1)
+    before = at.astype(np.intp)
+    after = np.minimum(before + 1, count - 1)
+    shares = np.zeros((pixels, count), np.float32)
+    pixel = np.arange(pixels)
+    shares[pixel, before] = 1 - (at - before)
+    shares[pixel, after] += at - before
+    return shares
