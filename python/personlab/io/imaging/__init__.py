@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from personlab.io.reduced import Along
 
+    Field = NDArray[np.float32]  # (H, W)
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
 
@@ -52,6 +53,9 @@ class ImagingLibrary(Protocol):
 
     def sample(self, image: Image, size: Size, x: Along, y: Along) -> Image:
         """Sample bilinearly at the pixels of an image of `size` (W, H), whose pixel n lies at k * n + x0."""
+
+    def sample_field(self, field: Field, size: Size, x: Along, y: Along) -> Field:
+        """Do the same with a field of finite numbers."""
 
     def enlarge(self, image: Image, size: Size) -> Image:
         """Enlarge a drawing to `size` (W, H), border on border and bicubically."""

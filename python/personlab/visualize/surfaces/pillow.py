@@ -71,7 +71,7 @@ def text_size(text: str, scale: float) -> tuple[int, int, int]:
     """Return the width of a text, the height of its capital letters and the depth below the baseline, pixels."""
     font = _font(scale)
     capital, small = (font.getbbox(letter, anchor="ls") for letter in "Eg")
-    return round(font.getlength(text)), -round(capital[1]), round(small[3])
+    return round(font.getlength(text)), -round(capital[1]), round(1.4 * small[3])
 
 
 def text(image: Image, text: str, left: int, baseline: int, colour: Colour, scale: float) -> None:
