@@ -118,6 +118,7 @@ def run(config: Any) -> None:
 
 def _process(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
     """Predict all inputs, and write results and tables; where that is interrupted, a part of the results."""
+    _use_one_thread_in_opencv()
     start = time.perf_counter()
     try:
         with warnings_as_lines():
@@ -129,6 +130,14 @@ def _process(config: Any, predictor: Predictor, inputs: list[Source], report: Re
     wall = time.perf_counter() - start
     report.write(config)
     report.write_tables(wall, json_flag.table_stream(config.json, config.jsonl))
+
+
+def _use_one_thread_in_opencv() -> None:
+    """Leave the cores to the stages, which overlap: OpenCV's own threads cost more than they save beside these."""
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
 
 
 def _check_outputs(config: Any, inputs: list[Source]) -> None:
