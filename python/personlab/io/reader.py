@@ -129,6 +129,8 @@ class Reader:
             except (self._av.error.ExitError, self._av.error.TimeoutError):
                 self.problem = f"no data for {media.TIMEOUT:g} s"
                 break
+            except IndexError:  # PyAV's, at the end of a file in which another stream turned up on the way
+                break
             except self._av.error.FFmpegError as error:
                 failures += 1
                 if not self._is_file:
