@@ -18,6 +18,7 @@ from personlab.cli import main
 from personlab.commands import journal
 from personlab.data.synthetic import make_scene
 from personlab.io.locks import try_lock
+from personlab.io.reader import Reader
 from personlab.io.sources import Source
 from personlab.io.video import Video
 
@@ -256,6 +257,28 @@ def test_frames_that_fail_keep_their_numbers(run, network, monkeypatch):
     assert [one["frame"] for one in records if "error" in one] == [2, 6]
     assert records[6]["last"] is True
     assert [one["image_id"] for one in read_json("r.json")] == [0, 1, 3, 4, 5]
+
+
+def test_a_video_whose_reading_breaks_is_one_line_and_is_tried_again(run, monkeypatch):
+    count, calls = Reader._frames, iter(range(10**6))
+
+    def breaks(self):
+        for frame in count(self):
+            if next(calls) == 3:
+                raise OSError(5, "Input/output error", "clip.mkv")
+            yield frame
+
+    monkeypatch.setattr(Reader, "_frames", breaks)
+    code, out, err = run("clip.mkv", "images", "--jsonl", "r.jsonl", "--output", "out")
+    assert code == 1
+    assert err.splitlines()[0] == "personlab: skipped clip.mkv: Input/output error"
+    assert "max 1 at once in 3 frames" in out
+    assert "images/b.png" in out
+    assert [one.get("last") for one in lines()] == [None] * 5
+    code, out, err = run("clip.mkv", "images", "--jsonl", "r.jsonl", "--output", "out", "--resume")
+    assert code == 0, err
+    assert [one["frame"] for one in lines()[2:]] == list(range(len(TIMES)))
+    assert lines()[-1]["last"]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,7 +81,6 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent: the log says it in one line
     inputs, problems = sources.find_sources(config.inputs)
     _check_outputs(config, inputs)
     _check_resume(config, inputs)

@@ -57,7 +57,7 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
             run.predict()
         if writer is not None:
             writer.close(video.end)
-        run.write_line(is_last=not video.is_live)
+        run.write_line(is_last=run.is_whole)
     except KeyboardInterrupt:
         run.write_line()
         part = writer.close(is_part=True) if writer is not None else None
@@ -89,7 +89,13 @@ class _Run:
         self._video, self._writer, self._first_id = video, writer, first_id
         self._times: deque[float] = deque()  # seconds of frames that are being predicted
         self._line: dict[str, Any] = {}  # of the last frame: written when it is known whether another follows
+        self._is_broken = False
         self.frames = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the video was read to its end, so that resuming has nothing left to do."""
+        return not (self._is_broken or self._video.is_live or self._video.problem)
 
     def predict(self) -> None:
         """Process each frame. Ctrl-C ends a camera or a live stream as its end does."""
@@ -99,6 +105,10 @@ class _Run:
         resumed = self.frames
         try:
             for outcome in outcomes(self._predictor, self._images(frames), self._left(), self._name):
+                if isinstance(outcome, Exception) and not self._times:  # it is reading that failed
+                    self._report.fail(describe_failure(self._name, outcome))
+                    self._is_broken = True
+                    continue
                 time = self._times.popleft()
                 self.write_line()
                 if isinstance(outcome, Exception):
@@ -146,7 +156,7 @@ class _Run:
             lines.append(f"the video is damaged: {video.damaged} of its frames could be decoded in part only")
         if video.problem:
             lines.append(f"the stream ended early: {video.problem}")
-        if not self.frames:
+        if not self.frames and not self._is_broken:
             reason = f" ({video.problem})" if video.problem else ""
             report.fail(f"{self._name}: expected a video, got one without a readable frame{reason}")
             return
@@ -189,17 +199,16 @@ class _Run:
 @contextlib.contextmanager
 def _stopped_by_interrupts(video: Video) -> Iterator[None]:
     """While the block runs, Ctrl-C also calls back the thread that may be waiting for a stream or a pipe."""
-    if threading.current_thread() is not threading.main_thread():
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return
 
     def stop(number: int, frame: Any) -> None:
         video.stop()
-        if callable(handler):
-            handler(number, frame)
+        handler(number, frame)
 
-    handler = signal.getsignal(signal.SIGINT)
-    signal.signal(signal.SIGINT, stop if callable(handler) else handler)
+    signal.signal(signal.SIGINT, stop)
     try:
         yield
     finally:

@@ -37,7 +37,10 @@ class Pipe:
     def peek(self, count: int = _PEEKED) -> bytes:
         """Return the first bytes without consuming them: at least `count`, or all of a shorter input."""
         if self._is_regular:
-            return os.pread(self._descriptor, count, os.lseek(self._descriptor, 0, os.SEEK_CUR))
+            place = self.tell()
+            content = os.read(self._descriptor, count)
+            self.seek(place)
+            return content
         while len(self._peeked) < count and (chunk := self._read(_CHUNK)):
             self._peeked += chunk
         return self._peeked

@@ -76,7 +76,7 @@ class Reader:
         self._last_lasts: float | None = None  # seconds of the last frame, where the file says so
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
-        times = Timeline(self.rate, (self.duration or _MAX_LAST) if self._is_file else math.inf)
+        times = Timeline(self.rate, (self.duration if self._is_file else None) or _MAX_LAST)
         convert = RGBConverter()
         try:
             for frame, is_damaged in self._frames():
@@ -128,6 +128,8 @@ class Reader:
                 break
             except (self._av.error.ExitError, self._av.error.TimeoutError):
                 self.problem = f"no data for {media.TIMEOUT:g} s"
+                break
+            except IndexError:  # PyAV's, at the end of a file in which another stream turned up on the way
                 break
             except self._av.error.FFmpegError as error:
                 failures += 1

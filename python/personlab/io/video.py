@@ -59,7 +59,11 @@ class Video:
         if self._pipe is not None or source.kind == "stream":
             items = self._background = Background(items)
         self._items = items
-        self._reader = cast("Reader", next(items))
+        try:
+            self._reader = cast("Reader", next(items))
+        except BaseException:
+            self.stop()
+            raise
 
     def __iter__(self) -> Iterator[VideoFrame]:
         for image, seconds in self._items:
