@@ -39,7 +39,8 @@ def main():
     size = size_of(arguments.venv) / 1e6
     rows = [("size, MB", size, MAX_MB)]
     with tempfile.TemporaryDirectory() as cache:
-        environment = {**os.environ, "PERSONLAB_CACHE": cache}
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        environment["PERSONLAB_CACHE"] = cache
         for weights in arguments.weights:
             command = [python, "-m", "personlab", "predict", arguments.image, "--weights", weights, "--json", "-"]
             times = []

@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from file_server import FileServer
 
 from personlab import Predictor
 from personlab.data.synthetic import make_scene
@@ -110,6 +111,17 @@ def test_the_published_bodypix_file(lean, data, tmp_path, stride):
     expected = Predictor(weights, engine="torch", precision="float32")(photograph).poses
     for result, points in zip(found[:2], expected.keypoints, strict=False):  # read and resized by another library
         assert np.abs(np.reshape(result["keypoints"], (-1, 3))[:, :2] - points).max() < 5
+
+
+def test_a_published_network_is_downloaded_and_run_by_its_name(lean, data, tmp_path, monkeypatch):
+    folder, address = data / "weights" / "posenet-mobilenet-075", "posenet/mobilenet/quant2/075"
+    with FileServer({f"{address}/{file.name}": file.read_bytes() for file in folder.iterdir()}) as server:
+        monkeypatch.setenv("PERSONLAB_WEIGHTS_URL", server.url)
+        lean("predict", data / "images" / "couple.jpg", "--weights", "posenet-mobilenet-075", "--json", "r.json")
+    assert sum(result["score"] > 0.3 for result in results(tmp_path / "r.json")) == 2
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["posenet-mobilenet-075.safetensors"]
+    names = load_model(tmp_path / "cache" / "posenet-mobilenet-075.safetensors").state_dict()
+    assert names.keys() == load_model(folder).state_dict().keys()
 
 
 def test_the_demo_finds_everyone(lean, tmp_path):
