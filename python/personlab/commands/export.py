@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ DESCRIPTION = (
 )
 _PRECISIONS = ("float32", "float16", "int8")
 _CALIBRATION_IMAGES = 64
+_LONG_EDGE = 641  # unless the user or the network says another
 _ENDINGS = (".onnx", ".pt2")
 
 
@@ -143,12 +145,31 @@ def _reduced(config: Any, content: bytes) -> bytes:
 
     if config.precision == "float16":
         return to_float16(content)
-    return to_int8(content, _calibration_images(config, content))
+    images = read_calibration(
+        content, config.calibrate, number=config.calibrate_number, long_edge=config.long_edge, size=_size_wh(config)
+    )
+    return to_int8(content, images)
 
 
-def _calibration_images(config: Any, content: bytes) -> Iterator[NDArray[np.uint8]]:
-    """Yield images as the network is shown them, (1, H, W, 3)."""
+def read_calibration(
+    content: bytes,
+    folder: str | os.PathLike[str],
+    *,
+    number: int = _CALIBRATION_IMAGES,
+    long_edge: int | None = None,
+    size: tuple[int, int] | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield images of a folder as a network is shown them, (1, H, W, 3).
+
+    Args:
+        content: of the network's exported file.
+        folder: with images, and other files.
+        number: max number of images, evenly chosen by name.
+        long_edge: longest side of the input, pixels; None: the one that the network was scored at, else 641.
+        size: (W, H) of the input, where it is fixed.
+    """
     from personlab.io.images import read_image
+    from personlab.io.resize import resize
     from personlab.io.sources import find_sources
     from personlab.methods.base import InputOptions, Setup
     from personlab.predict.exported import read_facts
@@ -156,27 +177,20 @@ def _calibration_images(config: Any, content: bytes) -> Iterator[NDArray[np.uint
     facts = read_facts(content)
     assert facts is not None
     method: Method = facts.method
-    edge = config.long_edge or facts.settings.long_edge or 641
-    setup = Setup(
-        config=facts.config, settings=facts.settings, inputs=InputOptions(long_edge=edge), options=method.options()
-    )
-    found, _ = find_sources([config.calibrate])
-    names = sorted(source.name for source in found if source.kind == "image")
-    step = max(len(names) / config.calibrate_number, 1.0)
-    chosen = [names[int(i * step)] for i in range(min(len(names), config.calibrate_number))]
-    log(f"calibrating with {len(chosen)} of {len(names)} images at a longest side of {edge} pixels")
+    edge = long_edge or facts.settings.long_edge or _LONG_EDGE
+    inputs = InputOptions(long_edge=edge)
+    setup = Setup(config=facts.config, settings=facts.settings, inputs=inputs, options=method.options())
+    names = sorted(source.name for source in find_sources([os.fspath(folder)])[0] if source.kind == "image")
+    step = max(len(names) / number, 1.0)
+    chosen = [names[int(i * step)] for i in range(min(len(names), number))]
+    log(f"calibrating with {len(chosen)} of {len(names)} images, longest side {max(size) if size else edge} pixels")
     for name in chosen:
         try:
             image = read_image(name)
         except (OSError, ValueError) as error:
             log(f"skipped {describe_failure(name, error)}")
             continue
-        if config.size:
-            from personlab.io.resize import resize
-
-            yield resize(image, (config.size[1], config.size[0]))[None]
-        else:
-            yield from method.prepare(image, setup, []).views
+        yield from [resize(image, size)[None]] if size else method.prepare(image, setup, []).views
 
 
 def _score(config: Any, before: bytes) -> None:

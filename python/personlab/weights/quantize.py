@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import tempfile
 import warnings
@@ -58,9 +59,11 @@ def to_int8(content: bytes, images: Iterable[NDArray[np.uint8]]) -> bytes:
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    model = _load(content)
+    model, rest = _load(content), iter(images)
+    if (first := next(rest, None)) is None:
+        raise ValueError("images: expected at least one for calibration, got none")
     (source,) = (value.name for value in model.graph.input)
-    reader = _Reader(source, images)
+    reader = _Reader(source, itertools.chain((first,), rest))
     entries = {entry.key: entry.value for entry in model.metadata_props}
     with tempfile.TemporaryDirectory() as folder, _silence():
         path = Path(folder) / "int8.onnx"
@@ -69,8 +72,6 @@ def to_int8(content: bytes, images: Iterable[NDArray[np.uint8]]) -> bytes:
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, nodes_to_quantize=_inner_nodes(model.graph),
         )  # fmt: skip
         made = _load(path.read_bytes())
-    if not reader.count:
-        raise ValueError("images: expected at least one for calibration, got none")
     del made.metadata_props[:]
     for key, value in entries.items():
         made.metadata_props.add(key=key, value=value)
@@ -82,15 +83,11 @@ class _Reader:
 
     def __init__(self, name: str, images: Iterable[NDArray[np.uint8]]) -> None:
         self._name, self._images = name, iter(images)
-        self.count = 0
 
     def get_next(self) -> dict[str, NDArray[np.float32]] | None:
         """Return the next input of the network, or None."""
         image = next(self._images, None)
-        if image is None:
-            return None
-        self.count += 1
-        return {self._name: image.transpose(0, 3, 1, 2).astype(np.float32, order="C")}
+        return None if image is None else {self._name: image.transpose(0, 3, 1, 2).astype(np.float32, order="C")}
 
 
 def _load(content: bytes) -> Any:
