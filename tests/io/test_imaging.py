@@ -102,7 +102,7 @@ FILES = {
     "ppm": lambda i: saved(i, "PPM"),
     "pgm": lambda i: saved(i.convert("L"), "PPM"),
     "pbm": lambda i: saved(i.convert("1"), "PPM"),
-    "pgm 16 bits": lambda _: saved(pil.fromarray(grey16()), "PPM"),
+    "pgm 16 bits": lambda _: encoded(grey16(), ".pgm"),
     "jpeg 2000": lambda i: saved(i, "JPEG2000"),
     **{f"jpeg turned {n}": lambda i, n=n: saved(i, "JPEG", exif=oriented(n)) for n in range(1, 9)},
     **{f"png turned {n}": lambda i, n=n: saved(i, "PNG", exif=oriented(n)) for n in (3, 6, 7)},
