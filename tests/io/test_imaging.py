@@ -234,6 +234,13 @@ def test_names_are_checked_before_an_image_is_drawn(imaging):
     assert imaging in LIBRARIES
 
 
+def test_an_image_without_pixels_is_not_written(tmp_path, imaging):
+    for size in ((0, 5), (5, 0)):
+        with pytest.raises(ValueError, match=r"a\.png: expected"):
+            write_image(tmp_path / "a.png", np.zeros((*size, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == [], imaging
+
+
 def test_the_content_says_the_format_whatever_the_name(tmp_path, imaging, image):
     write_image(tmp_path / "a.png", image)
     content = (tmp_path / "a.png").read_bytes()

@@ -82,7 +82,7 @@ def text(image: Image, text: str, left: int, baseline: int, colour: Colour, scal
     letters = PilImage.new("L", size)
     ImageDraw.Draw(letters).text((pad, pad + tall), text, 255, _font(scale), anchor="ls")
     top, left = baseline - tall - pad, left - pad
-    part = image[max(top, 0) : top + size[1], max(left, 0) : left + size[0]]
+    part = image[max(top, 0) : max(top + size[1], 0), max(left, 0) : max(left + size[0], 0)]
     cover = np.asarray(letters)[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
     part[:] = np.rint(part + (np.asarray(colour) - part) * (cover[..., None] / 255))
 
