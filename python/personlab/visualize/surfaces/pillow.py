@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from personlab.visualize.surfaces import Colour, Image, Point
 
 _FONT_SIZE = 13.5  # pixels at a scale of 1
-_SPREAD = 0.3  # pixels that lines reach farther on either side, as OpenCV's do
+_SPREAD = 0.5  # pixels that lines reach farther on either side, as OpenCV's do
 _STRIP = 64  # pixels of the longer side of a line that are drawn at once
 
 
@@ -71,7 +71,7 @@ def text_size(text: str, scale: float) -> tuple[int, int, int]:
     """Return the width of a text, the height of its capital letters and the depth below the baseline, pixels."""
     font = _font(scale)
     capital, small = (font.getbbox(letter, anchor="ls") for letter in "Eg")
-    return round(font.getlength(text)), -round(capital[1]), round(1.4 * small[3])
+    return round(font.getlength(text)), -round(capital[1]), round(1.2 * small[3])
 
 
 def text(image: Image, text: str, left: int, baseline: int, colour: Colour, scale: float) -> None:
