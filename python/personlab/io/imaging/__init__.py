@@ -46,7 +46,7 @@ class ImagingLibrary(Protocol):
         """Return the element type of a TIFF file without 8 or 16 bit channels; empty where it is damaged."""
 
     def encode(self, image: Image, suffix: str) -> bytes | None:
-        """Encode (H, W, 3) uint8 RGB as the file format of an ending; None where the ending is unknown."""
+        """Encode (H, W, 3) uint8 RGB as the file format of an ending; None where it is unknown, or the image empty."""
 
     def average(self, image: Image, size: Size) -> Image:
         """Shrink to `size` (W, H), border on border: each pixel is the mean of the area that it covers."""

@@ -131,11 +131,12 @@ def _plugin(name: str) -> Any:
 
 
 def encode(image: Image, suffix: str) -> bytes | None:
-    """Encode an image as the file format of an ending; None where the ending is unknown."""
-    if suffix.lower() not in _WRITERS:
+    """Encode an image as the file format of an ending; None where the ending is unknown or the image empty."""
+    if suffix.lower() not in _WRITERS or image.size == 0:
         return None
     plugin, kind, settings = _WRITERS[suffix.lower()]
-    _plugin(plugin)  # registers the format
+    if not getattr(_plugin(plugin), "SUPPORTED", True):  # the import also registers the format
+        return None
     content = io.BytesIO()
     PilImage.fromarray(image).save(content, kind, **settings)
     return content.getvalue()
