@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -316,6 +317,7 @@ def test_flags_that_change_no_result_may_differ(run):
         '{"file": "a"}\n',
         "[1, 2]\n",
         '{"file":3,"run":"","image_id":1,"people":[],"frame":0}\n',
+        '{"file":"a","run":"","image_id":1,"people":[{"score":1.0}],"frame":0}\n',
     ],
 )
 def test_a_file_that_is_no_journal_is_not_touched(run, content):
@@ -349,6 +351,9 @@ def test_flags_that_do_not_go_together_are_refused(run, monkeypatch):
         assert (code, out) == (2, "")
         assert line in err
         assert "Traceback" not in err
+    code, _, err = run("images", "--jsonl", "images")
+    assert code == 1
+    assert err.endswith("personlab: error: images: Is a directory\n")
     code, _, err = run("images", "--jsonl", "none/r.jsonl")
     assert code == 1
     assert "none/r.jsonl: no such folder" in err
@@ -365,6 +370,23 @@ def test_two_runs_do_not_write_one_file(run):
             assert code == 1
             assert "r.jsonl: another run writes this file" in err
     assert Path("r.jsonl").read_bytes() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="RLIMIT_FSIZE is POSIX's")
+def test_a_full_disk_leaves_whole_lines_and_half_a_one(run):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    assert run("clip.mkv", "--jsonl", "r.jsonl")[0] == 0
+    size = len(Path("r.jsonl").read_bytes()) * 2 // 3
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        code, _, err = run("clip.mkv", "--jsonl", "r.jsonl", "--json", "r.json")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert code == 1
+    assert err.endswith("personlab: error: r.jsonl: File too large\n")
+    assert not Path("r.json").exists()
+    assert run("clip.mkv", "--jsonl", "r.jsonl", "--resume")[0] == 0
+    assert [one["frame"] for one in lines()] == list(range(len(TIMES)))
 
 
 def test_a_new_run_replaces_the_lines_of_another(run):
@@ -393,7 +415,13 @@ def test_many_results_become_json_in_blocks(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "_BLOCK", 50)
     one = journal.Journal(str(tmp_path / "r.jsonl"), "1-a-b")
     records = [
-        {"file": "v", "frame": i, "time": 0.0, "image_id": i, "people": [{"keypoints": [i] * (i % 9), "score": 1}]}
+        {
+            "file": "v",
+            "frame": i,
+            "time": 0.0,
+            "image_id": i,
+            "people": [{"keypoints": [i] * (i % 9), "score": 1.0, "probabilities": []}],
+        }
         for i in range(40)
     ]
     for record in records:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
-import stat
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class Journal:
     Args:
         path: the file, `STDOUT`, or None for a temporary file.
         run: what `identify` makes of the command line; a part of each line.
-        beside: the temporary file lies beside this one, where there is room for what is made of it.
+        beside: the file of --json, if it is asked for; a temporary file lies beside it, where it has room.
         resume: go on with the lines of an earlier run, if the file exists.
 
     Raises:
@@ -64,17 +64,24 @@ class Journal:
     def __init__(self, path: str | None, run: str, *, beside: str | None = None, resume: bool = False) -> None:
         self._path, self._run, self._beside = path, run, beside
         self._file: IO[bytes] | None = None
-        self._echo = path == STDOUT or (path is not None and Path(path).exists() and not Path(path).is_file())
         self.progress: dict[str, Progress] = {}
-        """by input, what the file holds"""
-        if resume and path is not None and Path(path).exists():
-            self._file = self._opened(path, "r+b")
-            try:
-                self._file.truncate(self._scan(self._file))
-            except BaseException:
-                self.close()
-                raise
-            self._file.seek(0, os.SEEK_END)
+        """by input, what an earlier run wrote"""
+        # Where lines cannot be read again, --json is made of a copy.
+        self._passes_on = path == STDOUT or (path is not None and Path(path).exists() and not Path(path).is_file())
+        if path is None or self._passes_on:
+            if path is not None and Path(path).is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if beside is not None:
+                self._file = _temporary(beside)
+            return
+        self._file = Path(path).open("r+b" if Path(path).exists() else "w+b")  # noqa: SIM115  # see `close`
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.close)
+            if CAN_LOCK and not try_lock(self._file.fileno()):
+                raise ValueError(f"{path}: another run writes this file")
+            self._file.truncate(self._scan(self._file) if resume else 0)
+            stack.pop_all()
+        self._file.seek(0, os.SEEK_END)
 
     def is_done(self, name: str) -> bool:
         """Return whether an input is processed to its end."""
@@ -87,17 +94,16 @@ class Journal:
             OSError: it cannot be written.
         """
         line = json.dumps({**record, "run": self._run}, separators=(",", ":")) + "\n"
-        if self._file is None:
-            self._file = self._opened(self._path, "w+b") if self._path and not self._echo else self._temporary()
         try:
-            if self._echo and self._path == STDOUT:
+            if self._path == STDOUT:
                 sys.stdout.write(line)
                 sys.stdout.flush()
-            elif self._echo and self._path is not None:
+            elif self._passes_on and self._path is not None:
                 with Path(self._path).open("ab") as device:
                     device.write(line.encode())
-            self._file.write(line.encode())
-            self._file.flush()
+            if self._file is not None:
+                self._file.write(line.encode())
+                self._file.flush()
         except OSError as error:
             raise OSError(error.errno, error.strerror, self._path or self._beside) from None
 
@@ -159,25 +165,9 @@ class Journal:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # of a line that did not fit on the disk, which `add` has raised
+                self._file.close()
             self._file = None
-
-    def _opened(self, path: str, mode: str) -> IO[bytes]:
-        # Emptied only once it is certain that no other run writes it.
-        file: IO[bytes] = Path(path).open("ab+" if mode == "w+b" else mode)  # noqa: SIM115  # see `close`
-        if CAN_LOCK and not try_lock(file.fileno()):
-            file.close()
-            raise ValueError(f"{path}: another run writes this file")
-        if mode == "w+b":
-            file.truncate(0)
-        return file
-
-    def _temporary(self) -> IO[bytes]:
-        folder = None if self._beside is None or self._beside == STDOUT else Path(self._beside).resolve().parent
-        with contextlib.suppress(OSError):  # beside a device, say
-            if folder is not None and stat.S_ISDIR(folder.stat().st_mode):
-                return tempfile.TemporaryFile(dir=folder)
-        return tempfile.TemporaryFile()
 
     def _scan(self, file: IO[bytes]) -> int:
         """Read what an earlier run wrote; return the byte after its last whole line."""
@@ -200,15 +190,12 @@ class Journal:
     def _check_run(self, run: str) -> None:
         if run == self._run:
             return
-        parts = ("version of personlab", "options", "inputs")
-        differs = [
-            part for part, old, own in zip(parts, run.split("-"), self._run.split("-"), strict=False) if old != own
-        ]
-        what = differs[0] if differs else parts[0]
+        own, other = self._run.split("-"), run.split("-")
+        what = "options" if own[1:2] != other[1:2] else "inputs"
+        if own[0] != other[0]:
+            raise UsageError(f"--resume: {self._path} comes from another version of personlab: write to another file")
         raise UsageError(
             f"--resume: {self._path} comes from a run with other {what}: give the same, or write to another file"
-            if what != parts[0]
-            else f"--resume: {self._path} comes from another {what}: write to another file"
         )
 
 
@@ -283,6 +270,14 @@ def restore(record: dict[str, Any], predictor: Any) -> Prediction:
     )
 
 
+def _temporary(beside: str) -> IO[bytes]:
+    folder = None if beside == STDOUT else Path(beside).resolve().parent
+    with contextlib.suppress(OSError):  # beside a device, say
+        if folder is not None:
+            return tempfile.TemporaryFile(dir=folder)
+    return tempfile.TemporaryFile()
+
+
 def _line(name: str, image_id: int, frame: int | None, time: float | None) -> dict[str, Any]:
     seconds = None if time is None else round(time, 6)
     return {"file": name, "frame": frame, "time": seconds, "image_id": image_id}
@@ -295,5 +290,11 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     kinds = {"file": str, "run": str, "image_id": int, "people": list}
-    is_record = isinstance(record, dict) and all(isinstance(record.get(key), kind) for key, kind in kinds.items())
-    return record if is_record and "frame" in record else None
+    if not _has(record, kinds) or "frame" not in record:
+        return None
+    kinds = {"score": float, "keypoints": list, "probabilities": list}
+    return record if all(_has(person, kinds) for person in record["people"]) else None
+
+
+def _has(value: Any, kinds: dict[str, type]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
