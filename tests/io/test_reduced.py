@@ -46,7 +46,7 @@ def test_pixels_lie_where_they_lie_in_the_whole_image(tmp_path, size, factor, or
     shown = (whole.shape[1] // factor, whole.shape[0] // factor)
     for channel in (0, 2):
         expected, actual = (centre(resize(image, shown)[..., channel]) for image in (whole, reduced))
-        assert np.abs(np.subtract(expected, actual)).max() < 0.05
+        assert np.abs(np.subtract(expected, actual)).max() < 0.1
 
 
 def centre(light):
@@ -96,6 +96,9 @@ def test_a_predictor_reads_as_small_as_its_finest_view(tmp_path, monkeypatch):
     path.write_bytes(jpeg(spots((400, 660), [(300.0, 200.0), None, None], spread=50.0)))
     for more, factor in (({}, 4), ({"scales": (0.5, 2.0)}, 2), ({"scales": (0.4,)}, 8), ({"scales": (3.0,)}, None)):
         Predictor(Spot(stride=8), long_edge=161, options=EXACT, **more)(path)
+        assert factors.pop() == factor
+    for edge, factor in ((321, 2), (329, 2), (337, None), (161, 4), (169, 2), (81, 8)):
+        Predictor(Spot(stride=8), long_edge=edge, options=EXACT)(path)
         assert factors.pop() == factor
     for more in ({"reduced_reading": False}, {"keep_image": True}):
         found = Predictor(Spot(stride=8), long_edge=161, options=EXACT, **more)(path)
