@@ -53,14 +53,7 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
         return pixels
     (kx, x0), (ky, y0) = at
     sx, sy = kx * ((w - 1) / max(width - 1, 1)), ky * ((h - 1) / max(height - 1, 1))  # pixels for each input pixel
-    rows, columns = pixels.shape[:2]
-    bx, by = _block(sx, columns), _block(sy, rows)
-    if (
-        max(bx, by) > 1
-    ):  # OpenCV is fast for whole blocks: the rest of a row, less than a pixel of the input, is left out
-        shape = columns // bx, rows // by
-        pixels = pixels[: shape[1] * by, : shape[0] * bx]
-        pixels = np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA))
+    pixels, (bx, by) = _average(pixels, (sx, sy), size, exact=at is not WHOLE)
     # Pixel x went into the block at (x + 0.5) / b - 0.5.
     warp = np.array([[sx / bx, 0, (x0 + 0.5) / bx - 0.5], [0, sy / by, (y0 + 0.5) / by - 0.5]])
     four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
@@ -68,6 +61,34 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
         four, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
     )
     return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def _average(
+    pixels: Image, shrink: tuple[float, float], size: Size, *, exact: bool
+) -> tuple[Image, tuple[float, float]]:
+    """Average blocks of pixels, so that about one for each input pixel is left along an axis that shrinks much.
+
+    Args:
+        pixels: (h, w, 3).
+        shrink: (x, y) pixels for each input pixel.
+        size: (W, H) of the input.
+        exact: whether blocks may end inside of pixels, too, which takes OpenCV ten times as long as whole ones.
+
+    Returns:
+        The averages, and (x, y) pixels of a block.
+    """
+    import cv2
+
+    h, w = pixels.shape[:2]
+    bx, by = (_block(*axis) for axis in zip(shrink, (w, h), strict=True))
+    if exact and max(shrink[0] / bx, shrink[1] / by) > 1.1:
+        shape = min(size[0], w), min(size[1], h)
+        return np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)), (w / shape[0], h / shape[1])
+    if max(bx, by) == 1:
+        return pixels, (1, 1)
+    shape = w // bx, h // by
+    whole = pixels[: shape[1] * by, : shape[0] * bx]  # without the rest of a row, less than a pixel of the input
+    return np.asarray(cv2.resize(whole, shape, interpolation=cv2.INTER_AREA)), (bx, by)
 
 
 def _block(shrink: float, length: int) -> int:
