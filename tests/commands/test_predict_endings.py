@@ -6,7 +6,11 @@ import errno
 import itertools
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -223,6 +227,36 @@ def test_an_interruption_replaces_nothing_whole(run, scene, monkeypatch):
     assert {r["image_id"] for r in read_json("r.part.masks.json")} == {0, 1}
     assert "personlab: wrote r.part.json: a part, as the run was interrupted\n" in err
     assert err.endswith("personlab: error: interrupted\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_ctrl_c_keeps_the_results_of_all_images_that_are_drawn(tmp_path, scene):
+    count = 3000
+    (tmp_path / "in").mkdir()
+    draw(tmp_path / "in" / "0.png", scene)
+    for n in range(1, count):
+        (tmp_path / "in" / f"{n}.png").symlink_to("0.png")
+    command = [sys.executable, "-m", "personlab", "predict", "in", "--weights", "drawn-mobilenet-050", "--masks"]
+    command += ["--engine", "torch", "--long-edge", "129", "--output", "out", "--json", "r.json"]
+    running = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(list((tmp_path / "out").glob("[0-9]*.png"))) < 5 and running.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert out == ""
+    assert err.endswith("personlab: error: interrupted\n")
+    assert "Traceback" not in err
+    drawn = {int(path.stem) for path in (tmp_path / "out").glob("[0-9]*.png")}
+    order = sorted(range(count), key=lambda n: f"{n}.png")
+    assert drawn == set(order[: len(drawn)])
+    assert 5 <= len(drawn) < count
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    people = {result["image_id"] for result in json.loads((tmp_path / "r.part.json").read_text())}
+    assert len(people ^ drawn) <= 1  # Ctrl-C may come between a drawing and its results
+    assert not (tmp_path / "r.json").exists()
 
 
 def test_a_part_of_results_without_an_ending_replaces_nothing_whole(run, scene, monkeypatch):
