@@ -102,7 +102,7 @@ FILES = {
     "ppm": lambda i: saved(i, "PPM"),
     "pgm": lambda i: saved(i.convert("L"), "PPM"),
     "pbm": lambda i: saved(i.convert("1"), "PPM"),
-    "pgm 16 bits": lambda _: saved(pil.fromarray(grey16()), "PPM"),
+    "pgm 16 bits": lambda _: encoded(grey16(), ".pgm"),
     "jpeg 2000": lambda i: saved(i, "JPEG2000"),
     **{f"jpeg turned {n}": lambda i, n=n: saved(i, "JPEG", exif=oriented(n)) for n in range(1, 9)},
     **{f"png turned {n}": lambda i, n=n: saved(i, "PNG", exif=oriented(n)) for n in (3, 6, 7)},
@@ -232,6 +232,13 @@ def test_names_are_checked_before_an_image_is_drawn(imaging):
         with pytest.raises(ValueError, match=rf"^{name}: expected a name that ends in .png, .jpg or another"):
             check_image_name(name)
     assert imaging in LIBRARIES
+
+
+def test_an_image_without_pixels_is_not_written(tmp_path, imaging):
+    for size in ((0, 5), (5, 0)):
+        with pytest.raises(ValueError, match=r"a\.png: expected"):
+            write_image(tmp_path / "a.png", np.zeros((*size, 3), np.uint8))
+    assert list(tmp_path.iterdir()) == [], imaging
 
 
 def test_the_content_says_the_format_whatever_the_name(tmp_path, imaging, image):

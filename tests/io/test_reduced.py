@@ -97,6 +97,9 @@ def test_a_predictor_reads_as_small_as_its_finest_view(tmp_path, monkeypatch):
     for more, factor in (({}, 4), ({"scales": (0.5, 2.0)}, 2), ({"scales": (0.4,)}, 8), ({"scales": (3.0,)}, None)):
         Predictor(Spot(stride=8), long_edge=161, options=EXACT, **more)(path)
         assert factors.pop() == factor
+    for edge, factor in ((321, 2), (329, 2), (337, None), (161, 4), (169, 2), (81, 8)):
+        Predictor(Spot(stride=8), long_edge=edge, options=EXACT)(path)
+        assert factors.pop() == factor
     for more in ({"reduced_reading": False}, {"keep_image": True}):
         found = Predictor(Spot(stride=8), long_edge=161, options=EXACT, **more)(path)
         assert factors == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -192,3 +193,113 @@ def test_warnings_reach_the_caller(tmp_path):
     stream = make(max_pixels=2000).stream([tmp_path / "large.png"])
     with pytest.warns(RuntimeWarning, match=r"large\.png: a network input"):
         next(stream)
+
+
+class ManyStreams:
+    """An engine that several threads run at once, the later images faster than the first ones."""
+
+    streams, device = 3, None
+
+    def __init__(self, engine):
+        self.engine, self.running, self.most, self.calls = engine, 0, 0, itertools.count()
+        self.lock = threading.Lock()
+
+    def run(self, images, names):
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        time.sleep(0.02 * (3 - next(self.calls) % 4))
+        with self.lock:
+            self.running -= 1
+            return self.engine.run(images, names)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_several_threads_give_the_bytes_of_one(tmp_path, batch_size):
+    sources = []
+    for n in range(14):
+        sources.append(tmp_path / f"{n}.jpg")
+        visualize.write_image(sources[-1], picture(n, [(65, 81), (165, 181), (81, 65)][n % 3]))
+    sources[5] = np.zeros((4, 4), np.float32)
+    sources[9] = tmp_path / "none.jpg"
+    predictor = make(batch_size=batch_size)
+    predictor._engine = ManyStreams(predictor._engine)
+    with predictor.stream(sources) as stream:
+        for n, source in enumerate(sources):
+            if n in (5, 9):
+                with pytest.raises((TypeError, FileNotFoundError)):
+                    next(stream)
+                continue
+            one, many = make()(source), next(stream)
+            for name in ("keypoints", "keypoint_scores", "scores"):
+                assert np.array_equal(getattr(one.poses, name), getattr(many.poses, name))
+            assert np.array_equal(one.masks, many.masks)
+            assert one.image_size == many.image_size
+    assert predictor._engine.most > 1
+    assert not threads()
+
+
+def test_results_are_in_order_whoever_finishes_first():
+    def uneven(items):
+        time.sleep(0.01 * (items[0] % 5))
+        return items
+
+    for batch in (1, 2, 3):
+        stages = [Stage(uneven, workers=4), Stage(uneven, workers=3, batch=batch), Stage(uneven, workers=2)]
+        assert list(Stream(range(23), stages, int)) == list(range(23))
+
+
+def test_few_frames_are_in_a_stream_at_once():
+    alive, most = set(), []
+
+    def source():
+        for n in itertools.count():
+            alive.add(n)
+            most.append(len(alive))
+            yield n
+
+    stages = [Stage(list, workers=2), Stage(list, workers=2), Stage(list, workers=2)]
+    with Stream(source(), stages, int) as stream:
+        for n in range(40):
+            assert next(stream) == n
+            alive.discard(n)
+            time.sleep(0.005)
+    assert max(most) <= 3 * (1 + 2 + 2) + 1
+
+
+def test_a_stage_that_breaks_in_one_of_its_threads_is_raised_in_its_turn():
+    def broken(items):
+        if items[0] == 4:
+            raise ZeroDivisionError("a bug")
+        time.sleep(0.01)
+        return items
+
+    stream = Stream(itertools.count(), [Stage(broken, workers=3), Stage(list, workers=2)], int)
+    assert [next(stream) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        next(stream)
+    with pytest.raises(StopIteration):
+        next(stream)
+    assert not threads()
+
+
+def test_frames_that_were_passed_on_are_not_kept():
+    class Frame:
+        pass
+
+    alive = weakref.WeakSet()
+
+    def source():
+        for _ in range(60):
+            frame = Frame()
+            alive.add(frame)
+            yield frame
+            del frame
+
+    counts = []
+    for _ in Stream(source(), [Stage(list, workers=2), Stage(list)], lambda frame: None):
+        time.sleep(0.002)
+        counts.append(len(alive))
+    assert max(counts) <= 14
+    gc.collect()
+    assert not alive

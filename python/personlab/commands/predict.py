@@ -99,6 +99,7 @@ def run(config: Any) -> None:
         Path(config.output).mkdir(parents=True, exist_ok=True)
     for path in json_flag.result_files(config.json, masks=config.masks).values():
         check_folder(path)
+    _use_one_thread_in_opencv()
     start = time.perf_counter()
     try:
         with warnings_as_lines():
@@ -113,6 +114,14 @@ def run(config: Any) -> None:
     if report.interrupted:
         raise KeyboardInterrupt
     report.check()
+
+
+def _use_one_thread_in_opencv() -> None:
+    """Leave the cores to the stages, which overlap: OpenCV's own threads cost more than they save beside these."""
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
 
 
 def _check_outputs(config: Any, inputs: list[Source]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from personlab.io.images import read_image, read_reduced
 from personlab.io.reduced import size_of
+from personlab.predict.engines.layout import count_cores
 from personlab.predict.frame import Frame
 from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stage, Stream
@@ -57,7 +57,7 @@ class Pipeline:
         return Stream(_frames_of(images), self._stages(), self.deliver)
 
     def _stages(self) -> tuple[Stage, Stage, Stage]:
-        many = min(_count_cores(), _MAX_WORKERS)
+        many = min(count_cores(), _MAX_WORKERS)
         decoders = many if self.to_host else 1  # decoding on a GPU queues its work on one stream
         return (
             Stage(self._prepare, workers=many),
@@ -187,8 +187,3 @@ def _frames_of(sources: Iterable[Any]) -> Iterator[Frame]:
 
 def _joined(views: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return views[0] if len(views) == 1 else np.concatenate(views)
-
-
-def _count_cores() -> int:
-    """Return the number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,6 +10,8 @@ import numpy as np
 from personlab.arrays.numbers import as_size
 from personlab.io.image_header import check_pixels
 from personlab.io.images import read_image_file
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import Along
 
 if TYPE_CHECKING:
     import os
@@ -85,17 +87,5 @@ def stretch(field: Any, size: tuple[int, int], cell: tuple[float, float] | None 
         return np.zeros(size, np.float32)
     across = 1 / cell[0] if cell else (w - 1) / max(width - 1, 1)
     down = 1 / cell[1] if cell else (h - 1) / max(height - 1, 1)
-    spread = _shares(h, height, down) @ np.asarray(field, np.float32) @ _shares(w, width, across).T
-    return np.asarray(spread, np.float32)
-
-
-def _shares(count: int, pixels: int, step: float) -> FloatArray:
-    """Return the share of each of `count` cells in each of some pixels that are `step` cells apart, (pixels, count)."""
-    at = np.minimum(np.arange(pixels) * step, count - 1)
-    before = at.astype(np.intp)
-    after = np.minimum(before + 1, count - 1)
-    shares = np.zeros((pixels, count), np.float32)
-    pixel = np.arange(pixels)
-    shares[pixel, before] = 1 - (at - before)
-    shares[pixel, after] += at - before
-    return shares
+    field = np.ascontiguousarray(field, np.float32)
+    return imaging_library().sample_field(field, (width, height), Along(across, 0.0), Along(down, 0.0))

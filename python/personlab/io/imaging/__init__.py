@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from personlab.io.reduced import Along
 
+    Field = NDArray[np.float32]  # (H, W)
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
 
@@ -45,13 +46,16 @@ class ImagingLibrary(Protocol):
         """Return the element type of a TIFF file without 8 or 16 bit channels; empty where it is damaged."""
 
     def encode(self, image: Image, suffix: str) -> bytes | None:
-        """Encode (H, W, 3) uint8 RGB as the file format of an ending; None where the ending is unknown."""
+        """Encode (H, W, 3) uint8 RGB as the file format of an ending; None where it is unknown, or the image empty."""
 
     def average(self, image: Image, size: Size) -> Image:
         """Shrink to `size` (W, H), border on border: each pixel is the mean of the area that it covers."""
 
     def sample(self, image: Image, size: Size, x: Along, y: Along) -> Image:
         """Sample bilinearly at the pixels of an image of `size` (W, H), whose pixel n lies at k * n + x0."""
+
+    def sample_field(self, field: Field, size: Size, x: Along, y: Along) -> Field:
+        """Do the same with a field of finite numbers."""
 
     def enlarge(self, image: Image, size: Size) -> Image:
         """Enlarge a drawing to `size` (W, H), border on border and bicubically."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from personlab.io.stderr import DAMAGE, captured_stderr
 
 if TYPE_CHECKING:
-    from personlab.io.imaging import Image, Size
+    from personlab.io.imaging import Field, Image, Size
     from personlab.io.reduced import Along
 
 NAME = "opencv"
@@ -71,12 +71,19 @@ def average(image: Image, size: Size) -> Image:
 
 def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
     """Sample an image bilinearly at the pixels of another one."""
-    warp = np.array([[x.k, 0, x.x0], [0, y.k, y.x0]])
     four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
-    four = cv2.warpAffine(
-        four, warp, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(_warp(four, size, x, y), cv2.COLOR_RGBA2RGB), np.uint8)
+
+
+def sample_field(field: Field, size: Size, x: Along, y: Along) -> Field:
+    """Sample a field bilinearly at the pixels of an image."""
+    return np.asarray(_warp(field, size, x, y), np.float32)
+
+
+def _warp(array: Any, size: Size, x: Along, y: Along) -> Any:
+    warp = np.array([[x.k, 0, x.x0], [0, y.k, y.x0]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(array, warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def enlarge(image: Image, size: Size) -> Image:

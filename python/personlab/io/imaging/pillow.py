@@ -16,7 +16,7 @@ from personlab.io.image_header import check_pixels, exif_orientation, split_jpeg
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.io.imaging import Image, Size
+    from personlab.io.imaging import Field, Image, Size
     from personlab.io.reduced import Along
 
 NAME = "pillow"
@@ -131,11 +131,12 @@ def _plugin(name: str) -> Any:
 
 
 def encode(image: Image, suffix: str) -> bytes | None:
-    """Encode an image as the file format of an ending; None where the ending is unknown."""
-    if suffix.lower() not in _WRITERS:
+    """Encode an image as the file format of an ending; None where the ending is unknown or the image empty."""
+    if suffix.lower() not in _WRITERS or image.size == 0:
         return None
     plugin, kind, settings = _WRITERS[suffix.lower()]
-    _plugin(plugin)  # registers the format
+    if not getattr(_plugin(plugin), "SUPPORTED", True):  # the import also registers the format
+        return None
     content = io.BytesIO()
     PilImage.fromarray(image).save(content, kind, **settings)
     return content.getvalue()
@@ -172,6 +173,19 @@ def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
     sampled = np.take(rows, before, 1)
     sampled += (np.take(rows, after, 1) - sampled) * share[:, None]
     return np.asarray(sampled + np.float32(0.5), np.uint8)
+
+
+def sample_field(field: Field, size: Size, x: Along, y: Along) -> Field:
+    """Sample a field bilinearly at the pixels of an image."""
+    before, after, share = _taps(x, size[0], field.shape[1])
+    shares = np.zeros((field.shape[1], size[0]), np.float32)  # of each column of the field in each of the image
+    shares[before, np.arange(size[0])] = 1 - share
+    shares[after, np.arange(size[0])] += share
+    columns = field @ shares
+    before, after, share = _taps(y, size[1], field.shape[0])
+    sampled: Field = columns[before]
+    sampled += (columns[after] - sampled) * share[:, None]
+    return sampled
 
 
 def _box(at: Along, count: int, limit: int) -> tuple[float, float] | None:

@@ -36,15 +36,16 @@ class Way(NamedTuple):
 
 
 def reduction(image_size: tuple[int, int], setup: Setup) -> float:
-    """Return by how much an image (w, h) is larger than its finest view, along the axis where it is less."""
-    (w, h), inputs = image_size, setup.inputs
-    factors = []
+    """Return by how much the longest side of an image (w, h) is larger than that of its finest view.
+
+    Less where the other side, which is rounded to the grid, would have to be enlarged by more than a twentieth.
+    """
+    inputs, factors = setup.inputs, []
     for scale in inputs.scales:
         edge = inputs.long_edge * scale
-        (width, height), _ = input_size(
-            image_size, stride=setup.config.stride, long_edge=edge, max_pixels=inputs.max_pixels
-        )
-        factors.append(min(w / width, h / height))
+        size, _ = input_size(image_size, stride=setup.config.stride, long_edge=edge, max_pixels=inputs.max_pixels)
+        by_side = [side / (shown - 1) for side, shown in zip(image_size, size, strict=True)]
+        factors += [max(image_size) / (max(size) - 1), 1.05 * min(by_side)]
     return min(factors)
 
 

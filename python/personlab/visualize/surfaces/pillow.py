@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from personlab.visualize.surfaces import Colour, Image, Point
 
 _FONT_SIZE = 13.5  # pixels at a scale of 1
-_SPREAD = 0.3  # pixels that lines reach farther on either side, as OpenCV's do
+_SPREAD = 0.5  # pixels that lines reach farther on either side, as OpenCV's do
 _STRIP = 64  # pixels of the longer side of a line that are drawn at once
 
 
@@ -71,7 +71,7 @@ def text_size(text: str, scale: float) -> tuple[int, int, int]:
     """Return the width of a text, the height of its capital letters and the depth below the baseline, pixels."""
     font = _font(scale)
     capital, small = (font.getbbox(letter, anchor="ls") for letter in "Eg")
-    return round(font.getlength(text)), -round(capital[1]), round(small[3])
+    return round(font.getlength(text)), -round(capital[1]), round(1.2 * small[3])
 
 
 def text(image: Image, text: str, left: int, baseline: int, colour: Colour, scale: float) -> None:
@@ -82,7 +82,7 @@ def text(image: Image, text: str, left: int, baseline: int, colour: Colour, scal
     letters = PilImage.new("L", size)
     ImageDraw.Draw(letters).text((pad, pad + tall), text, 255, _font(scale), anchor="ls")
     top, left = baseline - tall - pad, left - pad
-    part = image[max(top, 0) : top + size[1], max(left, 0) : left + size[0]]
+    part = image[max(top, 0) : max(top + size[1], 0), max(left, 0) : max(left + size[0], 0)]
     cover = np.asarray(letters)[max(-top, 0) :, max(-left, 0) :][: part.shape[0], : part.shape[1]]
     part[:] = np.rint(part + (np.asarray(colour) - part) * (cover[..., None] / 255))
 
