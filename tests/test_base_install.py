@@ -91,9 +91,11 @@ def test_commands_that_need_nothing_else_run(alone, fields, tmp_path):
         ["decode", "f.npz", "--output", "a.png"],
         ["scenes", "--output", "x"],
         ["convert", "drawn-mobilenet-050", "b.safetensors"],
+        ["export", "drawn-mobilenet-050", "b.onnx"],
     ],
 )
-def test_other_commands_say_in_one_line_what_they_need(alone, fields, argv):
+def test_other_commands_say_in_one_line_what_they_need(alone, fields, argv, tmp_path):
+    (tmp_path / "a.jpg").touch()
     done = alone(*argv)
     assert done.returncode == 1
     hint = r"personlab: error: this command needs \w+ \(.*\): pip install '\S+\[full\]'\n"
