@@ -81,9 +81,9 @@ def agree(found, truth, *, exact):
         if exact:
             assert len(ours) == len(theirs)
             np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-3)
-        count = min(len(ours), len(theirs))
-        apart = np.hypot(*np.moveaxis(ours.keypoints[:count] - theirs.keypoints[:count], -1, 0))
-        distances.append(apart if exact else apart[theirs.keypoint_probabilities[:count] >= 0.5])
+        apart = np.hypot(*np.moveaxis(ours.keypoints[:, None] - theirs.keypoints, -1, 0))  # (ours, theirs, K)
+        nearest = apart[apart.mean(axis=2).argmin(axis=0), np.arange(len(theirs))]
+        distances.append(nearest if exact else nearest[theirs.keypoint_probabilities >= 0.5])
     distances = np.concatenate([one.ravel() for one in distances])
     if not exact:
         return np.percentile(distances, 95)

@@ -40,8 +40,8 @@ COMMANDS = (
 )  # modules of personlab.commands, in the order of the help
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
 _EXTRAS = (
-    "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "pycocotools",
-    "safetensors", "torch", "tqdm", "yaml",
+    "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "openvino",
+    "pycocotools", "safetensors", "torch", "tqdm", "yaml",
 )  # fmt: skip
 
 
@@ -106,6 +106,8 @@ def _describe(error: Exception) -> str:
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:
             raise error
+        if "pip install" in str(error):
+            return str(error)
         extra = package if package == "hotcoco" else "full"
         return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[{extra}]'"
     return describe_error(error)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import openvino
+from openvino.preprocess import PrePostProcessor
 
 from personlab.predict.engines.layout import count_cores, find_layout
+from personlab.predict.engines.openvino_heads import split_heads
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,17 +54,34 @@ def open_engine(content: bytes, *, device: str, precision: str, options: Mapping
 class _Compiled(NamedTuple):
     """A network as OpenVINO runs it: some of its outputs, in one or several runs at once."""
 
-    model: Any
-    names: tuple[str, ...]  # of the outputs
-    requests: queue.SimpleQueue[Any]  # that wait for a run
+    trunk: Any
+    heads: Any  # None where the trunk has all
+    requests: queue.SimpleQueue[tuple[Any, Any]]  # of both, that wait for a run
+
+    def run(self, images: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Return copies of the outputs: the next run writes over the request's own."""
+        try:
+            trunk, heads = self.requests.get_nowait()
+        except queue.Empty:
+            trunk = self.trunk.create_infer_request()
+            heads = None if self.heads is None else self.heads.create_infer_request()
+        trunk.infer([images], share_inputs=True)
+        last = trunk
+        if heads is not None:
+            heads.infer([*trunk.output_tensors, images], share_inputs=True)
+            last = heads
+        outputs = [np.array(tensor.data) for tensor in last.output_tensors]
+        self.requests.put((trunk, heads))
+        return outputs
 
 
 class OpenVinoEngine:
     """Runs the content of an ONNX file.
 
     A run that is alone has all cores; runs at the same time have their own: threads that share an image wait for each
-    other, a quarter of their time on two cores, and for longer where another stage takes one of the cores. Each of the two is compiled when it is first needed, in a third of a second for MobileNetV1.
-    Sizes are free in both: a folder of images has dozens, and compiling for each takes longer than it saves.
+    other, a quarter of their time on two cores, and for longer where another stage takes one of the cores. Each of the
+    two is compiled when it is first needed, in a third of a second for MobileNetV1. Sizes are free in both: a folder of
+    images has dozens, and compiling for each takes longer than it saves.
 
     Args:
         content: of the file.
@@ -99,6 +118,8 @@ class OpenVinoEngine:
             raise ValueError(f"expected a network that OpenVINO can run, got another ({_line(error)})") from None
         self._names = [output.get_any_name() for output in self._graph.outputs]
         self._layout = find_layout([(_type_of(one), _shape_of(one)) for one in self._graph.inputs])
+        if not self._layout.is_pixels:
+            self._graph, self._layout = _from_pixels(self._graph), self._layout._replace(is_pixels=True)
         self._process = os.getpid()
 
     def _wanted(self, names: Sequence[str]) -> tuple[str, ...]:
@@ -114,13 +135,16 @@ class OpenVinoEngine:
                     **self._options,
                 }
                 graph = openvino.Model([self._graph.output(name) for name in names], self._graph.get_parameters())
+                trunk, heads = (graph, None) if self.precision == "float32" else split_heads(graph)
                 try:
-                    model = self._core.compile_model(graph, "CPU", properties)
+                    first = self._core.compile_model(trunk, "CPU", properties)
+                    properties["INFERENCE_PRECISION_HINT"] = "f32"
+                    second = None if heads is None else self._core.compile_model(heads, "CPU", properties)
                 except RuntimeError as error:
                     raise ValueError(
                         f"expected a network and engine_options that OpenVINO can run, got others ({_line(error)})"
                     ) from None
-                self._compiled[names, alone] = _Compiled(model, names, queue.SimpleQueue())
+                self._compiled[names, alone] = _Compiled(first, second, queue.SimpleQueue())
             return self._compiled[names, alone]
 
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
@@ -145,18 +169,18 @@ class OpenVinoEngine:
             alone = self._running == 1
         try:
             compiled = self._compile(wanted, alone=alone)
-            try:
-                request = compiled.requests.get_nowait()
-            except queue.Empty:
-                request = compiled.model.create_infer_request()
-            request.infer([self._layout.lay_out(images)], share_inputs=True)
-            # Copies: the next run writes over the request's own.
-            outputs = {name: np.array(request.get_output_tensor(n).data) for n, name in enumerate(wanted)}
-            compiled.requests.put(request)
-            return outputs
+            return dict(zip(wanted, compiled.run(self._layout.lay_out(images)), strict=True))
         finally:
             with self._lock:
                 self._running -= 1
+
+
+def _from_pixels(graph: Any) -> Any:
+    """Return a network that lays out uint8 images (N, H, W, 3) itself, which its threads do as they read them."""
+    steps = PrePostProcessor(graph)
+    steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
+    steps.input().model().set_layout(openvino.Layout("NCHW"))
+    return steps.build()
 
 
 def _type_of(one: Any) -> str:
