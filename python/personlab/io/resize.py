@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.io.reduced import WHOLE, size_of
+from personlab.io.reduced import WHOLE, block_of, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -80,7 +80,7 @@ def _average(
     import cv2
 
     h, w = pixels.shape[:2]
-    bx, by = (_block(*axis) for axis in zip(shrink, (w, h), strict=True))
+    bx, by = min(block_of(shrink[0]), w), min(block_of(shrink[1]), h)
     if exact and max(shrink[0] / bx, shrink[1] / by) > 1.1:
         shape = min(size[0], w), min(size[1], h)
         return np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)), (w / shape[0], h / shape[1])
@@ -89,11 +89,3 @@ def _average(
     shape = w // bx, h // by
     whole = pixels[: shape[1] * by, : shape[0] * bx]  # without the rest of a row, less than a pixel of the input
     return np.asarray(cv2.resize(whole, shape, interpolation=cv2.INTER_AREA)), (bx, by)
-
-
-def _block(shrink: float, length: int) -> int:
-    """Return how many pixels of a row become one before it is read bilinearly, at best about one for one.
-
-    Sides of inputs are multiples of the stride plus 1, so that 1280 pixels for 641 are "twice" as many.
-    """
-    return min(max(int(1.05 * shrink), 1), length)
