@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from personlab.commands import network, reliability
 from personlab.commands.flags import UsageError
@@ -72,6 +72,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write the results of the last setting for COCO's server: keypoints to this file, masks to a file beside "
         "it that ends in .masks.json; - stands for standard output, which gets the list of keypoint results or, if "
         'there are masks, an object of two lists, "keypoints" and "masks", and leaves tables to standard error',
+    )  # fmt: skip
+    parser.add_argument(
+        "--evaluator", type=Literal["pycocotools", "hotcoco"], default="pycocotools", metavar="NAME",
+        help="package that computes average precision: pycocotools, or hotcoco, which gives the same numbers faster",
     )  # fmt: skip
     reliability.add_arguments(parser)
     network.add_network(parser)
@@ -206,7 +210,9 @@ def _precision(
     from personlab.predict.dataset import score_results
 
     labels = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "AR"}
-    scores = score_results(annotations, results, skeleton, category=config.category, masks=masks)
+    scores = score_results(
+        annotations, results, skeleton, category=config.category, masks=masks, evaluator=config.evaluator
+    )
     return {
         f"{kind} {label}": f"{getattr(precision, name):.3f}"
         for kind, precision in scores.items()

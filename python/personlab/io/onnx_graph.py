@@ -1,14 +1,17 @@
-"""Reads and mends ONNX files by google.protobuf alone, which ONNX Runtime brings along; needs no package `onnx`."""
+"""ONNX files by google.protobuf alone, which ONNX Runtime brings along; needs no package `onnx`."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Shape = tuple["int | None", ...]
+    from numpy.typing import NDArray
 
 # The part of ONNX's schema (onnx.proto, Apache-2.0) that is used here: message -> field -> number, type, repeated.
 # Protobuf keeps all other fields of a file as they are.
@@ -32,21 +35,31 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, str, bool]]] = {
     "Node": {
         "input": (1, "string", True),
         "output": (2, "string", True),
+        "name": (3, "string", False),
         "op_type": (4, "string", False),
         "attribute": (5, "Attribute", True),
     },
     "Attribute": {
         "name": (1, "string", False),
+        "f": (2, "float", False),
         "i": (3, "int64", False),
         "s": (4, "bytes", False),
+        "t": (5, "Tensor", False),
+        "floats": (7, "float", True),
         "ints": (8, "int64", True),
         "type": (20, "int32", False),
     },
     "Tensor": {
         "dims": (1, "int64", True),
         "data_type": (2, "int32", False),
+        "float_data": (4, "float", True),
+        "int32_data": (5, "int32", True),
+        "int64_data": (7, "int64", True),
         "name": (8, "string", False),
         "raw_data": (9, "bytes", False),
+        "double_data": (10, "double", True),
+        "external_data": (13, "Entry", True),
+        "data_location": (14, "int32", False),
     },
     "Value": {"name": (1, "string", False), "type": (2, "Type", False)},
     "Type": {"tensor_type": (1, "TensorType", False)},
@@ -54,86 +67,27 @@ _SCHEMA: Mapping[str, Mapping[str, tuple[int, str, bool]]] = {
     "TensorShape": {"dim": (1, "Dimension", True)},
     "Dimension": {"dim_value": (1, "int64", False), "dim_param": (2, "string", False)},
 }
-INT, TEXT, INTS = 2, 3, 7  # AttributeProto.AttributeType
+FLOAT, INT, TEXT, TENSOR, FLOATS, INTS = 1, 2, 3, 4, 6, 7  # AttributeProto.AttributeType
+_MEMBERS = {FLOAT: "f", INT: "i", TEXT: "s", TENSOR: "t", FLOATS: "floats", INTS: "ints"}
+# TensorProto.DataType -> element type, member of values that are not raw
+_ELEMENTS = {
+    1: ("<f4", "float_data"),
+    6: ("<i4", "int32_data"),
+    7: ("<i8", "int64_data"),
+    10: ("<f2", ""),
+    11: ("<f8", "double_data"),
+}
+_EXTERNAL = 1  # TensorProto.DataLocation
+_MAX_AXES = 8  # beyond any array of a network
 
 
-class GraphFacts(NamedTuple):
-    """What an ONNX file says of its graph; shapes have None where a size is free."""
-
-    inputs: dict[str, Shape]  # without those that have a constant as default
-    outputs: dict[str, Shape]
-    constants: dict[str, Shape]  # weights among them
-    metadata: dict[str, str]
-
-
-def read_facts(content: bytes) -> GraphFacts:
-    """Return inputs, outputs, constants and metadata of an ONNX file, given its content.
+def parse_model(content: bytes) -> Any:
+    """Return an ONNX file as the protobuf message of its schema, as far as `_SCHEMA` has it.
 
     Raises:
         ImportError: google.protobuf is missing.
         ValueError: no ONNX file, a damaged one, or one without a network.
     """
-    model = _parse(content)
-    constants = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    return GraphFacts(
-        {value.name: _shape(value) for value in model.graph.input if value.name not in constants},
-        {value.name: _shape(value) for value in model.graph.output},
-        constants,
-        {entry.key: entry.value for entry in model.metadata_props},
-    )
-
-
-def mend(content: bytes) -> bytes:
-    """Return an ONNX file of a converter of TensorFlow's networks as ONNX Runtime takes it, computing the same.
-
-    Constants stand no longer among the inputs, where they could change and thus not be folded into others. Dilated
-    convolutions state their padding in numbers: at step 1 it is the same for each size of image, and ONNX Runtime
-    refuses `auto_pad` beside a dilation. All else is as it was.
-
-    Raises:
-        ImportError, ValueError: as `read_facts`.
-    """
-    model = _parse(content)
-    constants = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
-    inputs = [value for value in model.graph.input if value.name not in constants]
-    changed = len(inputs) < len(model.graph.input)
-    if changed:
-        del model.graph.input[:]
-        model.graph.input.extend(inputs)
-    for node in model.graph.node:
-        changed |= node.op_type == "Conv" and len(node.input) > 1 and _spell_out(node, constants.get(node.input[1], []))
-    return bytes(model.SerializeToString()) if changed else content
-
-
-def _spell_out(node: Any, weight: list[int]) -> bool:
-    """State the padding of a dilated convolution in numbers, and return whether it did.
-
-    Args:
-        node: changed in place.
-        weight: shape (O, I / groups, kh, kw).
-    """
-    attributes = {attribute.name: attribute for attribute in node.attribute}
-    padding, dilations = attributes.get("auto_pad"), _integers(attributes, "dilations")
-    if padding is None or padding.s not in (b"SAME_UPPER", b"SAME_LOWER") or set(dilations) <= {1}:
-        return False
-    sides = weight[2:]
-    if set(_integers(attributes, "strides")) - {1} or len(sides) != len(dilations) or any(n % 2 == 0 for n in sides):
-        raise ValueError("expected dilated convolutions of odd size and stride 1, got another one with auto_pad")
-    pads = [dilation * (side // 2) for dilation, side in zip(dilations, sides, strict=True)] * 2
-    node.attribute.remove(padding)
-    node.attribute.add(name="pads", type=INTS, ints=pads)
-    return True
-
-
-def _integers(attributes: dict[str, Any], name: str) -> list[int]:
-    return list(attributes[name].ints) if name in attributes else []
-
-
-def _shape(value: Any) -> Shape:
-    return tuple(n.dim_value if n.HasField("dim_value") else None for n in value.type.tensor_type.shape.dim)
-
-
-def _parse(content: bytes) -> Any:
     from google.protobuf.message import DecodeError
 
     model = model_type()()
@@ -141,9 +95,50 @@ def _parse(content: bytes) -> Any:
         model.ParseFromString(content)
     except DecodeError:
         raise ValueError("expected an ONNX file, got something else or a damaged one") from None
-    if not model.graph.node or not model.graph.output:
+    if not model.graph.node:
         raise ValueError("expected an ONNX file, got one without a network")
     return model
+
+
+def attributes_of(node: Any) -> dict[str, Any]:
+    """Return the attributes of a node by name: numbers, bytes, lists of numbers, and arrays.
+
+    Raises:
+        ValueError: a damaged array.
+    """
+    values = {}
+    for attribute in node.attribute:
+        value = getattr(attribute, _MEMBERS.get(attribute.type, "s"))
+        if attribute.type == TENSOR:
+            value = to_array(value)
+        values[attribute.name] = list(value) if attribute.type in (FLOATS, INTS) else value
+    return values
+
+
+def to_array(tensor: Any) -> NDArray[Any]:
+    """Return a constant of a file.
+
+    Raises:
+        ValueError: a damaged one, one of another element type, or one whose data lie in another file.
+    """
+    name = repr(tensor.name[:100])
+    if tensor.external_data or tensor.data_location == _EXTERNAL:
+        raise ValueError(f"expected all weights in the file, got {name} in another")
+    if len(tensor.dims) > _MAX_AXES or any(n < 0 for n in tensor.dims):
+        raise ValueError(f"expected at most {_MAX_AXES} sizes of at least 0, got {list(tensor.dims)[:20]} for {name}")
+    if tensor.data_type not in _ELEMENTS:
+        raise ValueError(f"expected numbers of 16 to 64 bits, got element type {tensor.data_type} for {name}")
+    kind, member = _ELEMENTS[tensor.data_type]
+    if tensor.HasField("raw_data"):
+        size = np.dtype(kind).itemsize
+        if len(tensor.raw_data) % size:
+            raise ValueError(f"expected numbers of {size} bytes, got {len(tensor.raw_data)} bytes for {name}")
+        values = np.frombuffer(tensor.raw_data, kind)
+    else:
+        values = np.array(getattr(tensor, member) if member else (), kind)
+    if values.size != math.prod(tensor.dims):
+        raise ValueError(f"expected {math.prod(tensor.dims)} numbers, got {values.size} for {name}")
+    return values.reshape(tuple(tensor.dims))
 
 
 @functools.cache

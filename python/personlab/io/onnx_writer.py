@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _IR_VERSION, _OPERATORS = 8, 17  # ONNX 1.12, of 2022
-_FLOAT = 1  # TensorProto.DataType
-_TYPES = {"float32": _FLOAT, "int64": 7}
+FLOAT32 = 1
+_TYPES = {"float32": FLOAT32, "uint8": 2, "int64": 7}  # TensorProto.DataType
 
 
 class OnnxWriter:
@@ -29,14 +29,14 @@ class OnnxWriter:
         self._graph = self._model.graph
         self._graph.name = "network"
 
-    def input(self, name: str, shape: Sequence[int | str]) -> str:
-        """Add a float32 input; sizes that are free have names. Returns the name."""
-        _fill(self._graph.input.add(name=name), shape)
+    def input(self, name: str, shape: Sequence[int | str], kind: str = "float32") -> str:
+        """Add an input of an element type; sizes that are free have names. Returns the name."""
+        _fill(self._graph.input.add(name=name), shape, kind)
         return name
 
     def output(self, name: str, shape: Sequence[int | str]) -> None:
         """Make a tensor a float32 output."""
-        _fill(self._graph.output.add(name=name), shape)
+        _fill(self._graph.output.add(name=name), shape, "float32")
 
     def constant(self, name: str, array: NDArray[Any]) -> str:
         """Add a constant, float32 or int64. Returns the name."""
@@ -45,8 +45,8 @@ class OnnxWriter:
         return name
 
     def node(self, operation: str, *inputs: str, output: str, **attributes: int | str | Sequence[int]) -> str:
-        """Add an operation of ONNX with one output. Returns its name."""
-        node = self._graph.node.add(op_type=operation, input=inputs, output=[output])
+        """Add an operation of ONNX with one output, which gives it its name. Returns the name."""
+        node = self._graph.node.add(op_type=operation, name=output, input=inputs, output=[output])
         for name, value in attributes.items():
             if isinstance(value, str):
                 node.attribute.add(name=name, type=TEXT, s=value.encode())
@@ -63,8 +63,8 @@ class OnnxWriter:
         return bytes(self._model.SerializeToString())
 
 
-def _fill(value: Any, shape: Sequence[int | str]) -> None:
-    value.type.tensor_type.elem_type = _FLOAT
+def _fill(value: Any, shape: Sequence[int | str], kind: str) -> None:
+    value.type.tensor_type.elem_type = _TYPES[kind]
     for size in shape:
         if isinstance(size, str):
             value.type.tensor_type.shape.dim.add(dim_param=size)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.io.reduced import WHOLE, block_of, size_of
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import WHOLE, Along, block_of, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,6 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
 
     Where it shrinks to about half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
-    import cv2
-
     (w, h), (width, height) = size_of(image), size
     pixels, at = (image, WHOLE) if isinstance(image, np.ndarray) else (image.pixels, image.position)
     if (w, h) == (width, height) and at is WHOLE:
@@ -55,12 +54,9 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
     sx, sy = kx * ((w - 1) / max(width - 1, 1)), ky * ((h - 1) / max(height - 1, 1))  # pixels for each input pixel
     pixels, (bx, by) = _average(pixels, (sx, sy), size, exact=at is not WHOLE)
     # Pixel x went into the block at (x + 0.5) / b - 0.5.
-    warp = np.array([[sx / bx, 0, (x0 + 0.5) / bx - 0.5], [0, sy / by, (y0 + 0.5) / by - 0.5]])
-    four = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
-    four = cv2.warpAffine(
-        four, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
+    return imaging_library().sample(
+        pixels, size, Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5)
     )
-    return np.asarray(cv2.cvtColor(four, cv2.COLOR_RGBA2RGB), np.uint8)
 
 
 def _average(
@@ -77,15 +73,14 @@ def _average(
     Returns:
         The averages, and (x, y) pixels of a block.
     """
-    import cv2
-
+    library = imaging_library()
     h, w = pixels.shape[:2]
     bx, by = min(block_of(shrink[0]), w), min(block_of(shrink[1]), h)
     if exact and max(shrink[0] / bx, shrink[1] / by) > 1.1:
         shape = min(size[0], w), min(size[1], h)
-        return np.asarray(cv2.resize(pixels, shape, interpolation=cv2.INTER_AREA)), (w / shape[0], h / shape[1])
+        return library.average(pixels, shape), (w / shape[0], h / shape[1])
     if max(bx, by) == 1:
         return pixels, (1, 1)
     shape = w // bx, h // by
     whole = pixels[: shape[1] * by, : shape[0] * bx]  # without the rest of a row, less than a pixel of the input
-    return np.asarray(cv2.resize(whole, shape, interpolation=cv2.INTER_AREA)), (bx, by)
+    return library.average(whole, shape), (bx, by)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -14,25 +14,17 @@ if TYPE_CHECKING:
 
     from personlab.data.coco import People
     from personlab.data.grid import Grid
-    from personlab.io.onnx_graph import GraphFacts
     from personlab.poses import Poses
     from personlab.settings import Settings
 
     Arrays = Mapping[str, Any]  # outputs of a network by name, as the engine has them: leading axis N, float32
 
 
-@dataclass(frozen=True, kw_only=True)
-class Adapter:
-    """How a graph that others published is fed and read, so that it stands in for a network of a method."""
+class Weights(NamedTuple):
+    """A network as data."""
 
     config: Any  # `Method.config`
-    max_batch: int | None = None  # images in one run; None: any number
-    feed: Callable[[NDArray[Any]], Mapping[str, NDArray[Any]]]  # images (N, H, W, 3) uint8 RGB -> inputs by name
-    needs: Callable[
-        [Sequence[str]], Sequence[str]
-    ]  # names of the method's outputs -> the graph's that they are made of
-    read: Callable[[Mapping[str, NDArray[Any]]], Mapping[str, NDArray[Any]]]
-    """outputs of the graph by name -> those of the method, float32 with a leading axis N"""
+    state: Mapping[str, NDArray[Any]]  # weights by name, as in a checkpoint
 
 
 class Prepared(NamedTuple):
@@ -77,9 +69,7 @@ class Published:
     """text that begins with a name -> that name, path of its manifest below `base_url`; also names without a digest"""
     max_manifest_bytes: int
     parse: Callable[[bytes], Any]  # content -> manifest with `paths` of the files of weights and `size`, bytes of all
-    read: Callable[[Any, Callable[[str, int], bytes]], Any]  # (manifest, (path, max bytes) -> content) -> a network
-    graphs: Mapping[tuple[str, int], Path] = field(default_factory=dict)
-    """(name in `shipped`, stride) -> the same network as ONNX, which needs no torch"""
+    read: Callable[[Any, Callable[[str, int], bytes]], Weights]  # (manifest, (path, max bytes) -> content) -> a network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,11 +115,11 @@ class Method:
     """(network, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name for the log, the one to minimise `total`"""
 
     # Files and drawings
-    adapt: Callable[[GraphFacts, Callable[[Any], Any]], Adapter] | None = None
-    """(facts about a graph without our metadata, what runs it: inputs by name -> outputs by name) -> how it stands in
-    for a network of the method; raises ValueError where it cannot"""
     published: Published | None = None  # networks by name
-    read: Callable[[Path], Any] | None = None  # a network that others published, from a file that is no checkpoint
+    read: Callable[[Path], Weights | None] | None = None  # of others, from a file that is no checkpoint; without torch
+    graph: Callable[..., bytes | None] | None = None
+    """(weights, entries of metadata, *, size: (W, H) or None for any, pixels: whether images are (N, H, W, 3) uint8) ->
+    ONNX file that computes what the network does, made without torch; None for networks that torch alone exports"""
     draw: Callable[..., Mapping[str, NDArray[Any]]]
     """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""
     draw_batch: Callable[[Any, Any, Any], NDArray[Any]]

@@ -29,6 +29,14 @@ def read_metadata(content: bytes) -> dict[str, str]:
         raise ValueError("expected an ONNX file, got something else or a damaged one") from None
 
 
+def is_exported(content: bytes) -> bool:
+    """Return whether an ONNX file has the configuration of a network of this library; False of anything else."""
+    try:
+        return "personlab.config" in read_metadata(content)
+    except ValueError:
+        return False
+
+
 def seal(content: bytes, entries: Mapping[str, str]) -> bytes:
     """Return an ONNX file with more metadata entries, and with one that `is_sealed` checks."""
     whole = content + b"".join(_entry(name, value) for name, value in entries.items())

@@ -17,7 +17,7 @@ from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.io.onnx_graph import GraphFacts
-    from personlab.methods.base import Adapter, Setup
+    from personlab.methods.base import Setup, Weights
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
@@ -92,7 +91,7 @@ def _losses(model: PersonLab, options: LossOptions) -> Callable[[Any, Any], dict
     return make_losses(model, options)
 
 
-def _read(path: Path) -> PersonLab | None:
+def _read(path: Path) -> Weights | None:
     """Read a network that Google published: a tfjs graph model (its JSON or its folder), or BodyPix as ONNX."""
     if path.is_dir() or path.suffix.lower() == ".json":
         from personlab.methods.personlab.convert.tfjs import read_tfjs
@@ -105,10 +104,10 @@ def _read(path: Path) -> PersonLab | None:
     return None
 
 
-def _adapt(facts: GraphFacts, run: Callable[[Any], Any]) -> Adapter:
-    from personlab.methods.personlab.convert.bodypix import adapt
+def _graph(weights: Weights, entries: Mapping[str, str], **options: Any) -> bytes | None:
+    from personlab.methods.personlab.graph import write_graph
 
-    return adapt(facts, run)
+    return write_graph(weights, entries, **options)
 
 
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
@@ -143,9 +142,9 @@ METHOD = Method(
     network=_network,
     encode=encode,
     losses=_losses,
-    adapt=_adapt,
     published=PUBLISHED,
     read=_read,
+    graph=_graph,
     draw=_draw,
     draw_batch=_draw_batch,
 )

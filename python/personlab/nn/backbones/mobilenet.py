@@ -8,12 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from personlab.nn.backbones.base import Backbone
-from personlab.nn.backbones.mobilenet_layers import MOBILENET_EPSILON, mobilenet_layers
+from personlab.nn.backbones.mobilenet_layers import MIDDLE_BLOCK, MOBILENET_EPSILON, mobilenet_layers
 
 if TYPE_CHECKING:
     from personlab.nn.config import Norm
-
-_MIDDLE = 10  # the block, of 0..12, that the intermediate heads read: its grid is that of the output
 
 
 def same_padding(size: int, *, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -77,7 +75,7 @@ class MobileNetV1(Backbone):
         stem, *layers = mobilenet_layers(width, stride)
         self.stem = ConvUnit(stem.inputs, stem.outputs, stem.kernel, norm=norm, stride=stem.stride)
         self.blocks = nn.ModuleList(SeparableBlock(one.inputs, one.outputs, norm=norm) for one in layers[1::2])
-        self.channels, self.middle_channels = layers[-1].outputs, layers[2 * _MIDDLE + 1].outputs
+        self.channels, self.middle_channels = layers[-1].outputs, layers[2 * MIDDLE_BLOCK + 1].outputs
         self.set_stride(stride)
 
     def set_stride(self, stride: int) -> None:
@@ -92,6 +90,6 @@ class MobileNetV1(Backbone):
         middle = x
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i == _MIDDLE:
+            if i == MIDDLE_BLOCK:
                 middle = x
         return x, middle

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MOBILENET_EPSILON = 1e-3  # TensorFlow's, of batch norm: ReLU6 networks live with small variances in low precision
+MIDDLE_BLOCK = 10  # of 0..12, which the intermediate heads read: its grid is that of the output
 STEM = 32  # channels behind the first convolution at width 1
 
 # (output channels at width 1, stride) of the 13 blocks. The published networks of width 0.5 and 0.75 stop growing at

@@ -1,4 +1,4 @@
-"""Makes PersonLab networks of the convolutions of published MobileNetV1 networks."""
+"""Makes PersonLab networks, as data, of the convolutions of published MobileNetV1 networks; needs no torch."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.methods.base import Weights
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.convert.graph import trace
 from personlab.methods.personlab.convert.heads import GOOGLE_NAMES
-from personlab.methods.personlab.network import PersonLab
-from personlab.nn.backbones.mobilenet import MobileNetV1
-from personlab.nn.state import fill
+from personlab.methods.personlab.state import check_state
+from personlab.nn.backbones.mobilenet_layers import STEM, mobilenet_layers
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import nn
-
     from personlab.methods.personlab.convert.graph import Convolution, Steps
-
-_STEM = 32  # channels of the stem at width 1
+    from personlab.nn.backbones.mobilenet_layers import Layer
 
 _OFFSETS = ("short_offsets", "forward", "backward", "long_offsets")
 
 
-def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
-    """Make the PersonLab network that computes what a graph does.
+def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> Weights:
+    """Return the PersonLab network that computes what a graph does.
 
     Args:
         steps: of the graph.
@@ -42,22 +39,24 @@ def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
         raise ValueError("expected a MobileNetV1, got heads on the image itself")
     config = ModelConfig(
         backbone="mobilenet_v1",
-        width=len(trunk[0].weight) / _STEM,
+        width=len(trunk[0].weight) / STEM,
         stride=int(np.prod([layer.stride for layer in trunk])),
         skeleton=COCO_PERSON,
         masks="segmentation" in heads,
         norm="none",
         normalization="minus_one_to_one",
     )
-    model = PersonLab(config)
-    parts = _parts(model)
+    parts = mobilenet_layers(config.width, config.stride)
     if len(trunk) != len(parts):
         raise ValueError(f"expected the {len(parts)} convolutions of a MobileNetV1, got {len(trunk)}")
-    for layer, (name, conv) in zip(trunk, parts.items(), strict=True):
-        _check_layer(layer, name, conv)
-    layers = {name: (layer.weight, layer.bias) for name, layer in zip(parts, trunk, strict=True)} | _head_layers(heads)
-    fill(model, {f"{name}.{kind}": layers[name][i] for name in layers for i, kind in enumerate(("weight", "bias"))})
-    return model
+    layers = {}
+    for layer, part in zip(trunk, parts, strict=True):
+        _check_layer(layer, part)
+        layers[f"backbone.{part.name}.conv"] = layer.weight, layer.bias
+    layers |= _head_layers(heads)
+    state = {f"{name}.{kind}": layers[name][i] for name in layers for i, kind in enumerate(("weight", "bias"))}
+    check_state(config, state)
+    return Weights(config, state)
 
 
 def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
@@ -75,27 +74,17 @@ def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
     return layers
 
 
-def _parts(model: PersonLab) -> dict[str, nn.Conv2d]:
-    """Return the convolutions of the backbone by name, in the order of the forward pass."""
-    backbone = model.backbone
-    assert isinstance(backbone, MobileNetV1)
-    parts = {"backbone.stem.conv": backbone.stem.conv}
-    for i, block in enumerate(backbone.blocks):
-        for half in ("depthwise", "pointwise"):
-            parts[f"backbone.blocks.{i}.{half}.conv"] = getattr(block, half).conv
-    return parts
-
-
-def _check_layer(layer: Convolution, name: str, conv: nn.Conv2d) -> None:
+def _check_layer(layer: Convolution, part: Layer) -> None:
     """Check that a layer applies its weights as the backbone's does.
 
     Raises:
         ValueError: stride, dilation, groups or activation differ.
     """
-    expected = conv.stride[0], conv.dilation[0], conv.groups, True
+    expected = part.stride, part.dilation, part.groups, True
     got = layer.stride, layer.dilation, layer.groups, layer.relu6
     for what, own, other in zip(("stride", "dilation", "groups", "ReLU6"), expected, got, strict=True):
         if own != other:
+            name = f"backbone.{part.name}.conv"
             raise ValueError(f"{name}: expected {what} {own} as a MobileNetV1 has it, got {other}")
 
 
