@@ -72,7 +72,17 @@ def test_people_are_in_the_pixels_of_the_whole_image(tmp_path, orientation):
 def test_only_as_small_as_permitted(tmp_path):
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg(spots((90, 140), [(35.0, 60.0), None, None])))
-    for limit, side in ((1.0, 140), (1.99, 140), (2.0, 70), (3.9, 70), (4.0, 35), (7.9, 35), (8.0, 18), (100.0, 18)):
+    for limit, side in (
+        (1.0, 140),
+        (1.99, 140),
+        (2.0, 70),
+        (3.0, 140),
+        (3.9, 70),
+        (4.0, 35),
+        (7.9, 35),
+        (8.0, 18),
+        (100.0, 18),
+    ):
         image, _ = read(path, limit)
         pixels = image.pixels if isinstance(image, ReducedImage) else image
         assert pixels.shape[1] == side
@@ -94,7 +104,7 @@ def test_a_predictor_reads_as_small_as_its_finest_view(tmp_path, monkeypatch):
     monkeypatch.setattr(personlab.io.images, "plan_reduction", plan)
     path = tmp_path / "a.jpg"
     path.write_bytes(jpeg(spots((400, 660), [(300.0, 200.0), None, None], spread=50.0)))
-    for more, factor in (({}, 4), ({"scales": (0.5, 2.0)}, 2), ({"scales": (0.4,)}, 8), ({"scales": (3.0,)}, None)):
+    for more, factor in (({}, 4), ({"scales": (0.5, 2.0)}, 2), ({"scales": (0.4,)}, 2), ({"scales": (3.0,)}, None)):
         Predictor(Spot(stride=8), long_edge=161, options=EXACT, **more)(path)
         assert factors.pop() == factor
     for edge, factor in ((321, 2), (329, 2), (337, None), (161, 4), (169, 2), (81, 8)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from personlab.io.imaging import imaging_library
-from personlab.io.reduced import WHOLE, Along, size_of
+from personlab.io.reduced import WHOLE, Along, block_of, size_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,10 +52,11 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
         return pixels
     (kx, x0), (ky, y0) = at
     sx, sy = kx * ((w - 1) / max(width - 1, 1)), ky * ((h - 1) / max(height - 1, 1))  # pixels for each input pixel
-    library = imaging_library()
     pixels, (bx, by) = _average(pixels, (sx, sy), size, exact=at is not WHOLE)
     # Pixel x went into the block at (x + 0.5) / b - 0.5.
-    return library.sample(pixels, size, Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5))
+    return imaging_library().sample(
+        pixels, size, Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5)
+    )
 
 
 def _average(
@@ -72,22 +73,14 @@ def _average(
     Returns:
         The averages, and (x, y) pixels of a block.
     """
-    average = imaging_library().average
+    library = imaging_library()
     h, w = pixels.shape[:2]
-    bx, by = (_block(*axis) for axis in zip(shrink, (w, h), strict=True))
+    bx, by = min(block_of(shrink[0]), w), min(block_of(shrink[1]), h)
     if exact and max(shrink[0] / bx, shrink[1] / by) > 1.1:
         shape = min(size[0], w), min(size[1], h)
-        return average(pixels, shape), (w / shape[0], h / shape[1])
+        return library.average(pixels, shape), (w / shape[0], h / shape[1])
     if max(bx, by) == 1:
         return pixels, (1, 1)
     shape = w // bx, h // by
     whole = pixels[: shape[1] * by, : shape[0] * bx]  # without the rest of a row, less than a pixel of the input
-    return average(whole, shape), (bx, by)
-
-
-def _block(shrink: float, length: int) -> int:
-    """Return how many pixels of a row become one before it is read bilinearly, at best about one for one.
-
-    Sides of inputs are multiples of the stride plus 1, so that 1280 pixels for 641 are "twice" as many.
-    """
-    return min(max(int(1.05 * shrink), 1), length)
+    return library.average(whole, shape), (bx, by)

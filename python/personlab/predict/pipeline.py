@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from personlab.predict.engines import Engine
 
 _MASK_BYTES = 128  # max bytes of the masks of one image, for each pixel of `InputOptions.max_pixels`
-_MAX_WORKERS = 4  # threads that read, and that decode
+_MAX_WORKERS = 4  # threads that read, and that decode: one keeps two cores of an engine busy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Pipeline:
         return Stream(_frames_of(images), self._stages(), self.deliver)
 
     def _stages(self) -> tuple[Stage, Stage, Stage]:
-        many = min(count_cores(), _MAX_WORKERS)
+        many = max(min(count_cores() // 2, _MAX_WORKERS), 1)
         decoders = many if self.to_host else 1  # decoding on a GPU queues its work on one stream
         return (
             Stage(self._prepare, workers=many),

@@ -193,9 +193,9 @@ class Predictor:
     def stream(self, images: Iterable[Any]) -> Stream[Prediction]:
         """Return an iterator over the predictions of images, in their order.
 
-        Reading, the network and decoding run in a thread each, so that decoding image n overlaps with the network's
-        work on image n + 1; a few images are read ahead, no more. An image that cannot be read or decoded raises
-        when its turn comes, and the next `next` returns the image after it.
+        Reading, the network and decoding run in threads of their own, the network in as many as its engine has use
+        for; a few images are read ahead, no more. The number of threads changes no result. An image that cannot be
+        read or decoded raises when its turn comes, and the next `next` returns the image after it.
 
         Args:
             images: what `__call__` takes, in any iterable, which is read in another thread.
