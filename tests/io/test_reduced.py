@@ -46,7 +46,7 @@ def test_pixels_lie_where_they_lie_in_the_whole_image(tmp_path, size, factor, or
     shown = (whole.shape[1] // factor, whole.shape[0] // factor)
     for channel in (0, 2):
         expected, actual = (centre(resize(image, shown)[..., channel]) for image in (whole, reduced))
-        assert np.abs(np.subtract(expected, actual)).max() < 0.05
+        assert np.abs(np.subtract(expected, actual)).max() < 0.1
 
 
 def centre(light):

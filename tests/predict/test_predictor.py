@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from fake_networks import OnePerson, SceneNetwork, Spot, bright_left, spots, turned_jpeg
+from fake_networks import FakeNetwork, OnePerson, SceneNetwork, Spot, bright_left, spots, turned_jpeg
 
 import personlab
 from personlab import DecodeOptions, Predictor, visualize
@@ -63,6 +64,30 @@ def test_scales_and_mirror_images_agree_with_one_view():
             other = distances.mean(axis=1).argmin()
             assert np.median(distances[other]) < 1.5
             assert (merged.masks[other] & mask).sum() / (merged.masks[other] | mask).sum() > 0.85
+
+
+class FirstView(FakeNetwork):
+    """Is sure of images that are brighter on the left, and says other offsets of those that are not."""
+
+    def see(self, image):
+        rows, columns = ((side - 1) // self.config.stride + 1 for side in image.shape[1:])
+        near = bool(image[0, 0, 0] > image[0, 0, -1])
+        logit, offset = (6.0, 8.0) if near else (-6.0, 4.0)
+        return SimpleNamespace(
+            heatmaps=np.full((17, rows, columns), logit, np.float32),
+            short_offsets=np.full((17, 2, rows, columns), offset, np.float32),
+            mid_offsets=np.full((32, 2, rows, columns), offset, np.float32),
+        )
+
+
+def test_the_mirrored_view_weighs_by_what_it_sees():
+    network = FirstView(masks=False)
+    fields = Predictor(network, long_edge=49, flip=True, keep_fields=True)(bright_left((33, 49))).fields
+    assert [size for count, *size in network.shapes for _ in range(count)] == [[3, 33, 49]] * 2
+    p, q = 1 / (1 + np.exp(-6.0)) + 1e-4, 1 / (1 + np.exp(6.0)) + 1e-4
+    np.testing.assert_allclose(fields.heatmaps, np.zeros((17, 3, 4)), atol=1e-4)
+    np.testing.assert_allclose(fields.short_offsets[:, 1], np.full((17, 3, 4), (8 * p + 4 * q) / (p + q)), rtol=1e-5)
+    np.testing.assert_allclose(fields.mid_offsets[:, 0], np.full((32, 3, 4), (8 * p - 4 * q) / (p + q)), rtol=1e-5)
 
 
 def test_colours_are_red_green_blue_unless_told_otherwise(tmp_path):

@@ -50,6 +50,11 @@ def read_format(content: bytes) -> str:
     return one.name if one else ""
 
 
+def is_image(content: bytes) -> bool:
+    """Return whether a file that begins with these bytes has a format of images."""
+    return _find_format(content) is not None
+
+
 def read_size(content: bytes) -> Size | None:
     """Return (w, h) by the header of an image file, the larger of two; None where it has none."""
     one = _find_format(content)

@@ -44,20 +44,27 @@ def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) ->
 def resize(image: Image | ReducedImage, size: Size) -> Image:
     """Resize an image to `size` (W, H), corner pixel on corner pixel, bilinearly.
 
-    Where it shrinks to half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
+    Where it shrinks to about half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
     (w, h), (width, height) = size_of(image), size
     pixels, at = (image, WHOLE) if isinstance(image, np.ndarray) else (image.pixels, image.position)
     if (w, h) == (width, height) and at is WHOLE:
         return pixels
     (kx, x0), (ky, y0) = at
-    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
-    blocks = max(int(sx * kx), 1), max(int(sy * ky), 1)
+    sx, sy = kx * ((w - 1) / max(width - 1, 1)), ky * ((h - 1) / max(height - 1, 1))  # pixels for each input pixel
     rows, columns = pixels.shape[:2]
     library = imaging_library()
-    if max(blocks) > 1:
-        pixels = library.average(pixels, (-(-columns // blocks[0]), -(-rows // blocks[1])))
-    # Averages lie border on border, not corner pixel on corner pixel: (x + 0.5) * k - 0.5 is where pixel x went.
-    bx, by = pixels.shape[1] / columns, pixels.shape[0] / rows
-    x, y = Along(sx * kx * bx, (x0 + 0.5) * bx - 0.5), Along(sy * ky * by, (y0 + 0.5) * by - 0.5)
-    return library.sample(pixels, size, x, y)
+    bx, by = _block(sx, columns), _block(sy, rows)
+    if max(bx, by) > 1:  # whole blocks are fast: the rest of a row, less than a pixel of the input, is left out
+        shape = columns // bx, rows // by
+        pixels = library.average(pixels[: shape[1] * by, : shape[0] * bx], shape)
+    # Pixel x went into the block at (x + 0.5) / b - 0.5.
+    return library.sample(pixels, size, Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5))
+
+
+def _block(shrink: float, length: int) -> int:
+    """Return how many pixels of a row become one before it is read bilinearly, at best about one for one.
+
+    Sides of inputs are multiples of the stride plus 1, so that 1280 pixels for 641 are "twice" as many.
+    """
+    return min(max(int(1.05 * shrink), 1), length)

@@ -14,6 +14,8 @@ from personlab.io.console import log
 from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from personlab.poses import Poses
@@ -71,8 +73,8 @@ def mask_file(path: str) -> Path:
     return Path(path).with_suffix(".masks.json")
 
 
-def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, is_part: bool = False) -> None:
-    """Write results, those of masks where there are any.
+def write_results(path: str, keypoints: Iterable[Any], masks: Iterable[Any] | None, *, is_part: bool = False) -> None:
+    """Write results, those of masks where there are any; of an iterator, one at a time.
 
     Args:
         path: the file of the keypoint results, or `STDOUT`, which gets both lists in one JSON value.
@@ -86,8 +88,7 @@ def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, i
     """
     if path == STDOUT:
         if not is_part:
-            sys.stdout.write(json.dumps(keypoints if masks is None else {"keypoints": keypoints, "masks": masks}))
-            sys.stdout.write("\n")
+            _write_to_stdout(keypoints, masks)
         return
     if is_part:
         if Path(path).exists() and not Path(path).is_file():  # a pipe or a device
@@ -95,5 +96,30 @@ def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, i
         path = str(Path(path).with_suffix(f".part{Path(path).suffix or '.json'}"))
     lists = {Path(path): keypoints, **({} if masks is None else {mask_file(path): masks})}
     for file, results in lists.items():
-        write_whole(file, json.dumps(results).encode() + b"\n")
+        write_whole(file, _lines(results))
         log(f"wrote {file}{': a part, as the run was interrupted' if is_part else ''}")
+
+
+def _write_to_stdout(keypoints: Iterable[Any], masks: Iterable[Any] | None) -> None:
+    if masks is not None:
+        sys.stdout.write('{"keypoints": ')
+    sys.stdout.writelines(_pieces(keypoints))
+    if masks is not None:
+        sys.stdout.write(', "masks": ')
+        sys.stdout.writelines(_pieces(masks))
+        sys.stdout.write("}")
+    sys.stdout.write("\n")
+
+
+def _lines(results: Iterable[Any]) -> Iterator[bytes]:
+    yield from (piece.encode() for piece in _pieces(results))
+    yield b"\n"
+
+
+def _pieces(results: Iterable[Any]) -> Iterator[str]:
+    """Yield the JSON text of a list, an element at a time, as `json.dumps` writes it."""
+    between = "["
+    for result in results:
+        yield between + json.dumps(result)
+        between = ", "
+    yield "[]" if between == "[" else "]"
