@@ -37,6 +37,14 @@ def data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """A cache folder of this session's own, for exported networks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERSONLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def load_fields(data):
     """Name of a field file -> its `Fields`, read once a session; the arrays are read-only."""

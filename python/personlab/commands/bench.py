@@ -1,4 +1,4 @@
-"""`personlab bench`: the time of decoding on this machine, stage by stage."""
+"""`personlab bench`: the time of decoding on this machine, stage by stage, or of a network, engine by engine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab.commands import bench_network
 from personlab.commands.fields_file import read_fields
 from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.info import build_info
@@ -21,12 +22,14 @@ if TYPE_CHECKING:
 
     from personlab.methods.personlab.fields import Fields
 
-SUMMARY = "time decoding on this machine, stage by stage"
+SUMMARY = "time decoding on this machine, stage by stage, or a network, engine by engine"
 USAGE = "[FIELDS ...] [options]"
 DESCRIPTION = (
     "Time decoding, stage by stage, on files of fields or on drawn crowds, with the output of a perfect network. Times "
     "are medians in microseconds; beside each stage stands its floor: the time to read its bytes and to add its votes. "
-    "The scan is part of the votes; poses and masks are whole calls from Python."
+    "The scan is part of the votes; poses and masks are whole calls from Python. With --network, time a network in "
+    "every engine that is installed: milliseconds for an image alone with all cores, for each of several at once (as a "
+    "folder of images is predicted), and for each of a batch; and mark what --engine auto takes."
 )
 CROWDS = (0, 5, 20, 50)  # people, without files and --people
 SIZE, STRIDE = (481, 641), 8  # (H, W) and cells of the crowds, pixels
@@ -50,9 +53,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--size", type=PositiveInt, nargs=2, metavar=("H", "W"),
-        help=f"height and width of a crowd's network input, pixels, multiples of {STRIDE} plus 1 [{SIZE[0]} {SIZE[1]}]",
+        help="height and width of the network input, pixels, multiples of the stride plus 1; of crowds the stride is "
+        f"{STRIDE} [{SIZE[0]} {SIZE[1]}]",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=PositiveInt, default=200, metavar="N", help="runs of each stage")
+    parser.add_argument(
+        "--rounds", type=PositiveInt, metavar="N", help="runs of each stage [200], or of each engine [20]"
+    )
+    parser.add_argument(
+        "--network", type=str, metavar="W", help="time this network, as --weights of predict takes it, in every engine"
+    )
+    parser.add_argument("--stride", type=PositiveInt, metavar="N", help="output stride of the network, input pixels")
+    parser.add_argument(
+        "--batches", type=PositiveInt, nargs="+", default=[4], metavar="N", help="images in one run of the network"
+    )
     add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())
 
@@ -64,6 +77,13 @@ def run(config: Any) -> None:
         UsageError: an option out of range, or a size that no crowd can have.
         ValueError: a file that is damaged or of another kind.
     """
+    if config.network is not None:
+        if config.fields or config.people:
+            raise UsageError("--network: expected no files of fields and no --people beside it")
+        bench_network.run(
+            config.network, config.stride, tuple(config.size or SIZE), config.batches, config.rounds or 20
+        )
+        return
     options: DecodeOptions = apply_flags(DecodeOptions(), config.decode)
     mask_options: MaskOptions = apply_flags(MaskOptions(), config.mask)
     size = tuple(config.size or SIZE)
@@ -76,7 +96,7 @@ def run(config: Any) -> None:
     for name, fields in _inputs(config.fields, people, size):
         h, w = fields.heatmaps.shape[-2:]
         own = Settings(disk_radius=fields.disk_radius).decoding(options, disk_radius=config.decode.disk_radius)
-        timing = time_decoding(fields, options=own, mask_options=mask_options, rounds=config.rounds)
+        timing = time_decoding(fields, options=own, mask_options=mask_options, rounds=config.rounds or 200)
         rows.append([name, f"{h}x{w}", str(timing.people), str(timing.votes), *_cells(timing)])
     sys.stdout.write(
         f"microseconds, hough_stride {options.hough_stride}, threads {options.threads}, "

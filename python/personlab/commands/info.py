@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 SUMMARY = "describe the installation, or a network"
 USAGE = "[WEIGHTS]"
 DESCRIPTION = (
-    "Print version, compiler, instruction sets and devices. With WEIGHTS, describe that network: its architecture, the "
-    "settings it was scored with, which are the defaults of every command, and its origin."
+    "Print version, compiler, instruction sets, devices, and the engines that run networks. With WEIGHTS, describe "
+    "that network: its architecture, the settings it was scored with, which are the defaults of every command, and its "
+    "origin."
 )
 _SCORING_SETTINGS = ("long_edge", "stride", "disk_radius", "category", "labelled_only", "domain")
 _MAX_TEXT = 400  # characters of one value
@@ -42,7 +43,9 @@ def run(config: Any) -> None:
         ImportError, OSError, ValueError: the network cannot be loaded.
     """
     if config.weights is None:
-        facts = build_info()
+        from personlab.predict.engines.survey import describe_engines
+
+        facts = build_info() | {f"engine {name}": text for name, text in describe_engines().items()}
     else:
         from personlab.weights import load_source
 

@@ -6,10 +6,12 @@ import ctypes
 import json
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from personlab.io.console import log
@@ -21,8 +23,6 @@ from personlab.settings import Settings
 from personlab.weights.exports import made_without_torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from personlab.methods.base import Method
     from personlab.predict.engines import Engine
     from personlab.predict.exported import Facts, Source
@@ -101,6 +101,8 @@ def load_network(
                 f"autocast: expected the engine torch and no other precision, got {engine} and {precision}"
             )
         engine = "torch"
+    if not isinstance(engine_options, (Mapping, NoneType)):
+        raise TypeError(f"engine_options: expected a mapping, got {type(engine_options).__name__}")
     wish = _Wish(stride, device, engine, precision, dict(engine_options or {}), autocast)
     if not isinstance(weights, (str, os.PathLike)):
         return _load_live(weights, wish)
@@ -182,10 +184,10 @@ def _load_weights(weights: Any, wish: _Wish) -> LoadedNetwork:
             log(f"warning: {error}; PyTorch runs the network instead")
         else:
             return _open_file(weights, content, place)
+    import torch
+
     from personlab.nn.devices import find_device
     from personlab.weights import load_model
-
-    import torch  # isort: skip
 
     device = find_device(wish.device)
     network = _at_stride(load_model(weights, stride=wish.stride, device=device), wish.stride)
@@ -263,7 +265,7 @@ def _export_network(network: Any, entries: dict[str, str], name: str) -> bytes:
         return export_pixels(network, {**entries, "personlab.settings": settings})
     except ImportError as error:
         raise _needs(error, name) from None
-    except (RuntimeError, TypeError) as error:  # of the exporter, whose errors have pages
+    except (AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:  # of many pages
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"{name}: expected a network that can be exported, got another ({line}): use torch") from error
 

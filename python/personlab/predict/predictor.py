@@ -141,6 +141,7 @@ class Predictor:
         self.masks = bool(masks) and self.has_masks
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
+        self._engine.prepare(self.method.outputs(self.masks))
         place: Any = self._engine.device
         self._stays_on_device = place is not None and self.method.can_decode_on(place, config)
         self._setup = Setup(

@@ -50,9 +50,9 @@ def export_pixels(model: Any, entries: Mapping[str, str]) -> bytes:
     rest = method.size_rest
     shape = (2, 4 * stride + (rest or 0), 5 * stride + (rest or 0), 3)
     lowest = 1 if rest is not None else stride + 1
-    height, width = (torch.export.Dim(name, min=lowest) for name in ("height", "width"))
+    height, width = (torch.export.Dim(name, min=lowest) for name in ("rows", "columns"))
     sizes = {1: height, 2: width} if rest is None else {1: stride * height + rest, 2: stride * width + rest}
-    device = next(model.parameters()).device
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     with _silence(), torch.no_grad():
         program = torch.export.export(
             _FromPixels(twin(model)).eval(), (torch.zeros(shape, dtype=torch.uint8, device=device),),

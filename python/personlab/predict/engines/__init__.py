@@ -36,6 +36,13 @@ class Engine(Protocol):
     device: Any
     """where outputs are left: a `torch.device`, or None for NumPy arrays"""
 
+    def prepare(self, names: Sequence[str]) -> None:
+        """Make what runs with these outputs need, so that what cannot be made is said before the first image.
+
+        Raises:
+            ValueError: it cannot.
+        """
+
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> Mapping[str, Any]:
         """Return the outputs of these names that the network has, float32 with a leading axis N.
 

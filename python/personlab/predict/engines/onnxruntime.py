@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import onnxruntime
 
+from personlab.arrays.numbers import as_integer
 from personlab.predict.engines.layout import count_cores, find_layout
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ _CPU = "CPUExecutionProvider"
 _PROVIDERS = {"cpu": _CPU, "cuda": "CUDAExecutionProvider"}  # by kind of device
 _TYPES = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
 _QUIET = 3  # errors alone are logged
+_MAX_STREAMS = 4
 
 
 def devices() -> tuple[str, ...]:
@@ -59,7 +62,8 @@ def open_engine(content: bytes, *, device: str, precision: str, options: Mapping
     for name in names:
         if name not in available:
             raise ValueError(f"engine_options.providers: expected some of {', '.join(available)}, got {name!r}")
-    return OnnxRuntimeEngine(content, providers, precision=precision, threads=options.get("threads") or count_cores())
+    threads = as_integer(options.get("threads", count_cores()), "engine_options.threads", 1, 1024)
+    return OnnxRuntimeEngine(content, providers, precision=precision, threads=threads)
 
 
 class OnnxRuntimeEngine:
@@ -72,11 +76,13 @@ class OnnxRuntimeEngine:
         threads: of one run.
     """
 
-    name, device, streams = "onnxruntime", None, 1
+    name, device = "onnxruntime", None
 
     def __init__(self, content: bytes, providers: Sequence[Any], *, precision: str, threads: int) -> None:
-        self.precision = precision
+        self.precision, self.streams = precision, min(threads, _MAX_STREAMS)  # which share the threads of the session
         self._content, self._providers, self._threads = content, list(providers), threads
+        self._abandoned: list[Any] = []
+        self._reopening = threading.Lock()
         self._open()
         inputs = [(_TYPES.get(one.type, one.type), [side if isinstance(side, int) else None for side in one.shape])
                   for one in self._session.get_inputs()]  # fmt: skip
@@ -97,6 +103,9 @@ class OnnxRuntimeEngine:
             raise ValueError(f"expected a network that ONNX Runtime can run, got another ({error})") from None
         self._process = os.getpid()
 
+    def prepare(self, names: Sequence[str]) -> None:
+        """Do nothing: the session was made when it was opened."""
+
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Return outputs by name; those that the network lacks are left out.
 
@@ -108,7 +117,10 @@ class OnnxRuntimeEngine:
             ValueError: images of a size that the network does not take.
         """
         if self._process != os.getpid():  # a forked child has none of the session's threads
-            self._open()
+            with self._reopening:
+                if self._process != os.getpid():
+                    self._abandoned.append(self._session)  # whose end would wait for them
+                    self._open()
         self._layout.check(images)
         wanted = [name for name in names if name in self._outputs]
         feed = {self._input: self._layout.lay_out(images)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,11 @@ class TorchEngine:
         self, network: Any, device: torch.device, *, precision: str = "float32", compiles: bool = False
     ) -> None:
         self.network, self.device, self.precision = network, device, precision
+        self._process = os.getpid()
         self._run = torch.compile(network, dynamic=True) if compiles else network
+
+    def prepare(self, names: Sequence[str]) -> None:
+        """Do nothing: what `torch.compile` makes, it makes at the first image."""
 
     @torch.inference_mode()
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -79,6 +84,9 @@ class TorchEngine:
             images: (N, H, W, 3) RGB.
             names: of the attributes that are wanted.
         """
+        if self._process != os.getpid():  # a forked child has none of PyTorch's threads, and would wait for them
+            self._process = os.getpid()
+            torch.set_num_threads(1)
         # NHWC in memory, which PyTorch calls channels_last and keeps.
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2).float()
         precision = _TYPES.get(self.precision)
