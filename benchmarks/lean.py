@@ -35,7 +35,7 @@ def main():
     arguments = parser.parse_args()
     python = arguments.venv / ("Scripts" if os.name == "nt" else "bin") / "python"
     program = f"import importlib.util as i; print(*(n for n in {ABSENT!r} if i.find_spec(n)))"
-    found = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    installed = subprocess.run([python, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     size = size_of(arguments.venv) / 1e6
     rows = [("size, MB", size, MAX_MB)]
     with tempfile.TemporaryDirectory() as cache:
@@ -54,8 +54,8 @@ def main():
     for label, value, limit in rows:
         print(f"{label:<{width}}  {value:8.2f}  {'' if limit is None else f'limit {limit}'}".rstrip())
     over = [label for label, value, limit in rows if limit is not None and value > limit]
-    if found or over:
-        for name in found:
+    if installed or over:
+        for name in installed:
             print(f"expected no package {name}")
         for label in over:
             print(f"over the limit: {label}")

@@ -14,6 +14,7 @@ from personlab.calibration import Calibration
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
 from personlab.nn import ModelConfig, PersonLab, export_onnx
+from personlab.predict.load import load_network
 from personlab.settings import Settings
 from personlab.weights import load_model, save_model
 from personlab.weights.quantize import to_float16, to_int8
@@ -90,6 +91,10 @@ def test_heads_and_interface_stay_float32(exported, precision):
     ]
     kinds = {node.op_type for node in model.graph.node}
     assert ("QuantizeLinear" in kinds) == (precision == "int8")
+    assert [node.op_type for node in model.graph.node].count("Cast") == 2 * (precision == "float16")
+    network = load_network(exported[precision], engine="onnxruntime").engine
+    (offsets,) = network.run(np.full((1, 65, 97, 3), 200, np.uint8), ["long_offsets"]).values()
+    assert (offsets != offsets.astype(np.float16)).mean() > 0.9
     assert {e.key: e.value for e in model.metadata_props} == {e.key: e.value for e in before.metadata_props}
 
 

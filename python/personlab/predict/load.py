@@ -20,6 +20,7 @@ from personlab.nn.config import check_choice
 from personlab.predict.engines import ENGINES, PRECISIONS, check_engine, choose_precision
 from personlab.predict.exported import exported, find_source, read_facts
 from personlab.settings import Settings
+from personlab.weights.exports import made_without_torch
 
 if TYPE_CHECKING:
     from personlab.methods.base import Method
@@ -174,7 +175,9 @@ def _load_weights(weights: Any, wish: _Wish) -> LoadedNetwork:
     if ENGINES[engine].runs == "files":
         place, source = _find_place(engine, wish), find_source(weights, wish.stride)
         try:
-            content = _write_graph(weights, wish.stride) or exported(source, lambda entries: _export(source, entries))
+            content = made_without_torch(weights, stride=wish.stride, pixels=True)
+            if content is None:  # it takes torch seconds to make: once is enough
+                content = exported(source, lambda entries: _export(source, entries))
         except ImportError as error:
             if wish.engine != "auto" or "torch" not in _installed():
                 raise
@@ -242,18 +245,6 @@ def _read_onnx(weights: Any) -> tuple[bytes, Facts] | None:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return None if facts is None else (content, facts)
-
-
-def _write_graph(weights: Any, stride: int | None) -> bytes | None:
-    """Return the ONNX file of weights where the method makes it without torch, in too little time to keep it."""
-    from personlab.weights import load_stored
-    from personlab.weights.entries import file_entries
-
-    stored = load_stored(weights, stride=stride)
-    if stored.method.graph is None:
-        return None
-    entries = file_entries(stored.method, stored.weights.config, stored.settings)
-    return stored.method.graph(stored.weights, entries, pixels=True)
 
 
 def _export(source: Source, entries: dict[str, str]) -> bytes:

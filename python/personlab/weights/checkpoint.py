@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from personlab.methods import Method
 
 _VERSION = 1  # of the metadata
@@ -106,7 +108,7 @@ def read_checkpoint(path: str | os.PathLike[str], *, method: str | Method | None
         kind: Any = own.config
         config = kind.from_json(json.dumps(entry.get("config")))
         settings = _settings_of(entry)
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+        state = {name: _read_array(file, path, name) for name in file.keys()}  # noqa: SIM118  # no dict
     return Stored(own, Weights(config, state), settings, _metadata_of(entry))
 
 
@@ -145,6 +147,20 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
     """
     with _opened(path, "np") as file:
         return _settings_of(_read_entry(file))
+
+
+def _read_array(file: Any, path: str | os.PathLike[str], name: str) -> NDArray[Any]:
+    """Return a tensor of an open checkpoint; bfloat16, which NumPy lacks, as float32."""
+    if file.get_slice(name).get_dtype() != "BF16":
+        array: NDArray[Any] = file.get_tensor(name)
+        return array
+    with Path(path).open("rb") as raw:
+        length = int.from_bytes(raw.read(8), "little")
+        entry = json.loads(raw.read(length))[name]
+        start, end = entry["data_offsets"]
+        raw.seek(8 + length + start)
+        high = np.frombuffer(raw.read(end - start), "<u2")
+    return (high.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
 
 
 def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) -> None:

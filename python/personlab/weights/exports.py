@@ -26,15 +26,40 @@ def as_onnx(source: str | os.PathLike[str], *, stride: int | None = None, size: 
         ImportError: a package is missing that the source or the export needs.
         OSError, ValueError: the network cannot be loaded.
     """
-    stored = load_stored(source, stride=stride)
-    config = stored.weights.config
-    if stored.method.graph is not None:
-        entries = file_entries(stored.method, config, stored.settings)
-        if (content := stored.method.graph(stored.weights, entries, size=size)) is not None:
-            return content
+    content = made_without_torch(source, stride=stride, size=size)
+    if content is not None:
+        return content
     from personlab.weights.export import onnx_content
 
-    return onnx_content(_model(source, config.stride), size=size)
+    return onnx_content(_model(source, load_stored(source, stride=stride).weights.config.stride), size=size)
+
+
+def made_without_torch(
+    source: str | os.PathLike[str],
+    *,
+    stride: int | None = None,
+    size: tuple[int, int] | None = None,
+    pixels: bool = False,
+) -> bytes | None:
+    """Return what `load_model` takes as an ONNX file if its method makes one without torch (`Method.graph`), else None.
+
+    Args:
+        source: of the network.
+        stride: as in `as_onnx`.
+        size: as in `as_onnx`.
+        pixels: images are (N, H, W, 3) uint8, as they lie in memory.
+
+    Raises:
+        ImportError, OSError, ValueError: as in `as_onnx`.
+    """
+    stored = load_stored(source, stride=stride)
+    if stored.method.graph is None:
+        return None
+    entries = file_entries(stored.method, stored.weights.config, stored.settings)
+    try:
+        return stored.method.graph(stored.weights, entries, size=size, pixels=pixels)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def as_program(

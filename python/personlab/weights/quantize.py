@@ -41,6 +41,8 @@ def to_float16(content: bytes) -> bytes:
     with _silence():
         made = convert_float_to_float16(model, keep_io_types=True, node_block_list=outer)
     _sort_nodes(made.graph)
+    _join_casts(made.graph)
+    del made.graph.value_info[:]  # of tensors under their earlier names
     return bytes(made.SerializeToString())
 
 
@@ -168,6 +170,44 @@ def _sort_nodes(graph: Any) -> None:
     copies = [type(node).FromString(node.SerializeToString()) for node in ready]
     del graph.node[:]
     graph.node.extend(copies)
+
+
+def _join_casts(graph: Any) -> None:
+    """Remove casts to float16 and back, which the converter puts between operations that stay float32."""
+    from onnx import TensorProto
+
+    makers = {name: node for node in graph.node for name in node.output}
+    outputs = {value.name for value in graph.output}
+    names: dict[str, str] = {}  # tensor -> the one that takes its place
+    backs: set[str] = set()  # made by casts that are removed
+
+    def name_of(tensor: str) -> str:
+        while tensor in names:
+            tensor = names[tensor]
+        return tensor
+
+    for node in graph.node:
+        before = makers.get(node.input[0]) if _casts_to(node, TensorProto.FLOAT) else None
+        if before is not None and _casts_to(before, TensorProto.FLOAT16):
+            whole, back = name_of(before.input[0]), node.output[0]
+            if whole in outputs and back in outputs:
+                continue
+            names |= {whole: back} if back in outputs else {back: whole}
+            backs.add(back)
+    kept = [node for node in graph.node if node.output[0] not in backs]
+    for node in kept:
+        own = [name_of(name) for name in node.input], [name_of(name) for name in node.output]
+        del node.input[:], node.output[:]
+        node.input.extend(own[0])
+        node.output.extend(own[1])
+    used = outputs.union(*(node.input for node in kept))
+    copies = [type(node).FromString(node.SerializeToString()) for node in kept if used.intersection(node.output)]
+    del graph.node[:]
+    graph.node.extend(copies)
+
+
+def _casts_to(node: Any, kind: int) -> bool:
+    return node.op_type == "Cast" and any(one.name == "to" and one.i == kind for one in node.attribute)
 
 
 @contextlib.contextmanager

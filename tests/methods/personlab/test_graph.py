@@ -12,6 +12,7 @@ from personlab import Skeleton
 from personlab.methods.base import Weights
 from personlab.methods.personlab.graph import write_graph
 from personlab.nn import ModelConfig, PersonLab
+from personlab.weights import load_model, load_stored, save_model
 
 SMALL = Skeleton(names=("a", "b", "c"), edges=((0, 1), (1, 2)), sigmas=(0.1, 0.1, 0.1), flip=(0, 2, 1))
 CONFIGS = [
@@ -106,3 +107,13 @@ def test_weights_are_checked():
         change(wrong)
         with pytest.raises(ValueError, match=message):
             write_graph(Weights(config, wrong), {})
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+def test_checkpoints_of_16_bits(kind, tmp_path):
+    model = network(CONFIGS[0])
+    save_model(model.to(kind), tmp_path / "half.safetensors")
+    stored, loaded = load_stored(tmp_path / "half.safetensors"), load_model(tmp_path / "half.safetensors")
+    for name, value in loaded.state_dict().items():
+        np.testing.assert_array_equal(np.asarray(stored.weights.state[name], np.float32), value.float().numpy())
+    assert write_graph(stored.weights, {}) == write_graph(weights_of(loaded), {})
