@@ -10,10 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_networks import SceneNetwork
+from fake_networks import SceneNetwork, loads
 
-import personlab.nn.devices
-import personlab.predict.predictor
 from personlab import Predictor, visualize
 from personlab.cli import main
 from personlab.commands import journal
@@ -46,9 +44,7 @@ def network(scene):
 def run(tmp_path, monkeypatch, capfd, network, scene):
     """Run `personlab predict` in a folder with images/ and clip.mkv; gives the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        personlab.predict.predictor, "load_network", lambda *_: (network, personlab.nn.devices.find_device("cpu"))
-    )
+    monkeypatch.setattr("personlab.predict.predictor.load_network", loads(network))
     Path("images").mkdir()
     for name in ("images/a_7.png", "images/b.png"):
         visualize.write_image(name, scene.image)

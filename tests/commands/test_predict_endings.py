@@ -12,10 +12,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake_networks import SceneNetwork
+from fake_networks import SceneNetwork, loads
 
 import personlab.methods.personlab.views
-import personlab.nn.devices
 import personlab.predict.predictor
 from personlab import visualize
 from personlab.cli import main
@@ -43,9 +42,7 @@ def network(scene):
 def run(tmp_path, monkeypatch, capfd, network):
     """Run `personlab predict` in an empty folder; gives the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        personlab.predict.predictor, "load_network", lambda *_: (network, personlab.nn.devices.find_device("cpu"))
-    )
+    monkeypatch.setattr(personlab.predict.predictor, "load_network", loads(network))
 
     def call(*argv, weights="W"):
         capfd.readouterr()

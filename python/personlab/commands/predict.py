@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands import json_flag, network
+from personlab.commands.background import in_background
 from personlab.commands.flags import UsageError
 from personlab.commands.journal import Journal, identify
 from personlab.commands.predict_video import predict_video
@@ -115,6 +116,7 @@ def run(config: Any) -> None:
 
 def _process(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
     """Predict all inputs, and write results and tables; where that is interrupted, a part of the results."""
+    _use_one_thread_in_opencv()
     start = time.perf_counter()
     try:
         with warnings_as_lines():
@@ -126,6 +128,14 @@ def _process(config: Any, predictor: Predictor, inputs: list[Source], report: Re
     wall = time.perf_counter() - start
     report.write(config)
     report.write_tables(wall, json_flag.table_stream(config.json, config.jsonl))
+
+
+def _use_one_thread_in_opencv() -> None:
+    """Leave the cores to the stages, which overlap: OpenCV's own threads cost more than they save beside these."""
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
 
 
 def _check_outputs(config: Any, inputs: list[Source]) -> None:
@@ -173,28 +183,34 @@ def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Re
     images = [source for source in inputs if source.kind == "image"]
     ids = sources.image_ids([source.name for source in images])
     left = [place for place in zip(images, ids, strict=True) if not report.is_done(place[0].name)]
-    places = iter(left)
-    for outcome in outcomes(predictor, [source.readable() for source, _ in left], len(left), "images"):
-        source, image_id = next(places)
-        if isinstance(outcome, Exception):
-            report.fail(describe_failure(source.name, outcome))
-            continue
-        if config.output:
-            _draw(config, predictor, outcome, drawn[source], folders[source], report)
-        report.add(source.name, outcome, image_id)
-        report.count(outcome.times)
-        width, height = outcome.image_size
-        report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
+    draws = bool(config.output) and (config.overlay or config.fields)
+
+    def draw(item: tuple[Source, int, Prediction | Exception]) -> dict[str, float]:
+        source, _, outcome = item
+        if not draws or isinstance(outcome, Exception):
+            return {}
+        return _draw(config, predictor, outcome, drawn[source], folders[source])
+
+    with (
+        contextlib.closing(outcomes(predictor, [one.readable() for one, _ in left], len(left), "images")) as stream,
+        contextlib.closing(in_background(draw, ((*at, one) for at, one in zip(left, stream, strict=True)))) as results,
+    ):
+        for (source, image_id, outcome), times in results:
+            if isinstance(outcome, Exception):
+                report.fail(describe_failure(source.name, outcome))
+                continue
+            report.add(source.name, outcome, image_id)
+            report.count({**outcome.times, **times})
+            width, height = outcome.image_size
+            report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
     next_id = sources.first_frame_id(ids)
     for source in inputs:
         if source.kind != "image":
             next_id = predict_video(config, predictor, source, drawn[source], report, next_id)
 
 
-def _draw(
-    config: Any, predictor: Predictor, prediction: Prediction, name: str, folder_name: str, report: Report
-) -> None:
-    """Write the overlay and the gallery of one image."""
+def _draw(config: Any, predictor: Predictor, prediction: Prediction, name: str, folder_name: str) -> dict[str, float]:
+    """Write the overlay and the gallery of one image, and return the times, ms."""
     from personlab import visualize
 
     times: dict[str, float] = {}
@@ -213,4 +229,4 @@ def _draw(
             )  # fmt: skip
             visualize.write_gallery(folder, gallery)
             prediction.fields.save(folder / "fields.npz")
-    report.count(times)
+    return times

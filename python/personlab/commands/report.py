@@ -11,7 +11,7 @@ from personlab.io.console import above_progress, log, progress_bar, write_table
 from personlab.io.results import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from personlab.predict import Prediction, Predictor
 
@@ -81,9 +81,9 @@ class Report:
             return
         stream.write("\n")
         write_table(["stage", "ms an image", "s in all"], network.time_rows(self.times, self.done), stream)
-        run, total = self.times.get("network", 0.0) / 1e3, sum(self.times.values()) / 1e3
-        rest = total - run
-        hidden = min(max(total - wall, 0.0), rest)
+        in_network, total = self.times.get("network", 0.0) / 1e3, sum(self.times.values()) / 1e3
+        run, rest = min(in_network, wall), total - in_network  # several images in it at once add up to more
+        hidden = min(max(run + rest - wall, 0.0), rest)
         stream.write(
             f"\n{self.done} images in {wall:.2f} s ({self.done / wall:.1f} a second): the network ran for "
             f"{run:.2f} s, everything else for {rest:.2f} s, {hidden:.2f} s of it while the network ran\n"
@@ -104,7 +104,7 @@ class Report:
 
 def outcomes(
     predictor: Predictor, images: Iterable[Any], total: int | None, label: str
-) -> Iterator[Prediction | Exception]:
+) -> Generator[Prediction | Exception, None, None]:
     """Yield the prediction of each image, or the exception in its place, under a progress bar."""
     with progress_bar(total, label) as bar, predictor.stream(images) as stream:
         while True:
