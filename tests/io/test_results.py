@@ -20,7 +20,7 @@ def test_masks_are_what_their_runs_say(share, size):
     assert np.array_equal(decode_runs(encode_runs(large), size), large)
 
 
-@pytest.mark.parametrize("counts", ["", "0", "zz", "P", "1111", "<1", "0;1"])
+@pytest.mark.parametrize("counts", ["", "0", "zz", "P", "1111", "<1"])
 def test_runs_of_another_size_are_refused(counts):
     with pytest.raises(ValueError, match="counts: expected runs of 3 x 4 pixels"):
         decode_runs(counts, (3, 4))
