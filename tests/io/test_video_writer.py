@@ -33,8 +33,9 @@ def read(path):
 
 def redraw(source, target):
     video = Video(Source(str(source), "video"))
-    writer = VideoWriter(target, video.rate, video.pixel_aspect)
+    writer = VideoWriter(target, video.rate)
     for frame in video:
+        writer.pixel_aspect = video.pixel_aspect
         writer.write(frame.image, frame.time)
     writer.close(video.end)
     return target
@@ -81,10 +82,10 @@ def test_a_display_matrix_and_pixels_that_are_no_squares_are_kept(tmp_path):
     stream = probe(turned)
     assert (stream["width"], stream["height"]) == (48, 64)
     assert not stream.get("side_data_list")  # it is turned already
-    writer = VideoWriter(tmp_path / "a.mp4", 10, Fraction(16, 11))
-    writer.write(BLACK)
-    writer.close()
-    assert probe(tmp_path / "a.mp4")["sample_aspect_ratio"] == "16:11"
+    for rotation, ratio in ((None, "16:11"), ((-90,), "11:16"), ((180,), "16:11")):
+        path = tmp_path / "a.mp4"
+        write_video(path, [image] * 3, "libx264", rotation=rotation, pixel_aspect=Fraction(16, 11))
+        assert probe(redraw(path, tmp_path / "b.mp4"))["sample_aspect_ratio"] == ratio
 
 
 def test_frames_appear_at_their_times_and_last_until_the_next(tmp_path):

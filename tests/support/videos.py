@@ -20,7 +20,7 @@ def moving_disc(count=40, size=(80, 112)):
 
 def write_video(
     path, frames, codec="mpeg4", *, rate=20, times=None, pix_fmt=None, options=None, container=None, rotation=None,
-    colours=None, keys=None,
+    colours=None, keys=None, pixel_aspect=None,
 ):  # fmt: skip
     """Write frames (H, W, 3) RGB; frame i appears at `times[i]` seconds, else at i / rate.
 
@@ -37,6 +37,8 @@ def write_video(
         context.max_b_frames = 0
         if codec not in ("libx264", "libx265"):  # whose default is a quality
             context.bit_rate = 2_000_000
+        if pixel_aspect is not None:
+            context.sample_aspect_ratio = pixel_aspect
         if keys:
             context.gop_size = keys
         if times is not None:

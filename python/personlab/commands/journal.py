@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from personlab.commands.flags import UsageError
 from personlab.io.locks import CAN_LOCK, try_lock
-from personlab.io.results import STDOUT
+from personlab.io.results import STDOUT, decode_runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,10 +253,10 @@ def restore(record: dict[str, Any], predictor: Any) -> Prediction:
     triples = np.array([person["keypoints"] for person in people], np.float32).reshape(-1, count, 3)
     masks = None
     if people and "mask" in people[0]:
-        from pycocotools import mask as coco_mask
-
-        encoded = [{**person["mask"], "counts": person["mask"]["counts"].encode("ascii")} for person in people]
-        masks = np.array([coco_mask.decode(one) for one in encoded], bool)
+        sizes = [tuple(person["mask"]["size"]) for person in people]
+        masks = np.array(
+            [decode_runs(person["mask"]["counts"], size) for person, size in zip(people, sizes, strict=True)]
+        )
     return Prediction(
         poses=Poses(
             np.ascontiguousarray(triples[..., :2]),

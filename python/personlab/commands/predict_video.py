@@ -47,7 +47,7 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     try:
         video = Video(source)
         if config.output and config.overlay:
-            writer = VideoWriter(Path(config.output) / name, video.rate, video.pixel_aspect)
+            writer = VideoWriter(Path(config.output) / name, video.rate)
     except (OSError, ValueError) as error:
         report.fail(describe_failure(source.name, error))
         return first_id
@@ -100,7 +100,7 @@ class _Run:
     def predict(self) -> None:
         """Process each frame. Ctrl-C ends a camera or a live stream as its end does."""
         people, size = 0, (0, 0)
-        frames = iter(self._video)
+        frames = self._frames()
         self._draw_again(frames)
         resumed = self.frames
         try:
@@ -173,6 +173,12 @@ class _Run:
 
     def _left(self) -> int | None:
         return None if self._video.count is None else max(self._video.count - self.frames, 0)
+
+    def _frames(self) -> Iterator[VideoFrame]:
+        for frame in self._video:
+            if self._writer is not None:
+                self._writer.pixel_aspect = self._video.pixel_aspect
+            yield frame
 
     def _images(self, frames: Iterator[VideoFrame]) -> Iterator[NDArray[Any]]:
         """Yield the images of frames, whose times wait for the predictions."""

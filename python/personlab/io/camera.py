@@ -12,6 +12,7 @@ from personlab.io.stderr import captured_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     from numpy.typing import NDArray
 
@@ -24,6 +25,16 @@ class Camera:
     Raises:
         ValueError: no such camera, or no OpenCV to read it.
     """
+
+    # What a `Reader` knows of a file, and a camera does not have.
+    count: int | None = None
+    counts_frames = False
+    duration: float | None = None
+    end: float | None = None
+    pixel_aspect: Fraction | None = None
+    missing = 0
+    damaged = 0
+    problem = ""
 
     def __init__(self, name: str) -> None:
         try:

@@ -98,8 +98,10 @@ def video_stream(container: Any, name: str, *, is_live: bool) -> Any:
     Raises:
         ValueError: the container has none.
     """
-    from av.stream import Discard, Disposition
+    import av.stream
+    from av.stream import Disposition
 
+    discard = getattr(av.stream, "Discard", None)  # from PyAV 18 on; it saves time alone
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [stream for stream in container.streams.video if not stream.disposition & still]
     stream = next((stream for stream in streams if stream.codec_context is not None), None)
@@ -112,6 +114,6 @@ def video_stream(container: Any, name: str, *, is_live: bool) -> Any:
     context.thread_type = "NONE" if is_live else "FRAME"
     context.thread_count = 1 if is_live else min(os.cpu_count() or 1, _THREADS)
     for other in container.streams:
-        if other is not stream:
-            other.discard = Discard.all
+        if other is not stream and discard is not None:
+            other.discard = discard.all
     return stream

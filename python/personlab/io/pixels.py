@@ -46,6 +46,11 @@ def read_matrix(frame: Any) -> tuple[int, int, int, int]:
     return 0, int(np.sign(b)) or 1, int(np.sign(c)) or 1, 0
 
 
+def is_turned(frame: Any) -> bool:
+    """Return whether a frame's rows are shown as columns."""
+    return read_matrix(frame)[0] == 0
+
+
 def _turned(image: NDArray[np.uint8], matrix: tuple[int, int, int, int]) -> NDArray[np.uint8]:
     a, b, c, d = matrix
     if a == 0:  # x' follows y, and y' follows x

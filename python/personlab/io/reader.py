@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.io import media
 from personlab.io.containers import is_avi, is_cut_short
-from personlab.io.pixels import RGBConverter
+from personlab.io.pixels import RGBConverter, is_turned
 from personlab.io.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     import numpy as np
     from numpy.typing import NDArray
@@ -56,13 +57,15 @@ class Reader:
         """frames, by the header: their count, else duration times rate; None where it has neither"""
         # Of the container nothing may be read once it is closed.
         self._is_mp4 = "mp4" in self._container.format.name.split(",")
-        self.counts_frames = self._is_file and self._stream.frames > 0 and (self._is_mp4 or is_avi(source.name))
+        self.counts_frames = (
+            self._is_file and 0 < self._stream.frames < _MAX_FRAMES and (self._is_mp4 or is_avi(source.name))
+        )
         """whether the header counts the frames one by one"""
         self._indexed = len(self._stream.index_entries)
         # A recording of a broadcast may begin between the frames that can be decoded alone.
         self._begins_anywhere = not self._is_file or self._container.format.name in _BROADCAST
-        self.pixel_aspect = self._stream.sample_aspect_ratio
-        """width of a pixel by its height; None if unknown"""
+        self.pixel_aspect: Fraction | None = self._stream.sample_aspect_ratio
+        """width of a pixel by its height, from the first frame on as the frames are turned; None if unknown"""
         self.shown = 0
         """frames read so far"""
         self.damaged = 0
@@ -85,6 +88,8 @@ class Reader:
                 except (ValueError, self._av.error.FFmpegError):  # too large, or of no colours
                     self._failures += 1
                     continue
+                if not self.shown and self.pixel_aspect and is_turned(frame):
+                    self.pixel_aspect = 1 / self.pixel_aspect
                 self.shown += 1
                 self.damaged += is_damaged
                 stamp = frame.pts if frame.pts is not None else frame.dts

@@ -68,6 +68,28 @@ def encode_runs(mask: NDArray[np.bool_]) -> str:
     return bytes(digits[written].astype(np.uint8)).decode("ascii")
 
 
+def decode_runs(counts: str, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of COCO's compressed run lengths, as `encode_runs` writes them.
+
+    Raises:
+        ValueError: the runs do not fill a mask of this size.
+    """
+    lengths: list[int] = []
+    number = shift = 0
+    for digit in counts.encode("ascii"):
+        number |= (digit - 48 & 31) << shift
+        shift += 5
+        if digit - 48 & 32:
+            continue
+        number -= (digit - 48 & 16) << shift - 4  # the sign
+        lengths.append(number + (lengths[-2] if len(lengths) > 2 else 0))
+        number = shift = 0
+    if shift or sum(lengths) != size[0] * size[1] or min(lengths, default=0) < 0:
+        raise ValueError(f"counts: expected runs of {size[0]} x {size[1]} pixels, got others")
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(size[1], size[0]).T
+
+
 def mask_file(path: str) -> Path:
     """Return the file that mask results go to, beside the keypoint results in `path`."""
     return Path(path).with_suffix(".masks.json")

@@ -16,6 +16,7 @@ from personlab.io.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from fractions import Fraction
 
     import numpy as np
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ class Video:
     @property
     def is_live(self) -> bool:
         """Whether the video has no end of its own, as a camera; interrupting it ends it."""
-        return isinstance(self._reader, Camera) or (self._background is not None and self._reader.duration is None)
+        return self._reader.duration is None and (self._background is not None or isinstance(self._reader, Camera))
 
     @property
     def rate(self) -> float:
@@ -89,37 +90,37 @@ class Video:
     @property
     def count(self) -> int | None:
         """Frames, by the header: their count, else duration times rate; None where it has neither."""
-        return None if isinstance(self._reader, Camera) else self._reader.count
+        return self._reader.count
 
     @property
     def counts_frames(self) -> bool:
         """Whether the header counts the frames one by one, so that the missing ones are known exactly."""
-        return not isinstance(self._reader, Camera) and self._reader.counts_frames
+        return self._reader.counts_frames
 
     @property
-    def pixel_aspect(self) -> Any:
-        """Width of a pixel by its height, a fraction, as stored; None where it is unknown."""
-        return None if isinstance(self._reader, Camera) else self._reader.pixel_aspect
+    def pixel_aspect(self) -> Fraction | None:
+        """Width of a pixel by its height, once a frame is read; None where it is unknown."""
+        return self._reader.pixel_aspect
 
     @property
     def end(self) -> float | None:
         """Seconds from the first frame to the end of the last one, once all are read, where it is known."""
-        return None if isinstance(self._reader, Camera) else self._reader.end
+        return self._reader.end
 
     @property
     def missing(self) -> int:
         """Frames that could not be read, once all are read; an estimate for formats that count none."""
-        return 0 if isinstance(self._reader, Camera) else self._reader.missing
+        return self._reader.missing
 
     @property
     def damaged(self) -> int:
         """Frames read so far that could be decoded in part alone."""
-        return 0 if isinstance(self._reader, Camera) else self._reader.damaged
+        return self._reader.damaged
 
     @property
     def problem(self) -> str:
         """Why a stream ended before its end; empty where it did not."""
-        return "" if isinstance(self._reader, Camera) else self._reader.problem
+        return self._reader.problem
 
 
 def _read(source: Source, pipe: Pipe | None) -> Iterator[Any]:

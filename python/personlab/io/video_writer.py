@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CLOCK = 60_000  # ticks a second of time stamps: frames of the usual rates last whole ticks; MPEG-4 has 65,535 at most
 _CODECS: tuple[tuple[str, dict[str, str]], ...] = (
     # The first one that the installed FFmpeg has: what browsers play in an MP4 file, at last what players play.
-    ("libx264", {"preset": "veryfast", "crf": "20"}),
+    ("libx264", {"preset": "superfast", "crf": "20"}),
     ("libopenh264", {}),
     ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0"}),
     ("mpeg4", {"qscale": "3"}),
@@ -43,21 +43,21 @@ class VideoWriter:
     Args:
         path: ends in .mp4. Of a symbolic link to a file, or to none, what it points at is replaced, or made.
         rate: frames a second, about: those of frames without times, and how long the last one lasts.
-        pixel_aspect: width of a pixel by its height; square if left out.
 
     Raises:
         FileNotFoundError: the folder does not exist.
         ValueError: PyAV is not installed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], rate: float, pixel_aspect: Fraction | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
         check_folder(path)
         self._path = Path(path)  # as messages name it
         self._av = import_av(str(self._path))
         self._target = _target_of(self._path)
         self._partial = partial_of(self._target, ".part.mp4")
         self._rate = min(max(rate, 0.01), 1000.0)
-        self._pixel_aspect = pixel_aspect
+        self.pixel_aspect: Fraction | None = None
+        """width of a pixel by its height, to be set before the first frame; square if left out"""
         self._size = (0, 0)
         self._container: Any = None
         self._stream: Any = None
@@ -142,8 +142,8 @@ class VideoWriter:
         context.gop_size = 250
         context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
         context.color_range = 1  # limited
-        if self._pixel_aspect is not None and 0 < self._pixel_aspect != 1:
-            context.sample_aspect_ratio = self._pixel_aspect
+        if self.pixel_aspect is not None and 0 < self.pixel_aspect != 1:
+            context.sample_aspect_ratio = self.pixel_aspect
 
     def _encode(self, lasts: int) -> None:
         """Encode the held frame, which lasts so many ticks."""
