@@ -35,8 +35,8 @@ def test_fields_that_stay_in_tensors_decode_alike(more):
     for found in (staying(scene.image), *staying([scene.image, scene.image])):
         assert_same_predictions(found, expected)
         assert len(found.poses) == 3
-        np.testing.assert_array_equal(found.fields.heatmaps, expected.fields.heatmaps)
-        np.testing.assert_array_equal(found.fields.long_offsets, expected.fields.long_offsets)
+        for name in ("heatmaps", "long_offsets"):  # merged by NumPy on the host, by torch where tensors stay
+            np.testing.assert_allclose(getattr(found.fields, name), getattr(expected.fields, name), rtol=0, atol=1e-5)
         assert found.fields.image_size == expected.fields.image_size
     staying.keep_fields = False
     assert staying(scene.image).fields is None
