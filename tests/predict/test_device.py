@@ -72,7 +72,9 @@ def test_a_predictor_on_a_gpu_says_what_one_on_the_host_says(more):
     kept._stays_on_device = False  # the same network's fields, decoded on the host
     expected = kept(scene.image)
     for name in names:
-        np.testing.assert_array_equal(getattr(found.fields, name), getattr(expected.fields, name))
+        np.testing.assert_allclose(
+            getattr(found.fields, name), getattr(expected.fields, name), rtol=1e-5, atol=1e-4
+        )  # merged by torch where tensors stay, by NumPy on the host
     assert_same_poses(found.poses, expected.poses, pixels=1e-3, score=1e-4)
     assert found.masks.shape == expected.masks.shape
     assert (found.masks != expected.masks).mean() < 1e-3
