@@ -6,11 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.methods import METHODS, get_method
 from personlab.settings import Settings
 from personlab.weights.checkpoint import (
     Checkpoint,
     check_name,
+    is_pickle,
     load_checkpoint,
     read_settings,
     refuse_pickle,
@@ -49,9 +50,10 @@ def load_model(
     """Load a network, in eval mode.
 
     Args:
-        source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or
-            the name of a published network (`known_names`, "-stride8" or "-stride16" may follow), which is downloaded
-            to `cache_folder()` the first time. A file or folder of that name comes first.
+        source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix,
+            weights of Simple Pose as torch.save wrote them (.pth), or the name of a published network (`known_names`,
+            "-stride8" or "-stride16" may follow), which is downloaded to `cache_folder()` the first time. A file or
+            folder of that name comes first.
         stride: of the output, input pixels; the source's own where left out.
         device: of its weights.
         method: of the network, by name or as a record; a record where it is none of `personlab.methods.METHODS`.
@@ -94,13 +96,21 @@ def load_settings(source: str | os.PathLike[str]) -> Settings:
     return read_settings(path) if path.suffix.lower() == ".safetensors" and path.is_file() else Settings()
 
 
-def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> Any:
+def convert(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    stride: int | None = None,
+    method: str | Method | None = None,
+) -> Any:
     """Write a published network as a checkpoint.
 
     Args:
-        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or a published network's name.
+        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, weights of Simple Pose (.pth), or a
+            published network's name.
         dst: the file to write, whole or not at all; ends in .safetensors.
         stride: of the output, input pixels; the source's own where left out.
+        method: of the network, by name or as a record; the one whose file `src` is where left out.
 
     Returns:
         The configuration of the network: `personlab.nn.ModelConfig`, or that of another method.
@@ -109,7 +119,7 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
         ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
     """
     check_name(dst)
-    model = load_model(src, stride=stride)
+    model = load_model(src, stride=stride, method=method)
     save_model(model, dst, {"source": Path(src).name})
     return model.config
 
@@ -125,12 +135,14 @@ def _read(source: Any, stride: int | None, method: str | Method | None) -> Check
     if not path.exists():
         names = ", ".join(known_names())
         raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {names}{hint(str(path))}")
-    kind = path.suffix.lower()
-    if not path.is_dir():
-        refuse_pickle(path)
-    if kind == ".safetensors" and not path.is_dir():
+    kind, readers = path.suffix.lower(), [get_method(one) for one in ([method] if method else METHODS)]
+    pickled = not path.is_dir() and is_pickle(path)
+    if kind == ".safetensors" and not path.is_dir() and not pickled:
         return load_checkpoint(path, method=method)
-    read = get_method(method or DEFAULT_METHOD).read
-    if read is not None and (model := read(path)) is not None:
-        return Checkpoint(model, {"source": path.name})
+    for reader in readers:
+        read = reader.read_pickle if pickled else reader.read
+        if read is not None and (model := read(path)) is not None:
+            return Checkpoint(model, {"source": path.name})
+    if pickled:
+        refuse_pickle(path)
     raise ValueError(f"{path}: expected .safetensors, .onnx, .json or a folder with a tfjs model, got {kind or 'none'}")
