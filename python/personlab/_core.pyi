@@ -190,3 +190,26 @@ def encode_targets(
     skeleton: Skeleton,
     disk_radius: float,
 ) -> dict[str, Any]: ...
+
+class MapTargetOptions:
+    def __init__(
+        self,
+        *,
+        keypoint_sigma: float,
+        limb_sigma: float,
+        threshold: float,
+        overlap: str,
+        threads: int,
+        rules: str,
+    ) -> None: ...
+
+def encode_maps(
+    *,
+    keypoints: _Floats,
+    people: NDArray[np.uint8] | None,
+    counted: NDArray[np.uint8] | None,
+    size: tuple[int, int],
+    stride: int,
+    limbs: Sequence[tuple[int, int]],
+    options: MapTargetOptions,
+) -> dict[str, Any]: ...

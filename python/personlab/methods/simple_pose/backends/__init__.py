@@ -1,0 +1,1 @@
+"""The backends of the stages of Simple Pose."""
