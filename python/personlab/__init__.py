@@ -20,6 +20,9 @@ from personlab.info import __version__, build_info
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.methods.simple_pose.decode import decode_simple_pose
+from personlab.methods.simple_pose.options import SimplePoseOptions
+from personlab.methods.simple_pose.parts import BodyParts
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -30,12 +33,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COCO_PERSON",
+    "BodyParts",
     "DecodeOptions",
     "Fields",
     "MaskOptions",
     "Poses",
     "Prediction",
     "Predictor",
+    "SimplePoseOptions",
     "Skeleton",
     "Targets",
     "__version__",
@@ -43,6 +48,7 @@ __all__ = [
     "cuda",
     "decode_masks",
     "decode_poses",
+    "decode_simple_pose",
     "encode_targets",
     "load_model",
     "stages",

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from personlab._cached import Cached
 from personlab.arrays.numbers import check_type
 from personlab.skeleton import COCO_PERSON, Skeleton
+
+if TYPE_CHECKING:
+    from personlab import _core
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +47,21 @@ class BodyParts:
                 f"keypoints: expected {self.person.n_keypoints} integers in 0..{count - 1}, one for each keypoint of "
                 f"`person`, got {listed}"
             )
+
+    @Cached
+    def native(self) -> _core.LimbSkeleton:
+        """The compiled core's copy."""
+        from personlab import _core
+
+        return _core.LimbSkeleton(
+            n_keypoints=self.skeleton.n_keypoints, limbs=self.skeleton.edges, people=self.keypoints
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in ("skeleton", "person", "keypoints")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> BodyParts:

@@ -12,7 +12,7 @@ from personlab.arrays.array import elements
 from personlab.arrays.numbers import as_integer, as_size, check_type
 from personlab.arrays.shapes import check_shape
 from personlab.arrays.take import take
-from personlab.methods.simple_pose.backends.reference import encode as reference
+from personlab.methods.simple_pose.backends import reference
 from personlab.methods.simple_pose.parts import COCO_PARTS, BodyParts
 from personlab.methods.simple_pose.people import map_keypoints
 from personlab.methods.simple_pose.target_options import TargetOptions

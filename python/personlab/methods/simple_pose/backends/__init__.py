@@ -1,1 +1,1 @@
-"""The backends of the stages of Simple Pose."""
+"""The backends of Simple Pose: `cpu`, the compiled core, and `reference`, float64 NumPy; they compute, not check."""
