@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
     from personlab.weights import load_model
 
-__all__ = [
-    "COCO_PERSON",
+__all__ = [  # noqa: RUF022  # as `sorted` orders them
     "BodyParts",
+    "COCO_PERSON",
     "DecodeOptions",
     "Fields",
     "MaskOptions",

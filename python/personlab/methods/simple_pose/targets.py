@@ -12,7 +12,6 @@ from personlab.arrays.array import elements
 from personlab.arrays.numbers import as_integer, as_size, check_type
 from personlab.arrays.shapes import check_shape
 from personlab.arrays.take import take
-from personlab.methods.simple_pose.backends import reference
 from personlab.methods.simple_pose.parts import COCO_PARTS, BodyParts
 from personlab.methods.simple_pose.people import map_keypoints
 from personlab.methods.simple_pose.target_options import TargetOptions
@@ -112,6 +111,8 @@ def encode_targets(
     covers = [None if mask is None else _cover(mask) for mask in masks]
     arrays: dict[str, Any]
     if backend == "reference":
+        from personlab.methods.simple_pose.backends import reference
+
         arrays = reference.encode_targets(
             shown, *covers, size=size, stride=stride, skeleton=parts.skeleton, options=options
         )
