@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from personlab.io.console import log
-from personlab.methods import DEFAULT_METHOD, METHODS, method_of
+from personlab.methods import DEFAULT_METHOD, METHODS
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -18,6 +18,9 @@ DESCRIPTION = (
     "ONNX file of BodyPix, or the weights of Simple Pose as torch.save wrote them, of which tensors alone are read. "
     "Print a description of the network."
 )
+
+
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: no parameters
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,16 +46,16 @@ def run(config: Any) -> None:
     from personlab import weights
 
     made = weights.convert(config.src, config.dst, stride=config.stride, method=config.method)
-    model = weights.load_checkpoint(config.dst).model
-    heads = model.heads.named_children() if hasattr(model, "heads") else ()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    stored = weights.load_stored(config.dst)
+    heads = ", ".join(stored.method.outputs(bool(getattr(made, "masks", False))))
+    parameters = sum(array.size for name, array in stored.weights.state.items() if not name.endswith(_STATISTICS))
     rows = [
         *([["method", made.method]] if made.method != DEFAULT_METHOD else []),
         ["backbone", made.backbone],
         ["width", f"{made.width:g}"],
         ["stride", str(made.stride)],
         ["keypoints", str(made.skeleton.n_keypoints)],
-        ["heads", ", ".join(name for name, _ in heads) or ", ".join(method_of(model).outputs(True))],
+        ["heads", heads],
         ["input", str(made.normalization or "0..1")],
         ["parameters", f"{parameters:,}"],
     ]

@@ -57,7 +57,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, str]:
     """Return facts about a checkpoint's network: architecture, settings it was scored with, origin."""
     model, settings, metadata = checkpoint.model, checkpoint.settings, dict(checkpoint.metadata)
     method, skeleton = method_of(model), model.config.skeleton
-    own = {} if method.describe is None else dict(method.describe(model))
+    own = {} if method.describe is None else dict(method.describe(model.config))
     facts = {} if method.name == DEFAULT_METHOD else {"method": method.name}
     facts |= {"backbone": own.pop("backbone")} if "backbone" in own else {}
     facts |= {

@@ -8,10 +8,10 @@ import warnings
 import zipfile
 from typing import TYPE_CHECKING, Any
 
+from personlab.methods.base import Weights
 from personlab.methods.simple_pose.config import SimplePoseConfig
 from personlab.methods.simple_pose.network import SimplePose
-from personlab.nn.state import check_shapes, fill
-from personlab.settings import PHOTOGRAPHS, Settings
+from personlab.nn.state import check_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,16 +25,15 @@ _ENTRY = "weights"  # of the published file, beside the state of the optimizer
 _FIRST = f"{_PREFIX}pre.conv1.weight"
 _STACK = re.compile(rf"{_PREFIX}hourglass\.(\d+)\.")
 _MAX_STACKS, _MAX_CHANNELS = 16, 4096
-_LONG_EDGE = 640  # pixels: what the published networks are shown
 
 
-def read_published(path: Path) -> SimplePose | None:
+def read_published(path: Path) -> Weights | None:
     """Read the weights of a published hourglass network (Improved-Body-Parts), which torch.save wrote.
 
     No code of the file runs: torch's own reader for weights refuses all objects but tensors and plain containers.
 
     Returns:
-        The network in eval mode; None where the file holds something else, or objects that are not read.
+        Configuration and weights; None where the file holds something else, or objects that are not read.
 
     Raises:
         ValueError: weights of such a network that lack some or have others, or other shapes.
@@ -86,7 +85,7 @@ def _state(loaded: Any) -> dict[str, Tensor] | None:
     return state if _FIRST in state else None
 
 
-def _network(state: Mapping[str, Tensor]) -> SimplePose:
+def _network(state: Mapping[str, Tensor]) -> Weights:
     import torch
 
     stacks = [int(match[1][:4]) for name in state if (match := _STACK.match(name))]
@@ -104,10 +103,10 @@ def _network(state: Mapping[str, Tensor]) -> SimplePose:
     counts = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith("num_batches_tracked")}
     state = {**{name: value for name, value in counts.items() if name not in state}, **state}
     check_shapes({n: v.shape for n, v in expected.items()}, {n: v.shape for n, v in state.items()})
-    network = SimplePose(config)
-    fill(network, state)
-    network.settings = Settings(long_edge=_LONG_EDGE, domain=PHOTOGRAPHS)
-    return network.eval()
+    for name, value in state.items():
+        if value.is_floating_point() != expected[name].is_floating_point() or not value.isfinite().all():
+            raise ValueError(f"{name}: expected finite weights of type {expected[name].dtype}, got others")
+    return Weights(config, {name: value.detach().to(expected[name].dtype).numpy() for name, value in state.items()})
 
 
 def _length(state: Mapping[str, Tensor], name: str) -> int:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import Along
 from personlab.visualize.people import overlay
 
 if TYPE_CHECKING:
@@ -74,9 +76,8 @@ def _on_image(fields: SimplePoseFields, values: NDArray[np.float32]) -> NDArray[
 
 
 def _enlarged(values: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
-    import cv2
-
-    return np.asarray(cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+    along = [Along(old / new, 0.5 * old / new - 0.5) for old, new in zip(values.shape, size, strict=True)]
+    return imaging_library().sample_field(np.ascontiguousarray(values), (size[1], size[0]), along[1], along[0])
 
 
 def _tinted(image: Image, values: NDArray[np.float32], colour: NDArray[np.float64], dim: float = _DIM) -> Image:

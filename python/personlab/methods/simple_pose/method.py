@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Setup
+    from personlab.methods.base import Setup, Weights
     from personlab.methods.simple_pose.network import SimplePose
     from personlab.poses import Poses
     from personlab.settings import Settings
@@ -84,14 +84,14 @@ def _losses(model: SimplePose, options: SimplePoseLossOptions) -> Callable[[Any,
     return make_losses(model, options)
 
 
-def _read_pickle(path: Path) -> SimplePose | None:
+def _read_pickle(path: Path) -> Weights | None:
     from personlab.methods.simple_pose.convert import read_published
 
     return read_published(path)
 
 
-def _describe(network: SimplePose) -> dict[str, str]:
-    config, skeleton = network.config, parts_of(network.config.skeleton).skeleton
+def _describe(config: SimplePoseConfig) -> dict[str, str]:
+    skeleton = parts_of(config.skeleton).skeleton
     backbone = f"{config.backbone}, width {config.width:g}, norm {config.norm}"
     if config.backbone == "hourglass":
         backbone = f"hourglass, {config.stacks} stacks, {config.channels} + {config.increase} channels"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from personlab.io.imaging import imaging_library
 from personlab.io.resize import MAX_SIDE
 from personlab.methods.base import Prepared
 from personlab.methods.simple_pose.fields import SimplePoseFields
@@ -192,14 +193,13 @@ def _inner_size(size: tuple[int, int], edge: float, step: int, max_pixels: int) 
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int], *, cubic: bool) -> NDArray[np.uint8]:
-    """Resize an image to (H, W) pixels, edge on edge; averages where it shrinks to half or less, unless `cubic`."""
-    import cv2
-
+    """Resize an image to (H, W) pixels, border on border; averages where it shrinks to half or less, unless `cubic`."""
     if image.shape[:2] == size:
         return image
-    shrinks = not cubic and (image.shape[0] >= 2 * size[0] or image.shape[1] >= 2 * size[1])
-    kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size[::-1], interpolation=kind), np.uint8)
+    library = imaging_library()
+    shrinks = image.shape[0] >= 2 * size[0] or image.shape[1] >= 2 * size[1]
+    resize = library.average if shrinks and not cubic else library.enlarge
+    return resize(np.ascontiguousarray(image), size[::-1])
 
 
 def _padded(image: NDArray[np.uint8], step: int) -> NDArray[np.uint8]:
