@@ -369,3 +369,52 @@ def test_export_to_onnx(tmp_path, config):
         ours = session.run(None, {"images": images.numpy()})
         for one, other in zip(ours, expected[:2], strict=True):
             np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * float(other.abs().max()))
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes") / "drawn"
+    assert main(["scenes", "--output", str(folder), "--count", "2", "--size", "96", "128"]) == 0
+    return folder
+
+
+def test_predict_and_evaluate(trained, scenes, tmp_path, capfd):
+    images, network = str(scenes / "images"), ["--weights", str(trained[1].weights), "--engine", "torch"]
+    results = tmp_path / "people.json"
+    out = ["--output", str(tmp_path / "drawn"), "--json", str(results), "--fields"]
+    assert main(["predict", images, *network, *out, "--method", "simple_pose", "--decode.min_score", "0"]) == 0
+    assert isinstance(json.loads(results.read_text()), list)
+    assert len(list((tmp_path / "drawn").rglob("limbs.*"))) == 2
+    capfd.readouterr()
+    annotations = ["--annotations", str(scenes / "person_keypoints.json"), "--images", images]
+    assert main(["evaluate", *annotations, *network, "--compare", "--decode.limb_threshold", "0.2"]) == 0
+    assert "keypoint AP" in capfd.readouterr().out
+    for flags, message in (
+        (["--decode.hough_stride", "1"], "--decode.hough_stride: has no effect on a network of simple_pose"),
+        (["--posenet"], "--posenet: has no effect on a network of simple_pose"),
+        (["--method", "personlab"], "--method: expected simple_pose for"),
+        (["--decode.min_support", "2"], "min_support: expected"),
+    ):
+        assert main(["evaluate", *annotations, *network, *flags]) == 2, flags
+        assert message in capfd.readouterr().err
+    drawn = ["--weights", "drawn-mobilenet-050", "--engine", "torch"]
+    assert main(["predict", images, *drawn, "--decode.limb_threshold", "0.2"]) == 2
+    assert "--decode.limb_threshold: has no effect on a network of personlab" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_other_engines_see_the_same(trained, scene, tmp_path, engine, monkeypatch):
+    pytest.importorskip(engine)
+    monkeypatch.setenv("PERSONLAB_CACHE", str(tmp_path))
+    maps = [
+        Predictor(str(trained[1].weights), engine=one, precision="float32", long_edge=250, keep_fields=True)(
+            scene.image
+        ).fields
+        for one in ("torch", engine)
+    ]
+    for name in ("keypoints", "limbs"):
+        np.testing.assert_allclose(getattr(maps[1], name), getattr(maps[0], name), atol=1e-4)
