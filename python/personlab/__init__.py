@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from personlab.weights import load_model
 
 __all__ = [
-    "COCO_PERSON",
     "BodyParts",
+    "COCO_PERSON",
     "DecodeOptions",
     "Fields",
     "MaskOptions",
