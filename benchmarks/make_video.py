@@ -11,6 +11,21 @@ import cv2
 import numpy as np
 
 from personlab.data.synthetic import make_scene
+from personlab.io.video_writer import VideoWriter
+
+RATE = 25  # frames a second
+
+
+def write_scene(path, seconds, size=(480, 640), people=5):
+    """Write a video of a drawn scene of `size` (H, W) that moves to and fro."""
+    height, width = size
+    scene = make_scene(5, size=size, people=people).image
+    writer = VideoWriter(path, RATE)
+    for i in range(round(RATE * seconds)):
+        shift = np.array([[1, 0, width / 32 * np.sin(i / 20)], [0, 1, height / 48 * np.cos(i / 15)]])
+        image = cv2.warpAffine(scene, shift, (width, height), borderMode=cv2.BORDER_REFLECT)
+        writer.write(np.asarray(image, np.uint8), i / RATE)
+    writer.close(round(RATE * seconds) / RATE)
 
 
 def main() -> None:
@@ -18,12 +33,7 @@ def main() -> None:
     parser.add_argument("path")
     parser.add_argument("--seconds", type=float, default=10.0)
     arguments = parser.parse_args()
-    scene = np.ascontiguousarray(make_scene(5, size=(480, 640), people=5).image[:, :, ::-1])
-    writer = cv2.VideoWriter(arguments.path, cv2.VideoWriter.fourcc(*"mp4v"), 25, (640, 480))
-    for i in range(round(25 * arguments.seconds)):
-        shift = np.array([[1, 0, 20 * np.sin(i / 20)], [0, 1, 10 * np.cos(i / 15)]])
-        writer.write(cv2.warpAffine(scene, shift, (640, 480), borderMode=cv2.BORDER_REFLECT))
-    writer.release()
+    write_scene(arguments.path, arguments.seconds)
 
 
 if __name__ == "__main__":

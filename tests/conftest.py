@@ -75,6 +75,17 @@ def fields(load_fields, field_name):
     return load_fields(field_name)
 
 
+@pytest.fixture(params=["opencv", "pillow"])
+def imaging(request, monkeypatch):
+    """Each imaging library in turn, by name: the one that reads, writes, resizes and draws images."""
+    from personlab.io.imaging import imaging_library
+
+    monkeypatch.setenv("PERSONLAB_IMAGE_READER", request.param)
+    imaging_library.cache_clear()
+    yield request.param
+    imaging_library.cache_clear()
+
+
 GPU_MARKS = {"cuda-host": pytest.mark.cuda_host, "cuda": pytest.mark.cuda}
 
 

@@ -33,12 +33,16 @@ COMMANDS = (
     "evaluate",
     "train",
     "convert",
+    "export",
     "scenes",
     "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
-_EXTRAS = ("cv2", "jsonargparse", "onnx", "pycocotools", "safetensors", "torch", "tqdm", "yaml")
+_EXTRAS = (
+    "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "pycocotools",
+    "safetensors", "torch", "tqdm", "yaml",
+)  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,9 +103,11 @@ def _fail(message: str, code: int) -> int:
 def _describe(error: Exception) -> str:
     """Describe an error; where a package is missing, with the command that installs it."""
     if isinstance(error, ImportError):
-        if (error.name or "").partition(".")[0] not in _EXTRAS:
+        package = (error.name or "").partition(".")[0]
+        if package not in _EXTRAS:
             raise error
-        return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[full]'"
+        extra = package if package == "hotcoco" else "full"
+        return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[{extra}]'"
     return describe_error(error)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import personlab
+import personlab.io.imaging
 from personlab import DecodeOptions, Fields, MaskOptions, decode_masks, decode_poses, encode_targets, visualize
 from personlab.cli import COMMANDS, main
 from personlab.commands.flags import UsageError, apply_flags
@@ -318,19 +318,21 @@ def test_an_interrupt_ends_with_130(run, monkeypatch):
     assert run("info") == (130, "", "personlab: error: interrupted\n")
 
 
-@pytest.mark.parametrize(
-    ("module", "argv"),
-    [
-        ("jsonargparse", ["info"]),
-        ("cv2", ["decode", "fields.npz", "--output", "out.png"]),
-        ("pycocotools", ["decode", "fields.npz", "--masks", "--json", "out.json"]),
-    ],
-)
 @pytest.mark.usefixtures("folder")
-def test_a_missing_extra_is_named_with_the_way_to_get_it(run, monkeypatch, module, argv):
-    monkeypatch.setitem(sys.modules, module, None)
-    expect_error(run(*argv), 1, f"needs {module} ")
-    assert re.search(r"pip install '[^']+\[full\]'$", run(*argv)[2].strip())
+def test_a_missing_extra_is_named_with_the_way_to_get_it(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jsonargparse", None)
+    expect_error(run("info"), 1, "needs jsonargparse ")
+    assert re.search(r"pip install '[^']+\[full\]'$", run("info")[2].strip())
+
+
+@pytest.mark.usefixtures("folder", "imaging")
+def test_without_opencv_and_pillow_drawings_need_the_first(run, monkeypatch):
+    def missing():
+        raise ModuleNotFoundError("No module named 'cv2'", name="cv2")
+
+    monkeypatch.delenv("PERSONLAB_IMAGE_READER")
+    monkeypatch.setattr(personlab.io.imaging, "LIBRARIES", {"opencv": missing, "pillow": missing})
+    expect_error(run("decode", "fields.npz", "--output", "out.png"), 1, "needs cv2 ")
 
 
 @pytest.mark.parametrize(

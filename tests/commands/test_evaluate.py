@@ -7,9 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from fake_networks import FakeNetwork, SceneNetwork
+from fake_networks import FakeNetwork, SceneNetwork, loads
 
-import personlab.nn.devices
 from personlab import DecodeOptions, Predictor, visualize
 from personlab.cli import main
 from personlab.data.coco import People, make_annotations
@@ -70,8 +69,7 @@ def folder(tmp_path, monkeypatch, scenes):
 @pytest.fixture
 def network(monkeypatch, scenes):
     fake = ScenesNetwork(scenes, stride=8)
-    device = personlab.nn.devices.find_device("cpu")
-    monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *_: (fake, device))
+    monkeypatch.setattr("personlab.predict.predictor.load_network", loads(fake))
     return fake
 
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake_networks import OnePerson, SceneNetwork, bright_left
+from fake_networks import OnePerson, SceneNetwork, bright_left, loads
 
-import personlab.nn.devices
 from personlab import DecodeOptions, Fields, Predictor, visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
@@ -32,17 +31,13 @@ def network(monkeypatch, scene):
     """What --weights W stands for in these tests."""
     fake = SceneNetwork(scene, stride=8)
 
-    def load(weights, stride, device):
+    def load(weights, **more):
         if weights == "none.safetensors":
             raise FileNotFoundError(2, "No such file or directory", weights)
-        return fake, device or "cpu"
+        return loads(fake)(weights, **more)
 
-    monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *a: (load(*a)[0], device_of(a[2])))
+    monkeypatch.setattr("personlab.predict.predictor.load_network", load)
     return fake
-
-
-def device_of(name):
-    return personlab.nn.devices.find_device(name or "cpu")
 
 
 @pytest.fixture
@@ -138,10 +133,10 @@ def test_a_video_becomes_a_video(run, folder, scene):
     assert code == 0, err
     drawn = Video(Source("out/clip.mp4", "video"))
     assert (drawn.rate, drawn.count) == (12.5, 11)
-    shown = list(drawn)
+    shown = [frame.image for frame in drawn]
     assert len(shown) == 11
-    assert shown[0].shape == (96, 128, 3)  # MPEG-4 wants even sides
-    original = list(Video(Source("clip.mp4", "video")))
+    assert shown[0].shape == (96, 128, 3)  # H.264 wants even sides
+    original = [frame.image for frame in Video(Source("clip.mp4", "video"))]
     assert np.abs(shown[5].astype(int) - original[5]).mean() > 2
     ids = {result["image_id"] for result in read_json("r.json")}
     assert ids == set(range(12))
@@ -311,7 +306,7 @@ def test_images_of_one_person_anywhere(capfd, monkeypatch):
     """The command's coordinates are the image's, whatever its size."""
     points = np.random.default_rng(1).uniform(0.2, 0.8, (17, 2))
     fake = OnePerson(points, stride=8)
-    monkeypatch.setattr(personlab.predict.predictor, "load_network", lambda *_: (fake, device_of(None)))
+    monkeypatch.setattr("personlab.predict.predictor.load_network", loads(fake))
     visualize.write_image("large_5.png", bright_left((300, 500)))
     assert main(["predict", "large_5.png", "--weights", "W", "--long-edge", "97", "--posenet", "--json", "r.json"]) == 0
     capfd.readouterr()

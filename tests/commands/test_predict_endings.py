@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import threading
@@ -11,16 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fake_networks import SceneNetwork
+from fake_networks import SceneNetwork, loads
 
 import personlab.methods.personlab.views
-import personlab.nn.devices
 import personlab.predict.predictor
 from personlab import visualize
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
 from personlab.io import video
-from personlab.io.sources import Source, drawing_names, fields_folders, find_sources, image_ids, skipped_files
+from personlab.io.sources import SCHEMES, Source, drawing_names, fields_folders, find_sources, image_ids, skipped_files
 from personlab.settings import DRAWN, PHOTOGRAPHS, Settings
 from personlab.weights import known_names, load_model
 
@@ -42,9 +42,7 @@ def network(scene):
 def run(tmp_path, monkeypatch, capfd, network):
     """Run `personlab predict` in an empty folder; gives the exit code, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(
-        personlab.predict.predictor, "load_network", lambda *_: (network, personlab.nn.devices.find_device("cpu"))
-    )
+    monkeypatch.setattr(personlab.predict.predictor, "load_network", loads(network))
 
     def call(*argv, weights="W"):
         capfd.readouterr()
@@ -167,14 +165,17 @@ def test_an_image_may_come_through_a_pipe(run, scene):
     assert "129 x 97" in out
 
 
-def test_inputs_that_are_not_supported_say_so(run, scene):
+def test_inputs_that_are_not_supported_say_so(run, scene, monkeypatch):
     draw("a.png", scene)
-    code, _, err = run("-", "https://example.org/a.jpg", "rtsp://camera/1", "a.png")
+    monkeypatch.setattr("sys.stdin", None)
+    code, _, err = run("-", "gopher://example.org/a.mp4", "file:///none/a.mp4", "a.png")
     assert code == 1
     assert err.splitlines() == [
-        "personlab: skipped -: standard input is not supported: expected a file, a folder or a camera's number",
-        "personlab: skipped https://example.org/a.jpg: URLs are not supported: expected a file, download it first",
-        "personlab: skipped rtsp://camera/1: URLs are not supported: expected a file, download it first",
+        "personlab: skipped -: expected an image or a video on standard input, got a terminal",
+        "personlab: skipped gopher://example.org/a.mp4: expected a file or an address that begins with "
+        + ", ".join(SCHEMES)
+        + " or file, got gopher",
+        "personlab: skipped file:///none/a.mp4: no such file",
         "personlab: error: 3 of the inputs failed; see above",
     ]
 
@@ -269,18 +270,17 @@ def test_another_error_in_a_video_leaves_no_video(run, scene, monkeypatch):
 class Camera:
     """A camera that gives frames until Ctrl-C."""
 
-    rate, count, missing, end = 10.0, None, 0, None
+    rate, count, missing, damaged, problem, end, pixel_aspect, is_live = 10.0, None, 0, 0, "", None, None, True
 
     def __init__(self, source):
-        self.times = []
+        pass
 
     def __iter__(self):
-        while True:
-            self.times.append(len(self.times) / 10)
-            yield np.zeros((*SIZE, 3), np.uint8)
+        for number in itertools.count():
+            yield video.VideoFrame(np.zeros((*SIZE, 3), np.uint8), number / 10)
 
-    def drawing_rate(self):
-        return self.rate
+    def stop(self):
+        pass
 
 
 def test_ctrl_c_ends_a_camera_whose_results_are_whole(run, monkeypatch):

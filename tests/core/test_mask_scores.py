@@ -24,9 +24,9 @@ def scores_of(masks, segmentation, scores, backend, *, stride=1, power=1.0, thre
 
 @pytest.mark.parametrize(("power", "expected"), [(0, 0.8), (1, 0.4), (2, 0.2), (3, 0.1)])
 def test_a_score_is_multiplied_by_the_mean_probability_to_a_power(backend, power, expected):
-    # Probabilities 1/4 and 3/4 under the mask: mean 1/2.
-    found = scores_of([["##."]], [[-LOG3, LOG3, 9]], [0.8], backend, power=power)
-    assert found == pytest.approx([expected], abs=1e-6)
+    # Probabilities 1/4 and 3/4 under the mask: mean 1/2. An empty mask beside it has score 0.
+    found = scores_of([["##."], ["..."]], [[-LOG3, LOG3, 9]], [0.8, 0.8], backend, power=power)
+    assert found == pytest.approx([expected, 0], abs=1e-6)
 
 
 def test_the_mean_is_over_the_pixels_of_the_mask_alone(backend):

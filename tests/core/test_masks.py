@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from agreement import assert_same_masks, core_poses
+from agreement import CPU, assert_same_masks, core_poses
 from backends import Backend
 from scenes import GRIDS, OFF, SKELETONS, array, mask_options, offsets, paper_options, random_fields, sprinkled
 
@@ -17,11 +17,21 @@ def poses_of(keypoints, weights):
     return Poses(keypoints, weights, weights.mean(axis=1), weights)
 
 
+def masks_of(backend, poses, segmentation, long_offsets, short_offsets, **how):
+    """Masks by the stage; `decode_masks` is asserted to give the same."""
+    masks = backend.compute("associate_pixels", poses, segmentation, long_offsets, short_offsets, **how)
+    if backend != "reference":
+        arrays = backend.put((segmentation, long_offsets))
+        whole = decode_masks(poses, *arrays, short_offsets=backend.put(short_offsets), **how)
+        np.testing.assert_array_equal(backend.get(whole), masks)
+    return masks
+
+
 def row(poses, long_offsets, backend, *, segmentation=(0,) * 5, short=None, size=(1, 5), stride=1, **options):
     """Masks of a row of pixels as strings: # where a pixel belongs."""
     options = {"long_refine_steps": 0, "short_refine_steps": 0, "distance_threshold": 1.0, **options}
-    masks = backend.run(
-        "associate_pixels", poses, array([[segmentation]]), array(long_offsets), short,
+    masks = masks_of(
+        backend, poses, array([[segmentation]]), array(long_offsets), short,
         stride=stride, size=size, options=mask_options(**options),
     )  # fmt: skip
     assert masks.dtype == np.bool_
@@ -131,7 +141,7 @@ def on_a_line(backend, places, scores):
     """Exclusive masks of poses of one keypoint on a line of five pixels, within two pixels of each."""
     weights = np.ones((len(places), 1), np.float32)
     poses = Poses(array([[[x, 0]] for x in places]), weights, array(scores), weights)
-    return row(poses, NOWHERE, backend, distance_threshold=2.0, exclusive=True)
+    return row(poses, NOWHERE, backend, long_refine_steps=2, distance_threshold=2.0, exclusive=True)
 
 
 def test_a_pose_yields_pixels_to_nearer_poses_of_a_higher_score(backend):
@@ -203,10 +213,11 @@ def test_a_pixel_on_a_cell_reads_that_cell_alone(backend):
     assert row(poses, long_offsets, backend, **options) == ["." * 11 + "#" + "." * 11]
 
 
+@pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize("far", [1e15, 1e25, 3e38])
-def test_a_keypoint_without_weight_has_no_say_however_far_off(backend, far):
+def test_a_keypoint_without_weight_has_no_say_however_far_off(backend, far, steps):
     poses = poses_of([[[2, 0], [2, 0]]], [[1, 0]])
-    assert row(poses, offsets(1, 5, (0, 0), (far, far)), backend) == [".###."]
+    assert row(poses, offsets(1, 5, (0, 0), (far, far)), backend, long_refine_steps=steps) == [".###."]
 
 
 def test_no_poses_no_pixels_or_no_cells_give_empty_masks(backend):
@@ -234,21 +245,23 @@ def assert_equals_reference(backend, poses, fields, size, options, *, short=True
     short_offsets = fields.short_offsets if short else None
     arrays = poses, fields.segmentation, fields.long_offsets, short_offsets
     how = {"stride": fields.stride, "size": size, "options": options}
-    masks, expected = backend.run("associate_pixels", *arrays, **how), REFERENCE.run("associate_pixels", *arrays, **how)
-    assert_same_masks(masks, expected, poses, fields, size=size, options=options, short_offsets=short_offsets)
+    masks = backend.compute("associate_pixels", *arrays, **how)
+    for other in (REFERENCE, CPU) if backend.gpu else (REFERENCE,):
+        expected = other.compute("associate_pixels", *arrays, **how)
+        assert_same_masks(masks, expected, poses, fields, size=size, options=options, short_offsets=short_offsets)
     return masks
 
 
 def noise_of_poses(seed, count=6):
-    """Random fields of a tree, poses over them, and what `associate_pixels` is asked for."""
+    """Random fields of a tree, and poses over them."""
     people = SKELETONS["tree"]
     fields = random_fields(seed, people, 5, 8, 8)
     return fields, random_poses(np.random.default_rng(seed + 1), people, fields, count)
 
 
 def noise_masks(backend, poses, fields, **options):
-    return backend.run(
-        "associate_pixels", poses, fields.segmentation, fields.long_offsets, fields.short_offsets,
+    return masks_of(
+        backend, poses, fields.segmentation, fields.long_offsets, fields.short_offsets,
         stride=8, size=(31, 47), options=mask_options(distance_threshold=1.0, **options),
     )  # fmt: skip
 

@@ -135,25 +135,27 @@ def test_the_decoder_sharpens_the_poses_that_it_keeps(fields):
         np.testing.assert_allclose(poses.keypoints, expected, atol=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("keypoints", "hough", "message"),
-    [
-        (np.zeros((2, 3, 3)), np.zeros((3, 4, 5)), "keypoints: expected shape (P, K, 2)"),
-        (np.zeros((2, 4, 2)), np.zeros((3, 4, 5)), "keypoints: expected shape (P, K, 2)"),
-        (np.zeros((2, 3, 2)), np.zeros((4, 5)), "hough: expected shape (K, H', W')"),
-        (np.full((2, 3, 2), np.nan), np.zeros((3, 4, 5)), "keypoints: expected finite numbers"),
-    ],
-)
+WRONG = [
+    (np.zeros((2, 3, 3)), np.zeros((3, 4, 5)), "keypoints: expected shape (P, K, 2)"),
+    (np.zeros((2, 4, 2)), np.zeros((3, 4, 5)), "keypoints: expected shape (P, K, 2)"),
+    (np.zeros((2, 3, 2)), np.zeros((4, 5)), "hough: expected shape (K, H', W')"),
+    (np.full((2, 3, 2), np.nan), np.zeros((3, 4, 5)), "keypoints: expected finite numbers"),
+]
+TOO_LARGE = np.full((2, 3, 2), 1e300), np.zeros((3, 4, 5)), "keypoints: expected finite numbers"  # for float32
+
+
+@pytest.mark.parametrize(("keypoints", "hough", "message"), WRONG)
 def test_wrong_arguments_are_named(backend, keypoints, hough, message):
     with pytest.raises(ValueError) as error:
         sharpen(keypoints, hough, backend)
     assert str(error.value).startswith(message)
 
 
-def test_numbers_too_large_for_float32_are_named(host_backend):
-    keypoints, hough = np.full((2, 3, 2), 1e300), np.zeros((3, 4, 5))
-    with pytest.raises(ValueError, match="keypoints: expected finite numbers"):
+@pytest.mark.parametrize(("keypoints", "hough", "message"), [*WRONG, TOO_LARGE])
+def test_wrong_arguments_in_float64_are_named(host_backend, keypoints, hough, message):
+    with pytest.raises(ValueError) as error:
         stages.sharpen_keypoints(keypoints, hough, options=decode_options(), backend=host_backend)
+    assert str(error.value).startswith(message)
 
 
 def test_tree_keypoints_that_no_edge_reaches_move_with_their_own_votes(backend):

@@ -68,13 +68,17 @@ def test_a_damaged_jpeg_is_named_and_what_is_left_of_it_used(tmp_path, capfd, im
 
 
 @pytest.mark.parametrize("ending", [".png", ".webp", ".bmp", ".tif", ".ppm", ".jp2"])
-def test_other_files_cut_short_are_named_as_damaged(tmp_path, capfd, image, ending):
+@pytest.mark.filterwarnings("ignore:(Corrupt EXIF|Truncated|Metadata)")  # Pillow's own of TIFF files
+def test_other_files_cut_short_are_named_as_damaged(tmp_path, capfd, imaging, image, ending):
     path = tmp_path / f"a{ending}"
     content = encoded(image, ending)
     path.write_bytes(content)
     assert read_image_file(path)[1] == ""
     for length in (len(content) // 2, len(content) - 20):
         path.write_bytes(content[:length])
+        if (imaging, ending, length) == ("pillow", ".png", len(content) - 20):  # which has all rows
+            assert read_image_file(path)[1] == f"{path}: the PNG file is damaged (the file ends too early)"
+            continue
         with pytest.raises(ValueError, match=rf"a{ending}: expected an image, got a damaged \w+") as caught:
             read_image_file(path)
         assert "OpenCV" not in str(caught.value)
@@ -90,6 +94,7 @@ def test_other_files_cut_short_are_named_as_damaged(tmp_path, capfd, image, endi
         (b"\xff\xd8\xff\xe0", "got a damaged JPEG file"),
     ],
 )
+@pytest.mark.usefixtures("imaging")
 def test_what_cannot_be_decoded_is_named_by_its_kind(tmp_path, capfd, content, text):
     (tmp_path / "x.jpg").write_bytes(content)
     with pytest.raises(ValueError, match=text):
@@ -97,6 +102,7 @@ def test_what_cannot_be_decoded_is_named_by_its_kind(tmp_path, capfd, content, t
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("imaging")
 def test_numbers_that_are_no_colours_are_not_called_damage(tmp_path, capfd):
     image = np.linspace(0, 1, 7 * 5, dtype=np.float32).reshape(7, 5)
     assert cv2.imwrite(str(tmp_path / "x.tif"), image)
@@ -105,6 +111,7 @@ def test_numbers_that_are_no_colours_are_not_called_damage(tmp_path, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.usefixtures("imaging")
 def test_a_file_without_end_is_not_read_to_it(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "MAX_BYTES", 1000)
     (tmp_path / "a.png").write_bytes(bytes(1001))

@@ -117,6 +117,7 @@ def test_a_bomb_is_refused_by_its_header(name):
         check_image(content, "photo")
 
 
+@pytest.mark.usefixtures("imaging")
 def test_bombs_cost_nothing(tmp_path):
     files = []
     for name, content in bombs():
@@ -129,6 +130,7 @@ def test_bombs_cost_nothing(tmp_path):
         assert cost.mib < 8, file.name
 
 
+@pytest.mark.usefixtures("imaging")
 def test_the_shared_bomb_is_refused(data):
     path = data / "faults" / "files" / "img_bomb_1bit_16000.png"
     (cost,) = measure("from personlab.visualize import read_image; import cv2", "read_image(path)", [path])

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from fake_networks import OnePerson, SceneNetwork, Spot, bright_left, spots, turned_jpeg
+from fake_networks import FakeNetwork, OnePerson, SceneNetwork, Spot, bright_left, spots, turned_jpeg
 
 import personlab
-from personlab import COCO_PERSON, DecodeOptions, Predictor, visualize
+from personlab import DecodeOptions, Predictor, visualize
 from personlab.data.synthetic import make_scene
 from personlab.io.resize import input_size
-from personlab.methods.personlab.merge import merge_views, unflip
-from personlab.methods.personlab.views import View
 
 EXACT = DecodeOptions.posenet(0.3)  # whose seeds lie between lattice points
 SEVERAL = {"scales": (0.75, 1.0, 1.5), "flip": True}
@@ -67,40 +66,28 @@ def test_scales_and_mirror_images_agree_with_one_view():
             assert (merged.masks[other] & mask).sum() / (merged.masks[other] | mask).sum() > 0.85
 
 
-def test_flipping_twice_is_nothing():
-    rng = np.random.default_rng(0)
-    shapes = {"heatmaps": (2, 17, 4, 6), "short_offsets": (2, 17, 2, 4, 6), "mid_offsets": (2, 32, 2, 4, 6),
-              "segmentation": (2, 1, 4, 6), "long_offsets": (2, 17, 2, 4, 6)}  # fmt: skip
-    arrays = {name: torch.from_numpy(rng.normal(size=shape).astype(np.float32)) for name, shape in shapes.items()}
-    once = unflip(arrays, COCO_PERSON)
-    left, right = COCO_PERSON.names.index("left_wrist"), COCO_PERSON.names.index("right_wrist")
-    assert torch.equal(once["heatmaps"][:, left], arrays["heatmaps"][:, right].flip(-1))
-    assert torch.equal(once["short_offsets"][:, left, 0], -arrays["short_offsets"][:, right, 0].flip(-1))
-    assert torch.equal(once["long_offsets"][:, left, 1], arrays["long_offsets"][:, right, 1].flip(-1))
-    e = COCO_PERSON.directed_edges.index((COCO_PERSON.names.index("left_elbow"), left))
-    f = COCO_PERSON.directed_edges.index((COCO_PERSON.names.index("right_elbow"), right))
-    assert torch.equal(once["mid_offsets"][:, e, 0], -arrays["mid_offsets"][:, f, 0].flip(-1))
-    for name, array in unflip(once, COCO_PERSON).items():
-        assert torch.equal(array, arrays[name]), name
+class FirstView(FakeNetwork):
+    """Is sure of images that are brighter on the left, and says other offsets of those that are not."""
+
+    def see(self, image):
+        rows, columns = ((side - 1) // self.config.stride + 1 for side in image.shape[1:])
+        near = bool(image[0, 0, 0] > image[0, 0, -1])
+        logit, offset = (6.0, 8.0) if near else (-6.0, 4.0)
+        return SimpleNamespace(
+            heatmaps=np.full((17, rows, columns), logit, np.float32),
+            short_offsets=np.full((17, 2, rows, columns), offset, np.float32),
+            mid_offsets=np.full((32, 2, rows, columns), offset, np.float32),
+        )
 
 
-def test_merging_weighs_offsets_by_who_sees_the_keypoint():
-    sure, unsure = torch.full((1, 17, 3, 4), 6.0), torch.full((1, 17, 3, 4), -6.0)
-
-    def outputs(near):
-        offset = torch.full((1, 17, 2, 3, 4), 8.0 if near else 4.0)
-        mid = torch.full((1, 32, 2, 3, 4), 8.0 if near else 4.0)
-        return {"heatmaps": sure if near else unsure, "short_offsets": offset, "mid_offsets": mid}
-
-    views = [View((49, 33), mirrored=False), View((49, 33), mirrored=True)]
-    merged = merge_views([outputs(near=True), outputs(near=False)], views, COCO_PERSON)
-    assert torch.allclose(torch.sigmoid(merged["heatmaps"]), torch.tensor(0.5), atol=1e-5)
-    p = 1 / (1 + np.exp(-6.0))
-    p, q = p + 1e-4, 1 - p + 1e-4
-    assert torch.allclose(
-        merged["short_offsets"][:, :, 1], torch.tensor((8 * p + 4 * q) / (p + q), dtype=torch.float32)
-    )
-    assert torch.allclose(merged["mid_offsets"][:, :, 0], torch.tensor((8 * p - 4 * q) / (p + q), dtype=torch.float32))
+def test_the_mirrored_view_weighs_by_what_it_sees():
+    network = FirstView(masks=False)
+    fields = Predictor(network, long_edge=49, flip=True, keep_fields=True)(bright_left((33, 49))).fields
+    assert [size for count, *size in network.shapes for _ in range(count)] == [[3, 33, 49]] * 2
+    p, q = 1 / (1 + np.exp(-6.0)) + 1e-4, 1 / (1 + np.exp(6.0)) + 1e-4
+    np.testing.assert_allclose(fields.heatmaps, np.zeros((17, 3, 4)), atol=1e-4)
+    np.testing.assert_allclose(fields.short_offsets[:, 1], np.full((17, 3, 4), (8 * p + 4 * q) / (p + q)), rtol=1e-5)
+    np.testing.assert_allclose(fields.mid_offsets[:, 0], np.full((32, 3, 4), (8 * p - 4 * q) / (p + q)), rtol=1e-5)
 
 
 def test_colours_are_red_green_blue_unless_told_otherwise(tmp_path):

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
 from fake_networks import Spot, spots
 
 from personlab import DecodeOptions, Predictor, visualize
-from personlab.predict.stream import Stream
+from personlab.predict.stream import Stage, Stream
 
 EXACT = DecodeOptions.posenet(0.3)
 
@@ -147,18 +148,17 @@ def test_a_stream_that_is_dropped_ends():
 
 def test_stages_overlap():
     def slow(name):
-        def stage(items):
-            for item in items:
-                start = time.perf_counter()
-                time.sleep(0.05)
-                spans.append((name, start, time.perf_counter()))
-                yield item
+        def work(items):
+            start = time.perf_counter()
+            time.sleep(0.05)
+            spans.append((name, start, time.perf_counter()))
+            return items
 
-        return stage
+        return Stage(work)
 
     spans = []
     start = time.perf_counter()
-    assert list(Stream(range(8), [slow("a"), slow("b"), slow("c")], str, depth=2)) == list("01234567")
+    assert list(Stream(range(8), [slow("a"), slow("b"), slow("c")], str)) == list("01234567")
     assert time.perf_counter() - start < 0.9  # one after the other: 1.2 s
     a, b = ([span for span in spans if span[0] == name] for name in "ab")
     assert any(x[1] < y[2] and y[1] < x[2] for x in a for y in b)
@@ -166,11 +166,9 @@ def test_stages_overlap():
 
 def test_a_stage_that_breaks_is_raised():
     def broken(items):
-        next(items)
         raise ZeroDivisionError("a bug")
-        yield
 
-    stream = Stream(range(3), [broken, iter], str, depth=1)
+    stream = Stream(range(3), [Stage(broken), Stage(list)], str)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         next(stream)
     with pytest.raises(StopIteration):
@@ -181,9 +179,9 @@ def test_a_stage_that_breaks_is_raised():
 def test_a_program_may_end_in_the_middle_of_a_stream():
     program = """
 import itertools
-from personlab.predict.stream import Stream
+from personlab.predict.stream import Stage, Stream
 
-stream = Stream(itertools.count(), [iter, iter], str, depth=2)
+stream = Stream(itertools.count(), [Stage(list), Stage(list, workers=3)], str)
 print(next(stream), next(stream))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
@@ -195,3 +193,113 @@ def test_warnings_reach_the_caller(tmp_path):
     stream = make(max_pixels=2000).stream([tmp_path / "large.png"])
     with pytest.warns(RuntimeWarning, match=r"large\.png: a network input"):
         next(stream)
+
+
+class ManyStreams:
+    """An engine that several threads run at once, the later images faster than the first ones."""
+
+    streams, device = 3, None
+
+    def __init__(self, engine):
+        self.engine, self.running, self.most, self.calls = engine, 0, 0, itertools.count()
+        self.lock = threading.Lock()
+
+    def run(self, images, names):
+        with self.lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        time.sleep(0.02 * (3 - next(self.calls) % 4))
+        with self.lock:
+            self.running -= 1
+            return self.engine.run(images, names)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_several_threads_give_the_bytes_of_one(tmp_path, batch_size):
+    sources = []
+    for n in range(14):
+        sources.append(tmp_path / f"{n}.jpg")
+        visualize.write_image(sources[-1], picture(n, [(65, 81), (165, 181), (81, 65)][n % 3]))
+    sources[5] = np.zeros((4, 4), np.float32)
+    sources[9] = tmp_path / "none.jpg"
+    predictor = make(batch_size=batch_size)
+    predictor._engine = ManyStreams(predictor._engine)
+    with predictor.stream(sources) as stream:
+        for n, source in enumerate(sources):
+            if n in (5, 9):
+                with pytest.raises((TypeError, FileNotFoundError)):
+                    next(stream)
+                continue
+            one, many = make()(source), next(stream)
+            for name in ("keypoints", "keypoint_scores", "scores"):
+                assert np.array_equal(getattr(one.poses, name), getattr(many.poses, name))
+            assert np.array_equal(one.masks, many.masks)
+            assert one.image_size == many.image_size
+    assert predictor._engine.most > 1
+    assert not threads()
+
+
+def test_results_are_in_order_whoever_finishes_first():
+    def uneven(items):
+        time.sleep(0.01 * (items[0] % 5))
+        return items
+
+    for batch in (1, 2, 3):
+        stages = [Stage(uneven, workers=4), Stage(uneven, workers=3, batch=batch), Stage(uneven, workers=2)]
+        assert list(Stream(range(23), stages, int)) == list(range(23))
+
+
+def test_few_frames_are_in_a_stream_at_once():
+    alive, most = set(), []
+
+    def source():
+        for n in itertools.count():
+            alive.add(n)
+            most.append(len(alive))
+            yield n
+
+    stages = [Stage(list, workers=2), Stage(list, workers=2), Stage(list, workers=2)]
+    with Stream(source(), stages, int) as stream:
+        for n in range(40):
+            assert next(stream) == n
+            alive.discard(n)
+            time.sleep(0.005)
+    assert max(most) <= 3 * (1 + 2 + 2) + 1
+
+
+def test_a_stage_that_breaks_in_one_of_its_threads_is_raised_in_its_turn():
+    def broken(items):
+        if items[0] == 4:
+            raise ZeroDivisionError("a bug")
+        time.sleep(0.01)
+        return items
+
+    stream = Stream(itertools.count(), [Stage(broken, workers=3), Stage(list, workers=2)], int)
+    assert [next(stream) for _ in range(4)] == [0, 1, 2, 3]
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        next(stream)
+    with pytest.raises(StopIteration):
+        next(stream)
+    assert not threads()
+
+
+def test_frames_that_were_passed_on_are_not_kept():
+    class Frame:
+        pass
+
+    alive = weakref.WeakSet()
+
+    def source():
+        for _ in range(60):
+            frame = Frame()
+            alive.add(frame)
+            yield frame
+            del frame
+
+    counts = []
+    for _ in Stream(source(), [Stage(list, workers=2), Stage(list)], lambda frame: None):
+        time.sleep(0.002)
+        counts.append(len(alive))
+    assert max(counts) <= 14
+    gc.collect()
+    assert not alive

@@ -8,7 +8,7 @@ import pytest
 from personlab import COCO_PERSON, Fields, Poses, Skeleton
 from personlab import visualize as show
 
-cv2 = pytest.importorskip("cv2")
+pytestmark = pytest.mark.usefixtures("imaging")
 
 PAIR = Skeleton(names=("a", "b"), edges=((0, 1),), sigmas=(0.05, 0.05), flip=(0, 1))
 
@@ -268,6 +268,42 @@ def test_nobody_is_nothing_drawn():
 def test_keypoints_far_outside_the_image_do_no_harm():
     far = pair([[1e9, -1e9], [60, 45]])
     assert show.draw_poses(grey(), far, skeleton=PAIR).shape == (90, 120, 3)
+
+
+def test_lines_discs_and_letters_reach_beyond_the_image():
+    from personlab.visualize import marks
+
+    image = grey()
+    for start, end in (((-50, 40), (300, 50)), ((60, -1e6), (61, 1e6)), ((-9, -9), (-1, -40)), ((5, 5), (5, 5))):
+        marks.line(image, start, end, (255, 0, 0), 3)
+    assert (image[40:50, ::20, 0] > 200).any(axis=0).all()
+    assert (image[::10, 58:64, 0] > 200).any(axis=1).all()
+    marks.circle(image, (118, 88), 12, (0, 255, 0), 2)
+    marks.disc(image, (-500, 20), 30, (0, 0, 255))
+    marks.arrow(image, (100, 20), (150, 20), (0, 0, 255), 1.0)
+    assert image[18:23, 105:, 2].max() > 220
+    before = image.copy()
+    for left, baseline in ((-500, 40), (40, -100), (400, 40), (40, 400)):
+        marks.write_text(image, "text", left, baseline, (255, 255, 255), 1.0)
+    assert np.array_equal(image, before)
+    for left, baseline in ((-10, 40), (40, 3), (110, 60), (40, 95)):
+        part = image.copy()
+        marks.write_text(part, "text", left, baseline, (255, 255, 255), 1.0)
+        assert not np.array_equal(image, part)
+
+
+def test_long_lines_have_no_seams_and_their_width():
+    from personlab.visualize import marks
+
+    for end in ((390, 150), (150, 390), (390, 390), (390, 10)):
+        image = np.zeros((400, 400, 3), np.uint8)
+        marks.line(image, (10, 10), end, (255, 255, 255), 4, outline=0)
+        lit = image[..., 0].astype(float) / 255
+        length = np.hypot(end[0] - 10, end[1] - 10)
+        assert 3.5 < lit.sum() / length < 6
+        along = np.linspace(0.05, 0.95, 200)[:, None] * np.subtract(end, (10, 10)) + 10
+        columns, rows = np.rint(along).astype(int).T
+        assert lit[rows, columns].min() > 0.99
 
 
 def test_colours_are_distinct():

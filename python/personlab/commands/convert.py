@@ -18,6 +18,9 @@ DESCRIPTION = (
 )
 
 
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: no parameters
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
@@ -40,9 +43,9 @@ def run(config: Any) -> None:
     from personlab import weights
 
     made = weights.convert(config.src, config.dst, stride=config.stride)
-    model = weights.load_checkpoint(config.dst).model
-    heads = ", ".join(name for name, _ in model.heads.named_children())
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    stored = weights.load_stored(config.dst)
+    heads = ", ".join(stored.method.outputs(bool(getattr(made, "masks", False))))
+    parameters = sum(array.size for name, array in stored.weights.state.items() if not name.endswith(_STATISTICS))
     rows = [
         ["backbone", made.backbone],
         ["width", f"{made.width:g}"],

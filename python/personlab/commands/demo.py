@@ -100,22 +100,21 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
         threads: threads that share the decoding of one image.
 
     Raises:
-        ImportError: torch or safetensors is missing.
+        ImportError: an engine or safetensors is missing.
         TypeError: an argument of the wrong type.
         ValueError: an argument out of range.
     """
-    import torch
-
-    from personlab.nn import to_fields
-    from personlab.weights import load_model
+    from personlab.methods.personlab.fields import FIELD_NAMES, Fields
+    from personlab.predict.load import load_network
 
     options, mask_options = DecodeOptions(threads=threads), MaskOptions(threads=threads)
     scene = make_scene(seed, size=SIZE, people=people)
-    network = load_model(WEIGHTS)
-    images = torch.from_numpy(scene.image.transpose(2, 0, 1)[None].copy())
-    with torch.inference_mode():
-        seconds, outputs = _timed(lambda: network(images))
-    fields = to_fields(outputs, stride=STRIDE)[0]
+    network = load_network(WEIGHTS, precision="float32")
+    seconds, outputs = _timed(lambda: network.engine.run(scene.image[None], FIELD_NAMES))
+    arrays: Any = {
+        name: np.asarray(array if network.engine.device is None else array.cpu())[0] for name, array in outputs.items()
+    }
+    fields = Fields(**arrays, stride=STRIDE)
     milliseconds, poses, masks = _decode(fields, options, mask_options)
     matched, error = match_people(poses, scene.keypoints)
     return Demo(scene, fields, poses, masks, matched, error, {"network": 1e3 * seconds, **milliseconds})

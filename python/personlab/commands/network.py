@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.io.console import log
 from personlab.options import DecodeOptions, MaskOptions
+from personlab.predict.engines import ENGINES, PRECISIONS
 from personlab.settings import DRAWN
 
 if TYPE_CHECKING:
@@ -23,13 +24,24 @@ STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fiel
 
 def add_network(parser: ArgumentParser) -> None:
     """Add the flags of the network and its input."""
+    from jsonargparse import ActionYesNo
     from jsonargparse.typing import PositiveFloat, PositiveInt
 
     group = parser.add_argument_group("network")
     group.add_argument(
         "--weights", type=str, metavar="W",
-        help="network: a .safetensors file, a tfjs model (its JSON file or folder), an .onnx file of BodyPix, or a "
-        "name such as bodypix-mobilenet-075",
+        help="network: a .safetensors file, a tfjs model (its JSON file or folder), an .onnx file that this library "
+        "exported or one of BodyPix, or a name such as bodypix-mobilenet-075",
+    )  # fmt: skip
+    group.add_argument(
+        "--engine", type=str, choices=("auto", *ENGINES), default="auto",
+        help="what runs the network; auto: torch on a GPU, else the first of openvino, onnxruntime and torch that is "
+        "installed; the others than torch run an exported file, which is made once and kept beside the weights",
+    )  # fmt: skip
+    group.add_argument(
+        "--precision", type=str, choices=("auto", *PRECISIONS), default="auto",
+        help="what it computes in; auto: bfloat16 where processor and engine compute it natively, else float32; "
+        "`personlab evaluate`: float32",
     )  # fmt: skip
     group.add_argument(
         "--device", type=str, metavar="NAME", help="device that runs the network [cuda if available, else cpu]"
@@ -48,10 +60,16 @@ def add_network(parser: ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument("--flip", action="store_true", help="also run the network on each image mirrored, and merge")
     group.add_argument("--batch-size", type=PositiveInt, default=1, metavar="N", help="max number of images in one run")
-    group.add_argument("--autocast", action="store_true", help="compute in 16 bits where PyTorch considers it safe")
+    group.add_argument(
+        "--autocast", action="store_true", help="run by torch, in 16 bits where PyTorch considers it safe"
+    )
     group.add_argument(
         "--max-pixels", type=PositiveInt, default=4096 * 4096, metavar="N",
         help="max size of the network input, pixels; larger ones are scaled down, with a warning",
+    )  # fmt: skip
+    group.add_argument(
+        "--reduced-reading", action=ActionYesNo(no_prefix="no-"), default=True,
+        help="decode JPEG files that are at least twice as large as the network input at a fraction of their size",
     )  # fmt: skip
     group.add_argument(
         "--threads",
@@ -130,6 +148,8 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
     from personlab.predict import Predictor
 
     asked: dict[str, Any] = {
+        "engine": config.engine,
+        "precision": config.precision,
         "device": config.device,
         "stride": config.stride,
         "long_edge": config.long_edge,
@@ -138,6 +158,7 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
         "batch_size": config.batch_size,
         "autocast": config.autocast,
         "max_pixels": config.max_pixels,
+        "reduced_reading": config.reduced_reading,
         "options": options,
         "mask_options": mask_options,
         "disk_radius": config.decode.disk_radius,

@@ -1,19 +1,21 @@
-"""`personlab predict`: finds the people in images, videos and cameras, and writes drawings and COCO results."""
+"""`personlab predict`: finds the people in images, videos and streams, and writes drawings and COCO results."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands import json_flag, network
+from personlab.commands.background import in_background
 from personlab.commands.flags import UsageError
+from personlab.commands.journal import Journal, identify
 from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
 from personlab.io.console import describe_failure, log, timed, warnings_as_lines
 from personlab.io.files import check_folder
+from personlab.io.results import STDOUT
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
     from personlab.io.sources import Source
     from personlab.predict import Prediction, Predictor
 
-SUMMARY = "find the people in images, videos and cameras"
+SUMMARY = "find the people in images, videos, streams and cameras"
 USAGE = "INPUT... --weights W [options]"
 DESCRIPTION = (
     "Find the people in images and videos, and print tables of their numbers and of the times. Images that cannot be "
     "read are reported and skipped; of damaged images and videos, the readable part is used. Either makes the exit "
-    "code 1. Ctrl-C ends a camera; otherwise it ends the command, and the results so far are kept in files whose names "
-    "end in .part.json and .part.mp4."
+    "code 1. Ctrl-C ends a camera and a live stream; otherwise it ends the command, and the results so far are kept in "
+    "files whose names end in .part.json and .part.mp4."
 )
 
 
@@ -38,7 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
     parser.add_argument(
         "inputs", type=str, nargs="+", metavar="INPUT",
-        help="image, video, folder of these, pattern in quotes, or number of a camera",
+        help="image, video, folder of these, pattern in quotes, address of a stream (rtsp://, http://, ...), - for "
+        "standard input, or number of a camera",
     )  # fmt: skip
     parser.add_argument("--masks", action="store_true", help="also find each person's mask")
     json_flag.add_json(
@@ -46,6 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "; image_id is the number at the end of an image's name, else a free one; the frames of videos have the "
         "numbers after those",
     )
+    json_flag.add_jsonl(parser)
     parser.add_argument(
         "--output", type=str, metavar="DIR", help="write a drawing of each image and video to this folder"
     )
@@ -77,9 +81,9 @@ def run(config: Any) -> None:
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # silent: the log says it in one line
     inputs, problems = sources.find_sources(config.inputs)
     _check_outputs(config, inputs)
+    _check_resume(config, inputs)
     report = Report()
     for line in sources.skipped_files(config.inputs):
         log(line)
@@ -96,8 +100,23 @@ def run(config: Any) -> None:
     network.warn_of_photographs(config.weights, predictor, inputs)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
-    for path in json_flag.result_files(config.json, masks=config.masks).values():
+    for path in _result_files(config).values():
         check_folder(path)
+    if config.json or config.jsonl:
+        run_id = identify(config, [source.name for source in inputs])
+        report.journal = Journal(config.jsonl, run_id, beside=config.json, resume=config.resume)
+    try:
+        _process(config, predictor, inputs, report)
+    finally:
+        report.close()
+    if report.interrupted:
+        raise KeyboardInterrupt
+    report.check()
+
+
+def _process(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
+    """Predict all inputs, and write results and tables; where that is interrupted, a part of the results."""
+    _use_one_thread_in_opencv()
     start = time.perf_counter()
     try:
         with warnings_as_lines():
@@ -108,28 +127,51 @@ def run(config: Any) -> None:
         raise
     wall = time.perf_counter() - start
     report.write(config)
-    report.write_tables(wall, json_flag.table_stream(config.json))
-    if report.interrupted:
-        raise KeyboardInterrupt
-    report.check()
+    report.write_tables(wall, json_flag.table_stream(config.json, config.jsonl))
+
+
+def _use_one_thread_in_opencv() -> None:
+    """Leave the cores to the stages, which overlap: OpenCV's own threads cost more than they save beside these."""
+    with contextlib.suppress(ImportError):
+        import cv2
+
+        cv2.setNumThreads(1)
 
 
 def _check_outputs(config: Any, inputs: list[Source]) -> None:
     """Check that no output file is an input, and no two outputs are one file."""
     from personlab.io.sources import drawing_names
 
-    read = {Path(source.name).resolve() for source in inputs if source.kind != "camera"}
+    read = {Path(source.name).resolve() for source in inputs if source.kind in ("image", "video")}
     if config.output and Path(config.output).exists() and not Path(config.output).is_dir():
         raise UsageError(f"--output: expected a folder, got a file {config.output}")
     drawn = drawing_names(inputs) if config.output and config.overlay else []
     written: dict[Path, str] = {}
     outputs = {name: Path(config.output) / name for name in drawn}
-    for name, path in {**outputs, **json_flag.result_files(config.json, masks=config.masks)}.items():
+    for name, path in {**outputs, **_result_files(config)}.items():
         if path.resolve() in read:
             raise UsageError(f"{path} would be written over, which is an input")
         other = written.setdefault(path.resolve(), name)
         if other != name:
             raise UsageError(f"{name}: {path} is the file of {other}, too")
+
+
+def _result_files(config: Any) -> dict[str, Path]:
+    """Return the files of --json and --jsonl, by what messages call them."""
+    lines = {"--jsonl": Path(config.jsonl)} if config.jsonl and config.jsonl != STDOUT else {}
+    return {**json_flag.result_files(config.json, masks=config.masks), **lines}
+
+
+def _check_resume(config: Any, inputs: list[Source]) -> None:
+    """Check that --jsonl and --resume go together with the other flags and the inputs."""
+    if config.json == config.jsonl == STDOUT:
+        raise UsageError("--jsonl: standard output is taken by --json")
+    if config.resume and config.jsonl in (None, STDOUT):
+        raise UsageError("--resume: has no effect without --jsonl FILE")
+    for source in inputs if config.resume else ():
+        is_live = source.address and not source.address.lower().startswith("http")
+        if source.kind == "camera" or source.pipe is not None or is_live:
+            raise UsageError(f"--resume: expected inputs that can be read again, got {source.kind} {source.name}")
 
 
 def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
@@ -140,28 +182,35 @@ def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Re
     folders = dict(zip(inputs, sources.fields_folders(drawings), strict=True))
     images = [source for source in inputs if source.kind == "image"]
     ids = sources.image_ids([source.name for source in images])
-    places = iter(zip(images, ids, strict=True))
-    for outcome in outcomes(predictor, [source.name for source in images], len(images), "images"):
-        source, image_id = next(places)
-        if isinstance(outcome, Exception):
-            report.fail(describe_failure(source.name, outcome))
-            continue
-        if config.output:
-            _draw(config, predictor, outcome, drawn[source], folders[source], report)
-        report.add(config, outcome, image_id)
-        report.count(outcome.times)
-        width, height = outcome.image_size
-        report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
+    left = [place for place in zip(images, ids, strict=True) if not report.is_done(place[0].name)]
+    draws = bool(config.output) and (config.overlay or config.fields)
+
+    def draw(item: tuple[Source, int, Prediction | Exception]) -> dict[str, float]:
+        source, _, outcome = item
+        if not draws or isinstance(outcome, Exception):
+            return {}
+        return _draw(config, predictor, outcome, drawn[source], folders[source])
+
+    with (
+        contextlib.closing(outcomes(predictor, [one.readable() for one, _ in left], len(left), "images")) as stream,
+        contextlib.closing(in_background(draw, ((*at, one) for at, one in zip(left, stream, strict=True)))) as results,
+    ):
+        for (source, image_id, outcome), times in results:
+            if isinstance(outcome, Exception):
+                report.fail(describe_failure(source.name, outcome))
+                continue
+            report.add(source.name, outcome, image_id)
+            report.count({**outcome.times, **times})
+            width, height = outcome.image_size
+            report.rows.append([source.name, str(image_id), f"{width} x {height}", str(len(outcome.poses))])
     next_id = sources.first_frame_id(ids)
     for source in inputs:
         if source.kind != "image":
             next_id = predict_video(config, predictor, source, drawn[source], report, next_id)
 
 
-def _draw(
-    config: Any, predictor: Predictor, prediction: Prediction, name: str, folder_name: str, report: Report
-) -> None:
-    """Write the overlay and the gallery of one image."""
+def _draw(config: Any, predictor: Predictor, prediction: Prediction, name: str, folder_name: str) -> dict[str, float]:
+    """Write the overlay and the gallery of one image, and return the times, ms."""
     from personlab import visualize
 
     times: dict[str, float] = {}
@@ -180,4 +229,4 @@ def _draw(
             )  # fmt: skip
             visualize.write_gallery(folder, gallery)
             prediction.fields.save(folder / "fields.npz")
-    report.count(times)
+    return times

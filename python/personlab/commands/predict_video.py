@@ -1,23 +1,35 @@
-"""`personlab predict` on a video or a camera: predicts each readable frame, and draws it at its own time."""
+"""`personlab predict` on videos, streams and cameras: predicts each readable frame, and draws it at its own time."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import signal
+import threading
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from personlab.commands.journal import restore
 from personlab.commands.report import outcomes
 from personlab.io.console import above_progress, describe_failure, log, timed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from personlab.commands.report import Report
     from personlab.io.sources import Source
-    from personlab.io.video import Video
+    from personlab.io.video import Video, VideoFrame
     from personlab.io.video_writer import VideoWriter
     from personlab.predict import Predictor
 
 
 def predict_video(config: Any, predictor: Predictor, source: Source, name: str, report: Report, first_id: int) -> int:
     """Predict each frame, and draw it to the file `name` of the output folder with --output.
+
+    Frames that the journal holds are drawn from it, not predicted again.
 
     Returns:
         The image_id after the last frame's.
@@ -29,67 +41,175 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
     from personlab.io.video import Video
     from personlab.io.video_writer import VideoWriter
 
+    if report.journal is not None and report.is_done(source.name):
+        return report.journal.progress[source.name].next_id
+    writer = None
     try:
         video = Video(source)
+        if config.output and config.overlay:
+            writer = VideoWriter(Path(config.output) / name, video.rate, video.pixel_aspect)
     except (OSError, ValueError) as error:
         report.fail(describe_failure(source.name, error))
         return first_id
-    draws = config.output and config.overlay
-    writer = VideoWriter(Path(config.output) / name, video.drawing_rate()) if draws else None
+    run = _Run(config, predictor, source.name, video, writer, report, first_id)
     try:
-        frames = _predict_frames(config, predictor, source, video, writer, report, first_id)
-        missing = video.missing
+        with _stopped_by_interrupts(video):
+            run.predict()
         if writer is not None:
             writer.close(video.end)
+        run.write_line(is_last=run.is_whole)
     except KeyboardInterrupt:
+        run.write_line()
         part = writer.close(is_part=True) if writer is not None else None
         if part is not None:
             log(f"wrote {part}: a part, as the run was interrupted")
         raise
     finally:
+        video.stop()
         if writer is not None:
             writer.discard()
-    if not frames:
-        report.fail(f"{source.name}: expected a video, got one without a readable frame")
-    elif missing:
-        count = f"{missing} of {frames + missing}" if video.count is not None else f"at least {missing} of its"
-        with above_progress():
-            log(f"warning: {source.name}: the video is damaged: {count} frames are missing")
-        report.damaged += 1
-    return first_id + frames
+    run.report_damage()
+    return first_id + run.frames
 
 
-def _predict_frames(
-    config: Any,
-    predictor: Predictor,
-    source: Source,
-    video: Video,
-    writer: VideoWriter | None,
-    report: Report,
-    first_id: int,
-) -> int:
-    """Process each frame, and return how many were read. Ctrl-C ends a camera as its end does."""
-    frames, people, size = 0, 0, (0, 0)
+class _Run:
+    """The frames of one video so far."""
+
+    def __init__(
+        self,
+        config: Any,
+        predictor: Predictor,
+        name: str,
+        video: Video,
+        writer: VideoWriter | None,
+        report: Report,
+        first_id: int,
+    ) -> None:
+        self._config, self._predictor, self._name, self._report = config, predictor, name, report
+        self._video, self._writer, self._first_id = video, writer, first_id
+        self._times: deque[float] = deque()  # seconds of frames that are being predicted
+        self._line: dict[str, Any] = {}  # of the last frame: written when it is known whether another follows
+        self._is_broken = False
+        self.frames = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the video was read to its end, so that resuming has nothing left to do."""
+        return not (self._is_broken or self._video.is_live or self._video.problem)
+
+    def predict(self) -> None:
+        """Process each frame. Ctrl-C ends a camera or a live stream as its end does."""
+        people, size = 0, (0, 0)
+        frames = iter(self._video)
+        self._draw_again(frames)
+        resumed = self.frames
+        try:
+            for outcome in outcomes(self._predictor, self._images(frames), self._left(), self._name):
+                if isinstance(outcome, Exception) and not self._times:  # it is reading that failed
+                    self._report.fail(describe_failure(self._name, outcome))
+                    self._is_broken = True
+                    continue
+                time = self._times.popleft()
+                self.write_line()
+                if isinstance(outcome, Exception):
+                    reason = describe_failure(f"{self._name}, frame {self.frames}", outcome)
+                    self._report.fail(reason)
+                    self._add(reason, time)
+                    continue
+                times: dict[str, float] = {}
+                if self._writer is not None:
+                    with timed(times, "draw"):
+                        image = outcome.draw(min_probability=self._config.min_keypoint)
+                    with timed(times, "write"):
+                        self._writer.write(image, time)
+                self._add(outcome, time)
+                self._report.count({**outcome.times, **times})
+                people, size = max(people, len(outcome.poses)), outcome.image_size
+        except KeyboardInterrupt:
+            if not self._video.is_live:
+                raise
+            self._report.interrupted = True
+        if self.frames > resumed:
+            first = self._first_id + resumed
+            ids = f"{first}-{self._first_id + self.frames - 1}"
+            count = f"max {people} at once in {self.frames - resumed} frames"
+            self._report.rows.append([self._name, ids, f"{size[0]} x {size[1]}", count])
+
+    def write_line(self, *, is_last: bool = False) -> None:
+        """Write the line of the last frame, if it is not written yet."""
+        if self._line and self._report.journal is not None:
+            self._report.journal.add({**self._line, "last": True} if is_last else self._line)
+        self._line = {}
+
+    def report_damage(self) -> None:
+        """Log what is missing, and count the input as damaged or failed."""
+        video, report = self._video, self._report
+        lines = []
+        if video.missing:
+            count = (
+                f"{video.missing} of {self.frames + video.missing}"
+                if video.counts_frames
+                else (f"at least {video.missing} of its")
+            )
+            lines.append(f"the video is damaged: {count} frames are missing")
+        if video.damaged:
+            lines.append(f"the video is damaged: {video.damaged} of its frames could be decoded in part only")
+        if video.problem:
+            lines.append(f"the stream ended early: {video.problem}")
+        if not self.frames and not self._is_broken:
+            reason = f" ({video.problem})" if video.problem else ""
+            report.fail(f"{self._name}: expected a video, got one without a readable frame{reason}")
+            return
+        for line in lines:
+            with above_progress():
+                log(f"warning: {self._name}: {line}")
+        report.damaged += bool(lines)
+
+    def _add(self, outcome: Any, time: float) -> None:
+        self._line = self._report.frame(self._name, outcome, self._first_id + self.frames, self.frames, time)
+        self.frames += 1
+        if self._video.is_live:
+            self.write_line()
+
+    def _left(self) -> int | None:
+        return None if self._video.count is None else max(self._video.count - self.frames, 0)
+
+    def _images(self, frames: Iterator[VideoFrame]) -> Iterator[NDArray[Any]]:
+        """Yield the images of frames, whose times wait for the predictions."""
+        for frame in frames:
+            self._times.append(frame.time)
+            yield frame.image
+
+    def _draw_again(self, frames: Iterator[VideoFrame]) -> None:
+        """Pass over the frames that the journal holds, and draw them from it."""
+        journal = self._report.journal
+        if journal is None or self._name not in journal.progress:
+            return
+        last = journal.take_back(self._name)
+        lines = itertools.chain(journal.records(self._name), [last] if last else [])
+        for line, frame in zip(lines, frames, strict=False):
+            if self._writer is not None and "error" not in line:
+                prediction = restore(line, self._predictor)
+                self._writer.write(prediction.draw(frame.image, min_probability=self._config.min_keypoint), frame.time)
+            self.frames += 1
+        self._line = last or {}
+        log(f"{self._name}: goes on after {self.frames} frames")
+
+
+@contextlib.contextmanager
+def _stopped_by_interrupts(video: Video) -> Iterator[None]:
+    """While the block runs, Ctrl-C also calls back the thread that may be waiting for a stream or a pipe."""
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        video.stop()
+        handler(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
     try:
-        for outcome in outcomes(predictor, video, video.count, source.name):
-            if isinstance(outcome, Exception):
-                report.fail(describe_failure(f"{source.name}, frame {frames}", outcome))
-                frames += 1
-                continue
-            times: dict[str, float] = {}
-            if writer is not None:
-                with timed(times, "draw"):
-                    image = outcome.draw(min_probability=config.min_keypoint)
-                with timed(times, "write"):
-                    writer.write(image, video.times[frames])
-            report.add(config, outcome, first_id + frames)
-            report.count({**outcome.times, **times})
-            frames, people, size = frames + 1, max(people, len(outcome.poses)), outcome.image_size
-    except KeyboardInterrupt:
-        if source.kind != "camera":
-            raise
-        report.interrupted = True
-    if frames:
-        ids = f"{first_id}-{first_id + frames - 1}"
-        report.rows.append([source.name, ids, f"{size[0]} x {size[1]}", f"max {people} at once in {frames} frames"])
-    return frames
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

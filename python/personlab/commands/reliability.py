@@ -9,6 +9,7 @@ from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import table_stream
 from personlab.io.console import log, write_table
 from personlab.io.files import check_folder
+from personlab.io.images import check_image_name
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -49,10 +50,7 @@ def check(config: Any) -> None:
         if path:
             check_folder(path)
     if config.reliability:
-        import cv2
-
-        if not cv2.haveImageWriter(config.reliability):
-            raise ValueError(f"{config.reliability}: expected a name that ends in .png or another image format")
+        check_image_name(config.reliability)
     if config.calibrate:
         from personlab.weights.checkpoint import check_name
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from personlab.commands import network
+from personlab.commands.journal import Journal, make_failure, make_record
 from personlab.io.console import above_progress, log, progress_bar, write_table
 from personlab.io.results import write_results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
 
     from personlab.predict import Prediction, Predictor
 
@@ -19,10 +20,9 @@ _FAILURES = (MemoryError, OSError, RuntimeError, TypeError, ValueError)  # of on
 
 @dataclass
 class Report:
-    """Everything processed so far."""
+    """Counts, times and rows of everything processed so far; its results are in the journal, if any."""
 
-    keypoints: list[dict[str, Any]] = field(default_factory=list)
-    masks: list[dict[str, Any]] = field(default_factory=list)
+    journal: Journal | None = None
     rows: list[list[str]] = field(default_factory=list)
     times: dict[str, float] = field(default_factory=dict)  # ms in all, by stage
     done: int = 0
@@ -36,14 +36,31 @@ class Report:
             log(f"skipped {line}")
         self.failed += 1
 
-    def add(self, config: Any, prediction: Prediction, image_id: int) -> None:
-        """Add the results of an image or a frame."""
+    def close(self) -> None:
+        """Close the journal."""
+        if self.journal is not None:
+            self.journal.close()
+
+    def is_done(self, name: str) -> bool:
+        """Return whether an earlier run that this one resumes has processed an input."""
+        return self.journal is not None and self.journal.is_done(name)
+
+    def add(self, name: str, prediction: Prediction, image_id: int) -> None:
+        """Add the results of an image."""
+        self._count_in(prediction)
+        if self.journal is not None:
+            self.journal.add(make_record(name, prediction, image_id))
+
+    def frame(self, name: str, outcome: Prediction | str, image_id: int, frame: int, time: float) -> dict[str, Any]:
+        """Count the results of a frame, or the reason why it has none, and return its line for the journal."""
+        if isinstance(outcome, str):
+            return make_failure(name, outcome, image_id, frame, time)
+        self._count_in(outcome)
+        return {} if self.journal is None else make_record(name, outcome, image_id, frame=frame, time=time)
+
+    def _count_in(self, prediction: Prediction) -> None:
         self.done += 1
         self.damaged += bool(prediction.damage)
-        if config.json:
-            self.keypoints += prediction.to_coco(image_id)
-            if config.masks:
-                self.masks += prediction.masks_to_coco(image_id)
 
     def count(self, times: Any) -> None:
         """Add times of stages, ms."""
@@ -52,9 +69,9 @@ class Report:
 
     def write(self, config: Any, *, is_part: bool = False) -> None:
         """Write the results with --json."""
-        if config.json and (self.done or not is_part):
-            masks = self.masks if config.masks else None
-            write_results(config.json, self.keypoints, masks, is_part=is_part)
+        if config.json and self.journal is not None and (self.journal.progress or self.done or not is_part):
+            masks = self.journal.masks() if config.masks else None
+            write_results(config.json, self.journal.keypoints(), masks, is_part=is_part)
 
     def write_tables(self, wall: float, stream: TextIO) -> None:
         """Write the people of each input, the time of each stage, and how much of it overlaps with the network."""
@@ -64,9 +81,9 @@ class Report:
             return
         stream.write("\n")
         write_table(["stage", "ms an image", "s in all"], network.time_rows(self.times, self.done), stream)
-        run, total = self.times.get("network", 0.0) / 1e3, sum(self.times.values()) / 1e3
-        rest = total - run
-        hidden = min(max(total - wall, 0.0), rest)
+        in_network, total = self.times.get("network", 0.0) / 1e3, sum(self.times.values()) / 1e3
+        run, rest = min(in_network, wall), total - in_network  # several images in it at once add up to more
+        hidden = min(max(run + rest - wall, 0.0), rest)
         stream.write(
             f"\n{self.done} images in {wall:.2f} s ({self.done / wall:.1f} a second): the network ran for "
             f"{run:.2f} s, everything else for {rest:.2f} s, {hidden:.2f} s of it while the network ran\n"
@@ -87,7 +104,7 @@ class Report:
 
 def outcomes(
     predictor: Predictor, images: Iterable[Any], total: int | None, label: str
-) -> Iterator[Prediction | Exception]:
+) -> Generator[Prediction | Exception, None, None]:
     """Yield the prediction of each image, or the exception in its place, under a progress bar."""
     with progress_bar(total, label) as bar, predictor.stream(images) as stream:
         while True:

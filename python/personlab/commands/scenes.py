@@ -16,6 +16,7 @@ from personlab.data.synthetic.scenes import numbered_scene
 from personlab.info import __version__
 from personlab.io.console import log, progress_bar
 from personlab.io.files import write_whole
+from personlab.io.imaging import imaging_library
 from personlab.settings import SCENES_GENERATOR
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def run(config: Any) -> None:
         UsageError: LOW above HIGH.
         FileExistsError: the folder is not empty.
     """
-    import cv2  # noqa: F401  # raises here, if at all, not after a folder is made
-
+    imaging_library()  # raises here, if at all, not after a folder is made
     size, (low, high) = tuple(config.size or SIZE), config.people or PEOPLE
     if low > high:
         raise UsageError(f"--people: expected LOW <= HIGH, got {low} {high}")

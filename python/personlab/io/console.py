@@ -57,14 +57,30 @@ def warnings_as_lines() -> Iterator[None]:
 @contextlib.contextmanager
 def above_progress() -> Iterator[None]:
     """Lines written by the block stand above progress bars, not in them."""
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ImportError:  # there are no bars then
+        yield
+        return
     with tqdm.external_write_mode(file=sys.stderr):
         yield
 
 
+class _NoBar(contextlib.AbstractContextManager["_NoBar"]):
+    """Stands in for a progress bar."""
+
+    def __exit__(self, *_: object) -> None:
+        """End nothing."""
+
+    def update(self, n: float = 1) -> None:
+        """Count nothing."""
+
+    def close(self) -> None:
+        """End nothing."""
+
+
 def progress_bar(total: int | None, label: str = "", *, unit: str = "images", done: int = 0, keep: bool = False) -> Any:
-    """Make a tqdm progress bar on standard error, silent where that is no terminal.
+    """Make a tqdm progress bar on standard error, silent where that is no terminal or tqdm is not installed.
 
     Args:
         total: units in all; None where that is unknown.
@@ -73,8 +89,10 @@ def progress_bar(total: int | None, label: str = "", *, unit: str = "images", do
         done: units done before.
         keep: the bar stays when it is closed.
     """
-    from tqdm import tqdm
-
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return _NoBar()
     is_bytes = unit == "B"
     return tqdm(
         total=total, initial=done, desc=label or None, unit=unit if is_bytes else f" {unit}", unit_scale=is_bytes,

@@ -22,9 +22,10 @@ def is_cut_short(path: str | os.PathLike[str]) -> bool:
         return any(end > size for end in _ends(file, size))
 
 
-def is_mp4(path: str | os.PathLike[str]) -> bool:
-    """Return whether the file is of MP4's kind: its header counts frames, and an edit list may leave some out."""
-    return _start(path)[4:8] in _BOXES
+def has_table_at_end(start: bytes) -> bool:
+    """Return whether a file of MP4's kind that begins so has its table of frames after them: it is read by seeking."""
+    data, table = start.find(b"mdat"), start.find(b"moov")
+    return start[4:8] in _BOXES and data >= 0 and not 0 <= table < data
 
 
 def is_avi(path: str | os.PathLike[str]) -> bool:

@@ -9,6 +9,10 @@ import re
 import stat
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/(self|\d+)(/task/\d+)?/fd")  # folders whose entries are open files
 _NAMED = 40  # characters of a file's name at the start of its partial one's: both names fit in file systems
@@ -35,8 +39,8 @@ def read_up_to(path: str | os.PathLike[str], limit: int) -> bytearray:
     return content
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write `content` beside `path`, wait until the disk has it, then rename it into place.
+def write_whole(path: str | os.PathLike[str], content: bytes | Iterable[bytes]) -> None:
+    """Write `content`, whole or in pieces, beside `path`, wait until the disk has it, then rename it into place.
 
     A reader sees the old file or the new one, even after a power cut; a failure leaves the old one, and nothing beside
     it (a killed process leaves `.NAME.*.part`). The new file has the mode and, if the system permits, the owner of the
@@ -49,7 +53,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         OSError: it cannot be written to.
     """
     try:
-        _write(os.fspath(path), content)
+        _write(os.fspath(path), [content] if isinstance(content, bytes) else content)
     except OSError as error:
         if error.errno is None:
             raise
@@ -67,7 +71,7 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(f"{os.fspath(path)}: no such folder {folder}")
 
 
-def _write(path: str, content: bytes) -> None:
+def _write(path: str, content: Iterable[bytes]) -> None:
     try:
         older = os.stat(path)  # noqa: PTH116  # of a link's target
     except FileNotFoundError:
@@ -89,7 +93,7 @@ def _write(path: str, content: bytes) -> None:
         with open(descriptor, "wb") as file:  # noqa: PTH123  # of a descriptor
             if older is not None:
                 _copy_mode(partial, older)
-            file.write(content)
+            file.writelines(content)
             file.flush()
             _sync(descriptor)
         partial.replace(target)
@@ -117,7 +121,7 @@ def _open_file(path: str) -> tuple[str, str] | None:
     return None
 
 
-def _write_into(path: str, content: bytes, is_open: tuple[str, str] | None) -> None:
+def _write_into(path: str, content: Iterable[bytes], is_open: tuple[str, str] | None) -> None:
     """Append to a device, a pipe or an open file, after flushing this process's own output."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
@@ -127,7 +131,7 @@ def _write_into(path: str, content: bytes, is_open: tuple[str, str] | None) -> N
     else:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)  # never makes a file
     with open(descriptor, "wb") as file:  # noqa: PTH123
-        file.write(content)
+        file.writelines(content)
 
 
 def _copy_mode(partial: Path, older: os.stat_result) -> None:

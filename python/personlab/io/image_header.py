@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Size = tuple[int, int]  # (w, h)
 
@@ -16,6 +16,10 @@ _TIFF_SIZES = {256: 0, 257: 1, 322: 0, 323: 1}  # tags: width and height of the 
 _TIFF_TYPES = {3: 2, 4: 4, 16: 8}  # bytes of whole numbers
 _JPEG_STANDALONE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 _JPEG_FRAMES = tuple(m for m in range(0xC0, 0xD0) if m not in (0xC4, 0xC8, 0xCC))
+_JPEG_APP1, _JPEG_PIXELS = 0xE1, 0xDA  # markers
+_JPEG_NOTES = (*range(0xE1, 0xEE), 0xEF, 0xFE)  # segments of applications, JFIF and Adobe excepted, and comments
+_EXIF = b"Exif\0\0"
+_EXIF_ORIENTATION = 0x0112
 
 
 def check_image(content: bytes, name: str) -> None:
@@ -46,6 +50,11 @@ def read_format(content: bytes) -> str:
     return one.name if one else ""
 
 
+def is_image(content: bytes) -> bool:
+    """Return whether a file that begins with these bytes has a format of images."""
+    return _find_format(content) is not None
+
+
 def read_size(content: bytes) -> Size | None:
     """Return (w, h) by the header of an image file, the larger of two; None where it has none."""
     one = _find_format(content)
@@ -55,6 +64,38 @@ def read_size(content: bytes) -> Size | None:
         return one.read_size(content)
     except (IndexError, struct.error, ValueError):  # cut short, or damaged
         return None
+
+
+def read_orientation(content: bytes) -> int | None:
+    """Return the EXIF orientation of a JPEG file, 1 to 8: 1 where it has none, None where programs may disagree."""
+    try:
+        return _jpeg_orientation(content)
+    except (IndexError, struct.error):  # cut short, or damaged
+        return None
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation in EXIF data, 1 to 8, with or without the mark of JPEG files before it; 1 in doubt."""
+    try:
+        return _exif_orientation(exif.removeprefix(_EXIF)) or 1
+    except (IndexError, struct.error):
+        return 1
+
+
+def split_jpeg(content: bytes) -> tuple[bytes, bytes]:
+    """Return a JPEG file without the segments that do not change its pixels, and the EXIF data of one of them."""
+    kept, last, exif = [], 0, b""
+    try:
+        for marker, start, end in _jpeg_segments(content):
+            if marker == _JPEG_PIXELS:
+                break
+            if marker in _JPEG_NOTES:
+                kept.append(content[last:start])
+                last = end
+                exif = exif or (content[start + 4 : end] if content.startswith(_EXIF, start + 4) else b"")
+    except (IndexError, struct.error, ValueError):  # cut short, or damaged
+        return content, exif
+    return b"".join([*kept, content[last:]]), exif
 
 
 def _find_format(content: bytes) -> _Format | None:
@@ -78,16 +119,58 @@ def _bmp(content: bytes) -> Size:
 
 
 def _jpeg(content: bytes) -> Size | None:
+    for marker, start, _ in _jpeg_segments(content):
+        if marker in _JPEG_FRAMES:
+            h, w = struct.unpack_from(">HH", content, start + 5)
+            return w, h
+    return None
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the marker of each segment, and where it starts and ends.
+
+    Raises:
+        IndexError, struct.error, ValueError: the content ends.
+    """
     at = 2
     while True:
         at = content.index(b"\xff", at)
         marker = content[at + 1]
-        if marker in _JPEG_FRAMES:
-            h, w = struct.unpack_from(">HH", content, at + 5)
-            return w, h
-        at += 1 if marker == 0xFF else 2
-        if marker not in (0x00, 0xFF, *_JPEG_STANDALONE):
-            at += struct.unpack_from(">H", content, at)[0]
+        if marker in (0x00, 0xFF, *_JPEG_STANDALONE):
+            at += 1 if marker == 0xFF else 2
+            continue
+        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        yield marker, at, end
+        at = end
+
+
+def _jpeg_orientation(content: bytes) -> int | None:
+    at, exif = 2, []
+    while (marker := content[at + 1]) != _JPEG_PIXELS:
+        if content[at] != 0xFF or marker == 0xFF or marker in _JPEG_STANDALONE:
+            return None
+        end = at + 2 + struct.unpack_from(">H", content, at + 2)[0]
+        if marker == _JPEG_APP1:
+            exif.append(content[at + 4 : end])
+        at = end
+    has_exif = [segment.startswith(_EXIF) for segment in exif]
+    if not any(has_exif):
+        return 1
+    return _exif_orientation(exif[0][len(_EXIF) :]) if has_exif[0] and not any(has_exif[1:]) else None
+
+
+def _exif_orientation(exif: bytes) -> int | None:
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
+    if order is None:
+        return None
+    at = struct.unpack_from(f"{order}I", exif, 4)[0]
+    count = struct.unpack_from(f"{order}H", exif, at)[0]
+    entries = [struct.unpack_from(f"{order}HHIH", exif, at + 2 + 12 * n) for n in range(count)]
+    values = [(kind, length, value) for tag, kind, length, value in entries if tag == _EXIF_ORIENTATION]
+    if not values:
+        return 1
+    kind, length, value = values[0]
+    return value if (len(values), kind, length) == (1, 3, 1) and 1 <= value <= 8 else None
 
 
 def _webp(content: bytes) -> Size | None:

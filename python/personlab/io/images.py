@@ -14,15 +14,20 @@ from personlab.arrays.host import check_copy, to_numpy
 from personlab.arrays.shapes import check_shape
 from personlab.io.files import read_up_to, write_whole
 from personlab.io.image_header import check_image, check_pixels, read_format
-from personlab.io.stderr import DAMAGE, captured_stderr
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import plan_reduction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    from personlab.io.reduced import ReducedImage
+
+    Size = tuple[int, int]  # (w, h)
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 MAX_BYTES = 2**31  # of a file: more than the largest image has without compression
-_END_OF_JPEG = b"\xff\xd9"
 _END_OF_PNG = b"IEND\xaeB`\x82"
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
@@ -50,6 +55,34 @@ def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = Non
         elif line and damage is not None:
             damage.append(line)
         return image
+    return _from_object(source, bgr=bgr)
+
+
+def read_reduced(
+    source: Any, reduction: Callable[[Size], float], *, bgr: bool = False, damage: list[str]
+) -> Image | ReducedImage:
+    """Read an image as `read_image` does, but a JPEG file at 1/2, 1/4 or 1/8 of its size where that is enough.
+
+    The decoder then computes fewer pixels, each from the frequencies of a block, which is as good as averaging it.
+
+    Args:
+        source: an image.
+        reduction: (w, h) of an image -> the factor by which it may be smaller.
+        bgr: as in `read_image`.
+        damage: as in `read_image`.
+
+    Raises:
+        FileNotFoundError, TypeError, ValueError: as `read_image` raises them.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return _from_object(source, bgr=bgr)
+    image, line = _read_file(source, reduction)
+    if line:
+        damage.append(line)
+    return image
+
+
+def _from_object(source: Any, *, bgr: bool) -> Image:
     if hasattr(source, "getexif") and hasattr(source, "convert"):
         return _from_pil(source)
     if not isinstance(source, np.ndarray) and not hasattr(source, "__dlpack__"):
@@ -69,23 +102,34 @@ def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
         OSError: the file cannot be read.
         ValueError: the file holds no image, one of an unknown format, damaged beyond reading, or of too many pixels.
     """
+    image, line = _read_file(path)
+    assert isinstance(image, np.ndarray)
+    return image, line
+
+
+def _read_file(
+    path: str | os.PathLike[str], reduction: Callable[[Size], float] | None = None
+) -> tuple[Image | ReducedImage, str]:
     content = bytes(read_up_to(path, MAX_BYTES))
     check_image(content, str(path))
-    image, lines = _decode(content)
-    kind = read_format(content)
-    reasons = [next(filter(None, match.groups()), match[0]) for match in map(DAMAGE.search, lines) if match]
-    cut = _is_cut_short(kind, content)
-    if image is None and kind == "JPEG":  # the end alone may be missing
-        image, _ = _decode(content + _END_OF_JPEG)
-        cut = True
-    reason = "the file ends too early" if cut else reasons[0].strip() if reasons else ""
-    if image is not None:
-        return image, f"{path}: the {kind or 'image'} file is damaged ({reason})" if reason else ""
-    if kind == "HEIC":
-        raise ValueError(f"{path}: expected an image that can be read, got a HEIC file: convert it to JPEG or PNG")
+    library, kind = imaging_library(), read_format(content)
+    plan = None if reduction is None else plan_reduction(content, reduction)
+    image, reason = library.decode(content, kind, 1 if plan is None else plan.factor)
+    placed: Image | ReducedImage | None = image
+    if plan is not None and image is not None:
+        if image.shape[1::-1] == plan.reduced_size:
+            placed = plan.place(image)
+        else:  # the decoder reads the header in another way
+            placed, reason = library.decode(content, kind)
+    if _is_cut_short(kind, content):
+        reason = "the file ends too early"
+    if placed is not None:
+        return placed, f"{path}: the {kind or 'image'} file is damaged ({reason})" if reason else ""
     if not kind:
         raise ValueError(f"{path}: expected an image, got {'another kind of file' if content else 'an empty file'}")
-    if kind == "TIFF" and (elements := _element_type(content)):
+    if not library.reads(kind):
+        raise ValueError(f"{path}: expected an image that can be read, got a {kind} file: convert it to JPEG or PNG")
+    if kind == "TIFF" and (elements := library.element_type(content)):
         raise ValueError(f"{path}: expected an image of 8 or 16 bits a channel, got a TIFF file of {elements}")
     raise ValueError(f"{path}: expected an image, got a damaged {kind} file{f' ({reason})' if reason else ''}")
 
@@ -97,16 +141,25 @@ def write_image(path: str | os.PathLike[str], image: Image) -> None:
         FileNotFoundError: the folder does not exist.
         ValueError: an unknown ending.
     """
-    import cv2
+    content = imaging_library().encode(as_image(image), Path(path).suffix)
+    if content is None:
+        raise _unknown_ending(path)
+    write_whole(path, content)
 
-    image, suffix = as_image(image), Path(path).suffix
-    try:
-        done, content = cv2.imencode(suffix or ".", np.ascontiguousarray(image[..., ::-1]))
-    except cv2.error:
-        done = False
-    if not done:
-        raise ValueError(f"{path}: expected a name that ends in .png, .jpg or another image format, got {suffix!r}")
-    write_whole(path, content.tobytes())
+
+def check_image_name(path: str | os.PathLike[str]) -> None:
+    """Check that the ending of a file's name is one of an image format, before the image is made.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if imaging_library().encode(np.zeros((1, 1, 3), np.uint8), Path(path).suffix) is None:
+        raise _unknown_ending(path)
+
+
+def _unknown_ending(path: str | os.PathLike[str]) -> ValueError:
+    expected = "expected a name that ends in .png, .jpg or another image format"
+    return ValueError(f"{path}: {expected}, got {Path(path).suffix!r}")
 
 
 def as_image(value: Any) -> Image:
@@ -144,32 +197,6 @@ def _from_array(array: NDArray[Any], *, bgr: bool) -> Image:
     check_copy(array, "image")
     array = np.repeat(array, 3, axis=2) if array.shape[2] == 1 else array[..., 2::-1] if bgr else array[..., :3]
     return np.ascontiguousarray(array)
-
-
-def _decode(content: bytes) -> tuple[Image | None, list[str]]:
-    """Return the pixels, or None, and the lines that the decoder wrote to standard error."""
-    import cv2
-
-    if not content:
-        return None, []
-    with captured_stderr() as lines:
-        try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-        except cv2.error:
-            return None, lines
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), lines
-
-
-def _element_type(content: bytes) -> str:
-    """Return the element type of a file that holds no 8 or 16 bit channels; empty where it is damaged."""
-    import cv2
-
-    with captured_stderr():
-        try:
-            image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            return ""
-    return "" if image is None else str(np.asarray(image).dtype)
 
 
 def _is_cut_short(kind: str, content: bytes) -> bool:

@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import WHOLE, Along, size_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from personlab.io.reduced import ReducedImage
 
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
@@ -36,24 +41,30 @@ def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) ->
     return (width, height), (width, height) != wanted
 
 
-def resize(image: Image, size: Size) -> Image:
+def resize(image: Image | ReducedImage, size: Size) -> Image:
     """Resize an image to `size` (W, H), corner pixel on corner pixel, bilinearly.
 
-    Where it shrinks to half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
+    Where it shrinks to about half or less, blocks of pixels are averaged first, as bilinear reading would skip some.
     """
-    import cv2
+    (w, h), (width, height) = size_of(image), size
+    pixels, at = (image, WHOLE) if isinstance(image, np.ndarray) else (image.pixels, image.position)
+    if (w, h) == (width, height) and at is WHOLE:
+        return pixels
+    (kx, x0), (ky, y0) = at
+    sx, sy = kx * ((w - 1) / max(width - 1, 1)), ky * ((h - 1) / max(height - 1, 1))  # pixels for each input pixel
+    rows, columns = pixels.shape[:2]
+    library = imaging_library()
+    bx, by = _block(sx, columns), _block(sy, rows)
+    if max(bx, by) > 1:  # whole blocks are fast: the rest of a row, less than a pixel of the input, is left out
+        shape = columns // bx, rows // by
+        pixels = library.average(pixels[: shape[1] * by, : shape[0] * bx], shape)
+    # Pixel x went into the block at (x + 0.5) / b - 0.5.
+    return library.sample(pixels, size, Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5))
 
-    (width, height), (h, w) = size, image.shape[:2]
-    if (w, h) == (width, height):
-        return image
-    sx, sy = (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)  # image pixels for each input pixel
-    blocks = max(int(sx), 1), max(int(sy), 1)
-    if max(blocks) > 1:
-        image = np.asarray(cv2.resize(image, (-(-w // blocks[0]), -(-h // blocks[1])), interpolation=cv2.INTER_AREA))
-    # OpenCV shrinks edge on edge, not corner pixel on corner pixel: (x + 0.5) * kx - 0.5 is where pixel x went.
-    kx, ky = image.shape[1] / w, image.shape[0] / h
-    warp = np.array([[sx * kx, 0, 0.5 * kx - 0.5], [0, sy * ky, 0.5 * ky - 0.5]])
-    resized = cv2.warpAffine(
-        image, warp, (width, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(resized, np.uint8)
+
+def _block(shrink: float, length: int) -> int:
+    """Return how many pixels of a row become one before it is read bilinearly, at best about one for one.
+
+    Sides of inputs are multiples of the stride plus 1, so that 1280 pixels for 641 are "twice" as many.
+    """
+    return min(max(int(1.05 * shrink), 1), length)

@@ -14,11 +14,14 @@ from personlab.io.console import log
 from personlab.io.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from numpy.typing import NDArray
 
     from personlab.poses import Poses
 
 STDOUT = "-"  # in place of a file's name
+_MAX_DIGITS = 7  # of a run length: images have fewer than 2**34 pixels
 
 
 def mask_results(
@@ -32,21 +35,37 @@ def mask_results(
         image_id: of the image.
         scores: (P,) mask scores, as `decode_masks` returns them; those of the poses where left out.
     """
-    from pycocotools import mask as coco_mask
-
     image_id = as_integer(image_id, "image_id")
-    results = []
-    for score, mask in zip(poses.scores if scores is None else scores, masks, strict=True):
-        encoded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
-        results.append(
-            {
-                "image_id": image_id,
-                "category_id": 1,
-                "segmentation": {"size": list(encoded["size"]), "counts": encoded["counts"].decode("ascii")},
-                "score": float(score),
-            }
-        )
-    return results
+    return [
+        {
+            "image_id": image_id,
+            "category_id": 1,
+            "segmentation": {"size": list(mask.shape), "counts": encode_runs(mask)},
+            "score": float(score),
+        }
+        for score, mask in zip(poses.scores if scores is None else scores, masks, strict=True)
+    ]
+
+
+def encode_runs(mask: NDArray[np.bool_]) -> str:
+    """Return COCO's compressed run lengths of a mask (H, W), as pycocotools encodes them.
+
+    Runs go down the columns, those of background first. From the fourth on, each number is the difference to the length
+    two before. Numbers are written in digits of 5 bits, lowest first, plus 32 where another follows, plus 48; the
+    highest bit of the last digit is the sign.
+    """
+    pixels = mask.T.ravel()
+    edges = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    starts = [0, 0] if pixels.size and pixels[0] else [0]
+    lengths = np.diff(np.concatenate([starts, edges, [pixels.size]]))
+    numbers = lengths.copy()
+    numbers[3:] -= lengths[1:-2]
+    shifts = np.arange(0, 5 * _MAX_DIGITS, 5)
+    rest = numbers[:, None] >> shifts  # what each digit and those above it hold
+    follows = np.where(rest & 16, rest >> 5 != -1, rest >> 5 != 0)
+    written = np.logical_and.accumulate(np.pad(follows, ((0, 0), (1, 0)), constant_values=True)[:, :-1], axis=1)
+    digits = (rest & 31) + 32 * follows + 48
+    return bytes(digits[written].astype(np.uint8)).decode("ascii")
 
 
 def mask_file(path: str) -> Path:
@@ -54,8 +73,8 @@ def mask_file(path: str) -> Path:
     return Path(path).with_suffix(".masks.json")
 
 
-def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, is_part: bool = False) -> None:
-    """Write results, those of masks where there are any.
+def write_results(path: str, keypoints: Iterable[Any], masks: Iterable[Any] | None, *, is_part: bool = False) -> None:
+    """Write results, those of masks where there are any; of an iterator, one at a time.
 
     Args:
         path: the file of the keypoint results, or `STDOUT`, which gets both lists in one JSON value.
@@ -69,8 +88,7 @@ def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, i
     """
     if path == STDOUT:
         if not is_part:
-            sys.stdout.write(json.dumps(keypoints if masks is None else {"keypoints": keypoints, "masks": masks}))
-            sys.stdout.write("\n")
+            _write_to_stdout(keypoints, masks)
         return
     if is_part:
         if Path(path).exists() and not Path(path).is_file():  # a pipe or a device
@@ -78,5 +96,30 @@ def write_results(path: str, keypoints: list[Any], masks: list[Any] | None, *, i
         path = str(Path(path).with_suffix(f".part{Path(path).suffix or '.json'}"))
     lists = {Path(path): keypoints, **({} if masks is None else {mask_file(path): masks})}
     for file, results in lists.items():
-        write_whole(file, json.dumps(results).encode() + b"\n")
+        write_whole(file, _lines(results))
         log(f"wrote {file}{': a part, as the run was interrupted' if is_part else ''}")
+
+
+def _write_to_stdout(keypoints: Iterable[Any], masks: Iterable[Any] | None) -> None:
+    if masks is not None:
+        sys.stdout.write('{"keypoints": ')
+    sys.stdout.writelines(_pieces(keypoints))
+    if masks is not None:
+        sys.stdout.write(', "masks": ')
+        sys.stdout.writelines(_pieces(masks))
+        sys.stdout.write("}")
+    sys.stdout.write("\n")
+
+
+def _lines(results: Iterable[Any]) -> Iterator[bytes]:
+    yield from (piece.encode() for piece in _pieces(results))
+    yield b"\n"
+
+
+def _pieces(results: Iterable[Any]) -> Iterator[str]:
+    """Yield the JSON text of a list, an element at a time, as `json.dumps` writes it."""
+    between = "["
+    for result in results:
+        yield between + json.dumps(result)
+        between = ", "
+    yield "[]" if between == "[" else "]"

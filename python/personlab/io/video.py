@@ -1,160 +1,145 @@
-"""Videos and cameras as streams of frames with their times, read on past damage."""
+"""Videos, streams and cameras as frames with their times, whatever they come from."""
 
 from __future__ import annotations
 
-import itertools
-import math
-import time
+import os
+import stat
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
-import numpy as np
-
-from personlab.io.containers import is_avi, is_cut_short, is_mp4
-from personlab.io.sources import begins_as_video
-from personlab.io.stderr import captured_stderr
+from personlab.io.background import Background
+from personlab.io.camera import Camera
+from personlab.io.containers import has_table_at_end
+from personlab.io.pipes import Pipe, PipedFile
+from personlab.io.reader import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import cv2
+    import numpy as np
     from numpy.typing import NDArray
 
     from personlab.io.sources import Source
 
-_RATE = 25.0  # frames a second, for files and cameras that give none
-_PEEKED = 50  # first frames, whose times give the rate of a drawing
-_MAX_RATE = 120.0  # frames a second of a drawing; headers of screen recordings say 1000
-_ATTEMPTS = 10_000  # failed reads in a row at which a file ends: one at its end takes a microsecond
-_MAX_FRAMES = 10**8  # a header with more is wrong
-_MAX_LAST = 60.0  # seconds of the last frame: some headers claim hours
+
+_PEEKED = 1 << 16  # bytes of a pipe, which show whether it must be copied to a file
+
+
+class VideoFrame(NamedTuple):
+    """A frame of a video."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB"""
+
+    time: float
+    """seconds from the first frame"""
 
 
 class Video:
-    """Iterates once over the frames of a video file or a camera, (H, W, 3) uint8 RGB each.
+    """Iterates once over the frames of a video file, a stream, a pipe or a camera.
 
-    Frames of a file that cannot be decoded are left out.
+    Frames that cannot be decoded are left out; those that are decoded in part are not.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: another kind of file, or no such camera.
+        ValueError: another kind of file, no such camera, a stream that does not answer, or a package is missing.
     """
 
     def __init__(self, source: Source) -> None:
-        import cv2
-
-        self._source = source
-        self._is_camera = source.kind == "camera"
-        self._capture = _opened(source)
-        rate = self._capture.get(cv2.CAP_PROP_FPS)
-        count = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        self.rate: float = rate if math.isfinite(rate) and 0 < rate <= 1000 else _RATE
-        """frames a second"""
-        self.count: int | None = int(count) if not self._is_camera and 0 < count < _MAX_FRAMES else None
-        """frames, by the file's header: their count, else duration times rate; None where it has neither"""
-        self.times: list[float] = []
-        """seconds from the first frame to each one read so far"""
-        self._failures: list[int] = []  # failed reads before each of those frames
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        attempts = 1 if self._is_camera else _ATTEMPTS
-        failures = 0
+        self._reader: Reader | Camera
+        self._pipe: Pipe | None = None
+        self._background: Background[Any] | None = None
+        if source.kind == "camera":
+            self._reader = Camera(source.name)
+            self._items: Iterator[Any] = iter(self._reader)
+            return
+        self._pipe = source.pipe or _pipe_of(source)
+        items: Iterator[Any] = _read(source, self._pipe)
+        if self._pipe is not None or source.kind == "stream":
+            items = self._background = Background(items)
+        self._items = items
         try:
-            while failures < attempts:
-                read, frame = self._capture.read()
-                if not read:
-                    failures += 1
-                    continue
-                self._failures.append(failures)
-                self.times.append(self._time())
-                failures = 0
-                yield np.ascontiguousarray(np.asarray(frame, np.uint8)[..., ::-1])
-        finally:
-            self._capture.release()
+            self._reader = cast("Reader", next(items))
+        except BaseException:
+            self.stop()
+            raise
 
-    def _time(self) -> float:
-        """Return the seconds from the first frame to the last one read: by the clock for a camera, else by the file."""
-        import cv2
+    def __iter__(self) -> Iterator[VideoFrame]:
+        for image, seconds in self._items:
+            yield VideoFrame(image, seconds)
 
-        now = time.monotonic() if self._is_camera else self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3
-        if not self.times:
-            self._start = now
-            return 0.0
-        now -= self._start
-        step, longest = now - self.times[-1], math.inf if self._is_camera else self.duration or 60.0
-        return now if math.isfinite(now) and 0 < step <= longest else self.times[-1] + 1 / self.rate
+    def stop(self) -> None:
+        """End the iteration, also where another thread waits in it for a stream or a pipe."""
+        if self._pipe is not None:
+            self._pipe.stop()
+        if self._background is not None:
+            self._background.stop()
 
     @property
-    def duration(self) -> float | None:
-        """Seconds, by the file's header, if it has them."""
-        return None if self.count is None else self.count / self.rate
+    def is_live(self) -> bool:
+        """Whether the video has no end of its own, as a camera; interrupting it ends it."""
+        return isinstance(self._reader, Camera) or (self._background is not None and self._reader.duration is None)
+
+    @property
+    def rate(self) -> float:
+        """Frames a second, on average, by the header."""
+        return self._reader.rate
+
+    @property
+    def count(self) -> int | None:
+        """Frames, by the header: their count, else duration times rate; None where it has neither."""
+        return None if isinstance(self._reader, Camera) else self._reader.count
+
+    @property
+    def counts_frames(self) -> bool:
+        """Whether the header counts the frames one by one, so that the missing ones are known exactly."""
+        return not isinstance(self._reader, Camera) and self._reader.counts_frames
+
+    @property
+    def pixel_aspect(self) -> Any:
+        """Width of a pixel by its height, a fraction, as stored; None where it is unknown."""
+        return None if isinstance(self._reader, Camera) else self._reader.pixel_aspect
 
     @property
     def end(self) -> float | None:
-        """Seconds from the first frame to the end of the last one, by the file's header, once all are read.
-
-        None for a damaged file, and for an MP4 file whose edit list leaves frames out.
-        """
-        duration = self.duration
-        if self.count is None or duration is None or not self.times or duration - self.times[-1] > _MAX_LAST:
-            return None
-        edited = len(self.times) < self.count and is_mp4(self._source.name)
-        return None if edited or self.missing else duration
+        """Seconds from the first frame to the end of the last one, once all are read, where it is known."""
+        return None if isinstance(self._reader, Camera) else self._reader.end
 
     @property
     def missing(self) -> int:
-        """Frames of the file that could not be read, once all are read; an estimate for formats that count none.
+        """Frames that could not be read, once all are read; an estimate for formats that count none."""
+        return 0 if isinstance(self._reader, Camera) else self._reader.missing
 
-        Where a header counts frames, the difference; but an edit list of a complete MP4 file may leave frames out at
-        either end, which makes no gap between frames.
-        """
-        if self._is_camera or not self.times:
-            return 0
-        name, failed = self._source.name, sum(self._failures)
-        cut, mp4 = is_cut_short(name), is_mp4(name)
-        if self.count is not None and (mp4 or is_avi(name)):
-            lost = max(self.count - len(self.times), 0)
-            gaps = sum(max(round((b - a) * self.rate) - 1, 0) for a, b in itertools.pairwise(self.times))
-            return min(lost, gaps) if mp4 and not failed and not cut else lost
-        rest = 0 if self.duration is None else round((self.duration - self.times[-1]) * self.rate) - 1
-        return failed + (max(rest, 1) if cut else 0)
+    @property
+    def damaged(self) -> int:
+        """Frames read so far that could be decoded in part alone."""
+        return 0 if isinstance(self._reader, Camera) else self._reader.damaged
 
-    def drawing_rate(self) -> float:
-        """Return a constant rate at which every frame can be shown, frames a second; call it before iterating.
-
-        The file's own rate, unless its first frames follow each other faster, or it is too high for a video.
-        """
-        rate = self.rate
-        steps = [] if self._is_camera else _first_steps(self._source)
-        if len(steps) >= 5:
-            shortest = float(np.percentile(steps, 10))
-            measured = 1 / float(np.mean([step for step in steps if step <= 1.2 * shortest]))
-            faster = measured if measured > 1.1 * rate else rate
-            rate = max(measured, 30.0) if rate > _MAX_RATE else faster
-        return round(min(rate, _MAX_RATE), 3 if rate < 60 else 2)  # what the encoder's clock can count
+    @property
+    def problem(self) -> str:
+        """Why a stream ended before its end; empty where it did not."""
+        return "" if isinstance(self._reader, Camera) else self._reader.problem
 
 
-def _opened(source: Source) -> cv2.VideoCapture:
-    import cv2
+def _read(source: Source, pipe: Pipe | None) -> Iterator[Any]:
+    """Yield the reader of a source, and then its frames; a pipe that cannot be read in order is copied first."""
+    pipes = [] if pipe is None else [pipe]
+    try:
+        if pipe is not None and not pipe.seekable() and has_table_at_end(pipe.peek(_PEEKED)):
+            copy = PipedFile(pipe, sys.maxsize)
+            pipes.append(Pipe(os.fspath(copy), pipe.name))
+        reader = Reader(source, pipes[-1] if pipes else None)
+        yield reader
+        yield from reader
+    finally:
+        for one in pipes:
+            one.close()
 
-    camera = source.kind == "camera"
-    if not camera:
-        Path(source.name).open("rb").close()  # raises the system's own error of an unreadable file
-    with captured_stderr():
-        capture = cv2.VideoCapture(int(source.name)) if camera else cv2.VideoCapture(source.name)
-    if capture.isOpened():
-        return capture
-    if camera:
-        raise ValueError(f"{source.name}: expected a camera of this number, got none")
-    kind = "a damaged one" if begins_as_video(source.name) else "another kind of file"
-    raise ValueError(f"{source.name}: expected a video, got {kind}")
 
-
-def _first_steps(source: Source) -> list[float]:
-    """Return the seconds from each of the first frames of a file to the next."""
-    import cv2
-
-    capture = _opened(source)
-    times = [capture.get(cv2.CAP_PROP_POS_MSEC) / 1e3 for _ in range(_PEEKED) if capture.grab()]
-    capture.release()
-    return [step for step in np.diff(times).tolist() if math.isfinite(step) and step > 0]
+def _pipe_of(source: Source) -> Pipe | None:
+    """Return the pipe that a file's name stands for, if it stands for one."""
+    path = Path(source.name)
+    if source.kind == "video" and path.exists() and not path.is_file() and stat.S_ISFIFO(path.stat().st_mode):
+        return Pipe(source.name, source.name)
+    return None

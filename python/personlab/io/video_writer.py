@@ -1,26 +1,33 @@
-"""Writes drawn frames as a video file, complete or absent, at the times of the frames that they are drawn on."""
+"""Writes drawn frames as a video that browsers play, complete or absent, at the times of the frames that they show."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+from collections import deque
+from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.io.containers import is_cut_short
 from personlab.io.files import check_folder, partial_of
-from personlab.io.stderr import captured_stderr
+from personlab.io.media import describe, import_av
 
 if TYPE_CHECKING:
-    import cv2
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
-_PROBED_EVERY = 64  # frames between checks that the disk has room: the encoder does not report a full one
-_ROOM = bytes(1 << 16)
-_AHEAD = 1.0  # seconds by which a burst of frames may run ahead of its time; further frames are left out
+_CLOCK = 60_000  # ticks a second of time stamps: frames of the usual rates last whole ticks; MPEG-4 has 65,535 at most
+_CODECS: tuple[tuple[str, dict[str, str]], ...] = (
+    # The first one that the installed FFmpeg has: what browsers play in an MP4 file, at last what players play.
+    ("libx264", {"preset": "veryfast", "crf": "20"}),
+    ("libopenh264", {}),
+    ("libvpx-vp9", {"deadline": "realtime", "cpu-used": "6", "crf": "30", "b": "0"}),
+    ("mpeg4", {"qscale": "3"}),
+)
+_MAX_LAST = 3600.0  # seconds of a frame: what is longer is an error of a clock
 
 
 def _target_of(path: Path) -> Path:
@@ -31,88 +38,52 @@ def _target_of(path: Path) -> Path:
 
 
 class VideoWriter:
-    """Writes an MP4 file (MPEG-4 part 2) of RGB frames; it appears under its name when it is closed, not before.
+    """Writes an MP4 file (H.264) of RGB frames; it appears under its name when it is closed, not before.
 
     Args:
         path: ends in .mp4. Of a symbolic link to a file, or to none, what it points at is replaced, or made.
-        rate: frames a second, constant: a frame that lasts longer is repeated.
+        rate: frames a second, about: those of frames without times, and how long the last one lasts.
+        pixel_aspect: width of a pixel by its height; square if left out.
 
     Raises:
         FileNotFoundError: the folder does not exist.
+        ValueError: PyAV is not installed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], rate: float) -> None:
+    def __init__(self, path: str | os.PathLike[str], rate: float, pixel_aspect: Fraction | None = None) -> None:
         check_folder(path)
         self._path = Path(path)  # as messages name it
+        self._av = import_av(str(self._path))
         self._target = _target_of(self._path)
         self._partial = partial_of(self._target, ".part.mp4")
-        self._rate = rate
+        self._rate = min(max(rate, 0.01), 1000.0)
+        self._pixel_aspect = pixel_aspect
         self._size = (0, 0)
-        self._writer: cv2.VideoWriter | None = None
-        self._held: NDArray[np.uint8] | None = None  # to be written when the next one tells how long it lasts
-        self._written = 0  # frames of the file
+        self._container: Any = None
+        self._stream: Any = None
+        self._held: tuple[NDArray[np.uint8], int] | None = None  # the last frame and its time, ticks
+        self._durations: deque[int] = deque()  # ticks of frames in the encoder
 
     def write(self, frame: NDArray[np.uint8], time: float | None = None) -> None:
         """Add a frame, (H, W, 3) uint8 RGB, resized to the first one's size; an odd row or column is cut off.
 
         Args:
             frame: the frame.
-            time: seconds at which it appears; without it, right after the frame before.
+            time: seconds at which it appears, later than the frame before; without it, one frame's time after that.
 
         Raises:
             OSError: the file cannot be written.
         """
-        if self._writer is None:
-            self._open((frame.shape[1], frame.shape[0]))
-        self._flush(time)
-        self._held = frame
-
-    def _open(self, size: tuple[int, int]) -> None:
-        import cv2
-
-        try:
-            self._partial.open("xb").close()
-        except OSError as error:
-            raise self._named(error) from None
-        with captured_stderr():
-            writer = cv2.VideoWriter(str(self._partial), cv2.VideoWriter.fourcc(*"mp4v"), self._rate, size)
-        if not writer.isOpened():
-            self.discard()
-            raise OSError(f"{self._path}: a video of {size[0]} x {size[1]} pixels cannot be written there")
-        self._writer, self._size = writer, size
-
-    def _flush(self, until: float | None) -> None:
-        """Write the held frame as often as it takes to last until that time, seconds."""
-        import cv2
-
-        frame, self._held = self._held, None
-        if frame is None or self._writer is None:
-            return
-        due = self._written + 1 if until is None else round(until * self._rate)
-        times = max(due - self._written, 1 if self._written - due < _AHEAD * self._rate else 0)
-        if (frame.shape[1], frame.shape[0]) != self._size:
-            frame = np.asarray(cv2.resize(frame, self._size, interpolation=cv2.INTER_AREA), np.uint8)
-        bgr = np.ascontiguousarray(frame[..., ::-1])
-        for _ in range(times):
-            if self._written % _PROBED_EVERY == 0:
-                self._probe()
-            self._writer.write(bgr)
-            self._written += 1
-
-    def _probe(self) -> None:
-        """Check that the disk has room.
-
-        Raises:
-            OSError: it is full.
-        """
-        try:
-            with tempfile.TemporaryFile(dir=self._target.parent) as file:
-                file.write(_ROOM)
-        except OSError as error:
-            raise self._named(error) from None
-
-    def _named(self, error: OSError) -> OSError:
-        return OSError(error.errno, error.strerror, str(self._path))
+        image = _even(frame)
+        with self._errors():
+            if self._container is None:
+                self._open((image.shape[1], image.shape[0]))
+            least = 0 if self._held is None else self._held[1] + 1
+            usual = 0 if self._held is None else self._held[1] + round(_CLOCK / self._rate)
+            at = usual if time is None else max(round(time * _CLOCK), least)
+            if self._held is not None:
+                self._encode(min(at - self._held[1], round(_MAX_LAST * _CLOCK)))
+            self._held = (image, at)
 
     def close(self, end: float | None = None, *, is_part: bool = False) -> Path | None:
         """Finish the file, if it has a frame.
@@ -127,35 +98,85 @@ class VideoWriter:
         Raises:
             OSError: the file is incomplete, and is removed.
         """
-        if self._writer is None:
+        if self._held is None:
+            self.discard()
             return None
         try:
-            self._flush(end)
-            self._writer.release()
-            self._writer = None
-            self._check_complete()
+            with self._errors():
+                lasts = round(_CLOCK / self._rate) if end is None else round(end * _CLOCK) - self._held[1]
+                self._encode(max(min(lasts, round(_MAX_LAST * _CLOCK)), 1))
+                self._mux(self._stream.encode(None))
+                self._container.close()
+                self._container = None
+                with self._partial.open("rb") as file:
+                    os.fsync(file.fileno())
             target = self._target.with_suffix(f".part{self._target.suffix}") if is_part else self._target
             self._partial.replace(target)
         finally:
             self.discard()
         return target if is_part else self._path
 
-    def _check_complete(self) -> None:
-        import cv2
-
-        with captured_stderr():
-            capture = cv2.VideoCapture(str(self._partial))
-            count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
-            capture.release()
-        if count != self._written or is_cut_short(self._partial):
-            self._probe()
-            raise OSError(f"{self._path}: the video could not be written whole, {count} of {self._written} frames")
-
     def discard(self) -> None:
         """Remove what is written of a file that is not closed yet."""
-        if self._writer is not None:
-            self._writer.release()
-            self._writer = None
         self._held = None
+        if self._container is not None:
+            container, self._container, self._stream = self._container, None, None
+            with contextlib.suppress(OSError, self._av.error.FFmpegError):  # the file is given up
+                container.close()
         with contextlib.suppress(OSError):  # none was made
             self._partial.unlink()
+
+    def _open(self, size: tuple[int, int]) -> None:
+        self._partial.open("xb").close()
+        self._container = self._av.open(
+            f"file:{os.path.abspath(self._partial)}", "w", format="mp4", options={"movflags": "+faststart"}  # noqa: PTH100
+        )  # fmt: skip
+        codec, options = next((name, options) for name, options in _CODECS if name in self._av.codecs_available)
+        rate = Fraction(self._rate).limit_denominator(1001)
+        self._stream = self._container.add_stream(codec, rate=rate, options=options)
+        context = self._stream.codec_context
+        context.width, context.height = self._size = size
+        context.pix_fmt = "yuv420p"
+        context.time_base = Fraction(1, _CLOCK)
+        context.max_b_frames = 0  # time stamps increase, and begin at 0
+        context.gop_size = 250
+        context.colorspace = context.color_primaries = context.color_trc = 1  # BT.709
+        context.color_range = 1  # limited
+        if self._pixel_aspect is not None and 0 < self._pixel_aspect != 1:
+            context.sample_aspect_ratio = self._pixel_aspect
+
+    def _encode(self, lasts: int) -> None:
+        """Encode the held frame, which lasts so many ticks."""
+        from av.video.reformatter import ColorRange, Colorspace
+
+        assert self._held is not None
+        image, at = self._held
+        frame = self._av.VideoFrame.from_ndarray(image, format="rgb24").reformat(
+            *self._size, "yuv420p",
+            dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.MPEG, interpolation="AREA", threads=1,
+        )  # fmt: skip
+        frame.pts, frame.duration, frame.time_base = at, lasts, Fraction(1, _CLOCK)
+        self._durations.append(lasts)
+        self._mux(self._stream.encode(frame))
+
+    def _mux(self, packets: Any) -> None:
+        for packet in packets:
+            packet.duration = self._durations.popleft()  # without which the last one would last as long as most
+            self._container.mux(packet)
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Name the file in errors as it was given."""
+        try:
+            yield
+        except self._av.error.FFmpegError as error:
+            raise OSError(error.errno or 0, describe(error), str(self._path)) from None
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from None
+
+
+def _even(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Cut an odd row and column off, or repeat the only one: the encoder stores the colours of 2 by 2 pixels."""
+    height, width = image.shape[:2]
+    image = np.pad(image, ((0, height == 1), (0, width == 1), (0, 0)), "edge") if min(height, width) == 1 else image
+    return np.ascontiguousarray(image[: image.shape[0] & ~1, : image.shape[1] & ~1])

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, Any]  # outputs of a network by name, as the engine has them: leading axis N, float32
 
 
+class Weights(NamedTuple):
+    """A network as data."""
+
+    config: Any  # `Method.config`
+    state: Mapping[str, NDArray[Any]]  # weights by name, as in a checkpoint
+
+
 class Prepared(NamedTuple):
     """An image as its method shows it to the network, and the way back."""
 
@@ -62,7 +69,7 @@ class Published:
     """text that begins with a name -> that name, path of its manifest below `base_url`; also names without a digest"""
     max_manifest_bytes: int
     parse: Callable[[bytes], Any]  # content -> manifest with `paths` of the files of weights and `size`, bytes of all
-    read: Callable[[Any, Callable[[str, int], bytes]], Any]  # (manifest, (path, max bytes) -> content) -> a network
+    read: Callable[[Any, Callable[[str, int], bytes]], Weights]  # (manifest, (path, max bytes) -> content) -> a network
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +94,13 @@ class Method:
     every_pose: Any  # options that keep weak poses, for average precision
 
     # Prediction
+    size_rest: int | None = None  # H and W of all views, modulo the stride; None: views of any size
     outputs: Callable[[bool], tuple[str, ...]]  # (masks) -> names of the outputs that decoding needs, in export's order
     tune: Callable[[Any, Settings, float | None], Any]  # (options, settings, disk radius asked for) -> options
-    prepare: Callable[[NDArray[Any], Setup, list[str]], Prepared]  # image (H, W, 3), and where to note what it changes
+    prepare: Callable[[Any, Setup, list[str]], Prepared]
+    """image (H, W, 3) or, with `reduction`, a `personlab.io.reduced.ReducedImage`; and where to note what it changes"""
+    reduction: Callable[[tuple[int, int], Setup], float] | None = None
+    """(w, h) of an image -> the factor by which it may be read smaller; without it, images are read whole"""
     merge: Callable[[Iterable[Arrays], Sequence[Any], Setup, bool], list[Any]]
     """(outputs of each view, ways of the images that share them, setup, whether to copy to the host) -> fields"""
     can_decode_on: Callable[[torch.device, Any], bool]  # (device, config): whether fields may stay where outputs are
@@ -105,7 +116,10 @@ class Method:
 
     # Files and drawings
     published: Published | None = None  # networks by name
-    read: Callable[[Path], Any] | None = None  # a network that others published, from a file that is no checkpoint
+    read: Callable[[Path], Weights | None] | None = None  # of others, from a file that is no checkpoint; without torch
+    graph: Callable[..., bytes | None] | None = None
+    """(weights, entries of metadata, *, size: (W, H) or None for any, pixels: whether images are (N, H, W, 3) uint8) ->
+    ONNX file that computes what the network does, made without torch; None for networks that torch alone exports"""
     draw: Callable[..., Mapping[str, NDArray[Any]]]
     """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""
     draw_batch: Callable[[Any, Any, Any], NDArray[Any]]

@@ -1,23 +1,28 @@
-"""COCO's average precision of poses and masks, computed by pycocotools."""
+"""COCO's average precision of poses and masks, computed by pycocotools, or faster by hotcoco."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 import warnings
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
     from personlab.data.annotations import Annotations
+
+Kind = Literal["keypoints", "segm"]
+Evaluator = Literal["pycocotools", "hotcoco"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +105,7 @@ def person_category(annotations: COCO, name: str = "person") -> dict[str, Any]:
 def coco_evaluation(
     annotations: COCO,
     results: Sequence[dict[str, Any]],
-    kind: Literal["keypoints", "segm"],
+    kind: Kind,
     *,
     sigmas: Sequence[float] | None = None,
     category: str = "person",
@@ -129,10 +134,11 @@ def coco_evaluation(
 def average_precision(
     annotations: COCO,
     results: Sequence[dict[str, Any]],
-    kind: Literal["keypoints", "segm"],
+    kind: Kind,
     *,
     sigmas: Sequence[float] | None = None,
     category: str = "person",
+    evaluator: Evaluator = "pycocotools",
 ) -> Precision:
     """Compute COCO's average precision of results of people over all images of an annotation file.
 
@@ -145,17 +151,82 @@ def average_precision(
         kind: what is compared.
         sigmas: OKS sigmas of the skeleton; COCO's where left out.
         category: name or number of the category, as `person_category` takes it.
+        evaluator: the package that computes it; "hotcoco" returns the same numbers in less time.
+
+    Raises:
+        ImportError: the package of `evaluator` is not installed.
+        ValueError: another name of an evaluator.
     """
+    if evaluator not in get_args(Evaluator):
+        raise ValueError(f"evaluator: expected one of {', '.join(get_args(Evaluator))}, got {evaluator!r}")
     if not results:
         return Precision(ap=0.0, ap50=0.0, ap75=0.0, recall=0.0)
+    evaluate = summary if evaluator == "pycocotools" else hotcoco_summary
+    stats = evaluate(annotations, results, kind, sigmas=sigmas, category=category)
+    recall = stats[5] if kind == "keypoints" else stats[8]
+    return Precision(ap=float(stats[0]), ap50=float(stats[1]), ap75=float(stats[2]), recall=float(recall))
+
+
+def summary(
+    annotations: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: Kind,
+    *,
+    sigmas: Sequence[float] | None = None,
+    category: str = "person",
+) -> NDArray[np.float64]:
+    """Return all figures of COCO's summary, 10 of keypoints or 12 of masks; arguments as for `average_precision`."""
     evaluation = coco_evaluation(annotations, results, kind, sigmas=sigmas, category=category)
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    stats = evaluation.stats
-    recall = stats[5] if kind == "keypoints" else stats[8]
-    return Precision(ap=float(stats[0]), ap50=float(stats[1]), ap75=float(stats[2]), recall=float(recall))
+    return np.asarray(evaluation.stats, np.float64)
+
+
+def hotcoco_summary(
+    annotations: COCO,
+    results: Sequence[dict[str, Any]],
+    kind: Kind,
+    *,
+    sigmas: Sequence[float] | None = None,
+    category: str = "person",
+) -> NDArray[np.float64]:
+    """Return what `summary` does, computed by hotcoco.
+
+    Raises:
+        ImportError: hotcoco is not installed.
+        ValueError: annotations or results of which the two packages would return different figures.
+    """
+    import hotcoco
+
+    _check_comparable(annotations, results, kind)
+    number = person_category(annotations, category)["id"]
+    truth = hotcoco.COCO((_with_regions(annotations) if kind == "segm" else annotations).dataset)
+    evaluation = hotcoco.COCOeval(truth, truth.load_res([{**r, "category_id": number} for r in results]), kind)
+    evaluation.params.cat_ids = [number]
+    if kind == "keypoints" and sigmas is not None:
+        evaluation.params.kpt_oks_sigmas = [float(sigma) for sigma in sigmas]
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "hotcoco: kpt_oks_sigmas differ")
+        evaluation.run()
+    return np.asarray(evaluation.stats, np.float64)
+
+
+def _check_comparable(annotations: COCO, results: Sequence[dict[str, Any]], kind: Kind) -> None:
+    """Check for what pycocotools matches in ways of its own, or stops at: hotcoco goes on.
+
+    Raises:
+        ValueError: ids of annotations that are 0 or come twice, NaN or infinity, results of other images.
+    """
+    ids = [entry["id"] for entry in annotations.dataset["annotations"]]
+    if 0 in ids or len(set(ids)) < len(ids):
+        raise ValueError("annotations: expected ids that differ from each other and from 0 for hotcoco, got others")
+    for place, result in enumerate(results):
+        if result["image_id"] not in annotations.imgs:
+            raise ValueError(f"results[{place}]: expected an image of the annotations, got {result['image_id']}")
+        if not math.isfinite(sum(result["keypoints"], result["score"]) if kind == "keypoints" else result["score"]):
+            raise ValueError(f"results[{place}]: expected finite numbers, got NaN or infinity")
 
 
 def _with_regions(annotations: COCO) -> COCO:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pycocotools.coco import COCO
 
-    from personlab.metrics.coco import Precision
+    from personlab.metrics.coco import Evaluator, Precision
     from personlab.predict.predictor import Predictor
     from personlab.skeleton import Skeleton
 
@@ -76,7 +76,13 @@ def predict_dataset(
 
 
 def score_results(
-    annotations: COCO, results: Results, skeleton: Skeleton, *, category: str = "person", masks: bool = True
+    annotations: COCO,
+    results: Results,
+    skeleton: Skeleton,
+    *,
+    category: str = "person",
+    masks: bool = True,
+    evaluator: Evaluator = "pycocotools",
 ) -> dict[str, Precision]:
     """Return COCO's average precision of "keypoint" and "mask", each if the annotations have any.
 
@@ -86,8 +92,9 @@ def score_results(
         skeleton: of their keypoints.
         category: name or number of the category, as `personlab.metrics.coco.person_category` takes it.
         masks: whether the results have masks.
+        evaluator: the package that computes it, as `personlab.metrics.coco.average_precision` takes it.
     """
-    more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": category}
+    more: dict[str, Any] = {"sigmas": skeleton.sigmas, "category": category, "evaluator": evaluator}
     scores: dict[str, Precision] = {}
     if has_labels(annotations):
         scores["keypoint"] = average_precision(annotations, results.keypoints, "keypoints", **more)

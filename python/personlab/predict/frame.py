@@ -20,7 +20,7 @@ class Frame:
     """An image and the results of the stages so far; each stage drops what no later one reads."""
 
     source: Any = None
-    image: Any = None  # (h, w, 3) uint8 RGB
+    image: Any = None  # (h, w, 3) uint8 RGB, or a `ReducedImage`
     size: tuple[int, int] = (0, 0)  # (w, h)
     prepared: Prepared | None = None
     fields: Any = None  # `Method.fields`, or the like on a GPU

@@ -106,7 +106,12 @@ class Prediction:
 
 
 def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:
-    import cv2
+    """Return a mask at a size (W, H), each pixel as the nearest one of the smaller mask."""
     import numpy as np
 
-    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)).astype(bool)
+    rows, columns = (
+        np.minimum((np.arange(side) * (1 / (side / own))).astype(np.intp), own - 1)  # by the rounding of OpenCV
+        for side, own in zip(size[::-1], mask.shape, strict=True)
+    )
+    enlarged: NDArray[np.bool_] = mask[rows[:, None], columns]
+    return enlarged

@@ -1,11 +1,13 @@
-"""A pipeline: stages that overlap, each in a thread, over frames that keep their order."""
+"""A pipeline: stages that overlap, each in one or several threads, over frames that keep their order."""
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,14 +15,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _POLL = 0.1  # seconds after which a waiting thread looks whether the stream is still open
 _PATIENCE = 10.0  # seconds that `close` waits for each thread: a source may be waiting for a camera
-_END = object()
 
 
-class _Failed:
-    """Error of a stage itself, not of a frame in it."""
+class Stage(NamedTuple):
+    """What is done to frames, and by how many threads."""
 
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
+    work: Callable[[list[Any]], list[Any]]  # frames -> frames, in their order
+    workers: int = 1  # threads that may call `work` at once
+    batch: int = 1  # max frames of one call
 
 
 class Stream(Generic[T]):
@@ -30,33 +32,29 @@ class Stream(Generic[T]):
     Leaving early is safe: `close`, the end of a `with` block, and the garbage collector end the threads.
 
     Args:
-        source: the frames; read in a thread, ahead of the results by as much as the queues hold.
-        stages: each takes an iterator and gives one; each runs in its own thread.
+        source: the frames; read in threads, one at a time, ahead of the results by as much as the queues hold.
+        stages: in their order.
         deliver: turns what the last stage gives into a result, or raises; runs in the thread that calls `next`.
-        depth: frames that may wait between two stages.
     """
 
-    def __init__(
-        self,
-        source: Iterable[Any],
-        stages: Sequence[Callable[[Iterator[Any]], Iterator[Any]]],
-        deliver: Callable[[Any], T],
-        *,
-        depth: int,
-    ) -> None:
+    def __init__(self, source: Iterable[Any], stages: Sequence[Stage], deliver: Callable[[Any], T]) -> None:
         stop = threading.Event()
-        frames: Iterator[Any] = iter(source)
+        feed = _Feed(iter(source))
         self._deliver = deliver
         self._threads = []
         for number, stage in enumerate(stages):
-            target: queue.Queue[Any] = queue.Queue(depth)
-            # Not daemons, which die inside the network when the program ends; they end by themselves then.
-            thread = threading.Thread(
-                target=_work, args=(stage, frames, target, stop), name=f"personlab stage {number}"
-            )
-            self._threads.append(thread)
-            frames = _receive(target, stop)
-        self._frames = frames
+            # What the next stage takes at once, and one frame more, may be finished or in work.
+            takers = stages[number + 1] if number + 1 < len(stages) else Stage(stage.work)
+            depth = -(-takers.workers * takers.batch // stage.batch) + stage.workers
+            target: queue.Queue[_Place] = queue.Queue(depth)
+            for _ in range(stage.workers):
+                # Not daemons, which die inside the network when the program ends; they end by themselves then.
+                thread = threading.Thread(
+                    target=_work, args=(stage, feed, target, stop), name=f"personlab stage {number}"
+                )
+                self._threads.append(thread)
+            feed = _Feed(_receive(target, stop))
+        self._frames = feed.frames
         self._stop = stop
         self._done = False
         weakref.finalize(self, stop.set)
@@ -91,47 +89,82 @@ class Stream(Generic[T]):
         self.close()
 
 
-def _work(
-    stage: Callable[[Iterator[Any]], Iterator[Any]],
-    frames: Iterator[Any],
-    target: queue.Queue[Any],
-    stop: threading.Event,
-) -> None:
-    """Run one stage to its end; holds no reference to the `Stream`, which can thus be collected."""
-    last: Any = _END
-    try:
-        for frame in stage(frames):
-            if not _put(target, frame, stop):
-                return
-    except BaseException as error:  # noqa: BLE001  # raised again where the results are read
-        last = _Failed(error)
-    _put(target, last, stop)
+@dataclass
+class _Feed:
+    """The frames that the workers of a stage share."""
+
+    frames: Iterator[Any]
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    ended: bool = False
+
+    def take(self, count: int) -> list[Any]:
+        """Return the next frames, up to so many; none at the end. The caller holds the lock."""
+        frames: list[Any] = []
+        try:
+            frames = list(itertools.islice(self.frames, count))
+        finally:
+            self.ended = not frames
+        return frames
+
+
+@dataclass
+class _Place:
+    """The place of one result of a stage in its queue: frames, once they are ready, or the error of the stage."""
+
+    ready: threading.Event = field(default_factory=threading.Event)
+    frames: list[Any] | None = None  # none at the end
+    error: BaseException | None = None
+
+
+def _work(stage: Stage, feed: _Feed, target: queue.Queue[_Place], stop: threading.Event) -> None:
+    """Work until the frames end; holds no reference to the `Stream`, which can thus be collected.
+
+    A result has its place in the queue before its frames are taken: this keeps their order, whoever finishes first.
+    """
+    while True:
+        place = _Place()
+        try:
+            with feed.lock:
+                if feed.ended or not _put(target, place, stop):
+                    return
+                place.frames = feed.take(stage.batch)
+            if place.frames:
+                place.frames = stage.work(place.frames)
+        except BaseException as error:  # noqa: BLE001  # raised again where the results are read
+            place.error = error
+        place.ready.set()
 
 
 def _is_open(stop: threading.Event) -> bool:
     return not stop.is_set() and threading.main_thread().is_alive()
 
 
-def _put(target: queue.Queue[Any], frame: Any, stop: threading.Event) -> bool:
-    """Return whether the frame was queued before the stream was closed."""
+def _put(target: queue.Queue[_Place], place: _Place, stop: threading.Event) -> bool:
+    """Return whether the place was queued before the stream was closed."""
     while _is_open(stop):
         try:
-            target.put(frame, timeout=_POLL)
+            target.put(place, timeout=_POLL)
         except queue.Full:
             continue
         return True
     return False
 
 
-def _receive(source: queue.Queue[Any], stop: threading.Event) -> Iterator[Any]:
+def _receive(source: queue.Queue[_Place], stop: threading.Event) -> Iterator[Any]:
     """Yield the frames of a queue up to its end, a failure, or the moment the stream is closed."""
     while _is_open(stop):
         try:
-            frame = source.get(timeout=_POLL)
+            place = source.get(timeout=_POLL)
         except queue.Empty:
             continue
-        if frame is _END:
+        while not place.ready.wait(_POLL):
+            if not _is_open(stop):
+                return
+        if place.error is not None:
+            raise place.error
+        if not place.frames:
             return
-        if isinstance(frame, _Failed):
-            raise frame.error
-        yield frame
+        frames = place.frames[::-1]
+        del place  # and with it the frames that were passed on
+        while frames:
+            yield frames.pop()

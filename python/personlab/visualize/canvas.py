@@ -10,6 +10,8 @@ import numpy as np
 from personlab.arrays.numbers import as_size
 from personlab.io.image_header import check_pixels
 from personlab.io.images import read_image_file
+from personlab.io.imaging import imaging_library
+from personlab.io.reduced import Along
 
 if TYPE_CHECKING:
     import os
@@ -79,16 +81,11 @@ def stretch(field: Any, size: tuple[int, int], cell: tuple[float, float] | None 
         size: (H, W), pixels.
         cell: (x, y) pixels of the image from cell to cell; where left out, corner cells lie on corner pixels.
     """
-    import cv2
-
     height, width = size
     h, w = np.shape(field)
     if 0 in (h, w, height, width):
         return np.zeros(size, np.float32)
     across = 1 / cell[0] if cell else (w - 1) / max(width - 1, 1)
     down = 1 / cell[1] if cell else (h - 1) / max(height - 1, 1)
-    spread = cv2.warpAffine(
-        np.ascontiguousarray(field, np.float32), np.array([[across, 0, 0], [0, down, 0]], np.float64), (width, height),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    return np.asarray(spread, np.float32)
+    field = np.ascontiguousarray(field, np.float32)
+    return imaging_library().sample_field(field, (width, height), Along(across, 0.0), Along(down, 0.0))

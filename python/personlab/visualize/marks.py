@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from personlab.visualize.surfaces import surface
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,9 +28,15 @@ _DIRECTIONS = np.array(
     ],
     np.float32,
 )  # fmt: skip
-_SHIFT = 4  # OpenCV takes coordinates as integers with this many fractional bits
-_MAX_FIXED = 2**26  # beyond any image, and safe from overflow in OpenCV
-_FONT = 0  # cv2.FONT_HERSHEY_SIMPLEX, without importing OpenCV
+# Every 15th of viridis' 256 colours.
+_VIRIDIS = np.array(
+    [
+        (68, 1, 84), (72, 23, 105), (71, 42, 122), (67, 61, 132), (61, 78, 138), (53, 94, 141), (46, 109, 142),
+        (41, 123, 142), (35, 137, 142), (31, 151, 139), (33, 165, 133), (46, 179, 124), (70, 192, 111), (101, 203, 94),
+        (137, 213, 72), (176, 221, 47), (216, 226, 25), (253, 231, 37),
+    ],
+    np.float32,
+)  # fmt: skip
 
 
 def unit_of(image: Image) -> float:
@@ -39,7 +46,7 @@ def unit_of(image: Image) -> float:
 
 
 def rgb(colour: Any) -> Colour:
-    """Convert a colour to three integers, as OpenCV takes it."""
+    """Convert a colour to three integers, as surfaces take it."""
     red, green, blue = (int(c) for c in colour)
     return red, green, blue
 
@@ -69,16 +76,10 @@ def blend(image: Image, colours: Any, opacity: Any) -> Image:
 
 def scalar_colours(values: Any) -> NDArray[np.uint8]:
     """Return the viridis colours (..., 3) uint8 RGB of numbers from 0 to 1."""
-    colours: NDArray[np.uint8] = _viridis()[np.rint(np.clip(values, 0, 1) * 255).astype(np.intp)]
+    steps = np.arange(len(_VIRIDIS)) * (255 / (len(_VIRIDIS) - 1))
+    ramp = np.stack([np.interp(np.arange(256), steps, _VIRIDIS[:, c]) for c in range(3)], axis=1)
+    colours: NDArray[np.uint8] = np.rint(ramp).astype(np.uint8)[np.rint(np.clip(values, 0, 1) * 255).astype(np.intp)]
     return colours
-
-
-@cache
-def _viridis() -> NDArray[np.uint8]:
-    import cv2
-
-    ramp = np.arange(256, dtype=np.uint8)[:, None]
-    return np.ascontiguousarray(cv2.applyColorMap(ramp, cv2.COLORMAP_VIRIDIS)[:, 0, ::-1], np.uint8)
 
 
 def direction_colours(dx: Any, dy: Any, longest: float) -> NDArray[np.uint8]:
@@ -93,56 +94,84 @@ def direction_colours(dx: Any, dy: Any, longest: float) -> NDArray[np.uint8]:
     return colours
 
 
-def to_fixed(point: Any) -> tuple[int, int]:
-    """Convert a point (x, y) to OpenCV's fixed-point integers, clamped to their range."""
-    x, y = np.clip(np.rint(np.asarray(point, np.float64) * 2**_SHIFT), -_MAX_FIXED, _MAX_FIXED).astype(int)
-    return int(x), int(y)
-
-
 def line(image: Image, start: Any, end: Any, colour: Any, width: int, *, outline: int = 1) -> None:
     """Draw a line on `image` itself over an outline, `outline` pixels wider; skips ends that are not finite."""
-    import cv2
-
     if not np.isfinite([start, end]).all():
         return
+    on, start, end = surface(), _pair(start), _pair(end)
     if outline:
-        cv2.line(image, to_fixed(start), to_fixed(end), darken(colour), width + outline, cv2.LINE_AA, _SHIFT)
-    cv2.line(image, to_fixed(start), to_fixed(end), rgb(colour), width, cv2.LINE_AA, _SHIFT)
+        on.line(image, start, end, darken(colour), width + outline)
+    on.line(image, start, end, rgb(colour), width)
 
 
 def disc(image: Image, centre: Any, radius: float, colour: Any, *, ring: Any = None, width: int = 1) -> None:
     """Draw a filled disc on `image` itself, with a ring unless None; skips a centre that is not finite."""
-    import cv2
-
     if not np.isfinite(centre).all():
         return
-    around, at = round(radius * 2**_SHIFT), to_fixed(centre)
-    cv2.circle(image, at, around, rgb(colour), cv2.FILLED, cv2.LINE_AA, _SHIFT)
+    on, centre = surface(), _pair(centre)
+    on.disc(image, centre, radius, rgb(colour))
     if ring is not None:
-        cv2.circle(image, at, around, rgb(ring), width, cv2.LINE_AA, _SHIFT)
+        on.ring(image, centre, radius, rgb(ring), width)
 
 
 def circle(image: Image, centre: Any, radius: float, colour: Any, width: int) -> None:
     """Draw a ring with a light outline on `image` itself."""
-    import cv2
-
-    around, at = round(radius * 2**_SHIFT), to_fixed(centre)
-    cv2.circle(image, at, around, GREY, width + 1, cv2.LINE_AA, _SHIFT)
-    cv2.circle(image, at, around, rgb(colour), width, cv2.LINE_AA, _SHIFT)
+    on, centre = surface(), _pair(centre)
+    on.ring(image, centre, radius, GREY, width + 1)
+    on.ring(image, centre, radius, rgb(colour), width)
 
 
 def arrow(image: Image, start: Any, end: Any, colour: Any, unit: float) -> None:
     """Draw an arrow on `image` itself; a dot for a length below 1 pixel."""
-    import cv2
-
-    length = float(np.hypot(*np.subtract(end, start)))
+    back = np.subtract(start, end)
+    length = float(np.hypot(*back))
     width = max(1, round(0.9 * unit))
     if length < 1:
         disc(image, start, 1.2 * unit, colour)
         return
-    tip = min(4.5 * unit / length, 0.4)
+    on, start, end = surface(), _pair(start), _pair(end)
+    x, y = back * min(4.5 * unit / length, 0.4) * np.sqrt(0.5)
+    barbs = [(end[0] + x - y, end[1] + x + y), (end[0] + x + y, end[1] + y - x)]  # 45 degrees on either side
     for shade, wide in ((darken(colour), width + max(1, round(0.8 * unit))), (rgb(colour), width)):
-        cv2.arrowedLine(image, to_fixed(start), to_fixed(end), shade, wide, cv2.LINE_AA, _SHIFT, tip)
+        on.line(image, start, end, shade, wide)
+        for barb in barbs:
+            on.line(image, barb, end, shade, wide)
+
+
+def rectangle(image: Image, left: int, top: int, wide: int, tall: int, colour: Any) -> None:
+    """Fill a rectangle that lies inside of `image`."""
+    image[top : top + tall, left : left + wide] = rgb(colour)
+
+
+def outline(image: Image, mask: NDArray[np.bool_], colour: Any, width: int) -> None:
+    """Draw the border of a mask (H, W) on `image` itself, inside of it and `width` pixels wide, with a soft edge."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return
+    box = (slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2))
+    inside = mask[box]
+    core = inside
+    for _ in range(width):
+        core = _shrink(core)
+    border = (inside & ~core).astype(np.uint8)
+    soft = np.pad(border, 1)
+    soft = soft[:-2] + 2 * soft[1:-1] + soft[2:]
+    soft = soft[:, :-2] + 2 * soft[:, 1:-1] + soft[:, 2:]  # 16 times the mean around each pixel
+    cover = np.where(border, np.float32(1), soft * np.float32(0.75 / 16))
+    touched = cover > 0
+    part = image[box]
+    below = part[touched]
+    part[touched] = np.rint(below + (np.asarray(colour, np.float32) - below) * cover[touched][:, None])
+
+
+def _shrink(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the pixels of a mask whose four neighbours belong to it, too; those outside of the array do."""
+    inner = mask.copy()
+    inner[1:] &= mask[:-1]
+    inner[:-1] &= mask[1:]
+    inner[:, 1:] &= mask[:, :-1]
+    inner[:, :-1] &= mask[:, 1:]
+    return inner
 
 
 def legend_unit(image: Image) -> float:
@@ -152,25 +181,17 @@ def legend_unit(image: Image) -> float:
 
 def text_size(text: str, unit: float) -> tuple[int, int, int]:
     """Return width, height above the baseline and depth below it of a text, pixels."""
-    import cv2
-
-    (wide, tall), below = cv2.getTextSize(text, _FONT, _scale(unit), _thickness(unit))
-    return wide, tall, below
+    return surface().text_size(text, max(unit, 0.9))
 
 
 def write_text(image: Image, text: str, left: int, baseline: int, colour: Any, unit: float) -> None:
     """Write a text on `image` itself, from column `left` on, its letters on row `baseline`."""
-    import cv2
-
-    cv2.putText(image, text, (left, baseline), _FONT, _scale(unit), rgb(colour), _thickness(unit), cv2.LINE_AA)
+    surface().text(image, text, left, baseline, rgb(colour), max(unit, 0.9))
 
 
-def _scale(unit: float) -> float:
-    return 0.42 * max(unit, 0.9)
-
-
-def _thickness(unit: float) -> int:
-    return max(1, round(unit * 0.8))
+def _pair(point: Any) -> tuple[float, float]:
+    x, y = point
+    return float(x), float(y)
 
 
 # --- Legends: small images, placed in the corner with the fewest marks ----------------------------------

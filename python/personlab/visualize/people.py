@@ -28,7 +28,7 @@ _SURE = 0.5  # min probability of a filled keypoint
 _MIN_PROBABILITY = 0.2  # keypoints of lower probability are mostly wrong: they lie on tables and on neighbours
 _SIDES = {"left": (255, 0.45), "right": (0, 0.3)}  # shades of a person's colour: target grey level, share
 _FACE = re.compile(r"(?:^|[^a-z])(?:nose|eye|ear|mouth|head|face)(?:[^a-z]|$)", re.IGNORECASE)
-_BODY_COST, _HEAD_COST = 0.5, 4.0  # of a pixel below a label
+_BODY_COST, _HEAD_COST = 1, 8  # of a pixel below a label
 
 
 def _shade(colour: Any, target: int, share: float) -> list[int]:
@@ -58,25 +58,32 @@ def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4) -> Image:
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape.
     """
-    import cv2
-
     image, masks = as_image(image).copy(), to_numpy(masks, "masks")
     if masks.dtype != np.bool_:
         raise TypeError(f"masks: expected bool, got {masks.dtype}")
     check_shape(masks, "masks", (None, *image.shape[:2]), "(P, H, W)")
-    line = max(1, round(marks.unit_of(image)))
+    line = max(1, round(1.3 * marks.unit_of(image)))
     if image.size == 0:
         return image
     free = np.ones(image.shape[:2], np.bool_)
     colours = person_colours(len(masks))
     for mask, colour in zip(masks, colours, strict=True):
-        own = mask & free
-        image[own] = np.rint(image[own] * (1 - opacity) + colour * np.float32(opacity)).astype(np.uint8)
+        _tint(image, mask & free, colour, opacity)
         free &= ~mask
     for mask, colour in reversed(list(zip(masks, colours, strict=True))):
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(image, outlines, -1, marks.rgb(colour), line, cv2.LINE_AA)
+        marks.outline(image, mask, colour, line)
     return image
+
+
+def _tint(image: Image, mask: Flags, colour: Any, opacity: float) -> None:
+    """Blend a colour over the pixels of a mask on `image` itself."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if len(rows):
+        part, inside = image[rows[0] : rows[-1] + 1], mask[rows[0] : rows[-1] + 1]
+        levels = np.arange(256)[:, None] * (1 - opacity) + colour * np.float32(opacity)
+        blended = np.rint(levels).astype(np.uint8)  # (256, 3): what each level of each channel becomes
+        for channel in range(3):
+            np.copyto(part[..., channel], blended[:, channel][part[..., channel]], where=inside)
 
 
 def draw_poses(
@@ -183,7 +190,7 @@ def _shade_of_side(colour: Any, side: str) -> Any:
 
 def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, skeleton: Skeleton) -> None:
     """Draw number and score of each person on `image` itself, above the mask or the keypoints, avoiding heads."""
-    busy = np.zeros(image.shape[:2], np.float32)
+    busy = np.zeros(image.shape[:2], np.uint8)
     if masks is not None and len(masks):
         busy[np.logical_or.reduce(masks)] = _BODY_COST
     face = np.array([_FACE.search(name.replace("_", " ")) is not None for name in skeleton.names])
@@ -201,7 +208,7 @@ def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, 
             draw_label(image, f"{j + 1}: {poses.scores[j]:.2f}", box, colour, busy)
 
 
-def _cover(busy: Any, points: Any, cost: float) -> None:
+def _cover(busy: Any, points: Any, cost: int) -> None:
     """Write the cost of a head into `busy`: a square around these keypoints."""
     low, high = points.min(axis=0), points.max(axis=0)
     radius = max(float((high - low).max()) * 0.9, 3 * marks.unit_of(busy[..., None]))
@@ -215,12 +222,18 @@ def _cover(busy: Any, points: Any, cost: float) -> None:
     busy[top:bottom, left:right] = cost
 
 
-def _mask_box(mask: Any) -> tuple[float, float, float, float] | None:
-    """Return (x0, y0, x1, y1) of the largest piece of a mask; None for an empty mask."""
-    import cv2
-
-    pieces, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    if not pieces:
+def _mask_box(mask: Flags) -> tuple[float, float, float, float] | None:
+    """Return (x0, y0, x1, y1) of the longest piece of a mask, pieces being apart in rows or columns; None if empty."""
+    if not mask.any():
         return None
-    x, y, width, height = cv2.boundingRect(max(pieces, key=cv2.contourArea))
-    return x, y, x + width, y + height
+    rows = _longest_run(mask.any(axis=1))
+    columns = _longest_run(mask[rows].any(axis=0))
+    rows = _longest_run(mask[:, columns].any(axis=1))
+    return columns.start, rows.start, columns.stop, rows.stop
+
+
+def _longest_run(flags: Any) -> slice:
+    """Return the longest run of flags that are set."""
+    starts, stops = np.flatnonzero(np.diff(np.pad(flags, 1).view(np.int8))).reshape(-1, 2).T
+    longest = int(np.argmax(stops - starts))
+    return slice(int(starts[longest]), int(stops[longest]))

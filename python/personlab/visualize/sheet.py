@@ -9,6 +9,7 @@ import numpy as np
 
 from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image, write_image
+from personlab.io.imaging import fit
 from personlab.visualize import marks
 
 if TYPE_CHECKING:
@@ -49,8 +50,6 @@ def contact_sheet(images: Mapping[str, Image], *, columns: int = 4, width: int =
 
 def _tile(name: str, image: Image, cell: int) -> Image:
     """Return one image of a sheet under its name, `cell` pixels wide with margins."""
-    import cv2
-
     gap = max(1, cell // 80)
     wide = cell - 2 * gap
     unit = max(wide / 330, 0.9)
@@ -64,9 +63,8 @@ def _tile(name: str, image: Image, cell: int) -> Image:
     tile = np.full((head + h + gap, cell, 3), 24, np.uint8)
     marks.write_text(tile, name, gap, gap + tall, marks.WHITE, unit)
     if image.size:
-        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
         left = gap + (wide - w) // 2
-        tile[head : head + h, left : left + w] = cv2.resize(image, (w, h), interpolation=interpolation)
+        tile[head : head + h, left : left + w] = fit(image, (w, h))
     return tile
 
 

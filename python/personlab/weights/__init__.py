@@ -1,4 +1,4 @@
-"""Networks from files and names: published ones and our own checkpoints; needs torch and safetensors."""
+"""Networks from files and names: published ones and our own checkpoints; needs safetensors, and torch to run them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.nn.state import fill
 from personlab.settings import Settings
 from personlab.weights.checkpoint import (
     Checkpoint,
+    Stored,
     check_name,
     load_checkpoint,
+    read_checkpoint,
     read_settings,
     refuse_pickle,
     save_model,
+    save_stored,
 )
 from personlab.weights.download import cache_folder, download, hint, known_names, parse_name
+from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
     import os
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "Stored",
     "cache_folder",
     "convert",
     "download",
@@ -35,6 +41,7 @@ __all__ = [
     "load_model",
     "load_settings",
     "load_source",
+    "load_stored",
     "save_model",
 ]
 
@@ -76,8 +83,19 @@ def load_source(
     Raises:
         ImportError, OSError, TypeError, ValueError: as `load_model`.
     """
-    checkpoint = _read(source, stride, method)
-    return checkpoint if stride is None else checkpoint._replace(model=checkpoint.model.at_stride(stride))
+    path, own = find_source(source, stride)
+    if path.suffix.lower() == ".safetensors" and not path.is_dir():
+        checkpoint = load_checkpoint(path, method=method)
+    else:
+        stored = _read(path, method)
+        checkpoint = Checkpoint(_network_of(stored), stored.metadata)
+    return checkpoint if own is None else checkpoint._replace(model=checkpoint.model.at_stride(own))
+
+
+def _network_of(stored: Stored) -> Any:
+    model = stored.method.network(stored.weights.config)
+    fill(model, stored.weights.state)
+    return model.eval()
 
 
 def load_settings(source: str | os.PathLike[str]) -> Settings:
@@ -95,7 +113,7 @@ def load_settings(source: str | os.PathLike[str]) -> Settings:
 
 
 def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> Any:
-    """Write a published network as a checkpoint.
+    """Write a published network as a checkpoint; needs no torch.
 
     Args:
         src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or a published network's name.
@@ -109,28 +127,61 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
         ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
     """
     check_name(dst)
-    model = load_model(src, stride=stride)
-    save_model(model, dst, {"source": Path(src).name})
-    return model.config
+    path, own = find_source(src, stride)
+    stored = _at_stride(_read(path, None), own)._replace(metadata={"source": Path(src).name})
+    save_stored(stored, dst)
+    return stored.weights.config
 
 
-def _read(source: Any, stride: int | None, method: str | Method | None) -> Checkpoint:
+def load_stored(
+    source: str | os.PathLike[str], *, stride: int | None = None, method: str | Method | None = None
+) -> Stored:
+    """Load what `load_model` takes as data, without torch; its stride is the one asked for, scored at, or its own.
+
+    Raises:
+        ImportError, OSError, TypeError, ValueError: as `load_model`.
+    """
+    path, own = find_source(source, stride)
+    stored = _read(path, method)
+    return _at_stride(stored, stored.settings.stride if own is None else own)
+
+
+def _at_stride(stored: Stored, stride: int | None) -> Stored:
+    if stride is None:
+        return stored
+    weights = stored.weights._replace(config=replace(stored.weights.config, stride=stride))  # refuses an unknown one
+    return stored._replace(weights=weights, settings=replace(stored.settings, stride=stride))
+
+
+def find_source(source: str | os.PathLike[str], stride: int | None) -> tuple[Path, int | None]:
+    """Return the path of what `load_model` takes, downloaded where it is a name, and the stride asked for.
+
+    Raises:
+        OSError: no such file, or the download failed.
+        ValueError: two strides.
+    """
     path = Path(source)
     name = parse_name(source) if isinstance(source, str) else None
     if name is not None and not path.exists():
         if stride is not None and name.stride not in (None, stride):
             raise ValueError(f"stride: expected {name.stride} as in the name {source}, got {stride}")
-        checkpoint = load_checkpoint(download(name.network), method=method)
-        return checkpoint if name.stride is None else checkpoint._replace(model=checkpoint.model.at_stride(name.stride))
+        return download(name.network), stride if name.stride is None else name.stride
     if not path.exists():
         names = ", ".join(known_names())
         raise FileNotFoundError(f"{path}: no such file, nor the name of a network: {names}{hint(str(path))}")
+    return path, stride
+
+
+def _read(path: Path, method: str | Method | None) -> Stored:
+    """Read a network as data."""
     kind = path.suffix.lower()
     if not path.is_dir():
         refuse_pickle(path)
-    if kind == ".safetensors" and not path.is_dir():
-        return load_checkpoint(path, method=method)
-    read = get_method(method or DEFAULT_METHOD).read
-    if read is not None and (model := read(path)) is not None:
-        return Checkpoint(model, {"source": path.name})
+        if kind == ".safetensors":
+            return read_checkpoint(path, method=method)
+    if kind == ".onnx" and path.is_file() and is_exported(path.read_bytes()):
+        raise ValueError(f"{path}: expected weights, got an exported file: give the network that it was made of")
+    own = get_method(method or DEFAULT_METHOD)
+    if own.read is not None and (weights := own.read(path)) is not None:
+        return Stored(own, weights, Settings(), {"source": path.name})
     raise ValueError(f"{path}: expected .safetensors, .onnx, .json or a folder with a tfjs model, got {kind or 'none'}")

@@ -8,9 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from personlab.io.files import write_whole
 from personlab.io.limits import LONGEST_HEADER, check_header
 from personlab.methods import DEFAULT_METHOD, get_method, method_of
+from personlab.methods.base import Weights
 from personlab.nn.state import check_shapes, fill
 from personlab.settings import Settings
 
@@ -26,6 +29,15 @@ _MAX_MESSAGE = 1000  # characters
 _PICKLES = (".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle")
 _ZIP = b"PK\x03\x04"  # what torch.save writes: an archive with a pickle in it
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
+
+
+class Stored(NamedTuple):
+    """A network as data, and its metadata; needs no torch."""
+
+    method: Method
+    weights: Weights
+    settings: Settings
+    metadata: dict[str, Any]
 
 
 class Checkpoint(NamedTuple):
@@ -58,19 +70,44 @@ def save_model(model: Any, path: str | os.PathLike[str], metadata: Mapping[str, 
     from safetensors.torch import save
 
     check_name(path)
-    facts = {
-        "version": _VERSION,
-        "method": method_of(model).name,
-        "config": json.loads(model.config.to_json()),
-        "metadata": dict(metadata or {}),
-    }
-    if settings := model.settings.to_dict():
-        facts["settings"] = settings
-    entry = json.dumps(facts, sort_keys=True)
-    if len(entry) > LONGEST_HEADER // 2:
-        raise ValueError(f"metadata: expected at most {LONGEST_HEADER // 2} bytes of JSON, got {len(entry)}")
+    entry = _entry(method_of(model), model.config, model.settings, metadata)
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     write_whole(path, save(tensors, {_KEY: entry}))
+
+
+def save_stored(stored: Stored, path: str | os.PathLike[str]) -> None:
+    """Write a network that is data as `save_model` does; needs no torch.
+
+    Raises:
+        OSError, TypeError, ValueError: as `save_model`.
+    """
+    from safetensors.numpy import save
+
+    check_name(path)
+    entry = _entry(stored.method, stored.weights.config, stored.settings, stored.metadata)
+    state = {name: np.ascontiguousarray(array) for name, array in stored.weights.state.items()}
+    write_whole(path, save(state, {_KEY: entry}))
+
+
+def read_checkpoint(path: str | os.PathLike[str], *, method: str | Method | None = None) -> Stored:
+    """Read what `save_model` wrote as data: needs safetensors alone.
+
+    Args:
+        path: the file.
+        method: of the network, by name or as a record.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: as `load_checkpoint`, but for the names and shapes of weights, which are not checked here.
+    """
+    with _opened(path, "np") as file:
+        entry = _read_entry(file)
+        own = _method_of(entry, method)
+        kind: Any = own.config
+        config = kind.from_json(json.dumps(entry.get("config")))
+        settings = _settings_of(entry)
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no dict
+    return Stored(own, Weights(config, state), settings, _metadata_of(entry))
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, method: str | Method | None = None) -> Checkpoint:
@@ -97,8 +134,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, method: str | Method | None
         if model.settings.stride is not None:
             replace(config, stride=model.settings.stride)  # refuses one that the network does not have
         fill(model, {name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-    metadata = entry.get("metadata", {})
-    return Checkpoint(model.eval(), metadata if isinstance(metadata, dict) else {})
+    return Checkpoint(model.eval(), _metadata_of(entry))
 
 
 def read_settings(path: str | os.PathLike[str]) -> Settings:
@@ -171,6 +207,22 @@ def _opened(path: str | os.PathLike[str], framework: str) -> Iterator[Any]:
         raise ValueError(f"{path}: expected the metadata of a network, got numbers or lists without end") from None
 
 
+def _entry(method: Method, config: Any, settings: Settings, metadata: Mapping[str, Any] | None) -> str:
+    """Return the metadata of a checkpoint as JSON."""
+    facts = {
+        "version": _VERSION,
+        "method": method.name,
+        "config": json.loads(config.to_json()),
+        "metadata": dict(metadata or {}),
+    }
+    if known := settings.to_dict():
+        facts["settings"] = known
+    entry = json.dumps(facts, sort_keys=True)
+    if len(entry) > LONGEST_HEADER // 2:
+        raise ValueError(f"metadata: expected at most {LONGEST_HEADER // 2} bytes of JSON, got {len(entry)}")
+    return entry
+
+
 def _read_entry(file: Any) -> dict[str, Any]:
     entry = (file.metadata() or {}).get(_KEY)
     if entry is None:
@@ -197,6 +249,11 @@ def _method_of(entry: dict[str, Any], method: str | Method | None) -> Method:
     if name != own.name:
         raise ValueError(f"method: expected {own.name}, got {name!r}")
     return own
+
+
+def _metadata_of(entry: dict[str, Any]) -> dict[str, Any]:
+    metadata = entry.get("metadata", {})
+    return metadata if isinstance(metadata, dict) else {}
 
 
 def _settings_of(entry: dict[str, Any]) -> Settings:

@@ -10,9 +10,13 @@ import urllib.parse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from personlab.io.console import progress_bar
 from personlab.io.limits import read_limited
 from personlab.methods import METHODS, get_method
+from personlab.methods.base import Weights
+from personlab.settings import Settings
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
 from personlab.weights.lock import locked
 
@@ -114,22 +118,25 @@ def digest(network: Any) -> str:
     """Return the SHA-256 of a network's weights, however its files are split or encoded.
 
     Hashed are the weights in the order of their names, each as a line of name and shape, then little-endian float32.
+
+    Args:
+        network: a module, or `personlab.methods.base.Weights`.
     """
     content = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    state = network.state if isinstance(network, Weights) else network.state_dict()
+    for name, value in sorted(state.items()):
         content.update(f"{name} {tuple(value.shape)}\n".encode())
-        content.update(value.numpy().astype("<f4").tobytes())
+        content.update(np.asarray(value).astype("<f4").tobytes())
     return content.hexdigest()
 
 
 def _all_published() -> list[Published]:
     """Return what each method of the table publishes."""
-    published = (get_method(name).published for name in METHODS)
-    return [one for one in published if one is not None]
+    return [method.published for method in map(get_method, METHODS) if method.published is not None]
 
 
 def _download(published: Published, name: str, url: str, parts: Path, target: Path) -> None:
-    from personlab.weights.checkpoint import save_model
+    from personlab.weights.checkpoint import Stored, save_stored
 
     pace = download_pace()
     content = fetch_bytes(url, limit=published.max_manifest_bytes, pace=pace)
@@ -151,7 +158,8 @@ def _download(published: Published, name: str, url: str, parts: Path, target: Pa
         for file in files.values():  # the next call starts anew
             file.unlink()
         raise ValueError(f"{url}: {error}") from None
-    save_model(network, target, {"source": url})
+    method = next(one for one in map(get_method, METHODS) if one.published is published)
+    save_stored(Stored(method, network, Settings(), {"source": url}), target)
 
 
 def _check_digest(network: Any, expected: str) -> None:

@@ -20,6 +20,12 @@ from personlab.nn.config import (
 )
 from personlab.skeleton import COCO_PERSON, Skeleton
 
+# (mean, deviation) of R, G, B, of pixels 0..255
+NORMALIZATIONS = {
+    "minus_one_to_one": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:

@@ -17,7 +17,7 @@ from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Setup
+    from personlab.methods.base import Setup, Weights
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
@@ -91,7 +91,7 @@ def _losses(model: PersonLab, options: LossOptions) -> Callable[[Any, Any], dict
     return make_losses(model, options)
 
 
-def _read(path: Path) -> PersonLab | None:
+def _read(path: Path) -> Weights | None:
     """Read a network that Google published: a tfjs graph model (its JSON or its folder), or BodyPix as ONNX."""
     if path.is_dir() or path.suffix.lower() == ".json":
         from personlab.methods.personlab.convert.tfjs import read_tfjs
@@ -102,6 +102,12 @@ def _read(path: Path) -> PersonLab | None:
 
         return read_onnx(path)
     return None
+
+
+def _graph(weights: Weights, entries: Mapping[str, str], **options: Any) -> bytes | None:
+    from personlab.methods.personlab.graph import write_graph
+
+    return write_graph(weights, entries, **options)
 
 
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
@@ -124,9 +130,11 @@ METHOD = Method(
     options=DecodeOptions,
     mask_options=MaskOptions,
     every_pose=EVERY_POSE,
+    size_rest=1,
     outputs=_outputs,
     tune=_tune,
     prepare=views.prepare,
+    reduction=views.reduction,
     merge=views.merge,
     can_decode_on=lambda device, config: can_decode_on(device, config.skeleton.n_keypoints),
     decode=_decode,
@@ -136,6 +144,7 @@ METHOD = Method(
     losses=_losses,
     published=PUBLISHED,
     read=_read,
+    graph=_graph,
     draw=_draw,
     draw_batch=_draw_batch,
 )

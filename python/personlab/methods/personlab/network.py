@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from personlab.methods.personlab.config import NORMALIZATIONS
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 from personlab.methods.personlab.refine_op import refine_offsets
 from personlab.nn.backbones.mobilenet import MobileNetV1
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from personlab.nn.backbones.base import Backbone
     from personlab.skeleton import Skeleton
 
-# (mean, deviation) of R, G, B, of pixels 0..255
-_NORMALIZATIONS = {
-    "minus_one_to_one": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),
-    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
-}
 _HEAD_DEVIATION = 0.001  # of the heads' first weights: training starts at the priors below, offsets at 0
 _HEATMAP_PRIOR = -3.0  # logit: about 1 in 20 cells lies within R of a keypoint of one type
 _SEGMENTATION_PRIOR = -1.5  # logit: about 1 in 5 cells is a person
@@ -114,7 +110,7 @@ class PersonLab(nn.Module):
         )
         assert config.normalization is not None
         # Facts of the configuration, not weights: they stay out of the state dict.
-        for name, values in zip(("pixel_mean", "pixel_deviation"), _NORMALIZATIONS[config.normalization], strict=True):
+        for name, values in zip(("pixel_mean", "pixel_deviation"), NORMALIZATIONS[config.normalization], strict=True):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         targets = [target for _, target in skeleton.directed_edges]
         self.register_buffer("edge_targets", torch.tensor(targets, dtype=torch.int64), persistent=False)

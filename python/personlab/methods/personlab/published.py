@@ -12,7 +12,7 @@ from personlab.methods.personlab.convert.manifest import MAX_JSON_BYTES, TfjsMod
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from personlab.methods.personlab.network import PersonLab
+    from personlab.methods.base import Weights
 
 _NAME = re.compile(r"(bodypix|posenet)-mobilenet-(050|075|100)")
 _PATH = "{family}/mobilenet/quant2/{width}/model-stride16.json"  # weights of 16 bits; the same for each stride
@@ -23,7 +23,7 @@ def _locate(text: str) -> tuple[str, str] | None:
     return None if match is None else (match[0], _PATH.format(family=match[1], width=match[2]))
 
 
-def _read(model: TfjsModel, read: Callable[[str, int], bytes]) -> PersonLab:
+def _read(model: TfjsModel, read: Callable[[str, int], bytes]) -> Weights:
     from personlab.methods.personlab.convert.tfjs import convert_tfjs
 
     arrays: Any = read_weights(model, read)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from personlab.io.reduced import size_of
 from personlab.io.resize import input_size, resize
 from personlab.methods.base import Prepared
 from personlab.methods.personlab.device_fields import DeviceFields
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from personlab.io.reduced import ReducedImage
     from personlab.methods.base import Arrays, Setup
 
 
@@ -33,17 +35,31 @@ class Way(NamedTuple):
     image_size: tuple[int, int]  # (w, h) pixels
 
 
-def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str]) -> Prepared:
+def reduction(image_size: tuple[int, int], setup: Setup) -> float:
+    """Return by how much the longest side of an image (w, h) is larger than that of its finest view.
+
+    Less where the other side, which is rounded to the grid, would have to be enlarged by more than a twentieth.
+    """
+    inputs, factors = setup.inputs, []
+    for scale in inputs.scales:
+        edge = inputs.long_edge * scale
+        size, _ = input_size(image_size, stride=setup.config.stride, long_edge=edge, max_pixels=inputs.max_pixels)
+        by_side = [side / (shown - 1) for side, shown in zip(image_size, size, strict=True)]
+        factors += [max(image_size) / (max(size) - 1), 1.05 * min(by_side)]
+    return min(factors)
+
+
+def prepare(image: NDArray[np.uint8] | ReducedImage, setup: Setup, notes: list[str]) -> Prepared:
     """Resize an image to each scale, corner pixel on corner pixel, and mirror it.
 
     Each side becomes the nearest multiple of the stride plus 1.
 
     Args:
-        image: (h, w, 3) uint8 RGB.
+        image: (h, w, 3) uint8 RGB, whole or at a fraction of its size.
         setup: scales, `flip`, the longest side and the largest size.
         notes: receives a line for each input that is made smaller than asked for.
     """
-    image_size, inputs = (image.shape[1], image.shape[0]), setup.inputs
+    image_size, inputs = size_of(image), setup.inputs
     sizes = []
     for scale in inputs.scales:
         edge = inputs.long_edge * scale
@@ -73,17 +89,18 @@ def merge(outputs: Iterable[Arrays], ways: Sequence[Way], setup: Setup, to_host:
         to_host: whether to return fields in host memory, else where the outputs are.
     """
     views = ways[0].views
+    own: Iterable[Arrays] = map(_to_host, outputs) if to_host else outputs
     if len(views) == 1:
-        (arrays,) = outputs
+        (arrays,) = own
     else:
         from personlab.methods.personlab.merge import merge_views
 
-        arrays = merge_views(outputs, views, setup.config.skeleton)
-    if to_host:
-        arrays = {
-            name: array if isinstance(array, np.ndarray) else array.cpu().numpy() for name, array in arrays.items()
-        }
+        arrays = merge_views(own, views, setup.config.skeleton)
     return [_fields_of(arrays, n, way, setup) for n, way in enumerate(ways)]
+
+
+def _to_host(arrays: Arrays) -> Arrays:
+    return {name: array if isinstance(array, np.ndarray) else array.cpu().numpy() for name, array in arrays.items()}
 
 
 def _fields_of(arrays: Arrays, n: int, way: Way, setup: Setup) -> Fields | DeviceFields:

@@ -8,17 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from personlab.nn.backbones.base import Backbone
+from personlab.nn.backbones.mobilenet_layers import MIDDLE_BLOCK, MOBILENET_EPSILON, mobilenet_layers
 
 if TYPE_CHECKING:
     from personlab.nn.config import Norm
-
-_MIDDLE = 10  # the block, of 0..12, that the intermediate heads read: its grid is that of the output
-
-# (output channels at width 1, stride) of the 13 blocks. The published networks of width 0.5 and 0.75 stop growing at
-# block 6; that of width 1 has the last two blocks of the classifier.
-_BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5)
-_NARROW_END = ((512, 1), (512, 1))
-_WIDE_END = ((1024, 2), (1024, 1))
 
 
 def same_padding(size: int, *, kernel: int, stride: int, dilation: int = 1) -> tuple[int, int]:
@@ -37,8 +30,7 @@ class ConvUnit(nn.Module):
     def __init__(self, inputs: int, outputs: int, kernel: int, *, norm: Norm, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, groups=groups, bias=norm == "none")
-        # TensorFlow's epsilon: ReLU6 networks live with small variances in low precision.
-        self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=1e-3) if norm == "batch" else nn.Identity()
+        self.norm: nn.Module = nn.BatchNorm2d(outputs, eps=MOBILENET_EPSILON) if norm == "batch" else nn.Identity()
         self.set_stride(stride)
         nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
         if self.conv.bias is not None:
@@ -79,26 +71,18 @@ class MobileNetV1(Backbone):
 
     def __init__(self, *, width: float, stride: int, norm: Norm) -> None:
         super().__init__()
-        table = _BLOCKS + (_WIDE_END if width == 1 else _NARROW_END)
-        outputs = [int(channels * width) for channels, _ in table]
-        inputs = [int(32 * width), *outputs[:-1]]
-        self.stem = ConvUnit(3, inputs[0], 3, norm=norm, stride=2)
-        self.blocks = nn.ModuleList(SeparableBlock(i, o, norm=norm) for i, o in zip(inputs, outputs, strict=True))
-        self.native_strides = tuple(native for _, native in table)
-        self.channels, self.middle_channels = outputs[-1], outputs[_MIDDLE]
+        self.width = width
+        stem, *layers = mobilenet_layers(width, stride)
+        self.stem = ConvUnit(stem.inputs, stem.outputs, stem.kernel, norm=norm, stride=stem.stride)
+        self.blocks = nn.ModuleList(SeparableBlock(one.inputs, one.outputs, norm=norm) for one in layers[1::2])
+        self.channels, self.middle_channels = layers[-1].outputs, layers[2 * MIDDLE_BLOCK + 1].outputs
         self.set_stride(stride)
 
     def set_stride(self, stride: int) -> None:
         """Run at another output stride, 8 or 16: once it is reached, blocks widen their kernels instead."""
-        reached, dilation = 2, 1  # behind the stem
-        for block, native in zip(self.blocks, self.native_strides, strict=True):
+        for block, layer in zip(self.blocks, mobilenet_layers(self.width, stride)[1::2], strict=True):
             assert isinstance(block, SeparableBlock)
-            if reached < stride:
-                block.depthwise.set_stride(native)
-                reached *= native
-            else:
-                block.depthwise.set_stride(1, dilation)
-                dilation *= native
+            block.depthwise.set_stride(layer.stride, layer.dilation)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features (N, C, h, w), and those after block 10 (N, C', h, w), of normalised images (N, 3, H, W)."""
@@ -106,6 +90,6 @@ class MobileNetV1(Backbone):
         middle = x
         for i, block in enumerate(self.blocks):
             x = block(x)
-            if i == _MIDDLE:
+            if i == MIDDLE_BLOCK:
                 middle = x
         return x, middle

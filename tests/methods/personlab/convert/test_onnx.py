@@ -1,5 +1,6 @@
 """The published networks say in PyTorch what they say in ONNX Runtime, and find the people."""
 
+import subprocess
 import sys
 
 import cv2
@@ -172,10 +173,23 @@ def test_onnx_files_of_other_writers(bodypix, tmp_path):
         assert torch.allclose(value, expected[name], rtol=0, atol=1e-5), name
 
 
-def test_without_the_package_onnx_the_error_says_what_to_install(bodypix, tmp_path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "onnx", None)
+def test_reading_needs_neither_onnx_nor_torch(bodypix):
+    program = (
+        "import sys\n"
+        "for name in ('onnx', 'torch', 'cv2'):\n    sys.modules[name] = None\n"
+        "from personlab.weights import load_stored\n"
+        f"stored = load_stored({str(bodypix[8])!r}, stride=16)\n"
+        "print(stored.method.name, stored.weights.config.stride, len(stored.weights.state))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "personlab 16 64\n", done.stderr
+
+
+def test_without_protobuf_the_error_says_what_to_install(bodypix, tmp_path, monkeypatch, capsys):
+    for name in ("google.protobuf", "google.protobuf.message"):
+        monkeypatch.setitem(sys.modules, name, None)
     assert main(["convert", str(bodypix[8]), str(tmp_path / "out.safetensors")]) == 1
-    assert "needs onnx" in capsys.readouterr().err
+    assert "needs google.protobuf" in capsys.readouterr().err
 
 
 def changed(bodypix, tmp_path, change):

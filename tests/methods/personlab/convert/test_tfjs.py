@@ -11,7 +11,17 @@ from published import random_model, tfjs_of
 from personlab.weights import load_model  # first: it and `convert` import each other
 
 # isort: split
-from personlab.methods.personlab.convert.tfjs import read_tfjs
+from personlab.methods.personlab.convert import tfjs
+from personlab.methods.personlab.network import PersonLab
+from personlab.nn.state import fill
+
+
+def read_tfjs(path):
+    """The network of a tfjs graph model."""
+    weights = tfjs.read_tfjs(path)
+    model = PersonLab(weights.config)
+    fill(model, weights.state)
+    return model
 
 
 def differences(model, other):

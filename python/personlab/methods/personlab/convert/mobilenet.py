@@ -1,4 +1,4 @@
-"""Makes PersonLab networks of the convolutions of published MobileNetV1 networks."""
+"""Makes PersonLab networks, as data, of the convolutions of published MobileNetV1 networks; needs no torch."""
 
 from __future__ import annotations
 
@@ -6,64 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.methods.base import Weights
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.convert.graph import trace
-from personlab.methods.personlab.network import PersonLab
-from personlab.nn.backbones.mobilenet import MobileNetV1
-from personlab.nn.state import fill, some
+from personlab.methods.personlab.convert.heads import GOOGLE_NAMES
+from personlab.methods.personlab.state import check_state
+from personlab.nn.backbones.mobilenet_layers import STEM, mobilenet_layers
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from torch import nn
+    from collections.abc import Mapping
 
     from personlab.methods.personlab.convert.graph import Convolution, Steps
+    from personlab.nn.backbones.mobilenet_layers import Layer
 
-_STEM = 32  # channels of the stem at width 1
-
-# Part of the name of an output in Google's files, head. The first match counts.
-_HEADS = (
-    ("part_", None),  # BodyPix's body parts: not a field of PersonLab
-    ("displacement_fwd", "forward"),
-    ("displacement_bwd", "backward"),
-    ("segment", "segmentation"),
-    ("long_offset", "long_offsets"),
-    ("heatmap", "heatmaps"),
-    ("offset", "short_offsets"),
-)
-_NEEDED = ("heatmaps", "short_offsets", "forward", "backward")
 _OFFSETS = ("short_offsets", "forward", "backward", "long_offsets")
-_MASKS = ("segmentation", "long_offsets")
-_GOOGLE_NAMES = {"forward": "displacement_fwd", "backward": "displacement_bwd"}  # PersonLab joins them: mid_offsets
 
 
-def find_heads(outputs: Iterable[str]) -> dict[str, str]:
-    """Return the output of the network for each head, matched by name.
-
-    Raises:
-        ValueError: a head is missing or ambiguous.
-    """
-    outputs = list(outputs)
-    heads: dict[str, str] = {}
-    for name in outputs:
-        head = next((head for text, head in _HEADS if text in name), None)
-        if head is None:
-            continue
-        if head in heads:
-            raise ValueError(f"expected one output of {head}, got {heads[head]!r} and {name!r}")
-        heads[head] = name
-    needed = _NEEDED + (_MASKS if any(head in heads for head in _MASKS) else ())
-    if missing := [_GOOGLE_NAMES.get(head, head) for head in needed if head not in heads]:
-        raise ValueError(
-            f"expected a PoseNet or BodyPix network, got one without {' and '.join(missing)} among its outputs "
-            f"{some(outputs, 10)}"
-        )
-    return heads
-
-
-def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
-    """Make the PersonLab network that computes what a graph does.
+def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> Weights:
+    """Return the PersonLab network that computes what a graph does.
 
     Args:
         steps: of the graph.
@@ -78,22 +39,24 @@ def build(steps: Steps, image: str, outputs: Mapping[str, str]) -> PersonLab:
         raise ValueError("expected a MobileNetV1, got heads on the image itself")
     config = ModelConfig(
         backbone="mobilenet_v1",
-        width=len(trunk[0].weight) / _STEM,
+        width=len(trunk[0].weight) / STEM,
         stride=int(np.prod([layer.stride for layer in trunk])),
         skeleton=COCO_PERSON,
         masks="segmentation" in heads,
         norm="none",
         normalization="minus_one_to_one",
     )
-    model = PersonLab(config)
-    parts = _parts(model)
+    parts = mobilenet_layers(config.width, config.stride)
     if len(trunk) != len(parts):
         raise ValueError(f"expected the {len(parts)} convolutions of a MobileNetV1, got {len(trunk)}")
-    for layer, (name, conv) in zip(trunk, parts.items(), strict=True):
-        _check_layer(layer, name, conv)
-    layers = {name: (layer.weight, layer.bias) for name, layer in zip(parts, trunk, strict=True)} | _head_layers(heads)
-    fill(model, {f"{name}.{kind}": layers[name][i] for name in layers for i, kind in enumerate(("weight", "bias"))})
-    return model
+    layers = {}
+    for layer, part in zip(trunk, parts, strict=True):
+        _check_layer(layer, part)
+        layers[f"backbone.{part.name}.conv"] = layer.weight, layer.bias
+    layers |= _head_layers(heads)
+    state = {f"{name}.{kind}": layers[name][i] for name in layers for i, kind in enumerate(("weight", "bias"))}
+    check_state(config, state)
+    return Weights(config, state)
 
 
 def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
@@ -103,7 +66,7 @@ def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
             raise ValueError(f"expected the head of {name} to be a plain convolution to pairs, got another")
     layers = {}
     for name, layer in heads.items():
-        if name not in _GOOGLE_NAMES:
+        if name not in GOOGLE_NAMES:
             layers[f"heads.{name}"] = _interleave(layer) if name in _OFFSETS else (layer.weight, layer.bias)
     forward, backward = _interleave(heads["forward"]), _interleave(heads["backward"])
     weight, bias = (np.concatenate(pair) for pair in zip(forward, backward, strict=True))
@@ -111,27 +74,17 @@ def _head_layers(heads: dict[str, Convolution]) -> dict[str, tuple[Any, Any]]:
     return layers
 
 
-def _parts(model: PersonLab) -> dict[str, nn.Conv2d]:
-    """Return the convolutions of the backbone by name, in the order of the forward pass."""
-    backbone = model.backbone
-    assert isinstance(backbone, MobileNetV1)
-    parts = {"backbone.stem.conv": backbone.stem.conv}
-    for i, block in enumerate(backbone.blocks):
-        for half in ("depthwise", "pointwise"):
-            parts[f"backbone.blocks.{i}.{half}.conv"] = getattr(block, half).conv
-    return parts
-
-
-def _check_layer(layer: Convolution, name: str, conv: nn.Conv2d) -> None:
+def _check_layer(layer: Convolution, part: Layer) -> None:
     """Check that a layer applies its weights as the backbone's does.
 
     Raises:
         ValueError: stride, dilation, groups or activation differ.
     """
-    expected = conv.stride[0], conv.dilation[0], conv.groups, True
+    expected = part.stride, part.dilation, part.groups, True
     got = layer.stride, layer.dilation, layer.groups, layer.relu6
     for what, own, other in zip(("stride", "dilation", "groups", "ReLU6"), expected, got, strict=True):
         if own != other:
+            name = f"backbone.{part.name}.conv"
             raise ValueError(f"{name}: expected {what} {own} as a MobileNetV1 has it, got {other}")
 
 

@@ -1,14 +1,14 @@
-"""Reads BodyPix networks in ONNX files as PersonLab networks; needs the package `onnx`."""
+"""Reads BodyPix networks in ONNX files as PersonLab networks; needs google.protobuf, neither torch nor onnx."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from personlab.io.onnx_graph import attributes_of, parse_model, to_array
 from personlab.methods.personlab.convert.graph import Step, batch_norm
-from personlab.methods.personlab.convert.mobilenet import build, find_heads
+from personlab.methods.personlab.convert.heads import find_heads
+from personlab.methods.personlab.convert.mobilenet import build
 from personlab.nn.state import some
 
 if TYPE_CHECKING:
@@ -16,31 +16,23 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.network import PersonLab
+    from personlab.methods.base import Weights
 
     Arrays = dict[str, NDArray[Any]]
 
-_MAX_AXES = 8  # beyond any array of a network
 _LAYOUTS = ([0, 3, 1, 2], [0, 2, 3, 1])  # transpositions to channels first and to channels last
 
 
-def read_onnx(path: str | os.PathLike[str]) -> PersonLab:
+def read_onnx(path: str | os.PathLike[str]) -> Weights:
     """Read an ONNX file of BodyPix, without its body parts.
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ImportError: the package `onnx` is not installed.
+        ImportError: google.protobuf is not installed.
         ValueError: the file is not a PoseNet or BodyPix network on a MobileNetV1.
     """
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    content = Path(path).read_bytes()
     try:
-        graph = onnx.load_model_from_string(content).graph
-    except DecodeError:
-        raise ValueError(f"{path}: expected an ONNX file, got something else or a damaged one") from None
-    try:
+        graph = parse_model(Path(path).read_bytes()).graph
         return _convert(graph)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
@@ -48,38 +40,16 @@ def read_onnx(path: str | os.PathLike[str]) -> PersonLab:
         raise ValueError(f"{path}: expected an ONNX graph, got a damaged one ({error!r})") from None
 
 
-def _convert(graph: Any) -> PersonLab:
-    if not graph.node:
-        raise ValueError("expected an ONNX file, got one without a network")
-    arrays = {tensor.name: _array(tensor) for tensor in graph.initializer}
+def _convert(graph: Any) -> Weights:
+    arrays = {tensor.name: to_array(tensor) for tensor in graph.initializer}
     for node in graph.node:
         if node.op_type == "Constant":
-            arrays[node.output[0]] = _attributes(node)["value"]
+            arrays[node.output[0]] = attributes_of(node)["value"]
     images = [value.name for value in graph.input if value.name not in arrays]
     if len(images) != 1:
         raise ValueError(f"expected one input, got {len(images)}: {some(images)}")
-    steps = {node.output[0]: _step(node, _attributes(node), arrays) for node in graph.node}
+    steps = {node.output[0]: _step(node, attributes_of(node), arrays) for node in graph.node}
     return build(steps, images[0], find_heads(value.name for value in graph.output))
-
-
-def _attributes(node: Any) -> dict[str, Any]:
-    from onnx import TensorProto, helper
-
-    values = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return {name: _array(value) if isinstance(value, TensorProto) else value for name, value in values.items()}
-
-
-def _array(tensor: Any) -> NDArray[Any]:
-    """Return a constant of the file; raises ValueError where its data lie in another file."""
-    from onnx import TensorProto, numpy_helper
-
-    if tensor.external_data or tensor.data_location == TensorProto.EXTERNAL:
-        raise ValueError(f"expected all weights in the file, got {tensor.name[:100]!r} in another")
-    if len(tensor.dims) > _MAX_AXES or any(n < 0 for n in tensor.dims):
-        raise ValueError(
-            f"expected at most {_MAX_AXES} sizes of at least 0, got {some(tensor.dims)} for {tensor.name[:100]!r}"
-        )
-    return np.asarray(numpy_helper.to_array(tensor))
 
 
 def _step(node: Any, attributes: dict[str, Any], arrays: Arrays) -> Step | str:

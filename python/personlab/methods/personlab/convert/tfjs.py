@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.io.limits import read_limited
 from personlab.methods.personlab.convert.graph import Step, batch_norm
+from personlab.methods.personlab.convert.heads import find_heads
 from personlab.methods.personlab.convert.manifest import MAX_JSON_BYTES, TfjsModel, parse_model, read_weights
-from personlab.methods.personlab.convert.mobilenet import build, find_heads
+from personlab.methods.personlab.convert.mobilenet import build
 from personlab.nn.state import some
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.network import PersonLab
+    from personlab.methods.base import Weights
 
     Arrays = Mapping[str, NDArray[Any]]
 
@@ -27,7 +28,7 @@ _CONVOLUTIONS = ("Conv2D", "_FusedConv2D", "DepthwiseConv2dNative", "FusedDepthw
 _NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 
-def read_tfjs(path: str | os.PathLike[str]) -> PersonLab:
+def read_tfjs(path: str | os.PathLike[str]) -> Weights:
     """Read a tfjs graph model.
 
     Args:
@@ -46,8 +47,8 @@ def read_tfjs(path: str | os.PathLike[str]) -> PersonLab:
         raise ValueError(f"{file}: {error}") from None
 
 
-def convert_tfjs(model: TfjsModel, arrays: Arrays) -> PersonLab:
-    """Make a PersonLab network of a tfjs graph model and its arrays.
+def convert_tfjs(model: TfjsModel, arrays: Arrays) -> Weights:
+    """Return as a PersonLab network a tfjs graph model and its arrays.
 
     Raises:
         ValueError: the model is not a PoseNet or BodyPix network on a MobileNetV1.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.io.images import as_image
+from personlab.io.imaging import fit
 from personlab.visualize import marks
 from personlab.visualize.labels import draw_label
 from personlab.visualize.people import person_colours
@@ -54,7 +55,7 @@ def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
     for explained, colour in coloured:
         radius = (2.5 if explained.rank is None else 4.0) * unit
         marks.disc(drawn, explained.seed_position, radius, colour, ring=marks.BLACK, width=max(1, round(0.5 * unit)))
-    busy = np.zeros(image.shape[:2], np.float32)
+    busy = np.zeros(image.shape[:2], np.uint8)
     for explained, colour in reversed(coloured):
         if explained.rank is not None:
             x, y = explained.seed_position.tolist()
@@ -113,8 +114,6 @@ def draw_explanation(image: Image, explanation: Explanation) -> Image:
 
 def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanation]:
     """Return the dimmed and enlarged part of the image around a pose, and the explanation in its pixels."""
-    import cv2
-
     points = np.concatenate([explanation.keypoints, *(step.path for step in explanation.steps)])
     height, width = image.shape[:2]
     margin = 0.12 * float(np.ptp(points, axis=0).max()) + 8 * marks.unit_of(image)
@@ -125,8 +124,7 @@ def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanatio
     longer = max(x1 - x0, y1 - y0)
     factor = max(max(height, width, _MIN_SIDE) / longer, 1.0)
     size = (max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor)))
-    close = np.ascontiguousarray(cv2.resize(part, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-    return close, _move(explanation, np.array([x0, y0]), factor)
+    return fit(part, size), _move(explanation, np.array([x0, y0]), factor)
 
 
 def _move(explanation: Explanation, corner: Any, factor: float) -> Explanation:
@@ -142,8 +140,6 @@ def _move(explanation: Explanation, corner: Any, factor: float) -> Explanation:
 
 def _number(image: Image, text: str, point: Any, occupied: list[Box], unit: float) -> None:
     """Draw a number near a point on `image` itself, outside of `occupied` if possible, with a line to the point."""
-    import cv2
-
     height, width = image.shape[:2]
     wide, tall, below = marks.text_size(text, unit)
     pad = max(1, round(1.2 * unit))
@@ -162,7 +158,7 @@ def _number(image: Image, text: str, point: Any, occupied: list[Box], unit: floa
     x, y = (free or places)[0]
     occupied.append((x, y, x + wide, y + tall))
     marks.line(image, point, (x + wide / 2, y + tall / 2), marks.GREY, 1)
-    cv2.rectangle(image, (x, y), (x + wide - 1, y + tall - 1), marks.WHITE, cv2.FILLED)
+    marks.rectangle(image, x, y, wide, tall, marks.WHITE)
     marks.write_text(image, text, x + pad, y + tall - pad - below, marks.BLACK, unit)
 
 

@@ -76,8 +76,6 @@ def draw_hough(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape.
     """
-    import cv2
-
     image, hough = as_image(image), as_numbers(hough, "hough")
     if hough.ndim == 2:
         hough = hough[None]
@@ -91,8 +89,7 @@ def draw_hough(
     cell = tuple(np.maximum(scale * hough_stride, 1e-6))
     scores = np.where(np.isfinite(hough), hough, 0.0).max(axis=0)
     unit, highest = marks.unit_of(image), max(float(scores.max()), 1e-3)
-    spot = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(1.5 * unit) + 1,) * 2)
-    spread = np.asarray(cv2.dilate(stretch(scores, (height, width), cell), spot), np.float32)
+    spread = _dilate(stretch(scores, (height, width), cell), round(1.5 * unit))
     drawn = _scalars(image, spread, highest)
     if peaks is not None:
         at = np.asarray(peaks.positions) * scale
@@ -117,8 +114,6 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape or out of range.
     """
-    import cv2
-
     image, segmentation = as_image(image), as_field(segmentation, "segmentation")
     if segmentation.ndim == 2:
         segmentation = segmentation[None]
@@ -128,11 +123,9 @@ def draw_segmentation(image: Image, segmentation: Any, *, threshold: float = 0.5
         return image.copy()
     probability = sigmoid(stretch(finite_logits(segmentation[0]), image.shape[:2]))
     drawn = _scalars(image, probability, 1.0)
-    mask = (probability >= threshold).astype(np.uint8)
-    outlines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(marks.unit_of(image)))
-    cv2.drawContours(drawn, outlines, -1, marks.BLACK, width + 2, cv2.LINE_AA)
-    cv2.drawContours(drawn, outlines, -1, marks.WHITE, width, cv2.LINE_AA)
+    marks.outline(drawn, probability >= threshold, marks.WHITE, width)
+    marks.outline(drawn, probability < threshold, marks.BLACK, width)
     marks.place_legend(drawn, marks.bar("person", 0, 1, marks.legend_unit(image)), probability)
     return drawn
 
@@ -141,3 +134,15 @@ def _scalars(image: Image, values: FloatArray, highest: float) -> Image:
     """Draw values (H, W) from 0 to `highest` over the dimmed image; higher ones are more opaque."""
     share = np.clip(values / highest, 0, 1)
     return marks.blend(marks.dim(image), marks.scalar_colours(share), 0.85 * np.sqrt(share))
+
+
+def _dilate(values: FloatArray, radius: int) -> FloatArray:
+    """Return the max of values (H, W) within a disc around each pixel."""
+    height, width = values.shape
+    padded, spread = np.pad(values, radius), values.copy()
+    for y in range(-radius, radius + 1):
+        reach = round((radius**2 - y**2) ** 0.5)
+        rows = padded[radius + y : radius + y + height]
+        for x in range(radius - reach, radius + reach + 1):
+            np.maximum(spread, rows[:, x : x + width], out=spread)
+    return spread

@@ -9,6 +9,7 @@ import numpy as np
 
 from personlab.arrays.numbers import as_integer
 from personlab.io.images import as_image
+from personlab.io.imaging import fit
 from personlab.methods.personlab import stages
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.draw.decoding import draw_explanation, draw_order
@@ -120,15 +121,12 @@ def _scale(fields: Fields, image: Image) -> tuple[float, float]:
 
 def _shrink(image: Image, longest_side: int) -> tuple[Image, float, float]:
     """Shrink an image to a max side; return it and (sx, sy) from its old pixels to the new ones."""
-    import cv2
-
     height, width = image.shape[:2]
     factor = longest_side / max(height, width, 1)
     if factor >= 1:
         return image, 1.0, 1.0
     w, h = max(1, round(width * factor)), max(1, round(height * factor))
-    small = np.ascontiguousarray(cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), np.uint8)
-    return small, (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
+    return fit(image, (w, h)), (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
 
 
 def _shrink_masks(masks: NDArray[np.bool_], image: Image) -> NDArray[np.bool_]:

@@ -1,0 +1,189 @@
+"""The pipeline of prediction: read and prepare, run the network, decode poses and masks, each in threads of its own."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from personlab.io.images import read_image, read_reduced
+from personlab.io.reduced import size_of
+from personlab.predict.engines.layout import count_cores
+from personlab.predict.frame import Frame
+from personlab.predict.prediction import Prediction
+from personlab.predict.stream import Stage, Stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from personlab.calibration import Calibration
+    from personlab.methods.base import Method, Setup
+    from personlab.poses import Poses
+    from personlab.predict.engines import Engine
+
+_MASK_BYTES = 128  # max bytes of the masks of one image, for each pixel of `InputOptions.max_pixels`
+_MAX_WORKERS = 4  # threads that read, and that decode
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """Takes images from their sources to predictions."""
+
+    method: Method
+    engine: Engine
+    setup: Setup
+    to_host: bool  # whether fields are copied to host memory, else decoded where the engine leaves outputs
+    masks: bool  # whether masks are decoded
+    calibration: Calibration | None = None  # of the scores of poses
+    batch_size: int = 1  # max images in one run of the network
+    bgr: bool = False  # channels of arrays
+    reduced_reading: bool = False  # whether large files may be read at a fraction of their size
+    keep_fields: bool = False
+    keep_image: bool = False
+
+    def run(self, image: Any) -> Frame:
+        """Predict one image in the calling thread."""
+        frames = list(_frames_of([image]))
+        for stage in self._stages():
+            frames = stage.work(frames)
+        return frames[0]
+
+    def stream(self, images: Iterable[Any]) -> Stream[Prediction]:
+        """Return an iterator over the predictions of images, as `Predictor.stream` describes it."""
+        return Stream(_frames_of(images), self._stages(), self.deliver)
+
+    def _stages(self) -> tuple[Stage, Stage, Stage]:
+        many = min(count_cores(), _MAX_WORKERS)
+        decoders = many if self.to_host else 1  # decoding on a GPU queues its work on one stream
+        return (
+            Stage(self._prepare, workers=many),
+            Stage(self._run, workers=self.engine.streams, batch=self.batch_size),
+            Stage(self._decode, workers=decoders),
+        )
+
+    def _prepare(self, frames: list[Frame]) -> list[Frame]:
+        """Read images, and make them inputs of the network."""
+        for frame in frames:
+            if frame.error is None:
+                self._prepare_frame(frame)
+        return frames
+
+    def _prepare_frame(self, frame: Frame) -> None:
+        with frame.stage("read"):
+            frame.image = self._read(frame)
+            frame.size = size_of(frame.image)
+        if frame.error is None:
+            with frame.stage("resize"):
+                frame.prepared = self.method.prepare(frame.image, self.setup, frame.notes)
+        if not self.keep_image:
+            frame.image = None
+
+    def _read(self, frame: Frame) -> Any:
+        reduction = self.method.reduction
+        if reduction is None or self.keep_image or not self.reduced_reading:
+            return read_image(frame.source, bgr=self.bgr, damage=frame.damage)
+        return read_reduced(frame.source, lambda size: reduction(size, self.setup), bgr=self.bgr, damage=frame.damage)
+
+    def _run(self, frames: list[Frame]) -> list[Frame]:
+        """Run the network, over images whose views have one size together."""
+        groups: dict[Any, list[Frame]] = {}
+        for frame in frames:
+            if frame.error is None and frame.prepared is not None:
+                groups.setdefault(tuple(view.shape[1:] for view in frame.prepared.views), []).append(frame)
+        for group in groups.values():
+            self._run_group(group)
+        return frames
+
+    def _run_group(self, group: list[Frame]) -> None:
+        first = group[0]
+        with first.stage("network"):
+            prepared = [frame.prepared for frame in group if frame.prepared is not None]
+            names = self.method.outputs(self.masks)
+            views = (_joined(rows) for rows in zip(*(one.views for one in prepared), strict=True))
+            outputs = (self.engine.run(images, names) for images in views)
+            fields = self.method.merge(outputs, [one.way for one in prepared], self.setup, self.to_host)
+            for frame, own in zip(group, fields, strict=True):
+                frame.fields, frame.prepared = own, None
+        share, error = first.times["network"] / len(group), first.error
+        for frame in group:
+            frame.times["network"], frame.error = share, error
+
+    def _decode(self, frames: list[Frame]) -> list[Frame]:
+        """Decode fields into poses and masks."""
+        for frame in frames:
+            if frame.error is None:
+                self._decode_frame(frame)
+        return frames
+
+    def _decode_frame(self, frame: Frame) -> None:
+        decoded = poses = masks = scores = kept = None
+        with frame.stage("decode"):
+            decoded = self.method.decode(frame.fields, self.setup)
+            poses = decoded.scaled(*frame.fields.image_scale)
+            if self.calibration is not None:
+                poses = replace(poses, scores=self.calibration(poses.scores))
+            if self.keep_fields:
+                kept = frame.fields.to_host()
+        if self.masks and decoded is not None and frame.error is None:
+            with frame.stage("masks"):
+                masks, scores = self._decode_masks(frame, decoded)
+        if poses is not None and frame.error is None:
+            frame.prediction = Prediction(
+                poses=poses,
+                masks=masks,
+                mask_scores=scores,
+                image_size=frame.size,
+                times=frame.times,
+                fields=kept,
+                image=frame.image,
+                skeleton=self.setup.config.skeleton,
+                damage=frame.damage[0] if frame.damage else "",
+            )
+        frame.fields = frame.image = None
+
+    def _decode_masks(self, frame: Frame, decoded: Poses) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Decode masks at the image's size, or smaller where they would take too much memory."""
+        width, height = frame.size
+        limit = _MASK_BYTES * self.setup.inputs.max_pixels
+        if len(decoded) * width * height > limit:
+            shrink = (limit / (len(decoded) * width * height)) ** 0.5
+            width, height = max(int(width * shrink), 1), max(int(height * shrink), 1)
+            frame.notes.append(
+                f"{len(decoded)} masks of {frame.size[0]} x {frame.size[1]} pixels are made "
+                f"{width} x {height}, of at most {limit} bytes together"
+            )
+        assert self.method.decode_masks is not None
+        return self.method.decode_masks(decoded, frame.fields, (height, width), self.setup)
+
+    def deliver(self, frame: Frame) -> Prediction:
+        """Return the prediction of a frame, or raise its exception, after the warnings that it collected."""
+        for note in (*frame.damage, *(f"{frame.name}: {note}" for note in frame.notes)):
+            warnings.warn(note, RuntimeWarning, stacklevel=3)
+        if frame.error is not None:
+            raise frame.error
+        assert frame.prediction is not None
+        return frame.prediction
+
+
+def _frames_of(sources: Iterable[Any]) -> Iterator[Frame]:
+    """Yield a frame for each source; an iterable that breaks ends with a frame of its exception."""
+    iterator = iter(sources)
+    while True:
+        frame = Frame()
+        with frame.stage("read"):
+            try:
+                frame.source = next(iterator)
+            except StopIteration:
+                return
+        broken = frame.error is not None  # later the frame may have an error of its own
+        yield frame
+        if broken:
+            return
+
+
+def _joined(views: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return views[0] if len(views) == 1 else np.concatenate(views)
