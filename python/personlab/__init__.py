@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from personlab.weights import load_model
 
 __all__ = [
-    "BodyParts",
     "COCO_PERSON",
+    "BodyParts",
     "DecodeOptions",
     "Fields",
     "MaskOptions",
