@@ -234,6 +234,7 @@ class SimplePoseOptions:
         min_keypoints: int = ...,
         min_score: float = ...,
         max_peaks: int = ...,
+        max_reach: float = ...,
         max_poses: int = ...,
         threads: int = ...,
         rules: str = ...,
@@ -260,6 +261,8 @@ class SimplePoseOptions:
     def min_score(self) -> float: ...
     @property
     def max_peaks(self) -> int: ...
+    @property
+    def max_reach(self) -> float: ...
     @property
     def max_poses(self) -> int: ...
     @property

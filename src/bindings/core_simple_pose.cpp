@@ -55,8 +55,8 @@ Choice choose(const char* option, const std::string& value, std::initializer_lis
 
 MapOptions map_options(double peak_threshold, double limb_threshold, double min_support, int max_samples,
                        const std::string& position, int box_radius, double length_ratio, double merge_ratio,
-                       bool resolve_shared, int min_keypoints, double min_score, int max_peaks, int max_poses,
-                       int threads, const std::string& rules) {
+                       bool resolve_shared, int min_keypoints, double min_score, int max_peaks, double max_reach,
+                       int max_poses, int threads, const std::string& rules) {
   MapOptions options;
   options.peak_threshold = peak_threshold;
   options.limb_threshold = limb_threshold;
@@ -71,6 +71,7 @@ MapOptions map_options(double peak_threshold, double limb_threshold, double min_
   options.min_keypoints = min_keypoints;
   options.min_score = min_score;
   options.max_peaks = max_peaks;
+  options.max_reach = max_reach;
   options.max_poses = max_poses;
   options.threads = threads;
   options.rules = choose<simple_pose::Rules>("rules", rules, {"default", "part_b", "demo", "part_a"});
@@ -170,8 +171,8 @@ void register_simple_pose(py::module_& m) {
            "max_samples"_a = defaults.max_samples, "position"_a = "parabola", "box_radius"_a = defaults.box_radius,
            "length_ratio"_a = defaults.length_ratio, "merge_ratio"_a = defaults.merge_ratio,
            "resolve_shared"_a = defaults.resolve_shared, "min_keypoints"_a = defaults.min_keypoints,
-           "min_score"_a = defaults.min_score, "max_peaks"_a = defaults.max_peaks, "max_poses"_a = defaults.max_poses,
-           "threads"_a = defaults.threads, "rules"_a = "default")
+           "min_score"_a = defaults.min_score, "max_peaks"_a = defaults.max_peaks, "max_reach"_a = defaults.max_reach,
+           "max_poses"_a = defaults.max_poses, "threads"_a = defaults.threads, "rules"_a = "default")
       .def_readonly("peak_threshold", &MapOptions::peak_threshold)
       .def_readonly("limb_threshold", &MapOptions::limb_threshold)
       .def_readonly("min_support", &MapOptions::min_support)
@@ -183,6 +184,7 @@ void register_simple_pose(py::module_& m) {
       .def_readonly("min_keypoints", &MapOptions::min_keypoints)
       .def_readonly("min_score", &MapOptions::min_score)
       .def_readonly("max_peaks", &MapOptions::max_peaks)
+      .def_readonly("max_reach", &MapOptions::max_reach)
       .def_readonly("max_poses", &MapOptions::max_poses)
       .def_readonly("threads", &MapOptions::threads);
   m.def("decode_maps", &decode, py::kw_only(), "keypoint_maps"_a, "limb_maps"_a, "stride"_a, "input_sizes"_a, "size"_a,

@@ -197,8 +197,7 @@ def make_predictor(
         UsageError: the network of another method than asked for, or a flag without effect on it.
         ImportError, OSError, TypeError, ValueError: as `Predictor` raises them.
     """
-    from personlab.predict import Predictor
-    from personlab.predict.load import load_network
+    from personlab.predict import predictor
 
     asked: dict[str, Any] = {
         "engine": config.engine,
@@ -218,7 +217,9 @@ def make_predictor(
     }
     weights, asked = more.pop("weights", config.weights), {**asked, **more}
     names = ("stride", "device", "engine", "precision", "autocast")
-    loaded = load_network(weights, **{name: asked[name] for name in names})
+    loaded = predictor.load_network(  # type: ignore[attr-defined]  # the one that Predictor calls
+        weights, **{name: asked[name] for name in names}
+    )
     method = loaded.method
     if config.method not in (None, method.name):
         raise UsageError(f"--method: expected {method.name} for {config.weights}, got {config.method}")
@@ -227,7 +228,7 @@ def make_predictor(
         asked |= {"options": _own_options(config, method, base), "mask_options": None, "disk_radius": None}
     elif foreign := [name for name in _asked(config) if name not in _names(options)]:
         raise UsageError(f"--decode.{foreign[0]}: has no effect on a network of {method.name}")
-    return Predictor(loaded, **asked)
+    return predictor.Predictor(loaded, **asked)
 
 
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:

@@ -38,6 +38,8 @@ class SimplePoseOptions:
         min_score: bodies are dropped whose keypoints have a lower mean score, half of which is the peak's and half the
             best limb's; for a lone keypoint that half is 0
         max_peaks: candidates kept of each keypoint type, the highest; bounds the pairs of a map full of noise
+        max_reach: limbs of a peak longer than this many times its shortest sure one are not tried; a sure limb has a
+            score of at least 0.5, and counts as at least a twentieth of the height of the image
         max_poses: people kept, best first
         threads: threads that share the work of one call, the caller's included
         rules: this library's decoder, or an original's number for number (see `original`)
@@ -50,7 +52,7 @@ class SimplePoseOptions:
     peak_threshold: float = 0.1
     limb_threshold: float = 0.1
     min_support: float = 0.8
-    max_samples: int = 20
+    max_samples: int = 10
     position: Position = "parabola"
     box_radius: int = 2
     length_ratio: float = 16.0
@@ -59,22 +61,25 @@ class SimplePoseOptions:
     min_keypoints: int = 1
     min_score: float = 0.45
     max_peaks: int = 256
+    max_reach: float = 4.0
     max_poses: int = 1000
     threads: int = 1
     rules: Rules = "default"
 
     def __post_init__(self) -> None:
         freeze = object.__setattr__
-        for name, low, high in (
-            ("peak_threshold", 1e-9, float("inf")), ("limb_threshold", 0, float("inf")), ("min_support", 0, 1),
-            ("length_ratio", 0, float("inf")), ("merge_ratio", 0, float("inf")), ("min_score", 0, float("inf")),
+        endless = float("inf")
+        for name, minimum, maximum in (
+            ("peak_threshold", 1e-9, endless), ("limb_threshold", 0, endless), ("min_support", 0, 1),
+            ("length_ratio", 0, endless), ("max_reach", 1, endless), ("merge_ratio", 0, endless),
+            ("min_score", 0, endless),
         ):  # fmt: skip
-            freeze(self, name, as_number(getattr(self, name), name, low, high))
-        for name, least, most in (
+            freeze(self, name, as_number(getattr(self, name), name, minimum, maximum))
+        for name, low, high in (
             ("max_samples", 2, 1024), ("box_radius", 0, 64), ("min_keypoints", 1, 2**31 - 1),
             ("max_peaks", 0, 2**31 - 1), ("max_poses", 0, 2**31 - 1), ("threads", 1, 1024),
         ):  # fmt: skip
-            freeze(self, name, as_integer(getattr(self, name), name, least, most))
+            freeze(self, name, as_integer(getattr(self, name), name, low, high))
         if not isinstance(self.resolve_shared, bool):
             raise TypeError(f"resolve_shared: expected a bool, got {self.resolve_shared!r}")
         for name, choices in (("position", get_args(Position)), ("rules", get_args(Rules))):
@@ -96,7 +101,8 @@ class SimplePoseOptions:
         """
         if part not in ("A", "B") or (demo and part == "A"):
             raise ValueError(f"part: expected B or A, which has no demo script, got {part!r}")
-        fixed: dict[str, Any] = {"min_score": 0.45, "max_peaks": 2**31 - 1, "max_poses": 2**31 - 1, "merge_ratio": 0.7}
+        unbounded = dict.fromkeys(("max_peaks", "max_poses"), 2**31 - 1)
+        fixed: dict[str, Any] = {"min_score": 0.45, "merge_ratio": 0.7, "max_reach": 1e9, **unbounded}
         if part == "B":
             fixed |= {
                 "peak_threshold": 0.1, "limb_threshold": 0.1, "min_support": 0.8, "max_samples": 20,

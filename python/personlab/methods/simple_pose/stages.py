@@ -14,7 +14,7 @@ from personlab.methods.simple_pose.options import SimplePoseOptions
 from personlab.methods.simple_pose.parts import COCO_PARTS, BodyParts
 
 if TYPE_CHECKING:
-    from personlab.methods.simple_pose.backends.reference.decode import Steps
+    from personlab.methods.simple_pose.steps import Steps
 
 __all__ = ["Backend", "decode_steps"]
 

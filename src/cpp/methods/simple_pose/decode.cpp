@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <stdexcept>
 
 #include "base/parallel.hpp"
 #include "methods/simple_pose/stages.hpp"
@@ -127,27 +126,6 @@ void decode_batch(const MapBatch& batch, const LimbSkeleton& skeleton, const Map
     decode_steps(image, skeleton, each, mine);
     write_people(image, skeleton, each, mine, poses[static_cast<std::size_t>(n)]);
   });
-}
-
-LimbSkeleton::LimbSkeleton(int keypoints, std::vector<std::pair<int, int>> pairs, std::vector<int> chosen)
-    : n_keypoints(keypoints), limbs(std::move(pairs)), people(std::move(chosen)) {
-  const auto is_keypoint = [&](int k) { return k >= 0 && k < n_keypoints; };
-  for (const auto& [a, b] : limbs)
-    if (!is_keypoint(a) || !is_keypoint(b) || a == b) throw std::invalid_argument("limbs: expected pairs of keypoints");
-  for (const int k : people)
-    if (!is_keypoint(k)) throw std::invalid_argument("people: expected keypoints, got " + std::to_string(k));
-}
-
-void check(const MapOptions& options) {
-  const auto expect = [](bool holds, const char* what) {
-    if (!holds) throw std::invalid_argument(what);
-  };
-  expect(options.peak_threshold >= 1e-9, "peak_threshold: expected >= 1e-9");
-  expect(options.limb_threshold >= 0.0, "limb_threshold: expected >= 0");
-  expect(options.min_support >= 0.0 && options.min_support <= 1.0, "min_support: expected 0 .. 1");
-  expect(options.max_samples >= 2 && options.max_samples <= 1024, "max_samples: expected 2 .. 1024");
-  expect(options.box_radius >= 0 && options.box_radius <= 64, "box_radius: expected 0 .. 64");
-  expect(options.threads >= 1 && options.threads <= 1024, "threads: expected 1 .. 1024");
 }
 
 }  // namespace personlab::simple_pose

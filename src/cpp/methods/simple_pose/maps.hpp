@@ -21,7 +21,7 @@ struct MapOptions {
   double peak_threshold = 0.1;  // local maxima below it are no candidates; >= 1e-9
   double limb_threshold = 0.1;  // samples up to it do not support a limb; >= 0
   double min_support = 0.8;     // share of samples that support a limb; 0 .. 1
-  int max_samples = 20;         // along a limb; 2 .. 1024
+  int max_samples = 10;         // along a limb; 2 .. 1024
   Position position = Position::kParabola;
   int box_radius = 2;           // of the centroid's box, image pixels; 0 .. 64
   double length_ratio = 16.0;   // of a limb to the longest of its body, at most
@@ -30,6 +30,7 @@ struct MapOptions {
   int min_keypoints = 1;        // of a body
   double min_score = 0.45;      // mean of keypoint and limb scores of a body
   int max_peaks = 256;          // of one type, the highest
+  double max_reach = 4.0;       // of a limb to the shortest sure one of its first peak, at most; >= 1
   int max_poses = 1000;         // people kept, best first
   int threads = 1;              // that share the work of one call; 1 .. 1024
   Rules rules = Rules::kDefault;

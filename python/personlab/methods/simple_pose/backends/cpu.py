@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab import _core
-from personlab.methods.simple_pose.backends.reference.assemble import Body
-from personlab.methods.simple_pose.backends.reference.decode import Steps
-from personlab.methods.simple_pose.backends.reference.limbs import Connection
-from personlab.methods.simple_pose.backends.reference.peaks import PeakArrays
+from personlab.methods.simple_pose.steps import Body, Connection, PeakArrays, Steps
 from personlab.poses import Poses
 
 if TYPE_CHECKING:

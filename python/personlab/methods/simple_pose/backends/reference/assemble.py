@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from personlab.methods.simple_pose.steps import Body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from personlab.methods.simple_pose.backends.reference.limbs import Connection
-    from personlab.methods.simple_pose.backends.reference.peaks import PeakArrays
     from personlab.methods.simple_pose.options import SimplePoseOptions
-
-
-@dataclass(eq=False)
-class Body:
-    """Peaks that belong to one person."""
-
-    slots: dict[int, tuple[int, float]] = field(default_factory=dict)  # keypoint type -> peak, score of its limb
-    total: float = 0.0  # of the peaks' and the limbs' scores
-    count: int = 0
-    longest: float = 0.0  # limb, pixels of the image
+    from personlab.methods.simple_pose.steps import Connection, PeakArrays
 
 
 def assemble(

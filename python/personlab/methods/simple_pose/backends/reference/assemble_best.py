@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.methods.simple_pose.backends.reference.assemble import Body
+from personlab.methods.simple_pose.steps import Body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from personlab.methods.simple_pose.backends.reference.limbs import Connection
-    from personlab.methods.simple_pose.backends.reference.peaks import PeakArrays
     from personlab.methods.simple_pose.options import SimplePoseOptions
+    from personlab.methods.simple_pose.steps import Connection, PeakArrays
 
 
 def assemble_best(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.methods.simple_pose.backends.reference.assemble import Body, assemble
+from personlab.methods.simple_pose.backends.reference.assemble import assemble
 from personlab.methods.simple_pose.backends.reference.assemble_best import assemble_best
 from personlab.methods.simple_pose.backends.reference.enlarge import enlarge, read_between_cells
-from personlab.methods.simple_pose.backends.reference.limbs import Connection, best_first, match, score_pairs
-from personlab.methods.simple_pose.backends.reference.peaks import PeakArrays, find_peaks
+from personlab.methods.simple_pose.backends.reference.limbs import best_first, match, score_pairs
+from personlab.methods.simple_pose.backends.reference.peaks import find_peaks
+from personlab.methods.simple_pose.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,20 +21,10 @@ if TYPE_CHECKING:
     from personlab.methods.simple_pose.grid import MapGrid
     from personlab.methods.simple_pose.options import SimplePoseOptions
     from personlab.methods.simple_pose.parts import BodyParts
+    from personlab.methods.simple_pose.steps import Body
 
     Array = NDArray[np.float64]
     Maps = NDArray[np.floating]
-
-
-class Steps(NamedTuple):
-    """What each step of decoding an image comes to.
-
-    Positions of peaks are in cells; by the rules of the originals, in pixels of the image.
-    """
-
-    peaks: PeakArrays
-    connections: list[Connection]  # limb after limb; by the default rules, best first
-    bodies: list[Body]  # that are kept, in the order in which they began
 
 
 def decode_steps(

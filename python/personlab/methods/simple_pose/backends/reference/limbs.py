@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from personlab.methods.simple_pose.steps import Connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from personlab.methods.simple_pose.backends.reference.peaks import PeakArrays
     from personlab.methods.simple_pose.options import SimplePoseOptions
+    from personlab.methods.simple_pose.steps import PeakArrays
 
     Array = np.ndarray
     Read = Callable[[int, Array], Array]
 
 
-class Connection(NamedTuple):
-    """Two peaks that a limb joins."""
-
-    limb: int
-    a: int  # id of the peak at the limb's first end
-    b: int
-    score: float  # mean of the samples, less for a limb longer than half the image is high
-    i: int  # place of a among the peaks of its type
-    j: int
-    length: float  # pixels of the image
-    rank: float  # by which connections are ordered
+SURE = 0.5  # score of a limb beside which much longer ones are not tried
 
 
 def sample_count(length: float, options: SimplePoseOptions) -> int:
@@ -69,6 +61,7 @@ def score_pairs(
     first, second = (np.flatnonzero(peaks.keypoints == k) for k in ends)
     candidates = []
     for i, a in enumerate(first):
+        own = []
         for j, b in enumerate(second):
             start, end = peaks.positions[a], peaks.positions[b]
             length = float(np.sqrt((((end - start) * scale) ** 2).sum()))
@@ -78,8 +71,16 @@ def score_pairs(
             score = limb_score(read(limb, points), length, height, options)
             if score is not None:
                 rank = 0.5 * score + 0.25 * peaks.scores[a] + 0.25 * peaks.scores[b]
-                candidates.append(Connection(limb, int(a), int(b), score, i, j, length, float(rank)))
+                own.append(Connection(limb, int(a), int(b), score, i, j, length, float(rank)))
+        candidates += _in_reach(own, height, options) if options.rules == "default" else own
     return candidates
+
+
+def _in_reach(candidates: list[Connection], height: int, options: SimplePoseOptions) -> list[Connection]:
+    """The candidates of one peak that are not too long beside its shortest sure one."""
+    sure = [one.length for one in candidates if one.score >= SURE]
+    limit = options.max_reach * max(min(sure), height / 20) if sure else np.inf
+    return [one for one in candidates if one.length <= limit]
 
 
 def best_first(candidates: Sequence[Connection]) -> list[Connection]:

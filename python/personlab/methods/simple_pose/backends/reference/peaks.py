@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+from personlab.methods.simple_pose.steps import PeakArrays
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,15 +22,6 @@ _LARGEST = float(np.finfo(np.float32).max)
 def to_single(values: Array | float) -> NDArray[np.float32]:
     """Numbers as float32, the largest one where they are too large."""
     return np.clip(values, -_LARGEST, _LARGEST).astype(np.float32)
-
-
-class PeakArrays(NamedTuple):
-    """N peaks by keypoint type, then row by row; a peak's place in these arrays is its id."""
-
-    keypoints: NDArray[np.intp]  # (N,) keypoint type
-    anchors: NDArray[np.intp]  # (N, 2) x, y of the cell
-    positions: Array  # (N, 2) x, y in cells
-    scores: Array  # (N,) confidence
 
 
 def find_peaks(maps: Array, *, options: SimplePoseOptions) -> PeakArrays:
@@ -94,6 +87,8 @@ def locate(plane: Array, x: int, y: int, *, options: SimplePoseOptions) -> tuple
         return (float(x), float(y)), value
     if options.position == "swapped_centroid":  # the original adds the row offset to x
         down, right = right, down
+    if options.rules == "default":  # where values are negative, the sum may be next to nothing
+        down, right = np.clip((down, right), -r, r)
     return (x + right, y + down), float(to_single(box.mean()))
 
 
