@@ -13,11 +13,11 @@ def seconds(call):
     return time.perf_counter() - start
 
 
-def race(one, other, budget=1.5):
+def race(one, other, budget=1.5, rounds=20):
     """Return seconds (rounds, 2) of two calls in turns, so that other load on the machine falls on both."""
     one(), other()
     end, times = time.perf_counter() + budget, []
-    while len(times) < 20 or time.perf_counter() < end:
+    while len(times) < rounds or time.perf_counter() < end:
         times.append((seconds(one), seconds(other)))
     return np.array(times)
 

@@ -20,6 +20,9 @@ from personlab.info import __version__, build_info
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.methods.simple_pose.decode import decode_simple_pose
+from personlab.methods.simple_pose.options import SimplePoseOptions
+from personlab.methods.simple_pose.parts import BodyParts
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
     from personlab.weights import load_model
 
-__all__ = [
+__all__ = [  # noqa: RUF022  # as `sorted` orders them
+    "BodyParts",
     "COCO_PERSON",
     "DecodeOptions",
     "Fields",
@@ -36,6 +40,7 @@ __all__ = [
     "Poses",
     "Prediction",
     "Predictor",
+    "SimplePoseOptions",
     "Skeleton",
     "Targets",
     "__version__",
@@ -43,6 +48,7 @@ __all__ = [
     "cuda",
     "decode_masks",
     "decode_poses",
+    "decode_simple_pose",
     "encode_targets",
     "load_model",
     "stages",

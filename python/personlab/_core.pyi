@@ -17,6 +17,7 @@ version: str
 build_type: str
 instruction_set: str
 instruction_sets: str
+MAX_MAP_STRIDE: int  # input pixels from cell to cell of maps of keypoints and limbs
 MAX_STRIDE: int  # input pixels from cell to cell
 MAX_INPUT: int  # input pixels each way
 MAX_GRID: int  # cells, or Hough lattice points, of one keypoint type, and images of a batch
@@ -190,3 +191,100 @@ def encode_targets(
     skeleton: Skeleton,
     disk_radius: float,
 ) -> dict[str, Any]: ...
+
+class MapTargetOptions:
+    def __init__(
+        self,
+        *,
+        keypoint_sigma: float,
+        limb_sigma: float,
+        threshold: float,
+        overlap: str,
+        threads: int,
+        rules: str,
+    ) -> None: ...
+
+def encode_maps(
+    *,
+    keypoints: _Floats,
+    people: NDArray[np.uint8] | None,
+    counted: NDArray[np.uint8] | None,
+    size: tuple[int, int],
+    stride: int,
+    limbs: Sequence[tuple[int, int]],
+    options: MapTargetOptions,
+) -> dict[str, Any]: ...
+
+class LimbSkeleton:
+    def __init__(self, *, n_keypoints: int, limbs: Sequence[tuple[int, int]], people: Sequence[int]) -> None: ...
+
+class SimplePoseOptions:
+    def __init__(
+        self,
+        *,
+        peak_threshold: float = ...,
+        limb_threshold: float = ...,
+        min_support: float = ...,
+        max_samples: int = ...,
+        position: str = ...,
+        box_radius: int = ...,
+        length_ratio: float = ...,
+        merge_ratio: float = ...,
+        resolve_shared: bool = ...,
+        min_keypoints: int = ...,
+        min_score: float = ...,
+        max_peaks: int = ...,
+        max_reach: float = ...,
+        max_poses: int = ...,
+        threads: int = ...,
+        rules: str = ...,
+    ) -> None: ...
+    @property
+    def peak_threshold(self) -> float: ...
+    @property
+    def limb_threshold(self) -> float: ...
+    @property
+    def min_support(self) -> float: ...
+    @property
+    def max_samples(self) -> int: ...
+    @property
+    def box_radius(self) -> int: ...
+    @property
+    def length_ratio(self) -> float: ...
+    @property
+    def merge_ratio(self) -> float: ...
+    @property
+    def resolve_shared(self) -> bool: ...
+    @property
+    def min_keypoints(self) -> int: ...
+    @property
+    def min_score(self) -> float: ...
+    @property
+    def max_peaks(self) -> int: ...
+    @property
+    def max_reach(self) -> float: ...
+    @property
+    def max_poses(self) -> int: ...
+    @property
+    def threads(self) -> int: ...
+
+def decode_maps(
+    *,
+    keypoint_maps: Sequence[_Elements],
+    limb_maps: Sequence[_Elements],
+    stride: int,
+    input_sizes: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+    skeleton: LimbSkeleton,
+    options: SimplePoseOptions,
+) -> list[_Poses]: ...
+def decode_map_steps(
+    *,
+    keypoint_maps: Sequence[_Elements],
+    limb_maps: Sequence[_Elements],
+    stride: int,
+    input_sizes: Sequence[tuple[int, int]],
+    size: tuple[int, int],
+    skeleton: LimbSkeleton,
+    options: SimplePoseOptions,
+) -> dict[str, NDArray[Any]]: ...

@@ -20,10 +20,10 @@ pytest.importorskip("jsonargparse")
 
 from personlab.commands.flags import field_docs
 from personlab.data.augment import Augmentation
+from personlab.train import LossOptions
 from personlab.train.config import (
     DataOptions,
     EvaluationOptions,
-    LossOptions,
     NetworkOptions,
     OptimizerOptions,
     TrainConfig,

@@ -10,6 +10,8 @@ import pytest
 from personlab.cli import main
 from personlab.commands.flags import join_pairs
 from personlab.commands.train import shipped_configs
+from personlab.data.grid import check_sides, input_step
+from personlab.methods import get_method
 from personlab.train import TrainConfig
 from personlab.weights import load_checkpoint
 
@@ -193,7 +195,8 @@ def test_shipped_configurations_are_read(name, monkeypatch):
     (config,) = seen
     assert config.batch_size == 64
     assert config.output in (name, name.replace("-", "_"))
-    assert all((side - 1) % config.network.stride == 0 for side in config.data.crop)
+    network = get_method(config.method).config(stride=config.network.stride, backbone=config.network.backbone)
+    check_sides(config.data.crop, "data.crop", stride=network.stride, step=input_step(network))
     if name.startswith("paper"):
         assert config.network.backbone == name.removeprefix("paper-")
         assert config.data.crop == (801, 801)
@@ -201,4 +204,4 @@ def test_shipped_configurations_are_read(name, monkeypatch):
 
 def test_drawn_is_what_the_package_ships():
     names = shipped_configs()
-    assert names == ["drawn", "mobilenet", "paper-resnet101", "paper-resnet152"]
+    assert names == ["drawn", "mobilenet", "paper-resnet101", "paper-resnet152", "simple-pose-drawn"]

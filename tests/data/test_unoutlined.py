@@ -23,7 +23,7 @@ from personlab.methods import get_method
 from personlab.methods.personlab.ceiling import evaluate_ceiling
 from personlab.metrics.coco import average_precision, load_annotations
 from personlab.poses import Poses
-from personlab.train.config import LossOptions
+from personlab.train import LossOptions
 
 BOX = (slice(1, 33), slice(2, 22))  # [4, 4, 16, 26] grown: x 2.4 .. 21.6, y 1.4 .. 32.6
 

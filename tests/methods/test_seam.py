@@ -167,7 +167,7 @@ def test_a_checkpoint_that_names_none_is_personlabs(tmp_path):
             load_model(path)
     edited(path, lambda entry: entry.update(method="x" * 1_000_000))
     with pytest.raises(
-        ValueError, match=r"old\.safetensors: method: expected one of personlab, got 'xxx.*\.\.\.$"
+        ValueError, match=r"old\.safetensors: method: expected one of personlab, .*got 'xxx.*\.\.\.$"
     ) as error:
         load_model(path)
     assert len(str(error.value)) < 1100 + len(str(path))
@@ -178,7 +178,7 @@ def test_the_method_of_a_checkpoint_may_be_asked_for_by_name(tmp_path):
     save_model(model, path)
     assert same(load_model(path, method="personlab").state_dict(), model.state_dict())
     for wrong in ("toy", 3):
-        with pytest.raises(ValueError, match="method: expected one of personlab, got"):
+        with pytest.raises(ValueError, match=r"method: expected one of personlab, .*got"):
             load_model(path, method=wrong)
 
 

@@ -177,7 +177,7 @@ def set_up_training(path: Path, images: Path, rng: np.random.Generator) -> str:
     from personlab.data.images import CocoImages
     from personlab.data.loader import Views
     from personlab.methods import get_method
-    from personlab.train.config import LossOptions
+    from personlab.train import LossOptions
 
     given = COCO_PERSON if rng.random() < 0.2 else None
     instances = path if rng.random() < 0.1 else None

@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from personlab.io.console import log
+from personlab.methods import DEFAULT_METHOD, METHODS
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -14,7 +15,8 @@ SUMMARY = "write a published network as a checkpoint (safetensors)"
 USAGE = "SRC DST [options]"
 DESCRIPTION = (
     "Write a published network as a checkpoint: a tfjs graph model of PoseNet or BodyPix, float or quantised, or an "
-    "ONNX file of BodyPix. Print a description of the network."
+    "ONNX file of BodyPix, or the weights of Simple Pose as torch.save wrote them, of which tensors alone are read. "
+    "Print a description of the network."
 )
 
 
@@ -25,10 +27,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     parser.add_argument(
         "src", type=str, metavar="SRC",
-        help="tfjs model (its JSON file or folder), .onnx file of BodyPix, or name of a published network, such as "
-        "bodypix-mobilenet-075, which is downloaded",
+        help="tfjs model (its JSON file or folder), .onnx file of BodyPix, .pth file of Simple Pose, or name of a "
+        "published network, such as bodypix-mobilenet-075, which is downloaded",
     )  # fmt: skip
     parser.add_argument("dst", type=str, metavar="DST", help=".safetensors file to write")
+    parser.add_argument("--method", choices=tuple(METHODS), help="method of the network [the one whose file SRC is]")
     parser.add_argument(
         "--stride", type=int, choices=(8, 16), help="output stride of the checkpoint, input pixels [the source's]"
     )
@@ -42,17 +45,18 @@ def run(config: Any) -> None:
     """
     from personlab import weights
 
-    made = weights.convert(config.src, config.dst, stride=config.stride)
+    made = weights.convert(config.src, config.dst, stride=config.stride, method=config.method)
     stored = weights.load_stored(config.dst)
     heads = ", ".join(stored.method.outputs(bool(getattr(made, "masks", False))))
     parameters = sum(array.size for name, array in stored.weights.state.items() if not name.endswith(_STATISTICS))
     rows = [
+        *([["method", made.method]] if made.method != DEFAULT_METHOD else []),
         ["backbone", made.backbone],
         ["width", f"{made.width:g}"],
         ["stride", str(made.stride)],
         ["keypoints", str(made.skeleton.n_keypoints)],
         ["heads", heads],
-        ["input", str(made.normalization)],
+        ["input", str(made.normalization or "0..1")],
         ["parameters", f"{parameters:,}"],
     ]
     width = max(len(name) for name, _ in rows)

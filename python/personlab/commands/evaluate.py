@@ -80,6 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     reliability.add_arguments(parser)
     network.add_network(parser)
     network.add_decoding(parser, EVERY_POSE, _POSENET)
+    network.add_other_decoding(parser, EVERY_POSE)
 
 
 def run(config: Any) -> None:
@@ -118,7 +119,7 @@ def run(config: Any) -> None:
     for scales, flip in _settings(config):
         name = network.describe_setting(scales, flip)
         predictor = network.make_predictor(
-            config, options, mask_options, weights=weights, scales=scales, flip=flip, **more
+            config, options, mask_options, every_pose=True, weights=weights, scales=scales, flip=flip, **more
         )
         weights = predictor.loaded  # read once
         if not results:
@@ -153,9 +154,10 @@ def _log_settings(config: Any, predictor: Predictor) -> None:
     """Log the settings in use, if the network has any."""
     if not predictor.settings.to_dict():
         return
+    radius = getattr(predictor.options, "disk_radius", None)  # of methods with discs
     used = dataclasses.replace(
-        predictor.settings, long_edge=predictor.long_edge, stride=predictor.stride,
-        disk_radius=predictor.options.disk_radius, category=config.category, labelled_only=config.labelled_only,
+        predictor.settings, long_edge=predictor.long_edge, stride=predictor.stride, disk_radius=radius,
+        category=config.category, labelled_only=config.labelled_only,
     )  # fmt: skip
     log(f"scoring with {used}")
 

@@ -35,7 +35,9 @@ def field_docs(options: type) -> dict[str, str]:
     return docs
 
 
-def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str = "") -> None:
+def add_options(
+    parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str | tuple[str, ...] = ()
+) -> None:
     """Add one flag `--prefix.name` for each field of an options dataclass; flags left out read None.
 
     The help is the field's entry in the docstring of its class. A field that is such a dataclass itself becomes a
@@ -46,13 +48,13 @@ def add_options(parser: ArgumentParser, title: str, prefix: str, options: Any, *
         title: of the group.
         prefix: of the flags; none where empty.
         options: an instance, whose values the help shows as defaults.
-        leave_out: a field that gets no flag.
+        leave_out: fields that get no flag.
     """
     group = parser.add_argument_group(title)
     hints, docs = get_type_hints(type(options)), field_docs(type(options))
     nested = []
     for field in dataclasses.fields(options):
-        if field.name == leave_out:
+        if field.name in ((leave_out,) if isinstance(leave_out, str) else leave_out):
             continue
         name = f"{prefix}.{field.name}" if prefix else field.name.replace("_", "-")
         hint, default = hints[field.name], getattr(options, field.name)

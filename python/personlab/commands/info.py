@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from personlab.info import build_info
+from personlab.methods import DEFAULT_METHOD, method_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,17 +59,16 @@ def run(config: Any) -> None:
 def describe(checkpoint: Checkpoint) -> dict[str, str]:
     """Return facts about a checkpoint's network: architecture, settings it was scored with, origin."""
     model, settings, metadata = checkpoint.model, checkpoint.settings, dict(checkpoint.metadata)
-    config, skeleton = model.config, model.config.skeleton
-    masks, middle = ["segmentation", "long offsets"] * config.masks, ["intermediate ones"] * config.intermediate
-    facts = {
-        "backbone": f"{config.backbone}, width {config.width:g}, norm {config.norm}",
+    method, skeleton = method_of(model), model.config.skeleton
+    own = {} if method.describe is None else dict(method.describe(model.config))
+    facts = {} if method.name == DEFAULT_METHOD else {"method": method.name}
+    facts |= {"backbone": own.pop("backbone")} if "backbone" in own else {}
+    facts |= {
         "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
-        "stride": f"{config.stride}",
+        "stride": f"{model.config.stride}",
         "keypoints": f"{skeleton.n_keypoints}: {', '.join(map(_text, skeleton.names))}",
         "edges": f"{skeleton.n_edges}: {', '.join(f'{a}-{b}' for a, b in _edge_names(checkpoint))}",
-        "heads": ", ".join(["heatmaps", "short offsets", "mid offsets", *masks, *middle]),
-        "refinement": f"{config.refine_steps} steps inside the network",
-        "normalisation": f"{config.normalization} of pixels 0..255",
+        **own,
         "scored with": _text(str(settings)) or "unknown",
         "trained on": _text(settings.domain or "unknown"),
     }
@@ -91,7 +91,12 @@ def _unusual(values: Mapping[str, Any]) -> dict[str, Any]:
     from personlab.train.config import TrainConfig
     from personlab.train.read_config import flattened
 
-    usual, stored = flattened(json.loads(TrainConfig().to_json())), flattened(values)
+    stored = flattened(values)
+    try:
+        defaults = TrainConfig(method=values.get("method", DEFAULT_METHOD))
+    except (TypeError, ValueError):  # a method of another version
+        defaults = TrainConfig()
+    usual = flattened(json.loads(defaults.to_json()))
     with contextlib.suppress(TypeError, ValueError):  # settings of another version are shown as they are
         read = flattened(json.loads(TrainConfig.from_json(json.dumps(values)).to_json()))
         stored = {name: read[name] for name in stored}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.io.console import log
+from personlab.methods import DEFAULT_METHOD, METHODS, get_method
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.predict.engines import ENGINES, PRECISIONS
 from personlab.settings import DRAWN
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
     from personlab.io.sources import Source
+    from personlab.methods import Method
     from personlab.predict import Predictor
 
 STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
@@ -123,6 +126,44 @@ def add_decoding(parser: ArgumentParser, options: DecodeOptions, posenet: Decode
     add_options(parser, "masks", "mask", MaskOptions())
 
 
+def add_other_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
+    """Add the flags of other methods' decoders; those that `options` has, too, are there already."""
+    group = parser.add_argument_group("method")
+    group.add_argument(
+        "--method", choices=tuple(METHODS), help="refuse the network of another method [any: a network says its own]"
+    )
+    for name in METHODS:
+        if name != DEFAULT_METHOD:
+            own = get_method(name).options()
+            add_options(parser, f"decoding, for networks of {name}", "decode", own, leave_out=tuple(_names(options)))
+
+
+def _names(options: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(options)]
+
+
+def _asked(config: Any) -> dict[str, Any]:
+    """Return the flags of decoding that are set."""
+    return {name: value for name, value in vars(config.decode).items() if value is not None}
+
+
+def _own_options(config: Any, method: Method, options: Any) -> Any:
+    """Return the options of a method other than PersonLab, changed by the flags.
+
+    Raises:
+        UsageError: a flag without effect, or a value out of range.
+    """
+    known = _names(options)
+    useless = [f"--{name}" for name in ("posenet", "calibrate") if getattr(config, name, None)]
+    useless += [f"--decode.{name}" for name in _asked(config) if name not in known]
+    if useless:
+        raise UsageError(f"{useless[0]}: has no effect on a network of {method.name}")
+    asked = _asked(config)
+    if config.threads is not None:
+        asked = {"threads": config.threads, **asked}
+    return apply_flags(options, SimpleNamespace(**asked))
+
+
 def decode_options(config: Any, options: DecodeOptions, posenet: DecodeOptions) -> tuple[DecodeOptions, MaskOptions]:
     """Return `options` or, with --posenet, `posenet`, changed by the decoder's flags.
 
@@ -136,16 +177,27 @@ def decode_options(config: Any, options: DecodeOptions, posenet: DecodeOptions) 
     threads = getattr(config, "threads", None)
     if threads is not None:
         base, masks = dataclasses.replace(base, threads=threads), dataclasses.replace(masks, threads=threads)
-    return apply_flags(base, config.decode), apply_flags(masks, config.mask)
+    own = {name: value for name, value in vars(config.decode).items() if name in _names(base)}
+    return apply_flags(base, SimpleNamespace(**own)), apply_flags(masks, config.mask)
 
 
-def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOptions, **more: Any) -> Predictor:
+def make_predictor(
+    config: Any, options: DecodeOptions, mask_options: MaskOptions, *, every_pose: bool = False, **more: Any
+) -> Predictor:
     """Make the predictor of the flags, changed by `more`.
 
+    Args:
+        config: the flags.
+        options: of decoding, for a network of PersonLab.
+        mask_options: likewise.
+        every_pose: whether networks of other methods keep weak poses, for average precision.
+        more: arguments of `Predictor`.
+
     Raises:
+        UsageError: the network of another method than asked for, or a flag without effect on it.
         ImportError, OSError, TypeError, ValueError: as `Predictor` raises them.
     """
-    from personlab.predict import Predictor
+    from personlab.predict import predictor
 
     asked: dict[str, Any] = {
         "engine": config.engine,
@@ -163,7 +215,20 @@ def make_predictor(config: Any, options: DecodeOptions, mask_options: MaskOption
         "mask_options": mask_options,
         "disk_radius": config.decode.disk_radius,
     }
-    return Predictor(more.pop("weights", config.weights), **{**asked, **more})
+    weights, asked = more.pop("weights", config.weights), {**asked, **more}
+    names = ("stride", "device", "engine", "precision", "autocast")
+    loaded = predictor.load_network(  # type: ignore[attr-defined]  # the one that Predictor calls
+        weights, **{name: asked[name] for name in names}
+    )
+    method = loaded.method
+    if config.method not in (None, method.name):
+        raise UsageError(f"--method: expected {method.name} for {config.weights}, got {config.method}")
+    if method.name != DEFAULT_METHOD:
+        base = method.every_pose if every_pose else method.options()
+        asked |= {"options": _own_options(config, method, base), "mask_options": None, "disk_radius": None}
+    elif foreign := [name for name in _asked(config) if name not in _names(options)]:
+        raise UsageError(f"--decode.{foreign[0]}: has no effect on a network of {method.name}")
+    return predictor.Predictor(loaded, **asked)
 
 
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:

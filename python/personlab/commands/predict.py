@@ -65,6 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     network.add_network(parser)
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
+    network.add_other_decoding(parser, DecodeOptions())
 
 
 def run(config: Any) -> None:

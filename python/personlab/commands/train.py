@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shlex
 from pathlib import Path
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 from personlab.commands.config_file import check_config_file
 from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.io.console import log, write_table
+from personlab.methods import METHODS, get_method
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
+
+    from personlab.train import TrainConfig
 
 SUMMARY = "train a network on annotated images or on drawn scenes"
 USAGE = "[--config FILE] [--resume] [options]"
@@ -68,7 +72,25 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="continue from the checkpoint in --output, if there is one, with the settings of that run, changed by "
         "flags; --steps makes the run longer",
     )  # fmt: skip
-    add_options(parser, "run", "", TrainConfig())
+    base = TrainConfig()
+    add_options(parser, "run", "", base)
+    for name in METHODS:
+        if name != base.method:
+            losses = get_method(name).loss_options()
+            add_options(parser, f"loss, with --method {name}", "loss", losses, leave_out=_names(base.loss))
+
+
+def _names(options: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(options))
+
+
+def _defaults(method: str | None) -> TrainConfig:
+    from personlab.train import TrainConfig
+
+    try:
+        return TrainConfig() if method is None else TrainConfig(method=method)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def run(config: Any) -> None:
@@ -84,10 +106,18 @@ def run(config: Any) -> None:
     from personlab.train import TrainConfig, train
     from personlab.train.folder import saved_config
 
-    base, names = TrainConfig(), TrainConfig.__dataclass_fields__
+    base, names = _defaults(config.method), TrainConfig.__dataclass_fields__
     if config.resume:
         base = saved_config(Path(config.output or base.output)) or base
-    settings = apply_flags(base, SimpleNamespace(**{k: v for k, v in vars(config).items() if k in names}))
+        if config.method not in (None, base.method):
+            raise UsageError(f"--method: expected {base.method} as in the run to go on with, got {config.method}")
+    known = _names(base.loss)
+    for name, value in vars(config.loss).items():
+        if value is not None and name not in known:
+            raise UsageError(f"loss.{name}: expected none, for losses of {base.method} have no such option")
+    flags = {name: value for name, value in vars(config).items() if name in names}
+    flags["loss"] = SimpleNamespace(**{name: value for name, value in vars(config.loss).items() if name in known})
+    settings = apply_flags(base, SimpleNamespace(**flags))
     command = shlex.join(["personlab", *(word for word in config.argv if word != "--resume")])
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})

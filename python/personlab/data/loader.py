@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from personlab.arrays.numbers import as_integer, as_size
 from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
-from personlab.data.grid import Grid
+from personlab.data.grid import Grid, check_sides
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -76,8 +76,9 @@ class Views(Dataset[tuple[Any, Any]]):
         images: of the run.
         encode: a method's (`personlab.methods.Method.encode`): people and grid -> targets.
         options: its options for that, `TrainConfig.loss`.
-        crop: (H, W) of the views, each a multiple of `stride` plus 1, pixels.
+        crop: (H, W) of the views, pixels, each a multiple of `input_step` or, without, of `stride` plus 1.
         stride: input pixels from cell to cell of the targets.
+        input_step: of the network (`personlab.data.grid.input_step`).
         augmentation: random changes of the views.
         seed: of views and their order.
 
@@ -93,11 +94,11 @@ class Views(Dataset[tuple[Any, Any]]):
         *,
         crop: tuple[int, int],
         stride: int,
+        input_step: int | None = None,
         augmentation: Augmentation,
         seed: int,
     ) -> None:
-        if any((side - 1) % stride for side in as_size(crop, "crop", minimum=1)):
-            raise ValueError(f"crop: expected multiples of the stride {stride} plus 1, got {crop}")
+        check_sides(as_size(crop, "crop", minimum=1), "crop", stride=stride, step=input_step)
         self.images, self.encode, self.options, self.crop = images, encode, options, crop
         self.grid = Grid(crop, stride, images.skeleton, images.has_masks)
         self.augmentation, self.seed = augmentation, seed

@@ -17,7 +17,9 @@ __all__ = ["DEFAULT_METHOD", "METHODS", "Method", "get_method", "method_of"]
 
 DEFAULT_METHOD = "personlab"  # of checkpoints and networks that name none
 
-METHODS: Mapping[str, str] = MappingProxyType({"personlab": "personlab.methods.personlab.method"})
+METHODS: Mapping[str, str] = MappingProxyType(
+    {name: f"personlab.methods.{name}.method" for name in ("personlab", "simple_pose")}
+)
 """module by name of the method; its `METHOD` is the record"""
 
 

@@ -56,6 +56,11 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoOptions:
+    """Options of a method that has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Published:
     """The networks of a method that are loaded by name: checkpoints in the package, and files on a server.
 
@@ -86,11 +91,13 @@ class Method:
     name: str
     config: type
     """of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`; with
-    `decode_masks`, also `masks`, whether a network has them"""
+    `decode_masks`, also `masks`, whether a network has them; `input_step`, where the sides of network inputs are
+    multiples of that, and not of the stride plus 1"""
     fields: type  # of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`
     targets: type  # of one image: a dataclass, whose arrays `make_batch` stacks
     options: type  # of decoding: every field has a default; `threads` where several can share the work
     mask_options: type | None = None  # of masks
+    loss_options: type = NoOptions  # of losses and targets, `TrainConfig.loss`: every field has a default
     every_pose: Any  # options that keep weak poses, for average precision
 
     # Prediction
@@ -117,6 +124,10 @@ class Method:
     # Files and drawings
     published: Published | None = None  # networks by name
     read: Callable[[Path], Weights | None] | None = None  # of others, from a file that is no checkpoint; without torch
+    read_pickle: Callable[[Path], Weights | None] | None = None
+    """the same from a file that `torch.save` wrote, of which tensors alone are read; None where it holds another"""
+    describe: Callable[[Any], Mapping[str, str]] | None = None
+    """(config) -> facts on a network's architecture, by name"""
     graph: Callable[..., bytes | None] | None = None
     """(weights, entries of metadata, *, size: (W, H) or None for any, pixels: whether images are (N, H, W, 3) uint8) ->
     ONNX file that computes what the network does, made without torch; None for networks that torch alone exports"""

@@ -27,7 +27,7 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.f
 
     with torch.no_grad():
         for name, value in state.items():
-            tensor = torch.as_tensor(np.ascontiguousarray(value) if isinstance(value, np.ndarray) else value)
+            tensor = torch.as_tensor(np.asarray(value, order="C") if isinstance(value, np.ndarray) else value)
             if tensor.is_floating_point() != expected[name].is_floating_point() or tensor.dtype == torch.bool:
                 raise ValueError(f"{name}: expected {expected[name].dtype}, got {tensor.dtype}")
             expected[name].copy_(tensor)

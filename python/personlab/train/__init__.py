@@ -8,13 +8,13 @@ from personlab._lazy import lazy_names
 from personlab.train.config import (
     DataOptions,
     EvaluationOptions,
-    LossOptions,
     NetworkOptions,
     OptimizerOptions,
     TrainConfig,
 )
 
 if TYPE_CHECKING:
+    from personlab.methods.personlab.loss_options import LossOptions
     from personlab.methods.personlab.losses import Losses, compute_losses
     from personlab.train.loop import Summary, train
 
@@ -34,6 +34,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(  # the command line reads the options without torch
     __name__,
     {
+        "LossOptions": "personlab.methods.personlab.loss_options",
         "Losses": "personlab.methods.personlab.losses",
         "Summary": "personlab.train.loop",
         "compute_losses": "personlab.methods.personlab.losses",

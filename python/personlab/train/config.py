@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from personlab.arrays.numbers import as_integer, as_number, as_size
+from personlab.arrays.numbers import as_integer, as_number, as_size, check_type
 from personlab.data.augment import Augmentation
+from personlab.methods import DEFAULT_METHOD, get_method
 from personlab.train.read_config import read_options
 
 _MAX_RATE = 1e6  # steps of every optimizer at this rate stay within float32
@@ -20,23 +21,29 @@ class NetworkOptions:
     Attributes:
         weights: network to start from, a file or a name as `load_model` takes it; heads of another skeleton start anew
         imagenet: start a ResNet's backbone from torchvision's ImageNet weights in this safetensors file
-        backbone: network below the heads [mobilenet_v1]
+        backbone: network below the heads [mobilenet_v1]; hourglass is the published network of simple_pose
         width: factor on the channels of mobilenet_v1: 0.5, 0.75 or 1 [1]
-        stride: output stride, input pixels: 16 or 8; the weights do not depend on it [16]
+        stride: output stride, input pixels: 16 or 8, of simple_pose also 4 [16, of simple_pose 8]
         masks: heads for segmentation and long-range offsets [true if the data has masks]
         refine_steps: refinements inside the network; 0 leaves them to the decoder and the losses [0]
         intermediate: second set of heads, for training only [false]
+        stacks: number of hourglasses, one behind the other [4]
+        channels: channels of the finest features of an hourglass [256]
+        increase: more channels at each coarser scale of an hourglass [128]
         freeze_norm: batch norm keeps its statistics; for few images per process
     """
 
     weights: str | None = None
     imagenet: str | None = None
-    backbone: Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"] | None = None
+    backbone: Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152", "hourglass"] | None = None
     width: float | None = None
     stride: int | None = None
     masks: bool | None = None
     refine_steps: int | None = None
     intermediate: bool | None = None
+    stacks: int | None = None
+    channels: int | None = None
+    increase: int | None = None
     freeze_norm: bool = False
 
 
@@ -52,7 +59,8 @@ class DataOptions:
         labelled_only: leave out images without labelled keypoints
         scene_size: (H, W) of drawn scenes, pixels
         scene_people: min and max number of people in a drawn scene
-        crop: (H, W) of the network input, pixels; each a multiple of the stride plus 1
+        crop: (H, W) of the network input, pixels; each a multiple of the stride plus 1, of simple_pose a
+            multiple of 16, or of 64 for the hourglass
         workers: processes that make batches; 0: the training process itself
     """
 
@@ -65,42 +73,6 @@ class DataOptions:
     scene_people: tuple[int, int] = (1, 5)
     crop: tuple[int, int] = (401, 401)
     workers: int = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossOptions:
-    """Weights of the losses (PersonLab, section 4), and where they are taken.
-
-    Attributes:
-        heatmap: weight of the logistic loss on heatmaps
-        short: weight of the loss on short-range offsets
-        mid: weight of the loss on mid-range offsets
-        segmentation: weight of the logistic loss on the person mask
-        long: weight of the loss on long-range offsets
-        intermediate: weight of all these losses on the intermediate heads, if the network has them
-        disk_radius: R, input pixels: radius of the discs, and unit of the losses on offsets
-        refine_steps: refinements before the losses on mid- and long-range offsets, unless the network refines
-
-    Raises:
-        TypeError: a value of the wrong type.
-        ValueError: a value out of range.
-    """
-
-    heatmap: float = 4.0
-    short: float = 1.0
-    mid: float = 0.25
-    segmentation: float = 2.0
-    long: float = 0.125
-    intermediate: float = 1.0
-    disk_radius: float = 32.0
-    refine_steps: int = 2
-
-    def __post_init__(self) -> None:
-        for name in (entry.name for entry in fields(self)):
-            if name not in ("disk_radius", "refine_steps"):
-                as_number(getattr(self, name), f"loss.{name}", 0)
-        as_number(self.disk_radius, "loss.disk_radius", 1e-3, 4096)
-        as_integer(self.refine_steps, "loss.refine_steps", 0, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,9 +147,10 @@ class TrainConfig:
         network: the network
         data: the data
         augmentation: how views differ from their images
-        loss: the losses
+        loss: the losses: the method's `loss_options`, its defaults where left out
         optimizer: how the weights are updated
         evaluation: how the network is scored
+        method: whose network
 
     Raises:
         TypeError: a value of the wrong type.
@@ -197,11 +170,16 @@ class TrainConfig:
     network: NetworkOptions = field(default_factory=NetworkOptions)
     data: DataOptions = field(default_factory=DataOptions)
     augmentation: Augmentation = field(default_factory=Augmentation)
-    loss: LossOptions = field(default_factory=LossOptions)
+    loss: Any = None
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
+    method: str = DEFAULT_METHOD
 
     def __post_init__(self) -> None:
+        kind = get_method(self.method).loss_options
+        if self.loss is None:
+            object.__setattr__(self, "loss", kind())
+        check_type(self.loss, "loss", kind)
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
             as_integer(getattr(self, name), name, 1)
         as_integer(self.seed, "seed", 0)
@@ -249,7 +227,9 @@ class TrainConfig:
         Raises:
             RecursionError, TypeError, ValueError: another text.
         """
-        return read_options(cls, json.loads(text))
+        values = json.loads(text)
+        name = values.get("method", DEFAULT_METHOD) if isinstance(values, dict) else DEFAULT_METHOD
+        return read_options(cls, values, kinds={"loss": get_method(name).loss_options})
 
 
 def _check_choices(options: Any, prefix: str) -> None:

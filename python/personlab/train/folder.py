@@ -56,12 +56,14 @@ def check_folder(folder: Path, config: TrainConfig, *, resume: bool) -> None:
     changed = [
         name
         for name in now
-        if before[name] != now[name] and not any(f"{name}.".startswith(f"{free}.") for free in _FREE)
+        if before.get(name) != now[name] and not any(f"{name}.".startswith(f"{free}.") for free in _FREE)
     ]
     if changed:
-        name = changed[0]
+        name = "method" if "method" in changed else changed[0]  # which decides what others there are
         others = f", and {len(changed) - 1} more differ" if len(changed) > 1 else ""
-        raise ValueError(f"{name}: expected {before[name]!r} as in the run to go on with, got {now[name]!r}{others}")
+        raise ValueError(
+            f"{name}: expected {before.get(name)!r} as in the run to go on with, got {now[name]!r}{others}"
+        )
 
 
 def check_steps(folder: Path, config: TrainConfig, done: int) -> None:

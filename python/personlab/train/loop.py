@@ -14,9 +14,12 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from personlab.arrays.numbers import check_type
+from personlab.data.grid import input_step
 from personlab.data.loader import StepSampler, Views, make_loader
 from personlab.info import __version__
-from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.methods import get_method
+from personlab.methods.base import NoOptions
 from personlab.train.evaluation import Evaluation, is_scored
 from personlab.train.folder import check_folder, check_steps, open_folder
 from personlab.train.lock import FolderLock
@@ -57,7 +60,7 @@ def train(
     *,
     resume: bool = False,
     metadata: dict[str, Any] | None = None,
-    method: str | Method = DEFAULT_METHOD,
+    method: str | Method | None = None,
 ) -> Summary:
     """Train a network.
 
@@ -71,7 +74,7 @@ def train(
         resume: go on from the checkpoint in `config.output`, or begin without one. Other `steps` than before make the
             run longer or shorter: from the next step on, the learning rate is that of a run of so many steps.
         metadata: more to save in the weights.
-        method: whose network, by name or as a record.
+        method: whose network, by name or as a record; that of the configuration where left out.
 
     Raises:
         BlockingIOError: another training runs in `config.output`.
@@ -82,7 +85,9 @@ def train(
         ValueError: settings at odds with each other, with the data, the weights or the run to go on with.
     """
     started = time.perf_counter()
-    folder, method = Path(config.output), get_method(method)
+    folder, method = Path(config.output), get_method(config.method if method is None else method)
+    if method.loss_options is not NoOptions:
+        check_type(config.loss, "loss", method.loss_options)
     with process_group(config.device) as place, contextlib.ExitStack() as stack:
         lock = FolderLock(folder) if place.rank == 0 else None
         if lock is not None:
@@ -221,7 +226,7 @@ class _Run:
         )  # fmt: skip
         views = Views(
             images, self.method.encode, config.loss, crop=config.data.crop, stride=network.config.stride,
-            augmentation=config.augmentation, seed=config.seed,
+            input_step=input_step(network.config), augmentation=config.augmentation, seed=config.seed,
         )  # fmt: skip
         return make_loader(
             views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda",

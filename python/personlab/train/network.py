@@ -39,8 +39,9 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
         raise ValueError(f"network.{unknown[0]}: expected none, for networks of {method.name} have no such option")
     if asked.get("masks") and not has_masks:
         raise ValueError("network.masks: expected data with masks, got none")
-    if options.imagenet is not None and asked.get("backbone", "mobilenet_v1") == "mobilenet_v1":
-        raise ValueError("network.imagenet: expected network.backbone to be a ResNet, got mobilenet_v1")
+    backbone = asked.get("backbone", "mobilenet_v1")
+    if options.imagenet is not None and not backbone.startswith("resnet"):
+        raise ValueError(f"network.imagenet: expected network.backbone to be a ResNet, got {backbone}")
     if options.weights is None:
         masks = {"masks": has_masks} if "masks" in known else {}
         model = method.network(method.config(**{**masks, **asked}, skeleton=skeleton))
@@ -57,7 +58,7 @@ def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skel
     from personlab.weights import load_model
 
     source = load_model(weights, method=method)
-    for name in ("backbone", "width"):
+    for name in ("backbone", "width", "stacks", "channels", "increase"):
         if name in asked and asked[name] != (own := getattr(source.config, name)):
             raise ValueError(f"network.{name}: expected {own} as in the weights, got {asked[name]}")
     if hasattr(source.config, "masks"):  # heads that nothing teaches are left out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import is_dataclass
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
@@ -12,15 +12,23 @@ if TYPE_CHECKING:
 Options = TypeVar("Options")
 
 
-def read_options(kind: type[Options], values: Any, prefix: str = "") -> Options:
+def read_options(
+    kind: type[Options], values: Any, prefix: str = "", kinds: Mapping[str, type] = MappingProxyType({})
+) -> Options:
     """Make an options dataclass from the values that `dataclasses.asdict` returns; missing fields have their defaults.
+
+    Args:
+        kind: the dataclass.
+        values: by name.
+        prefix: of names in errors.
+        kinds: dataclass by name of a field whose type does not say which.
 
     Raises:
         TypeError, ValueError: an unknown name, or a value of the wrong type or out of range.
     """
     if not isinstance(values, dict):
         raise TypeError(f"{prefix.rstrip('.') or 'configuration'}: expected a JSON object, got {type(values).__name__}")
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind) | dict(kinds)
     read: dict[str, Any] = {}
     for name, value in values.items():
         if name not in hints:

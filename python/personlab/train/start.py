@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from personlab.data.coco_file import one_line
+from personlab.data.grid import check_sides, input_step
 from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.sides import unpaired_sides
 from personlab.train.evaluation import is_scored, scored_with
@@ -55,9 +56,7 @@ def start_network(config: TrainConfig, method: Method, images: Images, place: Pl
         ValueError: settings at odds with the network or the images.
     """
     model = make_network(method, config.network, images.skeleton, has_masks=images.has_masks)
-    stride = model.config.stride
-    if any((side - 1) % stride for side in config.data.crop):
-        raise ValueError(f"data.crop: expected multiples of the stride {stride} plus 1, got {config.data.crop}")
+    check_sides(config.data.crop, "data.crop", stride=model.config.stride, step=input_step(model.config))
     model.settings = scored_with(config, model.config, domain=images.domain)
     if config.augmentation.flip:
         _ = images.skeleton.directed_flip  # refuses a skeleton that has no mirror image

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.methods import METHODS, get_method
 from personlab.nn.state import fill
 from personlab.settings import Settings
 from personlab.weights.checkpoint import (
     Checkpoint,
     Stored,
     check_name,
+    is_pickle,
     load_checkpoint,
     read_checkpoint,
     read_settings,
@@ -56,9 +57,10 @@ def load_model(
     """Load a network, in eval mode.
 
     Args:
-        source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or
-            the name of a published network (`known_names`, "-stride8" or "-stride16" may follow), which is downloaded
-            to `cache_folder()` the first time. A file or folder of that name comes first.
+        source: a checkpoint (.safetensors), a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix,
+            weights of Simple Pose as torch.save wrote them (.pth), or the name of a published network (`known_names`,
+            "-stride8" or "-stride16" may follow), which is downloaded to `cache_folder()` the first time. A file or
+            folder of that name comes first.
         stride: of the output, input pixels; the source's own where left out.
         device: of its weights.
         method: of the network, by name or as a record; a record where it is none of `personlab.methods.METHODS`.
@@ -112,13 +114,21 @@ def load_settings(source: str | os.PathLike[str]) -> Settings:
     return read_settings(path) if path.suffix.lower() == ".safetensors" and path.is_file() else Settings()
 
 
-def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride: int | None = None) -> Any:
-    """Write a published network as a checkpoint; needs no torch.
+def convert(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    *,
+    stride: int | None = None,
+    method: str | Method | None = None,
+) -> Any:
+    """Write a published network as a checkpoint; needs no torch but for files of torch.save.
 
     Args:
-        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, or a published network's name.
+        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, weights of Simple Pose (.pth), or a
+            published network's name.
         dst: the file to write, whole or not at all; ends in .safetensors.
         stride: of the output, input pixels; the source's own where left out.
+        method: of the network, by name or as a record; the one whose file `src` is where left out.
 
     Returns:
         The configuration of the network: `personlab.nn.ModelConfig`, or that of another method.
@@ -128,7 +138,7 @@ def convert(src: str | os.PathLike[str], dst: str | os.PathLike[str], *, stride:
     """
     check_name(dst)
     path, own = find_source(src, stride)
-    stored = _at_stride(_read(path, None), own)._replace(metadata={"source": Path(src).name})
+    stored = _at_stride(_read(path, method), own)._replace(metadata={"source": Path(src).name})
     save_stored(stored, dst)
     return stored.weights.config
 
@@ -174,14 +184,15 @@ def find_source(source: str | os.PathLike[str], stride: int | None) -> tuple[Pat
 
 def _read(path: Path, method: str | Method | None) -> Stored:
     """Read a network as data."""
-    kind = path.suffix.lower()
-    if not path.is_dir():
-        refuse_pickle(path)
-        if kind == ".safetensors":
-            return read_checkpoint(path, method=method)
-    if kind == ".onnx" and path.is_file() and is_exported(path.read_bytes()):
+    kind, pickled = path.suffix.lower(), not path.is_dir() and is_pickle(path)
+    if kind == ".safetensors" and not path.is_dir() and not pickled:
+        return read_checkpoint(path, method=method)
+    if kind == ".onnx" and path.is_file() and not pickled and is_exported(path.read_bytes()):
         raise ValueError(f"{path}: expected weights, got an exported file: give the network that it was made of")
-    own = get_method(method or DEFAULT_METHOD)
-    if own.read is not None and (weights := own.read(path)) is not None:
-        return Stored(own, weights, Settings(), {"source": path.name})
+    for reader in [get_method(one) for one in ([method] if method else METHODS)]:
+        read = reader.read_pickle if pickled else reader.read
+        if read is not None and (weights := read(path)) is not None:
+            return Stored(reader, weights, Settings(), {"source": path.name})
+    if pickled:
+        refuse_pickle(path)
     raise ValueError(f"{path}: expected .safetensors, .onnx, .json or a folder with a tfjs model, got {kind or 'none'}")

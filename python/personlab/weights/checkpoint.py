@@ -87,7 +87,7 @@ def save_stored(stored: Stored, path: str | os.PathLike[str]) -> None:
 
     check_name(path)
     entry = _entry(stored.method, stored.weights.config, stored.settings, stored.metadata)
-    state = {name: np.ascontiguousarray(array) for name, array in stored.weights.state.items()}
+    state = {name: np.asarray(array, order="C") for name, array in stored.weights.state.items()}
     write_whole(path, save(state, {_KEY: entry}))
 
 
@@ -186,17 +186,27 @@ def check_name(path: str | os.PathLike[str]) -> None:
         raise ValueError(f"{path}: expected a file name that ends in .safetensors")
 
 
+def is_pickle(path: str | os.PathLike[str]) -> bool:
+    """Return whether only unpickling would open a file, by its name or by its first bytes.
+
+    Raises:
+        FileNotFoundError: no such file.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(9)
+    header = start[8:9] == b"{"  # safetensors: the header's length, 8 bytes of any value, then JSON
+    pickled = start.startswith(_ZIP) or (start.startswith(_PICKLE) and not header)
+    return pickled or Path(path).suffix.lower() in _PICKLES
+
+
 def refuse_pickle(path: str | os.PathLike[str]) -> None:
-    """Refuse a file that only unpickling would open, by its name or by its first bytes.
+    """Refuse a file that only unpickling would open.
 
     Raises:
         FileNotFoundError: no such file.
         ValueError: a pickle.
     """
-    with Path(path).open("rb") as file:
-        start = file.read(9)
-    header = start[8:9] == b"{"  # safetensors: the header's length, 8 bytes of any value, then JSON
-    if Path(path).suffix.lower() in _PICKLES or start.startswith(_ZIP) or (start.startswith(_PICKLE) and not header):
+    if is_pickle(path):
         raise ValueError(
             f"{path}: expected a safetensors file, got a pickle: loading one runs whatever code its author put there. "
             "Where you trust it, save its state_dict with safetensors.torch.save_file, or make a network in Python, "

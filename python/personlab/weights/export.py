@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from personlab.arrays.numbers import as_size
+from personlab.data.grid import input_step
 from personlab.io.files import write_whole
 from personlab.methods import method_of
 from personlab.nn.twin import twin
@@ -77,16 +78,27 @@ class _Named(torch.nn.Module):
 
 def _trace(module: torch.nn.Module, model: Any, size: tuple[int, int] | None) -> torch.export.ExportedProgram:
     if size is None:
-        # An example whose free axes are not alike and not 1, which torch.export would take for a rule.
-        shape = (2, 3, 4 * model.config.stride + 1, 5 * model.config.stride + 1)
-        lowest = {"batch": 1, "height": model.config.stride + 1, "width": model.config.stride + 1}
-        dynamic = {"images": {i: torch.export.Dim(name, min=lowest[name]) for i, name in _FREE_AXES.items()}}
+        shape, dynamic = _free_axes(model.config)
     else:
         width, height = as_size(size, "size", "(W, H)", 1)
         shape, dynamic = (1, 3, height, width), None
     device = next(model.parameters()).device
     with torch.no_grad():
         return torch.export.export(module, (torch.zeros(shape, device=device),), dynamic_shapes=dynamic)
+
+
+def _free_axes(config: Any) -> tuple[tuple[int, ...], Any]:
+    """Return the shape of an example, whose free axes are not alike and not 1, and which axes are free.
+
+    torch.export would take sides that are alike, or 1, for a rule.
+    """
+    stride, step = config.stride, input_step(config)
+    if step is None:
+        lowest = {"batch": 1, "height": stride + 1, "width": stride + 1}
+        axes = {i: torch.export.Dim(name, min=lowest[name]) for i, name in _FREE_AXES.items()}
+        return (2, 3, 4 * stride + 1, 5 * stride + 1), {"images": axes}
+    sides = {2: step * torch.export.Dim("rows", min=1), 3: step * torch.export.Dim("columns", min=1)}
+    return (2, 3, 3 * step, 4 * step), {"images": {0: torch.export.Dim("batch", min=1), **sides}}
 
 
 def export_onnx(model: Any, path: str | os.PathLike[str], *, size: tuple[int, int] | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from personlab.data.grid import input_step
 from personlab.methods import method_of
 from personlab.nn.twin import twin
 from personlab.weights.onnx_file import seal
@@ -52,6 +53,9 @@ def export_pixels(model: Any, entries: Mapping[str, str]) -> bytes:
     lowest = 1 if rest is not None else stride + 1
     height, width = (torch.export.Dim(name, min=lowest) for name in ("rows", "columns"))
     sizes = {1: height, 2: width} if rest is None else {1: stride * height + rest, 2: stride * width + rest}
+    if (step := input_step(model.config)) is not None:
+        shape = (2, 3 * step, 4 * step, 3)
+        sizes = {1: step * torch.export.Dim("rows", min=1), 2: step * torch.export.Dim("columns", min=1)}
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     with _silence(), torch.no_grad():
         program = torch.export.export(

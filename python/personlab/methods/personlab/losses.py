@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from personlab.data.loader import Batch
     from personlab.methods.personlab.config import ModelConfig
+    from personlab.methods.personlab.loss_options import LossOptions
     from personlab.methods.personlab.network import Outputs, PersonLab
-    from personlab.train.config import LossOptions
 
 
 class Losses(NamedTuple):

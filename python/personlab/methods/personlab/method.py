@@ -12,6 +12,7 @@ from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
+from personlab.methods.personlab.loss_options import LossOptions
 from personlab.methods.personlab.published import PUBLISHED
 from personlab.methods.personlab.targets import Targets, encode_targets
 from personlab.options import DecodeOptions, MaskOptions
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
     from personlab.settings import Settings
-    from personlab.train.config import LossOptions
 
 _FOR_MASKS = ("segmentation", "long_offsets")
 EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # keeps weak poses, which average precision counts
@@ -104,6 +104,16 @@ def _read(path: Path) -> Weights | None:
     return None
 
 
+def _describe(config: ModelConfig) -> dict[str, str]:
+    masks, middle = ["segmentation", "long offsets"] * config.masks, ["intermediate ones"] * config.intermediate
+    return {
+        "backbone": f"{config.backbone}, width {config.width:g}, norm {config.norm}",
+        "heads": ", ".join(["heatmaps", "short offsets", "mid offsets", *masks, *middle]),
+        "refinement": f"{config.refine_steps} steps inside the network",
+        "normalisation": f"{config.normalization} of pixels 0..255",
+    }
+
+
 def _graph(weights: Weights, entries: Mapping[str, str], **options: Any) -> bytes | None:
     from personlab.methods.personlab.graph import write_graph
 
@@ -129,6 +139,7 @@ METHOD = Method(
     targets=Targets,
     options=DecodeOptions,
     mask_options=MaskOptions,
+    loss_options=LossOptions,
     every_pose=EVERY_POSE,
     size_rest=1,
     outputs=_outputs,
@@ -144,6 +155,7 @@ METHOD = Method(
     losses=_losses,
     published=PUBLISHED,
     read=_read,
+    describe=_describe,
     graph=_graph,
     draw=_draw,
     draw_batch=_draw_batch,

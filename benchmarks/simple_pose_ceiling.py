@@ -1,0 +1,94 @@
+"""Measures what decoding loses on perfect maps of real people: average precision, and where the rest goes.
+
+Prints Markdown: the average precision of the default, of its variants and of the original on the same maps, and what
+became of the labelled keypoints by the default.
+
+    python benchmarks/simple_pose_ceiling.py [--data DIR] [--height 640]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from shared import DATA
+
+from personlab import SimplePoseOptions, decode_simple_pose
+from personlab.methods.simple_pose.parts import COCO_PARTS
+from personlab.methods.simple_pose.stages import decode_steps
+from personlab.metrics.coco import average_precision, load_annotations
+from personlab.metrics.oks import similarity
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
+from pose_maps import perfect_maps
+
+OPTIONS = {
+    "default": SimplePoseOptions(),
+    "default, at least 2 keypoints": SimplePoseOptions(min_keypoints=2),
+    "default, peaks at their cells": SimplePoseOptions(position="cell"),
+    "default, 20 samples, any reach": SimplePoseOptions(max_samples=20, max_reach=1e9),
+    "original": SimplePoseOptions.original(),
+    "original, parabola": SimplePoseOptions.original(position="parabola"),
+    "original, no refinement": SimplePoseOptions.original(position="cell"),
+}
+NEAR = 4.0  # pixels of the image from a labelled keypoint
+
+
+def fates(keypoints, poses, peaks, grid):
+    """Count what became of the labelled keypoints (P, 17, 3) of people, each with the pose most similar to it."""
+    scale = np.array([grid.size[1] / grid.input_size[1], grid.size[0] / grid.input_size[0]])
+    places = ((peaks.positions + 0.5) * grid.stride) * scale - 0.5
+    count = Counter()
+    for person in keypoints:
+        pose = max(range(len(poses)), key=lambda j: similarity(poses.keypoints[j], person), default=None)
+        for k in np.flatnonzero(person[:, 2] > 0):
+            point = person[k, :2]
+            own = places[peaks.keypoints == COCO_PARTS.keypoints[k]]
+            if pose is not None and poses.keypoint_scores[pose, k] > 0:
+                near = np.hypot(*(poses.keypoints[pose, k] - point)) <= NEAR
+                count["right" if near else "of another person"] += 1
+            elif len(own) and np.hypot(*(own - point).T).min() <= NEAR:
+                count["has a peak, but no limb leads there"] += 1
+            else:
+                count["has no peak of its own"] += 1
+    return count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--height", type=int, default=640, help="of the network input, pixels")
+    arguments = parser.parse_args()
+    path = arguments.data / "coco-mini" / "annotations" / "person_keypoints.json"
+    content = json.loads(path.read_text())
+    people = {}
+    for one in content["annotations"]:
+        if one.get("num_keypoints", 0) > 0 and not one.get("iscrowd"):
+            people.setdefault(one["image_id"], []).append(np.reshape(one["keypoints"], (17, 3)))
+    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
+    results, count = {name: [] for name in OPTIONS}, Counter()
+    for image, keypoints in people.items():
+        heat, limbs, grid = perfect_maps(keypoints, sizes[image], height=arguments.height)
+        where = {"stride": grid.stride, "input_size": grid.input_size, "size": grid.size}
+        for name, options in OPTIONS.items():
+            poses = decode_simple_pose(heat, limbs, **where, options=options)
+            results[name] += poses.to_coco(image)
+            if name == "default":
+                count += fates(keypoints, poses, decode_steps(heat, limbs, **where).peaks, grid)
+    annotations = load_annotations(str(path))
+    print("| decoder | AP | AP 0.50 | AP 0.75 | recall |\n|---|---|---|---|---|")
+    for name, own in results.items():
+        p = average_precision(annotations, own, "keypoints")
+        print(f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {p.recall:.3f} |")
+    total = sum(count.values())
+    print(f"\n| labelled keypoint, default | of {total} |\n|---|---|")
+    for fate, number in count.most_common():
+        print(f"| {fate} | {number} ({100 * number / total:.1f} %) |")
+
+
+if __name__ == "__main__":
+    main()
