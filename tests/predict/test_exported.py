@@ -12,7 +12,7 @@ import time
 import pytest
 from published import random_model
 
-from personlab.predict.exported import digest, exported, find_source, read_facts
+from personlab.predict.exported import digest, exported, source_of, read_facts
 from personlab.weights import save_model
 from personlab.weights.onnx_file import is_sealed, read_metadata, seal
 
@@ -49,13 +49,13 @@ def names(folder):
 
 
 def test_it_is_made_once_and_lies_beside_the_weights(weights, make, capsys):
-    first = exported(find_source(weights, None), make)
+    first = exported(source_of(weights, None), make)
     assert is_sealed(first)
     assert read_metadata(first)["personlab.weights"] == digest(weights)
-    assert exported(find_source(str(weights), None), make) == first
+    assert exported(source_of(str(weights), None), make) == first
     assert make.calls == 1
     assert names(weights.parent) == ["model.safetensors", "model.safetensors.onnx"]
-    assert exported(find_source(weights, 8), make) != first  # a file for each stride
+    assert exported(source_of(weights, 8), make) != first  # a file for each stride
     assert names(weights.parent)[2:] == ["model.safetensors.stride8.onnx"]
     err = capsys.readouterr().err
     assert err.count("\n") == 2
@@ -64,21 +64,21 @@ def test_it_is_made_once_and_lies_beside_the_weights(weights, make, capsys):
 
 def test_other_weights_other_versions_and_damage_make_it_again(weights, make, monkeypatch):
     path = weights.with_name("model.safetensors.onnx")
-    exported(find_source(weights, None), make)
+    exported(source_of(weights, None), make)
     whole = path.read_bytes()
     for n in (0, 1, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:n])
-        exported(find_source(weights, None), make)
+        exported(source_of(weights, None), make)
         path.write_bytes(whole[:n] + bytes([whole[n] ^ 1]) + whole[n + 1 :])
-        exported(find_source(weights, None), make)
+        exported(source_of(weights, None), make)
     assert make.calls == 9
     weights.write_bytes(b"others")
-    content = exported(find_source(weights, None), make)
+    content = exported(source_of(weights, None), make)
     assert read_metadata(content)["personlab.weights"] == digest(weights)
-    assert exported(find_source(weights, None), make) == content
+    assert exported(source_of(weights, None), make) == content
     assert make.calls == 10
     monkeypatch.setattr("personlab.predict.exported.VERSION", "2")
-    exported(find_source(weights, None), make)
+    exported(source_of(weights, None), make)
     assert make.calls == 11
 
 
@@ -91,8 +91,8 @@ def test_it_lies_in_the_cache_folder_where_it_may_not_be_beside_the_weights(weig
         folder = tmp_path / "elsewhere"
         monkeypatch.setenv("PERSONLAB_CACHE", str(folder))
     try:
-        first = exported(find_source(weights, 16), make)
-        assert exported(find_source(weights, 16), make) == first
+        first = exported(source_of(weights, 16), make)
+        assert exported(source_of(weights, 16), make) == first
     finally:
         weights.parent.chmod(0o755)
     assert make.calls == 1
@@ -104,7 +104,7 @@ def test_where_it_can_lie_nowhere_it_is_made_each_time(weights, make, monkeypatc
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("PERSONLAB_CACHE", str(tmp_path / "file" / "below"))
     for _ in range(2):
-        assert is_sealed(exported(find_source(weights, None), make))
+        assert is_sealed(exported(source_of(weights, None), make))
     assert make.calls == 2
     assert "warning: the exported network is not kept: " in capsys.readouterr().err
 
@@ -114,14 +114,14 @@ def test_what_the_exporter_raises_is_raised(weights):
         raise ModuleNotFoundError("no onnxscript", name="onnxscript")
 
     with pytest.raises(ImportError, match="no onnxscript"):
-        exported(find_source(weights, None), fail)
+        exported(source_of(weights, None), fail)
     assert names(weights.parent) == ["model.safetensors"]
 
 
 PROGRAM = """
     import sys, time
     from pathlib import Path
-    from personlab.predict.exported import exported, find_source
+    from personlab.predict.exported import exported, source_of
     from personlab.weights.onnx_file import seal
 
     def make(entries):
@@ -130,7 +130,7 @@ PROGRAM = """
         time.sleep({seconds})
         return seal(b"", entries)
 
-    print(len(exported(find_source({weights!r}, None), make)))
+    print(len(exported(source_of({weights!r}, None), make)))
 """
 
 
@@ -160,7 +160,7 @@ def test_a_killed_export_leaves_nothing_in_the_way(weights, tmp_path, make):
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert names(weights.parent) == ["model.safetensors"]
-    assert is_sealed(exported(find_source(weights, None), make))
+    assert is_sealed(exported(source_of(weights, None), make))
     assert make.calls == 1
 
 

@@ -12,7 +12,8 @@ from personlab.io.console import describe_error, log
 from personlab.io.files import write_whole
 from personlab.methods import DEFAULT_METHOD, get_method
 from personlab.settings import Settings
-from personlab.weights.download import cache_folder, download, parse_name
+from personlab.weights import find_source
+from personlab.weights.download import cache_folder
 from personlab.weights.lock import locked
 from personlab.weights.onnx_file import is_sealed, read_metadata
 
@@ -44,19 +45,14 @@ class Source(NamedTuple):
     stride: int | None  # asked for; None: the network's own
 
 
-def find_source(weights: str | os.PathLike[str], stride: int | None) -> Source:
+def source_of(weights: str | os.PathLike[str], stride: int | None) -> Source:
     """Return the place of weights, downloaded where they are a name.
 
     Raises:
         OSError, ValueError: as `load_model` raises them.
     """
-    path = Path(weights)
-    name = parse_name(weights) if isinstance(weights, str) else None
-    if name is None or path.exists():
-        return Source(path, named=False, stride=stride)
-    if stride is not None and name.stride not in (None, stride):
-        raise ValueError(f"stride: expected {name.stride} as in the name {weights}, got {stride}")
-    return Source(download(name.network), named=True, stride=name.stride if stride is None else stride)
+    path, stride = find_source(weights, stride)
+    return Source(path, named=not Path(weights).exists(), stride=stride)
 
 
 def exported(source: Source, make: Callable[[dict[str, str]], bytes]) -> bytes:

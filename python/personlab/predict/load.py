@@ -18,7 +18,7 @@ from personlab.io.console import log
 from personlab.methods import method_of
 from personlab.nn.config import check_choice
 from personlab.predict.engines import ENGINES, PRECISIONS, check_engine, choose_precision
-from personlab.predict.exported import exported, find_source, read_facts
+from personlab.predict.exported import exported, read_facts, source_of
 from personlab.settings import Settings
 from personlab.weights.exports import made_without_torch
 
@@ -173,7 +173,7 @@ def _load_weights(weights: Any, wish: _Wish) -> LoadedNetwork:
     """Load a checkpoint or a published network: exported, or as it is."""
     engine = _choose(wish.device) if wish.engine == "auto" else wish.engine
     if ENGINES[engine].runs == "files":
-        place, source = _find_place(engine, wish), find_source(weights, wish.stride)
+        place, source = _find_place(engine, wish), source_of(weights, wish.stride)
         try:
             content = made_without_torch(weights, stride=wish.stride, pixels=True)
             if content is None:  # it takes torch seconds to make: once is enough
