@@ -12,7 +12,7 @@ import time
 import pytest
 from published import random_model
 
-from personlab.predict.exported import digest, exported, source_of, read_facts
+from personlab.predict.exported import digest, exported, read_facts, source_of
 from personlab.weights import save_model
 from personlab.weights.onnx_file import is_sealed, read_metadata, seal
 
