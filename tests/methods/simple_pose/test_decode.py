@@ -24,7 +24,7 @@ PARTS = small_parts()
 OPTIONS = {
     "default": SimplePoseOptions(min_score=0.0),
     "strict": SimplePoseOptions(min_keypoints=2, max_reach=1.5, max_peaks=9, max_samples=5, merge_ratio=0.9),
-    "centroid": SimplePoseOptions(position="centroid", box_radius=1, length_ratio=2.0, max_samples=40),
+    "centroid": SimplePoseOptions(position="centroid", box_radius=2, length_ratio=2.0, max_samples=40, max_reach=1.2),
     "part_b": SimplePoseOptions.original(box_radius=1),
     "resolved": SimplePoseOptions.original(resolve_shared=True, min_support=0.5, length_ratio=3.0),
     "demo": SimplePoseOptions.original(demo=True, min_keypoints=2),
@@ -360,6 +360,19 @@ def test_ceiling_on_photographs(data):
     ap = {name: average_precision(annotations, own, "keypoints").ap for name, own in results.items()}
     assert ap["default"] >= 0.91, ap
     assert ap["original"] <= ap["default"] - 0.05, ap
+
+
+def test_ceiling_on_drawn_scenes():
+    """Perfect maps of drawn people whose joints are all labelled."""
+    from ceiling import labelled_scenes
+
+    from personlab.data.coco import make_annotations
+
+    scenes, results = labelled_scenes(10), []
+    for number, people in scenes.items():
+        heat, limbs, grid = perfect_maps(people.keypoints, people.crowd.shape)
+        results += core_poses(heat, limbs, grid, SimplePoseOptions(), COCO_PARTS).to_coco(number)
+    assert average_precision(make_annotations(scenes), results, "keypoints").ap >= 0.99
 
 
 def test_people_apart_are_all_told():

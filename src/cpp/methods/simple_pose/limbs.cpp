@@ -108,10 +108,10 @@ struct Line {
 };
 
 // Where the four cells that are read at a point may hold a value above the threshold: a bit for the upper left one.
-// Lines between far peaks mostly miss every limb: with many pairs these are told by a few bits.
+// Most lines between far peaks miss all limbs: where there are many pairs, a few bits tell.
 class Occupied {
  public:
-  static constexpr int kMinPairs = 256;  // fewer are read at once
+  static constexpr int kMinPairs = 256;  // fewer are not worth a look at the whole map
 
   explicit Occupied(std::vector<std::uint64_t>& bits) : bits_(bits) {}
 
@@ -122,7 +122,8 @@ class Occupied {
     const std::size_t words = (cells + 63) / 64;
     bits_.assign(words + static_cast<std::size_t>(width) / 64 + 3, 0);
     map_kernels().threshold(T())(plane, cells, narrow(threshold), bits_.data());
-    // A row at a time: bits of a cell, of the next, and of the two below; that a row's end sees the next row is harmless.
+    // Bits of a cell, of the next, and of the two below. Cells follow each other row by row: that the last of a row sees
+    // the first of the next is harmless.
     const std::size_t whole = static_cast<std::size_t>(width) / 64, part = static_cast<std::size_t>(width) % 64;
     for (std::size_t n = 0; n < words; ++n) bits_[n] |= bits_[n] >> 1 | bits_[n + 1] << 63;
     for (std::size_t n = 0; n < words; ++n)
@@ -163,7 +164,7 @@ struct NoLookAhead {
   bool misses(const MapPeak&, const MapPeak&, const Places&) const { return false; }
 };
 
-// Appends the candidates of a limb, in the order of a, then b. `ahead.misses` is true only for lines with more samples
+// Appends the candidates of a limb, a after a; by the originals' rules also b after b. `ahead.misses` is true only for lines with more samples
 // than allowed that do not support the limb.
 template <typename Read, typename LookAhead>
 void score_pairs(const Read& read, const LookAhead& ahead, int limb, const LimbSkeleton& skeleton,
@@ -211,9 +212,11 @@ void score_pairs(const Read& read, const LookAhead& ahead, int limb, const LimbS
       for (int b = b0; b < b1; ++b) try_pair(b);
       continue;
     }
-    // From the rows of the first end outwards: peaks come row by row, less than a cell from their anchors.
+    // From the rows of the first end outwards: peaks come row by row of their anchors.
+    const bool has_box = options.position == Position::kCentroid || options.position == Position::kSwappedCentroid;
+    const double from_anchor = has_box ? options.box_radius : 0.5;  // cells, at most
     const auto is_out = [&](int b) {
-      const double rows = std::abs(peaks.all[static_cast<std::size_t>(b)].anchor_y - start.y) - 1.0;
+      const double rows = std::abs(peaks.all[static_cast<std::size_t>(b)].anchor_y - start.y) - from_anchor;
       return rows > 0.0 && rows * rows * scale.y * scale.y > reach2;
     };
     const auto from = std::lower_bound(peaks.all.begin() + b0, peaks.all.begin() + b1, start.anchor_y,
