@@ -194,25 +194,20 @@ class StackedHourglass(nn.Module):
         """
         x = self.pre(images)
         carried: list[Tensor] = []  # added to the features of the next stack, a tensor a scale
-        stacks = []
-        last = len(self.hourglass) - 1
-        for s, (hourglass, features) in enumerate(zip(self.hourglass, self.features, strict=True)):
+        stacks, last = [], len(self.hourglass) - 1
+        parts: Any = zip(self.hourglass, self.features, self.outs, strict=True)
+        for s, (hourglass, features, heads) in enumerate(parts):
             own = hourglass(x)
             if carried:
                 own = [ours + more for ours, more in zip(own, carried, strict=True)]
+            if s == last and not every_scale:
+                return [[heads[0](features.before_regress[0](own[0]))]]
             own = features(own)
-            maps = [head(feature) for head, feature in zip(self.outs[s], own, strict=True)]  # type: ignore[call-overload]
+            maps = [head(feature) for head, feature in zip(heads, own, strict=True)]
             stacks.append(maps)
             if s < last:
-                carried = [
-                    merge_maps(map_) + merge(feature)
-                    for merge_maps, map_, merge, feature in zip(
-                        self.merge_preds[s],
-                        maps,
-                        self.merge_features[s],
-                        own,
-                        strict=True,  # type: ignore[call-overload]
-                    )
-                ]
+                from_maps: Any = self.merge_preds[s]
+                from_features: Any = self.merge_features[s]
+                carried = [from_maps[j](maps[j]) + from_features[j](own[j]) for j in range(SCALES)]
                 x = x + carried[0]
-        return stacks if every_scale else [[stacks[-1][0]]]
+        return stacks
