@@ -13,8 +13,8 @@ struct CubicTaps {
   double weight[4];
 };
 
-// Cubic convolution with a = -3/4 at pixel `pixel` of an axis of `cells` resized by 1 / step; cells outside repeat those
-// of the border.
+// Cubic convolution with a = -3/4 at a pixel of an axis of `cells` resized by 1 / step; cells outside repeat those of
+// the border.
 CubicTaps cubic_taps(int pixel, double step, int cells) {
   constexpr double a = -0.75;
   const auto position = static_cast<float>((pixel + 0.5) * step - 0.5);  // float32 as OpenCV's

@@ -35,8 +35,8 @@ class PixelReader {
   int limb_;
 };
 
-// Reads a limb's map bilinearly between cells; values outside 0 .. 1 are made 0 or 1. Peaks lie on the grid, and so does
-// what is between them.
+// Reads a limb's map bilinearly between cells; values outside 0 .. 1 are made 0 or 1. Peaks lie on the grid, and so
+// does what is between them.
 template <typename T>
 class CellReader {
  public:
@@ -122,8 +122,8 @@ class Occupied {
     const std::size_t words = (cells + 63) / 64;
     bits_.assign(words + static_cast<std::size_t>(width) / 64 + 3, 0);
     map_kernels().threshold(T())(plane, cells, narrow(threshold), bits_.data());
-    // Bits of a cell, of the next, and of the two below. Cells follow each other row by row: that the last of a row sees
-    // the first of the next is harmless.
+    // Bits of a cell, of the next, and of the two below. Cells follow each other row by row: that the last of a row
+    // sees the first of the next is harmless.
     const std::size_t whole = static_cast<std::size_t>(width) / 64, part = static_cast<std::size_t>(width) % 64;
     for (std::size_t n = 0; n < words; ++n) bits_[n] |= bits_[n] >> 1 | bits_[n + 1] << 63;
     for (std::size_t n = 0; n < words; ++n)
@@ -164,8 +164,8 @@ struct NoLookAhead {
   bool misses(const MapPeak&, const MapPeak&, const Places&) const { return false; }
 };
 
-// Appends the candidates of a limb, a after a; by the originals' rules also b after b. `ahead.misses` is true only for lines with more samples
-// than allowed that do not support the limb.
+// Appends the candidates of a limb, a after a; by the originals' rules also b after b. `ahead.misses` is true only for
+// lines with more samples than allowed that do not support the limb.
 template <typename Read, typename LookAhead>
 void score_pairs(const Read& read, const LookAhead& ahead, int limb, const LimbSkeleton& skeleton,
                  const MapPeaks& peaks, const PairScale& scale, const MapOptions& options,
