@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -153,6 +154,31 @@ def test_a_forked_child_runs_too(engine, weights):
         pytest.fail("the child hangs")
     assert status == 0
     np.testing.assert_allclose(np.asarray(running.run(images, ["heatmaps"])["heatmaps"]), wanted, atol=1e-3)
+
+
+def test_ctrl_c_is_an_exception_after_engines_have_ended(engine, weights):
+    """Engines end in the order in which they began, in a process of its own, which a wrong signal stack would end."""
+    code = """
+import signal, sys
+import numpy as np
+from personlab.predict.load import load_network
+images = np.zeros((1, 49, 65, 3), np.uint8)
+engines = [load_network(sys.argv[1], engine=sys.argv[2], precision="float32").engine for _ in range(3)]
+for running in engines:
+    running.run(images, ["heatmaps"])
+while engines:
+    running = engines.pop(0)
+    del running
+blocks = [bytes(12000) for _ in range(1000)]
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(weights), engine], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "interrupted\n"), done.stderr
 
 
 def test_16_bits_find_the_same_people_nearly(engine, weights, photographs, expected):

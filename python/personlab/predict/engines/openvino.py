@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import queue
 import threading
@@ -32,8 +33,18 @@ def devices() -> tuple[str, ...]:
 
 def precisions(device: str) -> tuple[str, ...]:  # noqa: ARG001  # there is one
     """Return what a device computes natively, the one to prefer first."""
-    native = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    native = _core_of(os.getpid()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return tuple(name for name, capability in _CAPABILITIES.items() if capability in native)
+
+
+@functools.cache
+def _core_of(process: int) -> openvino.Core:  # noqa: ARG001  # forked children need another
+    """Return the Core of a process, which all engines share and which lasts as long as the process.
+
+    The CPU plugin of a Core replaces the signal stack of the thread that loads it, and puts the earlier one back at its
+    end. Where two end in the order in which they began, that is a freed one: the next Ctrl-C would end the process by a fault.
+    """
+    return openvino.Core()
 
 
 def open_engine(content: bytes, *, device: str, precision: str, options: Mapping[str, Any]) -> OpenVinoEngine:  # noqa: ARG001
@@ -111,7 +122,7 @@ class OpenVinoEngine:
     def _open(self) -> None:
         self._lock, self._running = threading.Lock(), 0
         self._compiled: dict[tuple[tuple[str, ...], bool], _Compiled] = {}
-        self._core = openvino.Core()
+        self._core = _core_of(os.getpid())
         try:
             self._graph = self._core.read_model(self._content, b"")
         except RuntimeError as error:
@@ -160,7 +171,7 @@ class OpenVinoEngine:
         if self._process != os.getpid():  # a forked child has none of the threads that compute
             with self._reopening:
                 if self._process != os.getpid():
-                    self._abandoned += [self._compiled, self._core]  # whose ends would wait for these threads
+                    self._abandoned.append(self._compiled)  # whose end would wait for these threads
                     self._open()
         self._layout.check(images)
         wanted = self._wanted(names)
