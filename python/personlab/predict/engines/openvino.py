@@ -42,7 +42,7 @@ def _core_of(process: int) -> openvino.Core:  # noqa: ARG001  # forked children 
     """Return the Core of a process, which all engines share and which lasts as long as the process.
 
     The CPU plugin of a Core replaces the signal stack of the thread that loads it, and puts the earlier one back at its
-    end. Where two end in the order in which they began, that is a freed one: the next Ctrl-C would end the process by a fault.
+    end. Where two end in the order in which they began, that is a freed one: the next Ctrl-C would crash the process.
     """
     return openvino.Core()
 
