@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_networks import SceneNetwork, loads
+from json_lines import lines
 
 from personlab import Predictor, visualize
 from personlab.cli import main
@@ -60,14 +61,6 @@ def run(tmp_path, monkeypatch, capfd, network, scene):
 
 def read_json(name):
     return json.loads(Path(name).read_text())
-
-
-def lines(name="r.jsonl"):
-    return [json.loads(line) for line in Path(name).read_text().splitlines()]
-
-
-def without_run(records):
-    return [{key: value for key, value in record.items() if key != "run"} for record in records]
 
 
 def interrupt(monkeypatch, after, error=KeyboardInterrupt):
@@ -408,36 +401,6 @@ def test_results_are_not_held_in_memory(run, monkeypatch):
     assert run("clip.mkv", "--jsonl", "r.jsonl")[0] == 0
     assert len(sizes) == len(TIMES)
     assert len(set(sizes)) == 1
-
-
-def test_many_results_become_json_in_blocks(tmp_path, monkeypatch):
-    """Lines that cross the border of what is read at once."""
-    monkeypatch.setattr(journal, "_BLOCK", 50)
-    one = journal.Journal(str(tmp_path / "r.jsonl"), "1-a-b")
-    records = [
-        {
-            "file": "v",
-            "frame": i,
-            "time": 0.0,
-            "image_id": i,
-            "people": [{"keypoints": [i] * (i % 9), "score": 1.0, "probabilities": []}],
-        }
-        for i in range(40)
-    ]
-    for record in records:
-        one.add(record)
-    assert without_run(one.records()) == records
-    assert [result["image_id"] for result in one.keypoints()] == list(range(40))
-    iterator = one.records()
-    next(iterator)
-    one.add(records[0])  # while the lines are read
-    assert len(list(iterator)) == 40
-    assert list(one.records("none")) == []
-    one.close()
-    again = journal.Journal(str(tmp_path / "r.jsonl"), "1-a-b", resume=True)
-    assert again.take_back("v")["image_id"] == 0
-    again.close()
-    assert len(lines(tmp_path / "r.jsonl")) == 40
 
 
 def test_a_live_stream_writes_its_lines_at_once_and_ends_by_ctrl_c(run, scene, monkeypatch):

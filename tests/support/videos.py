@@ -7,6 +7,9 @@ from fractions import Fraction
 import av
 import numpy as np
 
+from personlab.io.sources import Source
+from personlab.io.video import Video
+
 
 def moving_disc(count=40, size=(80, 112)):
     """Frames (H, W, 3) of noise under a red disc that moves right by two pixels a frame."""
@@ -62,3 +65,15 @@ def packets_of(path):
     """Return (position, size) of the packets of the first video stream."""
     with av.open(str(path)) as file:
         return [(packet.pos, packet.size) for packet in file.demux(file.streams.video[0]) if packet.size]
+
+
+def opened(path):
+    """A video file, opened by its path."""
+    return Video(Source(str(path), "video"))
+
+
+def read(path):
+    """The video, read to its end; its images and its times."""
+    video = opened(path)
+    frames = list(video)
+    return video, [frame.image for frame in frames], [frame.time for frame in frames]

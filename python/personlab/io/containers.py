@@ -22,10 +22,15 @@ def is_cut_short(path: str | os.PathLike[str]) -> bool:
         return any(end > size for end in _ends(file, size))
 
 
+def is_mp4(start: bytes) -> bool:
+    """Return whether a file that begins so is of MP4's kind: a row of boxes."""
+    return start[4:8] in _BOXES
+
+
 def has_table_at_end(start: bytes) -> bool:
     """Return whether a file of MP4's kind that begins so has its table of frames after them: it is read by seeking."""
     data, table = start.find(b"mdat"), start.find(b"moov")
-    return start[4:8] in _BOXES and data >= 0 and not 0 <= table < data
+    return is_mp4(start) and data >= 0 and not 0 <= table < data
 
 
 def is_avi(path: str | os.PathLike[str]) -> bool:

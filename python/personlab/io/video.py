@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from personlab.io.background import Background
 from personlab.io.camera import Camera
-from personlab.io.containers import has_table_at_end
+from personlab.io.containers import has_table_at_end, is_mp4
 from personlab.io.pipes import Pipe, PipedFile
 from personlab.io.reader import Reader
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from personlab.io.sources import Source
 
 
-_PEEKED = 1 << 16  # bytes of a pipe, which show whether it must be copied to a file
+_FIRST, _PEEKED = 600, 1 << 16  # bytes of a pipe, which show what it brings, and whether it must be copied to a file
 
 
 class VideoFrame(NamedTuple):
@@ -127,7 +127,7 @@ def _read(source: Source, pipe: Pipe | None) -> Iterator[Any]:
     """Yield the reader of a source, and then its frames; a pipe that cannot be read in order is copied first."""
     pipes = [] if pipe is None else [pipe]
     try:
-        if pipe is not None and not pipe.seekable() and has_table_at_end(pipe.peek(_PEEKED)):
+        if pipe is not None and not pipe.seekable() and _must_be_copied(pipe):
             copy = PipedFile(pipe, sys.maxsize)
             pipes.append(Pipe(os.fspath(copy), pipe.name))
         reader = Reader(source, pipes[-1] if pipes else None)
@@ -136,6 +136,20 @@ def _read(source: Source, pipe: Pipe | None) -> Iterator[Any]:
     finally:
         for one in pipes:
             one.close()
+
+
+def _must_be_copied(pipe: Pipe) -> bool:
+    """Return whether a pipe brings a file of MP4's kind whose table of frames comes last.
+
+    Reads no further than it has to: what else a live source has to say may be long in coming.
+    """
+    count = _FIRST
+    while True:
+        start = pipe.peek(count)
+        ended = len(start) < count or count >= _PEEKED
+        if ended or not is_mp4(start) or b"moov" in start or b"mdat" in start:
+            return has_table_at_end(start)
+        count *= 2
 
 
 def _pipe_of(source: Source) -> Pipe | None:

@@ -1,0 +1,37 @@
+"""The file of `personlab predict --jsonl` is read in blocks, while it is written and after."""
+
+from __future__ import annotations
+
+from json_lines import lines, without_run
+
+from personlab.commands import journal
+
+
+def test_many_results_become_json_in_blocks(tmp_path, monkeypatch):
+    """Lines that cross the border of what is read at once."""
+    monkeypatch.setattr(journal, "_BLOCK", 50)
+    one = journal.Journal(str(tmp_path / "r.jsonl"), "1-a-b")
+    records = [
+        {
+            "file": "v",
+            "frame": i,
+            "time": 0.0,
+            "image_id": i,
+            "people": [{"keypoints": [i] * (i % 9), "score": 1.0, "probabilities": []}],
+        }
+        for i in range(40)
+    ]
+    for record in records:
+        one.add(record)
+    assert without_run(one.records()) == records
+    assert [result["image_id"] for result in one.keypoints()] == list(range(40))
+    iterator = one.records()
+    next(iterator)
+    one.add(records[0])  # while the lines are read
+    assert len(list(iterator)) == 40
+    assert list(one.records("none")) == []
+    one.close()
+    again = journal.Journal(str(tmp_path / "r.jsonl"), "1-a-b", resume=True)
+    assert again.take_back("v")["image_id"] == 0
+    again.close()
+    assert len(lines(tmp_path / "r.jsonl")) == 40
