@@ -116,7 +116,7 @@ def test_json_is_the_same_with_and_without_lines(run, network):
 
 
 def test_lines_appear_while_the_run_goes_on(run, monkeypatch):
-    """Each is there, whole, before the next image is drawn."""
+    """Each is there, whole, while the next images are drawn, of which a thread does two ahead."""
     seen = []
     draw = visualize.overlay
 
@@ -128,7 +128,9 @@ def test_lines_appear_while_the_run_goes_on(run, monkeypatch):
 
     monkeypatch.setattr(visualize, "overlay", overlay)
     assert run("images", "clip.mkv", "--jsonl", "r.jsonl", "--output", "out")[0] == 0
-    assert seen == list(range(2 + len(TIMES)))
+    assert len(seen) == 2 + len(TIMES)
+    assert all(i - 3 <= count <= i for i, count in enumerate(seen)), seen
+    assert seen[-1] > 3
 
 
 def test_lines_may_go_to_standard_output(run):
