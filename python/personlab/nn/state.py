@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import torch
     from numpy.typing import NDArray
@@ -33,6 +33,28 @@ def fill(model: torch.nn.Module, state: Mapping[str, torch.Tensor | NDArray[np.f
             expected[name].copy_(tensor)
             if not expected[name].isfinite().all():
                 raise ValueError(f"{name}: expected finite weights, got NaN or infinity among them")
+
+
+def describe(build: Callable[[], torch.nn.Module]) -> dict[str, torch.Tensor]:
+    """Return the weights of a network by name, as tensors that have a type and a shape but no memory.
+
+    Random numbers are not drawn for them: for tensors without memory, torch would import its compiler to do so, which
+    takes a second.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class NotDrawn(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            kwargs = kwargs or {}
+            initialises = getattr(function, "__module__", None) == torch.nn.init.__name__
+            if initialises or function in (torch.Tensor.normal_, torch.Tensor.uniform_):
+                return args[0] if args else kwargs["tensor"]
+            return function(*args, **kwargs)
+
+    with torch.device("meta"), NotDrawn():
+        weights: dict[str, torch.Tensor] = build().state_dict()
+    return weights
 
 
 def check_shapes(expected: Mapping[str, Sequence[int]], got: Mapping[str, Sequence[int]]) -> None:

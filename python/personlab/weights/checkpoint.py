@@ -14,7 +14,7 @@ from personlab.io.files import write_whole
 from personlab.io.limits import LONGEST_HEADER, check_header
 from personlab.methods import DEFAULT_METHOD, get_method, method_of
 from personlab.methods.base import Weights
-from personlab.nn.state import check_shapes, fill
+from personlab.nn.state import check_shapes, describe, fill
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
@@ -169,10 +169,7 @@ def check_fit(method: Method, config: Any, shapes: Mapping[str, Sequence[int]]) 
     Raises:
         ValueError: names or shapes are not the network's.
     """
-    import torch
-
-    with torch.device("meta"):  # tensors without memory
-        expected = method.network(config).state_dict()
+    expected = describe(lambda: method.network(config))
     check_shapes({name: value.shape for name, value in expected.items()}, shapes)
 
 

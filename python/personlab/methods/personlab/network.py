@@ -114,7 +114,8 @@ class PersonLab(nn.Module):
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
         targets = [target for _, target in skeleton.directed_edges]
         self.register_buffer("edge_targets", torch.tensor(targets, dtype=torch.int64), persistent=False)
-        self.register_buffer("keypoint_numbers", torch.arange(skeleton.n_keypoints), persistent=False)
+        numbers = torch.tensor(range(skeleton.n_keypoints), dtype=torch.int64)
+        self.register_buffer("keypoint_numbers", numbers, persistent=False)
 
     def forward(self, images: Tensor) -> Outputs:
         """Compute the fields of images; in training mode with `config.intermediate`, `Outputs.intermediate` as well.

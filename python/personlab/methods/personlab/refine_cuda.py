@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _ELEMENTS = {torch.float32: "float32", torch.float64: "float64"}
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def is_available() -> bool:
     """Returns whether the module of the GPU and a driver are present."""
     try:
@@ -22,6 +21,10 @@ def is_available() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+# What torch.compiler.assume_constant_result does, but that one imports the compiler, which takes a second.
+is_available._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _stream(offsets: Tensor) -> tuple[Any, int, int]:

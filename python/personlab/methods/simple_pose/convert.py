@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from personlab.methods.base import Weights
 from personlab.methods.simple_pose.config import SimplePoseConfig
 from personlab.methods.simple_pose.network import SimplePose
-from personlab.nn.state import check_shapes
+from personlab.nn.state import check_shapes, describe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,8 +97,7 @@ def _network(state: Mapping[str, Tensor]) -> Weights:
         backbone="hourglass", stride=4, stacks=max(stacks, default=0) + 1, channels=2 * half,
         increase=below - 2 * half,
     )  # fmt: skip
-    with torch.device("meta"):  # tensors without memory
-        expected = SimplePose(config).state_dict()
+    expected = describe(lambda: SimplePose(config))
     # Files from before PyTorch 0.4.1 do not count batches; nothing here reads the count.
     counts = {name: torch.zeros((), dtype=torch.int64) for name in expected if name.endswith("num_batches_tracked")}
     state = {**{name: value for name, value in counts.items() if name not in state}, **state}
