@@ -126,6 +126,10 @@ class CocoImages:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def path(self, number: int) -> Path:
+        """Return the file of image `number`."""
+        return self.folder / str(self._index.names[number])
+
     def load(self, number: int) -> Example:
         """Read image `number` and its people.
 
@@ -135,7 +139,7 @@ class CocoImages:
         """
         from personlab.io.images import read_image
 
-        path = self.folder / str(self._index.names[number])
+        path = self.path(number)
         size = tuple(self._index.sizes[number].tolist())
         image = read_image(path)
         if image.shape[:2] != size:

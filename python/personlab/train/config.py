@@ -9,7 +9,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from personlab.arrays.numbers import as_integer, as_number, as_size, check_type
 from personlab.data.augment import Augmentation
 from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.methods.base import Method, NoOptions
 from personlab.train.read_config import read_options
+from personlab.train.teacher_options import TeacherOptions
 
 _MAX_RATE = 1e6  # steps of every optimizer at this rate stay within float32
 
@@ -31,6 +33,11 @@ class NetworkOptions:
         channels: channels of the finest features of an hourglass [256]
         increase: more channels at each coarser scale of an hourglass [128]
         freeze_norm: batch norm keeps its statistics; for few images per process
+        freeze: parts that are not trained: backbone, or heads by the names of their fields
+        fit_heads: heads that start as the linear map of the backbone's features that is nearest to the teachers'
+            fields; `weights-start.safetensors` holds the network before its first step
+        fit_images: number of views that these heads are fitted to: those of the first steps
+        ridge: penalty on their weights, relative to the mean square of a feature
     """
 
     weights: str | None = None
@@ -45,6 +52,16 @@ class NetworkOptions:
     channels: int | None = None
     increase: int | None = None
     freeze_norm: bool = False
+    freeze: tuple[str, ...] = ()
+    fit_heads: tuple[str, ...] = ()
+    fit_images: int = 1000
+    ridge: float = 1e-6
+
+    def __post_init__(self) -> None:
+        for name in ("freeze", "fit_heads"):  # flags give lists
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        as_integer(self.fit_images, "network.fit_images", 1)
+        as_number(self.ridge, "network.ridge", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +168,10 @@ class TrainConfig:
         optimizer: how the weights are updated
         evaluation: how the network is scored
         method: whose network
+        teachers: networks whose fields are learnt beside the labels: a list of objects with `weights`, `fields` and
+            optionally `long_edge`, `stride`, `scales`, `flip` and `weight`
+        teaching: the losses on these fields: the method's own options, its defaults where left out
+        cache: folder that keeps the teachers' fields of each image [fields/ in the folder of downloads]
 
     Raises:
         TypeError: a value of the wrong type.
@@ -174,12 +195,18 @@ class TrainConfig:
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     evaluation: EvaluationOptions = field(default_factory=EvaluationOptions)
     method: str = DEFAULT_METHOD
+    teachers: tuple[TeacherOptions, ...] = field(default=(), metadata={"flag": Any, "metavar": "JSON"})
+    teaching: Any = None
+    cache: str | None = None
 
     def __post_init__(self) -> None:
-        kind = get_method(self.method).loss_options
-        if self.loss is None:
-            object.__setattr__(self, "loss", kind())
-        check_type(self.loss, "loss", kind)
+        method = get_method(self.method)
+        for name, kind in _kinds(method).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, kind())
+            check_type(getattr(self, name), name, kind)
+        object.__setattr__(self, "teachers", _read_teachers(self.teachers))
+        self._check_teachers()
         for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
             as_integer(getattr(self, name), name, 1)
         as_integer(self.seed, "seed", 0)
@@ -216,6 +243,14 @@ class TrainConfig:
         if data.annotations is None and evaluation.annotations is None and evaluation.scene_seed == self.seed:
             raise ValueError(f"evaluation.scene_seed: expected another than seed, got {self.seed} for both")
 
+    def _check_teachers(self) -> None:
+        if self.teachers and get_method(self.method).teaching is None:
+            raise ValueError(f"teachers: expected none, for networks of {self.method} cannot be taught by others")
+        if self.network.fit_heads and not self.teachers:
+            raise ValueError("network.fit_heads: expected teachers to fit heads to, got none")
+        if self.teachers and self.data.annotations is None:
+            raise ValueError("teachers: expected data.annotations, for drawn scenes are not kept, got none")
+
     def to_json(self) -> str:
         """Return the configuration as text that `--config` reads."""
         return json.dumps(asdict(self), indent=2) + "\n"
@@ -229,7 +264,26 @@ class TrainConfig:
         """
         values = json.loads(text)
         name = values.get("method", DEFAULT_METHOD) if isinstance(values, dict) else DEFAULT_METHOD
-        return read_options(cls, values, kinds={"loss": get_method(name).loss_options})
+        return read_options(cls, values, kinds=_kinds(get_method(name)))
+
+
+def _kinds(method: Method) -> dict[str, type]:
+    """Return the types of options that are a method's own, by name."""
+    return {"loss": method.loss_options, "teaching": NoOptions if method.teaching is None else method.teaching.options}
+
+
+def _read_teachers(teachers: Any) -> tuple[TeacherOptions, ...]:
+    """Return teachers as options, which a file gives as objects and the command line as namespaces."""
+    if not isinstance(teachers, (list, tuple)):
+        raise TypeError(f"teachers: expected a list of objects, got {teachers!r}")
+    read = []
+    for number, one in enumerate(teachers):
+        values = vars(one) if type(one).__name__ == "Namespace" else one
+        try:
+            read.append(read_options(TeacherOptions, values, ""))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"teachers[{number}].{error}") from None
+    return tuple(read)
 
 
 def _check_choices(options: Any, prefix: str) -> None:

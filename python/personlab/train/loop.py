@@ -15,12 +15,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.arrays.numbers import check_type
-from personlab.data.grid import input_step
-from personlab.data.loader import StepSampler, Views, make_loader
 from personlab.info import __version__
 from personlab.methods import get_method
 from personlab.methods.base import NoOptions
+from personlab.train.batches import BatchSource
 from personlab.train.evaluation import Evaluation, is_scored
+from personlab.train.fit import fit_heads
 from personlab.train.folder import check_folder, check_steps, open_folder
 from personlab.train.lock import FolderLock
 from personlab.train.log import Log
@@ -30,19 +30,19 @@ from personlab.train.processes import process_group
 from personlab.train.start import open_images, remarks, set_seed, start_network
 from personlab.train.state import CHECKPOINT, State
 from personlab.train.stop import graceful_stop
+from personlab.train.teachers import Teachers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
-    from personlab.data.images import Images
     from personlab.data.loader import Batch
     from personlab.methods import Method
     from personlab.train.config import TrainConfig
     from personlab.train.processes import Place
 
-WEIGHTS, RAW_WEIGHTS = "weights.safetensors", "weights-raw.safetensors"
+WEIGHTS, RAW_WEIGHTS, START_WEIGHTS = "weights.safetensors", "weights-raw.safetensors", "weights-start.safetensors"
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,8 @@ def train(
 
     Writes into `config.output`: `config.json`, `checkpoint.safetensors` to go on from, `weights.safetensors`, the
     averaged network, and `weights-raw.safetensors` beside each checkpoint, `log.jsonl`, and `tensorboard/` where that
-    is installed. Under torchrun each process takes its share of every batch. On the CPU a run that was stopped and
+    is installed; `weights-start.safetensors` where heads are fitted. Fields of teachers that are not kept yet are
+    computed first. Under torchrun each process takes its share of every batch. On the CPU a run that was stopped and
     resumed gives the same weights to the last bit as one that was not, on as many threads.
 
     Args:
@@ -99,21 +100,22 @@ def train(
             torch.set_num_threads(config.threads)
         set_seed(config.seed)
         images = open_images(config)
-        model = start_network(config, method, images, place)
+        teachers = Teachers(config, method, images) if config.teachers else None
+        taught = () if teachers is None else teachers.names
+        model = start_network(config, method, images, place, taught=taught)
         losses = method.losses(model, config.loss)
+        if teachers is not None:
+            losses = teachers.beside(losses, model)
         evaluation = Evaluation(config, model) if place.rank == 0 and is_scored(config) else None
-        state = State(
-            model,
-            make_average(model, config.optimizer.average),
-            make_optimizer(model, config.optimizer),
-            torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16"),
-        )
         if lock is not None:  # a folder that did not exist is locked before anything is written
             folder.mkdir(parents=True, exist_ok=True)
             lock.take()
             check_folder(folder, config, resume=resume)
-        if resume and (folder / CHECKPOINT).exists():
-            state.load(folder / CHECKPOINT)
+        resumed = resume and (folder / CHECKPOINT).exists()
+        if teachers is not None:
+            teachers.fill(place)
+        source = BatchSource(config, method, images, teachers, place, lock)
+        state = _begin(source, model, metadata or {}, resumed=resumed)
         place.check_same(state.step, "output")
         check_steps(folder, config, state.step)
         log = Log(folder, step=state.step, steps=config.steps, quiet=place.rank > 0)
@@ -122,9 +124,27 @@ def train(
             open_folder(folder, config)
         for line in remarks(config, images, evaluation):
             log.say(line)
-        run = _Run(config, method, losses, place, state, log, evaluation, metadata or {}, lock)
-        figures = run.run(images)
+        run = _Run(config, method, losses, place, state, log, evaluation, metadata or {})
+        figures = run.run(source)
     return Summary(folder / WEIGHTS, state.step, figures, time.perf_counter() - started)
+
+
+def _begin(source: BatchSource, model: Any, metadata: dict[str, Any], *, resumed: bool) -> State:
+    """Return the state of a run at its checkpoint, or before its first step, with heads fitted where asked for."""
+    config, folder, place = source.config, Path(source.config.output), source.place
+    if config.network.fit_heads and not resumed:
+        fit_heads(source, model)
+        if place.rank == 0:
+            write_model(model, folder / START_WEIGHTS, config, step=0, more=metadata)
+    state = State(
+        model,
+        make_average(model, config.optimizer.average),
+        make_optimizer(model, config.optimizer),
+        torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16"),
+    )
+    if resumed:
+        state.load(folder / CHECKPOINT)
+    return state
 
 
 class _Run:
@@ -140,11 +160,10 @@ class _Run:
         log: Log,
         evaluation: Evaluation | None,
         metadata: dict[str, Any],
-        lock: FolderLock | None,
     ) -> None:
         self.config, self.method, self.losses = config, method, losses
         self.place, self.state, self.log = place, state, log
-        self.evaluation, self.metadata, self.lock = evaluation, metadata, lock
+        self.evaluation, self.metadata = evaluation, metadata
         self.folder = Path(config.output)
         self.schedule = with_warmup_within(config.optimizer, config.steps)
         network: Any = state.model
@@ -153,14 +172,16 @@ class _Run:
         self.network: Callable[[Tensor], Any] = torch.compile(network) if config.compile else network
         self.rates = [group["lr"] for group in make_optimizer(state.model, config.optimizer).param_groups]
 
-    def run(self, images: Images) -> dict[str, float]:
+    def run(self, source: BatchSource) -> dict[str, float]:
         """Run the steps that are left and return the figures of the last evaluation."""
         config, state = self.config, self.state
         figures = self.log.scores(state.step)
         if not figures and state.step and self._is_due(config.evaluation.every):
             figures = self._evaluate(None)  # the run was killed before it came to that
         meter = Meter(config.batch_size, self.place)
-        with graceful_stop() as received, contextlib.closing(meter.waiting(self._loader(images))) as batches:
+        model: Any = state.model
+        loader = source.loader(model.config, first_step=state.step, steps=config.steps)
+        with graceful_stop() as received, contextlib.closing(meter.waiting(loader)) as batches:
             for batch in batches:
                 losses, gradient = self._step(batch.to(self.place.device))
                 state.step += 1
@@ -216,23 +237,6 @@ class _Run:
         step = self.state.step
         return step == self.config.steps or (every > 0 and step % every == 0)
 
-    def _loader(self, images: Images) -> Any:
-        """Return the batches of the steps that are left, the share of this process."""
-        config, state = self.config, self.state
-        network: Any = state.model
-        sampler = StepSampler(
-            config.batch_size, first_step=state.step, steps=config.steps, rank=self.place.rank,
-            processes=self.place.count,
-        )  # fmt: skip
-        views = Views(
-            images, self.method.encode, config.loss, crop=config.data.crop, stride=network.config.stride,
-            input_step=input_step(network.config), augmentation=config.augmentation, seed=config.seed,
-        )  # fmt: skip
-        return make_loader(
-            views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda",
-            in_worker=None if self.lock is None else self.lock.leave,
-        )  # fmt: skip
-
     def _check_finite(self, means: dict[str, float]) -> None:
         for name, value in means.items():
             if name == "gradient" and self.config.precision == "float16":
@@ -267,8 +271,13 @@ class _Run:
         return figures
 
     def _write(self, model: Any, path: Path, **more: Any) -> None:
-        from personlab.weights import save_model
+        write_model(model, path, self.config, step=self.state.step, more={**more, **self.metadata})
 
-        versions = {"personlab": __version__, "torch": torch.__version__}
-        facts = {"steps": self.state.step, "train": json.loads(self.config.to_json()), "versions": versions}
-        save_model(model, path, {**facts, **more, **self.metadata})
+
+def write_model(model: Any, path: Path, config: TrainConfig, *, step: int, more: Mapping[str, Any]) -> None:
+    """Write the weights of a run after so many steps, with all of its settings."""
+    from personlab.weights import save_model
+
+    versions = {"personlab": __version__, "torch": torch.__version__}
+    facts = {"steps": step, "train": json.loads(config.to_json()), "versions": versions}
+    save_model(model, path, {**facts, **more})

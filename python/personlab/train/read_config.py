@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -26,6 +26,8 @@ def read_options(
     Raises:
         TypeError, ValueError: an unknown name, or a value of the wrong type or out of range.
     """
+    if isinstance(values, kind):
+        return values
     if not isinstance(values, dict):
         raise TypeError(f"{prefix.rstrip('.') or 'configuration'}: expected a JSON object, got {type(values).__name__}")
     hints = get_type_hints(kind) | dict(kinds)
@@ -37,10 +39,19 @@ def read_options(
         if is_dataclass(hint):
             read[name] = read_options(hint, value, f"{prefix}{name}.")  # type: ignore[arg-type]  # a class, no instance
             continue
+        if (entry := _entry_kind(hint)) is not None and isinstance(value, (list, tuple)):
+            read[name] = tuple(read_options(entry, one, f"{prefix}{name}[{n}].") for n, one in enumerate(value))
+            continue
         read[name] = tuple(value) if isinstance(value, list) else value
         if not _fits(read[name], hint):
             raise TypeError(f"{prefix}{name}: expected {_named(hint)}, got {value!r}")
-    return kind(**read)
+    try:
+        return kind(**read)
+    except TypeError:
+        missing = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING and f.name not in read]  # type: ignore[arg-type]
+        if not missing:
+            raise
+        raise ValueError(f"{prefix}{missing[0]}: expected a value, got none") from None
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -51,12 +62,21 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def _entry_kind(hint: Any) -> Any:
+    """Return the options dataclass that a tuple of any length holds; None for other types."""
+    arguments = get_args(hint)
+    varies = get_origin(hint) is tuple and arguments[1:] == (Ellipsis,)
+    return arguments[0] if varies and is_dataclass(arguments[0]) else None
+
+
 def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return any(_fits(value, one) for one in arguments)
     if origin is Literal:
         return value in arguments
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return isinstance(value, tuple) and all(_fits(one, arguments[0]) for one in value)
     if origin is tuple:
         pairs = isinstance(value, tuple) and len(value) == len(arguments)
         return pairs and all(_fits(one, kind) for one, kind in zip(value, arguments, strict=True))
@@ -71,6 +91,8 @@ def _named(hint: Any) -> str:
         return " or ".join(map(_named, arguments))
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return "a list" if is_dataclass(arguments[0]) else f"a list of {_named(arguments[0])}"
     if origin is tuple:
         return f"[{', '.join(map(_named, arguments))}]"
     return "null" if hint is NoneType else str(hint.__name__)

@@ -14,10 +14,12 @@ from personlab.data.grid import check_sides, input_step
 from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.sides import unpaired_sides
 from personlab.train.evaluation import is_scored, scored_with
-from personlab.train.network import freeze_norms, make_network
+from personlab.train.network import make_network
 from personlab.train.optimize import with_warmup_within
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from personlab.data.images import Images
     from personlab.methods import Method
     from personlab.train.config import TrainConfig
@@ -48,21 +50,29 @@ def open_images(config: TrainConfig) -> Images:
     )  # fmt: skip
 
 
-def start_network(config: TrainConfig, method: Method, images: Images, place: Place) -> Any:
+def start_network(
+    config: TrainConfig, method: Method, images: Images, place: Place, *, taught: Sequence[str] = ()
+) -> Any:
     """Return the network to train, on its device and with the settings that it will be scored with.
+
+    Args:
+        config: of the run.
+        method: of the network.
+        images: to train on.
+        place: where this process computes.
+        taught: names of the fields that teachers teach; a segmentation among them stands for masks.
 
     Raises:
         ImportError, OSError: weights cannot be loaded.
         ValueError: settings at odds with the network or the images.
     """
-    model = make_network(method, config.network, images.skeleton, has_masks=images.has_masks)
+    has_masks = images.has_masks or "segmentation" in taught
+    model = make_network(method, config.network, images.skeleton, has_masks=has_masks)
     check_sides(config.data.crop, "data.crop", stride=model.config.stride, step=input_step(model.config))
     model.settings = scored_with(config, model.config, domain=images.domain)
     if config.augmentation.flip:
         _ = images.skeleton.directed_flip  # refuses a skeleton that has no mirror image
-    if config.network.freeze_norm:
-        freeze_norms(model)
-    elif place.count > 1 and place.device.type == "cuda":
+    if not config.network.freeze_norm and place.count > 1 and place.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return model.to(place.device, memory_format=torch.channels_last)  # faster on CPUs and GPUs
 
