@@ -72,6 +72,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="continue from the checkpoint in --output, if there is one, with the settings of that run, changed by "
         "flags; --steps makes the run longer",
     )  # fmt: skip
+    parser.add_argument(
+        "--cache-teachers", action="store_true",
+        help="compute the teachers' fields of all images, as far as --cache does not hold them, and do not train",
+    )  # fmt: skip
     base = TrainConfig()
     add_options(parser, "run", "", base)
     for name in METHODS:
@@ -121,6 +125,11 @@ def run(config: Any) -> None:
         values = {name: value for name, value in vars(getattr(config, part)).items() if name in known}
         flags[part] = SimpleNamespace(**values)
     settings = apply_flags(base, SimpleNamespace(**flags))
+    if config.cache_teachers:
+        from personlab.train.teachers import cache_fields
+
+        cache_fields(settings)
+        return
     command = shlex.join(["personlab", *(word for word in config.argv if word != "--resume")])
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})

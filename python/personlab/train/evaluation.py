@@ -15,6 +15,7 @@ from personlab.arrays.numbers import as_integer
 from personlab.data.annotations import read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
+from personlab.data.split import only_images, read_ids
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
@@ -45,11 +46,16 @@ class Evaluation:
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
         self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
-        if options.annotations is not None:
-            assert options.images is not None
+        data = config.data
+        if options.annotations is not None or data.held_out is not None:
+            if options.annotations is None:  # images of the file that is trained on
+                self._images = data.images
             # Mistakes in them are reported before the first step.
-            read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
-            check_files(Path(options.images), read.names())
+            read = read_annotations(options.annotations or data.annotations or "", self._category)
+            if options.annotations is None and data.held_out is not None:
+                read = only_images(read, read_ids(data.held_out), data.held_out)
+            read = read.of_skeleton(model.config.skeleton)
+            check_files(Path(self._images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
             return
         held_out = [
@@ -109,7 +115,8 @@ def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
 
 def is_scored(config: TrainConfig) -> bool:
     """Return whether a run is scored: one on drawn scenes always, one on photographs if photographs are named."""
-    return config.data.annotations is None or config.evaluation.annotations is not None
+    data, evaluation = config.data, config.evaluation
+    return data.annotations is None or evaluation.annotations is not None or data.held_out is not None
 
 
 def _as_saved(model: Any) -> Any:

@@ -112,8 +112,6 @@ def train(
             lock.take()
             check_folder(folder, config, resume=resume)
         resumed = resume and (folder / CHECKPOINT).exists()
-        if teachers is not None:
-            teachers.fill(place)
         source = BatchSource(config, method, images, teachers, place, lock)
         state = _begin(source, model, metadata or {}, resumed=resumed)
         place.check_same(state.step, "output")
@@ -132,6 +130,10 @@ def train(
 def _begin(source: BatchSource, model: Any, metadata: dict[str, Any], *, resumed: bool) -> State:
     """Return the state of a run at its checkpoint, or before its first step, with heads fitted where asked for."""
     config, folder, place = source.config, Path(source.config.output), source.place
+    if source.teachers is not None:
+        if place.rank == 0:
+            source.teachers.fill()
+        place.wait()
     if config.network.fit_heads and not resumed:
         fit_heads(source, model)
         if place.rank == 0:

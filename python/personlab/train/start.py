@@ -13,6 +13,7 @@ from personlab.data.coco_file import one_line
 from personlab.data.grid import check_sides, input_step
 from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.sides import unpaired_sides
+from personlab.data.unlabelled import WithUnlabelled
 from personlab.train.evaluation import is_scored, scored_with
 from personlab.train.network import make_network
 from personlab.train.optimize import with_warmup_within
@@ -44,10 +45,11 @@ def open_images(config: TrainConfig) -> Images:
     if data.annotations is None:
         return DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
     assert data.images is not None
-    return CocoImages(
+    images = CocoImages(
         data.annotations, data.images, instances=data.instances, category=data.category,
-        labelled_only=data.labelled_only,
+        labelled_only=data.labelled_only, held_out=data.held_out, empty_is_unknown=data.empty == "unknown",
     )  # fmt: skip
+    return images if data.unlabelled is None else WithUnlabelled(images, data.unlabelled)
 
 
 def start_network(
@@ -80,6 +82,9 @@ def start_network(
 def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) -> list[str]:
     """Return what to know before training: what was left out, what each loss sees, and what is not as asked for."""
     lines = [] if evaluation is None else [f"warning: {note}" for note in evaluation.notes]
+    if isinstance(images, WithUnlabelled):
+        lines.append(f"{len(images.names):,} images without annotations, in which teachers alone teach")
+        images = images.labelled
     if isinstance(images, CocoImages):
         lines = [*(f"warning: {note}" for note in images.notes), *lines, *images.coverage.lines()]
     skeleton = images.skeleton
@@ -91,7 +96,7 @@ def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) 
             "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
         )
     if not is_scored(config):
-        lines.append("weights are not scored: evaluation.annotations names no images")
+        lines.append("weights are not scored: neither evaluation.annotations nor data.held_out names images")
     warmup = with_warmup_within(config.optimizer, config.steps).warmup
     if warmup < config.optimizer.warmup:
         lines.append(

@@ -15,7 +15,9 @@ import numpy as np
 from personlab.io.console import describe_failure, log, progress_bar
 from personlab.io.files import write_whole
 from personlab.io.npz import read_arrays
+from personlab.methods import get_method
 from personlab.methods.base import Lesson
+from personlab.train.start import open_images
 from personlab.weights import cache_folder, load_stored
 from personlab.weights.download import digest
 
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from personlab.methods.base import Teaching
     from personlab.predict import Predictor
     from personlab.train.config import TrainConfig
-    from personlab.train.processes import Place
     from personlab.train.teacher_options import TeacherOptions
 
 _VERSION = 1  # of the files
@@ -69,7 +70,7 @@ class Teachers:
             try:
                 key = self._check(options, getattr(config.loss, "disk_radius", None))
             except ValueError as error:
-                raise ValueError(f"teachers[{number}].{error}") from None
+                raise ValueError(f"teachers[{number}]: {error}") from None
             self._teachers.append(_Teacher(options, folder / key))
         self._open: dict[int, Predictor] = {}
 
@@ -110,19 +111,12 @@ class Teachers:
 
         return losses
 
-    def fill(self, place: Place) -> None:
-        """Compute the fields that are not kept yet, in the first process; the others wait.
-
-        What a killed call has computed stays.
+    def fill(self) -> None:
+        """Compute the fields that are not kept yet; what a killed call has computed stays.
 
         Raises:
             OSError, ValueError: an image cannot be read, or a file not be written.
         """
-        if place.rank == 0:
-            self._fill()
-        place.wait()
-
-    def _fill(self) -> None:
         paths = [self._images.path(number) for number in range(len(self._images))]
         keys = [_key(path) for path in paths]
         for number, teacher in enumerate(self._teachers):
@@ -175,6 +169,17 @@ class Teachers:
             options.weights, engine=engine, precision="float32", device=self._config.device, stride=options.stride,
             long_edge=options.long_edge, scales=options.scales, flip=options.flip, reduced_reading=False,
         )  # fmt: skip
+
+
+def cache_fields(config: TrainConfig) -> None:
+    """Compute the fields of the teachers of a run for its images, as far as they are not kept yet, and no more.
+
+    Raises:
+        ImportError, OSError, ValueError: as `Teachers` and `Teachers.fill` raise them, and no teachers.
+    """
+    if not config.teachers:
+        raise ValueError("teachers: expected at least one, got none")
+    Teachers(config, get_method(config.method), open_images(config)).fill()
 
 
 def _key(path: Path) -> str:
