@@ -120,7 +120,8 @@ class TrainConfig:
         """
         values = json.loads(text)
         name = values.get("method", DEFAULT_METHOD) if isinstance(values, dict) else DEFAULT_METHOD
-        return read_options(cls, values, kinds=_kinds(get_method(name)))
+        kinds: dict[str, Any] = {**_kinds(get_method(name)), "teachers": Any}  # which this class reads
+        return read_options(cls, values, kinds=kinds)
 
 
 def _kinds(method: Method) -> dict[str, type]:
@@ -129,14 +130,18 @@ def _kinds(method: Method) -> dict[str, type]:
 
 
 def _read_teachers(teachers: Any) -> tuple[TeacherOptions, ...]:
-    """Return teachers as options, which a file gives as objects and the command line as namespaces."""
+    """Return teachers as options, which files and flags give as objects."""
     if not isinstance(teachers, (list, tuple)):
         raise TypeError(f"teachers: expected a list of objects, got {teachers!r}")
     read = []
     for number, one in enumerate(teachers):
-        values = vars(one) if type(one).__name__ == "Namespace" else one
+        if isinstance(one, TeacherOptions):
+            read.append(one)
+            continue
+        if not isinstance(one, dict):
+            raise TypeError(f"teachers[{number}]: expected an object, got {one!r}")
         try:
-            read.append(read_options(TeacherOptions, values, ""))
+            read.append(read_options(TeacherOptions, one))
         except (TypeError, ValueError) as error:
             raise type(error)(f"teachers[{number}].{error}") from None
     return tuple(read)

@@ -26,8 +26,6 @@ def read_options(
     Raises:
         TypeError, ValueError: an unknown name, or a value of the wrong type or out of range.
     """
-    if isinstance(values, kind):
-        return values
     if not isinstance(values, dict):
         raise TypeError(f"{prefix.rstrip('.') or 'configuration'}: expected a JSON object, got {type(values).__name__}")
     hints = get_type_hints(kind) | dict(kinds)
@@ -39,11 +37,8 @@ def read_options(
         if is_dataclass(hint):
             read[name] = read_options(hint, value, f"{prefix}{name}.")  # type: ignore[arg-type]  # a class, no instance
             continue
-        if (entry := _entry_kind(hint)) is not None and isinstance(value, (list, tuple)):
-            read[name] = tuple(read_options(entry, one, f"{prefix}{name}[{n}].") for n, one in enumerate(value))
-            continue
         read[name] = tuple(value) if isinstance(value, list) else value
-        if not _fits(read[name], hint):
+        if hint is not Any and not _fits(read[name], hint):
             raise TypeError(f"{prefix}{name}: expected {_named(hint)}, got {value!r}")
     try:
         return kind(**read)
@@ -60,13 +55,6 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         flat |= flattened(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
-
-
-def _entry_kind(hint: Any) -> Any:
-    """Return the options dataclass that a tuple of any length holds; None for other types."""
-    arguments = get_args(hint)
-    varies = get_origin(hint) is tuple and arguments[1:] == (Ellipsis,)
-    return arguments[0] if varies and is_dataclass(arguments[0]) else None
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -92,7 +80,7 @@ def _named(hint: Any) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
     if origin is tuple and arguments[1:] == (Ellipsis,):
-        return "a list" if is_dataclass(arguments[0]) else f"a list of {_named(arguments[0])}"
+        return f"a list of {_named(arguments[0])}"
     if origin is tuple:
         return f"[{', '.join(map(_named, arguments))}]"
     return "null" if hint is NoneType else str(hint.__name__)

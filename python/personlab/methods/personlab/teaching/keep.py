@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Sums = dict[str, tuple[Floats, Floats | float]]
 
 _MAX_LOGIT = 15.0  # a probability of 3e-7: offsets have some weight everywhere
+_EDGE = 1e-3  # pixels: cells on the border of the image are on it, however their places are rounded
 _MAX_OFFSET = 60_000.0  # image pixels, within float16
 
 
@@ -104,7 +105,7 @@ def _points(
     at = np.stack([x.ravel(), y.ravel()], 1).astype(np.float64)
     points = (at - view.shift) @ np.linalg.inv(view.linear).T
     last = np.array([size[1] - 1, size[0] - 1])
-    return points, np.all((points >= -0.5) & (points <= last + 0.5), axis=1)
+    return points, np.all((points >= -_EDGE) & (points <= last + _EDGE), axis=1)
 
 
 def _read(lesson: Lesson, places: NDArray[np.float64], grid: Grid) -> Sums:
