@@ -83,13 +83,18 @@ class TrainConfig:
         as_integer(self.seed, "seed", 0)
         if self.threads is not None:
             as_integer(self.threads, "threads", 1, 1024)
-        data, evaluation = self.data, self.evaluation
         check_choices(self, "")
+        self._check_sources()
+
+    def _check_sources(self) -> None:
+        data, evaluation = self.data, self.evaluation
         needing = {name: getattr(data, name) for name in ("instances", "labelled_only", "held_out", "unlabelled")}
         if data.annotations is None and any(needing.values()):
             raise ValueError(f"data: expected annotations beside {', '.join(needing)}, got none")
         if evaluation.annotations is None and data.held_out is None and evaluation.labelled_only:
             raise ValueError("evaluation: expected annotations beside labelled_only, got none")
+        if evaluation.patience and evaluation.keep != "best":
+            raise ValueError("evaluation.patience: expected evaluation.keep best, got last")
         if (data.annotations is None) != (data.images is None):
             raise ValueError("data: expected annotations and images together, got only one of them")
         if (evaluation.annotations is None) != (evaluation.images is None):

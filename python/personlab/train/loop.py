@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.arrays.numbers import check_type
-from personlab.info import __version__
 from personlab.methods import get_method
 from personlab.methods.base import NoOptions
 from personlab.train.batches import BatchSource
+from personlab.train.best import best_of, is_over, score_of
 from personlab.train.evaluation import Evaluation, is_scored
+from personlab.train.files import BEST_WEIGHTS, RAW_WEIGHTS, START_WEIGHTS, WEIGHTS, write_model
 from personlab.train.fit import fit_heads
 from personlab.train.folder import check_folder, check_steps, open_folder
 from personlab.train.lock import FolderLock
@@ -42,16 +42,14 @@ if TYPE_CHECKING:
     from personlab.train.config import TrainConfig
     from personlab.train.processes import Place
 
-WEIGHTS, RAW_WEIGHTS, START_WEIGHTS = "weights.safetensors", "weights-raw.safetensors", "weights-start.safetensors"
-
 
 @dataclass(frozen=True)
 class Summary:
     """Result of a run."""
 
-    weights: Path  # the averaged network
+    weights: Path  # the averaged network: the last one, or the best
     step: int  # steps done
-    figures: dict[str, float]  # of the last evaluation
+    figures: dict[str, float]  # of its evaluation
     seconds: float  # of this call
 
 
@@ -124,7 +122,9 @@ def train(
             log.say(line)
         run = _Run(config, method, losses, place, state, log, evaluation, metadata or {})
         figures = run.run(source)
-    return Summary(folder / WEIGHTS, state.step, figures, time.perf_counter() - started)
+    keeps_best = config.evaluation.keep == "best" and is_scored(config)
+    weights = folder / (BEST_WEIGHTS if keeps_best else WEIGHTS)
+    return Summary(weights, state.step, figures, time.perf_counter() - started)
 
 
 def _begin(source: BatchSource, model: Any, metadata: dict[str, Any], *, resumed: bool) -> State:
@@ -167,6 +167,7 @@ class _Run:
         self.place, self.state, self.log = place, state, log
         self.evaluation, self.metadata = evaluation, metadata
         self.folder = Path(config.output)
+        self.keeps_best = config.evaluation.keep == "best" and is_scored(config)
         self.schedule = with_warmup_within(config.optimizer, config.steps)
         network: Any = state.model
         if place.count > 1:
@@ -175,11 +176,17 @@ class _Run:
         self.rates = [group["lr"] for group in make_optimizer(state.model, config.optimizer).param_groups]
 
     def run(self, source: BatchSource) -> dict[str, float]:
-        """Run the steps that are left and return the figures of the last evaluation."""
+        """Run the steps that are left and return the figures of the network that the run is for."""
         config, state = self.config, self.state
-        figures = self.log.scores(state.step)
-        if not figures and state.step and self._is_due(config.evaluation.every):
-            figures = self._evaluate(None)  # the run was killed before it came to that
+        due = self._is_due(config.evaluation.every) if state.step else self.keeps_best
+        if self.place.any_of(self.evaluation is not None and due and not self.log.scores(state.step)):
+            self._evaluate(None)  # the start, or the run was killed before it came to that
+        if not self._is_over():
+            self._take_steps(source)
+        return self._figures()
+
+    def _take_steps(self, source: BatchSource) -> None:
+        config, state = self.config, self.state
         meter = Meter(config.batch_size, self.place)
         model: Any = state.model
         loader = source.loader(model.config, first_step=state.step, steps=config.steps)
@@ -206,9 +213,26 @@ class _Run:
                     raise KeyboardInterrupt
                 if evaluate:
                     start = time.perf_counter()
-                    figures = self._evaluate(batch)
+                    self._evaluate(batch)
+                    if self._is_over():
+                        break
                     meter.leave_out(time.perf_counter() - start)
-        return figures
+
+    def _is_over(self) -> bool:
+        """Return whether no better network is waited for; all processes have to call this."""
+        patience = self.config.evaluation.patience
+        over = self.place.any_of(is_over(self.log.evaluations(), patience))
+        if over:
+            self.log.say(f"stopped after step {self.state.step}: {patience} evaluations without a better network")
+        return over
+
+    def _figures(self) -> dict[str, float]:
+        evaluations = self.log.evaluations()
+        if not self.keeps_best:
+            return self.log.scores(self.state.step)
+        step, _ = best_of(evaluations)
+        self.log.say(f"the best network is that after step {step}")
+        return self.log.scores(step)
 
     def _step(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
         """Take one optimiser step; returns the losses and the gradient norm before clipping."""
@@ -257,29 +281,20 @@ class _Run:
             self._write(self.state.model, self.folder / RAW_WEIGHTS)
             self.state.save(self.folder / CHECKPOINT)
 
-    def _evaluate(self, batch: Batch | None) -> dict[str, float]:
+    def _evaluate(self, batch: Batch | None) -> None:
         """Score the averaged network; the other processes wait."""
-        figures: dict[str, float] = {}
         averaged: Any = self.state.average.module
         if self.evaluation is not None:
             figures = self.evaluation.score(averaged)
-            self.log.figures(self.state.step, figures)
             scores = {name: value for name, value in figures.items() if name.endswith("_ap")}
+            if self.keeps_best and score_of(figures) > best_of(self.log.evaluations())[1]:
+                self._write(averaged, self.folder / BEST_WEIGHTS, scores=scores)
+            self.log.figures(self.state.step, figures)
             self._write(averaged, self.folder / WEIGHTS, scores=scores)
         if self.place.rank == 0 and batch is not None:
             image = self.method.draw_batch(averaged, batch, self.config.loss)
             self.log.image(self.state.step, "targets, found", image)
         self.place.wait()
-        return figures
 
     def _write(self, model: Any, path: Path, **more: Any) -> None:
         write_model(model, path, self.config, step=self.state.step, more={**more, **self.metadata})
-
-
-def write_model(model: Any, path: Path, config: TrainConfig, *, step: int, more: Mapping[str, Any]) -> None:
-    """Write the weights of a run after so many steps, with all of its settings."""
-    from personlab.weights import save_model
-
-    versions = {"personlab": __version__, "torch": torch.__version__}
-    facts = {"steps": step, "train": json.loads(config.to_json()), "versions": versions}
-    save_model(model, path, {**facts, **more})

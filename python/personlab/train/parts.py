@@ -156,6 +156,9 @@ class EvaluationOptions:
         scene_seed: seed of the drawn scenes; not that of training
         stride: output stride of the network, input pixels [as in training]
         long_edge: longest side of the network input, pixels
+        keep: which network a run is for: last, or best, the one of the highest mean of keypoint and mask AP in
+            `weights-best.safetensors`, the network before the first step among them
+        patience: stop after so many evaluations without a better one; 0: never
     """
 
     every: int = 0
@@ -166,9 +169,13 @@ class EvaluationOptions:
     scene_seed: int = 1_000_001
     stride: int | None = None
     long_edge: int = 641
+    keep: Literal["last", "best"] = "last"
+    patience: int = 0
 
     def __post_init__(self) -> None:
         as_integer(self.every, "evaluation.every", 0)
+        as_integer(self.patience, "evaluation.patience", 0)
+        check_choices(self, "evaluation.")
         as_integer(self.scenes, "evaluation.scenes", 1)
         as_integer(self.scene_seed, "evaluation.scene_seed", 0)
         as_integer(self.long_edge, "evaluation.long_edge", 2)
