@@ -110,7 +110,7 @@ def test_patience_asks_for_the_best():
     with pytest.raises(ValueError, match=r"evaluation\.patience: expected evaluation\.keep best, got last"):
         TrainConfig(evaluation=EvaluationOptions(patience=3))
     with pytest.raises(ValueError, match=r"evaluation\.keep: expected one of last, best, got 'first'"):
-        EvaluationOptions(keep="first")
+        TrainConfig(evaluation=EvaluationOptions(keep="first"))
 
 
 def test_a_plain_run_has_no_best(tmp_path):

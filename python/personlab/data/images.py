@@ -14,7 +14,7 @@ from personlab.data.coco import People
 from personlab.data.coco_file import one_line
 from personlab.data.coverage import count_coverage
 from personlab.data.index import make_index
-from personlab.data.split import read_ids, without_images
+from personlab.data.split import held_out_ids, without_images
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.settings import DRAWN, PHOTOGRAPHS, SCENES_GENERATOR
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -85,7 +85,7 @@ class CocoImages:
             another order; `skeleton_of` the file's category where left out.
         category: name or number of the category (`personlab.data.category.choose_category`).
         labelled_only: leave out images without labelled keypoints.
-        held_out: ids of images to leave out, as `personlab.data.split.read_ids` takes them.
+        held_out: images to leave out, as `personlab.data.split.held_out_ids` takes them.
         empty_is_unknown: in images without annotations no loss counts, else they show nobody.
 
     Raises:
@@ -109,6 +109,7 @@ class CocoImages:
         self.folder, self.empty_is_unknown = Path(images), empty_is_unknown
         count = None if skeleton is None else skeleton.n_keypoints
         read = read_annotations(annotations, category, n_keypoints=count)
+        whole = read
         if instances is not None:
             read = join(read, read_annotations(instances, read.category["name"], n_keypoints=0))
         if skeleton is not None:
@@ -117,7 +118,7 @@ class CocoImages:
         self.skeleton = skeleton or read.skeleton()
         read.names()  # raises where one is missing
         if held_out is not None:
-            read = without_images(read, read_ids(held_out), held_out)
+            read = without_images(read, held_out_ids(held_out, whole), held_out)
         listed = read.labelled_images() if labelled_only else read
         self._index = make_index(listed, n_keypoints=self.skeleton.n_keypoints)
         self.image_ids = self._index.image_ids

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,13 @@ from personlab.data.coco_file import shown
 from personlab.io.files import read_up_to
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping, Sequence
 
     from personlab.data.annotations import Annotations
 
 _LISTS = Path(__file__).resolve().parents[1] / "configs"
 _MAX_BYTES = 64 << 20  # five million ids
+_MIN_HELD_OUT, _MAX_HELD_OUT = 20, 300  # images
 _STRATA = (0, 1, 2, 3, 5, 9)  # min numbers of people
 
 
@@ -83,6 +84,30 @@ def choose_images(annotations: Annotations, count: int, *, seed: int = 0, outlin
     for low, share in _shares({low: len(own) for low, own in strata.items()}, count).items():
         chosen += sorted(strata[low], key=lambda number: _rank(number, seed))[:share]
     return sorted(chosen)
+
+
+def held_out_ids(source: str | os.PathLike[str], annotations: Annotations) -> tuple[int, ...]:
+    """Return the ids of images to hold out: those of a list, or a share of an annotation file.
+
+    Args:
+        source: what `read_ids` takes, or a share such as 0.1, of which there are at least 20 images, at most 300, and
+            no more than half, chosen by `choose_images`.
+        annotations: the whole file.
+
+    Raises:
+        OSError, ValueError: as `read_ids` raises them, or an id that is not in the file.
+    """
+    try:
+        share = float(os.fspath(source))
+    except ValueError:
+        ids = read_ids(source)
+        check_ids(ids, annotations, source)
+        return ids
+    total = len(annotations.images)
+    if not 0 < share < 1 or total < 2:
+        raise ValueError(f"held_out: expected a share between 0 and 1 of at least 2 images, got {source} of {total}")
+    count = min(max(round(share * total), _MIN_HELD_OUT), _MAX_HELD_OUT, total // 2)
+    return tuple(choose_images(annotations, count))
 
 
 def check_ids(ids: Iterable[int], annotations: Annotations, source: Any) -> None:

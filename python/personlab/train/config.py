@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from personlab.arrays.numbers import as_integer, check_type
+from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.data.augment import Augmentation
 from personlab.methods import DEFAULT_METHOD, get_method
 from personlab.methods.base import Method, NoOptions
@@ -23,7 +23,9 @@ class TrainConfig:
 
     Attributes:
         output: folder for checkpoints, weights and logs
-        steps: optimizer steps of the whole run
+        steps: optimizer steps of the whole run; 0: as many as `passes` take
+        passes: passes over the images, where `steps` is 0: at least 200 steps, at most 50,000, with ten evaluations
+            unless `evaluation.every` is set
         batch_size: images per step, over all processes together
         seed: seed of the first weights, the order of images, augmentation and drawn scenes
         precision: number format of convolutions; heads and losses compute in float32
@@ -51,6 +53,7 @@ class TrainConfig:
 
     output: str = "run"
     steps: int = 10_000
+    passes: float | None = None
     batch_size: int = 8
     seed: int = 0
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -78,12 +81,17 @@ class TrainConfig:
             check_type(getattr(self, name), name, kind)
         object.__setattr__(self, "teachers", _read_teachers(self.teachers))
         self._check_teachers()
-        for name in ("steps", "batch_size", "log_every", "checkpoint_every"):
+        if self.passes is not None:
+            as_number(self.passes, "passes", 0, above=True)
+        as_integer(self.steps, "steps", 1 if self.passes is None else 0)
+        for name in ("batch_size", "log_every", "checkpoint_every"):
             as_integer(getattr(self, name), name, 1)
         as_integer(self.seed, "seed", 0)
         if self.threads is not None:
             as_integer(self.threads, "threads", 1, 1024)
         check_choices(self, "")
+        for part in (self.network, self.data, self.optimizer, self.evaluation):
+            part.check()
         self._check_sources()
 
     def _check_sources(self) -> None:
@@ -107,6 +115,8 @@ class TrainConfig:
             raise ValueError(f"teachers: expected none, for networks of {self.method} cannot be taught by others")
         if self.network.fit_heads and not self.teachers:
             raise ValueError("network.fit_heads: expected teachers to fit heads to, got none")
+        if self.steps == 0 and self.data.annotations is None:
+            raise ValueError("steps: expected an integer from 1, for drawn scenes have no passes, got 0")
         if self.data.unlabelled is not None and not self.teachers:
             raise ValueError("data.unlabelled: expected teachers to learn such images from, got none")
         if self.teachers and self.data.annotations is None:

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from personlab.arrays.numbers import as_integer
-from personlab.data.annotations import read_annotations
+from personlab.data.annotations import join, read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
-from personlab.data.split import only_images, read_ids
+from personlab.data.split import held_out_ids, only_images
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
@@ -25,7 +25,8 @@ from personlab.predict.dataset import predict_dataset, score_results
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
-    from personlab.train.config import TrainConfig
+    from personlab.data.annotations import Annotations
+    from personlab.train.config import DataOptions, TrainConfig
 
 
 class Evaluation:
@@ -48,12 +49,11 @@ class Evaluation:
         self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
         data = config.data
         if options.annotations is not None or data.held_out is not None:
-            if options.annotations is None:  # images of the file that is trained on
-                self._images = data.images
             # Mistakes in them are reported before the first step.
-            read = read_annotations(options.annotations or data.annotations or "", self._category)
-            if options.annotations is None and data.held_out is not None:
-                read = only_images(read, read_ids(data.held_out), data.held_out)
+            if options.annotations is not None:
+                read = read_annotations(options.annotations, self._category)
+            else:
+                self._images, read = data.images, _held_out(data)
             read = read.of_skeleton(model.config.skeleton)
             check_files(Path(self._images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
@@ -87,6 +87,17 @@ class Evaluation:
         )
         figures = {f"{kind}_ap": precision.ap for kind, precision in scores.items()}
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
+
+
+def _held_out(data: DataOptions) -> Annotations:
+    """Read the annotations of the images that are held out of training."""
+    assert data.annotations is not None
+    assert data.held_out is not None
+    read = read_annotations(data.annotations, data.category)
+    ids = held_out_ids(data.held_out, read)
+    if data.instances is not None:
+        read = join(read, read_annotations(data.instances, read.category["name"], n_keypoints=0))
+    return only_images(read, ids, data.held_out)
 
 
 def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:

@@ -17,7 +17,7 @@ CONFIG = "config.json"
 # Settings that may change when a run resumes: its length, its place and its log. Other threads or devices round
 # differently.
 _FREE = (
-    "steps", "output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers",
+    "steps", "passes", "output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers",
     "cache",
 )  # fmt: skip
 

@@ -27,7 +27,7 @@ from personlab.train.log import Log
 from personlab.train.meter import Meter
 from personlab.train.optimize import make_average, make_optimizer, rate_factor, with_warmup_within
 from personlab.train.processes import process_group
-from personlab.train.start import open_images, remarks, set_seed, start_network
+from personlab.train.start import open_images, remarks, set_seed, start_network, with_steps
 from personlab.train.state import CHECKPOINT, State
 from personlab.train.stop import graceful_stop
 from personlab.train.teachers import Teachers
@@ -98,6 +98,7 @@ def train(
             torch.set_num_threads(config.threads)
         set_seed(config.seed)
         images = open_images(config)
+        config = with_steps(config, len(images))
         teachers = Teachers(config, method, images) if config.teachers else None
         taught = () if teachers is None else teachers.names
         model = start_network(config, method, images, place, taught=taught)

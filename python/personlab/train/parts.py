@@ -54,6 +54,13 @@ class NetworkOptions:
     def __post_init__(self) -> None:
         for name in ("freeze", "fit_heads"):  # flags give lists
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def check(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError, ValueError: one is of the wrong type or out of range.
+        """
         as_integer(self.fit_images, "network.fit_images", 1)
         as_number(self.ridge, "network.ridge", 0)
         check_choices(self, "network.")
@@ -69,8 +76,8 @@ class DataOptions:
         instances: COCO's instances JSON, if `annotations` has no masks
         category: name of the category; its keypoints become the skeleton
         labelled_only: leave out images without labelled keypoints
-        held_out: file with the ids of images that are not trained on, one on each line, or the name of a list of the
-            package; they are scored where `evaluation` names no annotations
+        held_out: images that are not trained on: a file of ids, one on each line, the name of a list of the package,
+            or a share of the images, such as 0.1; they are scored where `evaluation` names no annotations
         empty: what an image without annotations shows: nobody, or unknown, in which no loss on labels counts
         unlabelled: folder with more images, without annotations, for teachers alone
         scene_size: (H, W) of drawn scenes, pixels
@@ -93,7 +100,12 @@ class DataOptions:
     crop: tuple[int, int] = (401, 401)
     workers: int = 1
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError, ValueError: one is of the wrong type or out of range.
+        """
         as_size(self.crop, "data.crop", "(H, W)", 2)
         as_size(self.scene_size, "data.scene_size", "(H, W)", 1)
         low, high = as_size(self.scene_people, "data.scene_people", "(min, max)")
@@ -130,7 +142,12 @@ class OptimizerOptions:
     clip_norm: float = 10.0
     average: float = 0.999
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError, ValueError: one is of the wrong type or out of range.
+        """
         as_number(self.rate, "optimizer.rate", 0, _MAX_RATE, above=True)
         as_number(self.head_rate, "optimizer.head_rate", 0, _MAX_RATE)
         as_number(self.momentum, "optimizer.momentum", 0, 0.9999)
@@ -172,7 +189,12 @@ class EvaluationOptions:
     keep: Literal["last", "best"] = "last"
     patience: int = 0
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Check the values.
+
+        Raises:
+            TypeError, ValueError: one is of the wrong type or out of range.
+        """
         as_integer(self.every, "evaluation.every", 0)
         as_integer(self.patience, "evaluation.patience", 0)
         check_choices(self, "evaluation.")

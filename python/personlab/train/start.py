@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from personlab.train.evaluation import Evaluation
     from personlab.train.processes import Place
 
+_MIN_STEPS, _MAX_STEPS = 200, 50_000  # of a number of passes
+_EVALUATIONS = 10
+
 
 def set_seed(seed: int) -> None:
     """Seed every generator of random numbers."""
@@ -50,6 +55,15 @@ def open_images(config: TrainConfig) -> Images:
         labelled_only=data.labelled_only, held_out=data.held_out, empty_is_unknown=data.empty == "unknown",
     )  # fmt: skip
     return images if data.unlabelled is None else WithUnlabelled(images, data.unlabelled)
+
+
+def with_steps(config: TrainConfig, count: int) -> TrainConfig:
+    """Return the configuration with as many steps as its passes over `count` images take, where `steps` is 0."""
+    if config.steps or config.passes is None:
+        return config
+    steps = min(max(math.ceil(config.passes * count / config.batch_size), _MIN_STEPS), _MAX_STEPS)
+    every = config.evaluation.every or math.ceil(steps / _EVALUATIONS)
+    return replace(config, steps=steps, evaluation=replace(config.evaluation, every=every))
 
 
 def start_network(
