@@ -80,7 +80,7 @@ def test_resuming(run):
     [
         (
             ["--config", "nowhere"],
-            "nowhere: no such file, and no configuration of the package (drawn, mobilenet, ",
+            "nowhere: no such file, and no configuration of the package (drawn, finetune, ",
         ),
         (["--steps", "0"], "steps: expected an integer from 1"),
         (["--optimizer.name", "lion"], "--optimizer.name"),
@@ -195,7 +195,8 @@ def test_shipped_configurations_are_read(name, monkeypatch):
     (config,) = seen
     assert config.batch_size == 64
     assert config.output in (name, name.replace("-", "_"))
-    network = get_method(config.method).config(stride=config.network.stride, backbone=config.network.backbone)
+    asked = {"stride": config.network.stride, "backbone": config.network.backbone}
+    network = get_method(config.method).config(**{key: value for key, value in asked.items() if value is not None})
     check_sides(config.data.crop, "data.crop", stride=network.stride, step=input_step(network))
     if name.startswith("paper"):
         assert config.network.backbone == name.removeprefix("paper-")

@@ -10,7 +10,7 @@ import pytest
 from personlab.cli import main
 from personlab.data.annotations import read_annotations
 from personlab.data.images import CocoImages
-from personlab.data.split import choose_images, only_images, read_ids, without_images
+from personlab.data.split import choose_images, held_out_ids, only_images, read_ids, without_images
 
 OUTLINE = [[1, 1, 9, 1, 9, 9, 1, 9]]
 SHARES = {0: 40, 1: 100, 2: 30, 4: 20, 6: 8, 12: 2}  # images by number of people
@@ -121,6 +121,17 @@ def test_lists_may_have_comments_and_repeat_ids(tmp_path):
     assert read_ids(path) == (7, 12)
     with pytest.raises(FileNotFoundError, match="nowhere: no such file, and no list of the package"):
         read_ids("nowhere")
+
+
+def test_a_share_is_held_out(path):
+    """At least 20 images, and no more than half."""
+    annotations = read_annotations(path)
+    assert list(held_out_ids("0.25", annotations)) == choose_images(annotations, 50)
+    assert len(held_out_ids("0.01", annotations)) == 20
+    assert len(held_out_ids("0.99", annotations)) == 100
+    for wrong in ("0", "1", "-0.5", "nan", "7"):
+        with pytest.raises(ValueError, match=rf"held_out: expected a share between 0 and 1 .*, got {wrong} of 200"):
+            held_out_ids(wrong, annotations)
 
 
 def test_the_list_of_the_package_is_that_of_its_command(data):
