@@ -25,7 +25,7 @@ from personlab.train import (
     TrainConfig,
     train,
 )
-from personlab.train.start import open_images
+from personlab.train.start import open_images, remarks
 from personlab.train.teachers import Teachers
 from personlab.weights import save_model
 
@@ -111,6 +111,28 @@ def test_damaged_files_are_made_again_with_a_line(source, tmp_path, capfd, damag
     again = np.load(path)["fields"].astype(float)
     path.write_bytes(content)
     np.testing.assert_allclose(again, np.load(path)["fields"].astype(float), rtol=2e-3, atol=2e-3)
+
+
+def test_a_damaged_file_does_not_stop_a_run(source, whole, tmp_path, capfd):
+    """It is made again by the process of the loader that needs it."""
+    settings = config(source, tmp_path / "run")
+    teachers_of(settings).fill()
+    (path, *_) = (tmp_path / "cache").rglob("*.npz")
+    path.write_bytes(path.read_bytes()[:-100])
+    train(replace(settings, data=replace(settings.data, workers=1)))
+    assert f"warning: {path}: expected the fields of an image, got a damaged one: made again" in capfd.readouterr().err
+    after = tensors(tmp_path / "run")
+    for name, value in tensors(whole).items():
+        torch.testing.assert_close(value, after[name], rtol=1e-3, atol=1e-3)
+
+
+def test_views_of_other_sizes_than_the_teachers_are_warned_of(source, tmp_path):
+    settings = config(source, tmp_path / "run")
+    images = open_images(settings)
+    for edge, scale, lines in ((129, (0.7, 1.4), 0), (129, (0.5, 1.0), 2), (193, (1.0, 1.1), 2), (None, (0.1, 9), 0)):
+        augmentation = replace(settings.augmentation, long_edge=edge, scale=scale)
+        said = remarks(replace(settings, augmentation=augmentation), images, None)
+        assert sum(line.startswith("warning: teachers[") for line in said) == lines
 
 
 def test_the_command_keeps_fields_and_goes_on_where_it_was_stopped(source, tmp_path, capfd):

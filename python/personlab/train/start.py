@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MIN_STEPS, _MAX_STEPS = 200, 50_000  # of a number of passes
 _EVALUATIONS = 10
+_MAX_RATIO = 1.5  # of the sizes of a person to a teacher and in a view, beyond which a line warns
 
 
 def set_seed(seed: int) -> None:
@@ -109,6 +110,7 @@ def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) 
             f"warning: {names}: named left or right, but no keypoint is the other side: mirror images "
             "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
         )
+    lines += _other_discs(config)
     if not is_scored(config):
         lines.append("weights are not scored: neither evaluation.annotations nor data.held_out names images")
     warmup = with_warmup_within(config.optimizer, config.steps).warmup
@@ -117,3 +119,16 @@ def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) 
             f"optimizer.warmup: {warmup} instead of {config.optimizer.warmup} in a run of {config.steps} steps"
         )
     return lines
+
+
+def _other_discs(config: TrainConfig) -> list[str]:
+    """Return a line for each teacher whose discs are much larger or smaller than those of the views' labels."""
+    edge, scales = config.augmentation.long_edge, config.augmentation.scale
+    if edge is None:
+        return []
+    return [
+        f"warning: teachers[{n}]: views have long edges from {edge * scales[0]:.0f} to {edge * scales[1]:.0f} pixels; the "
+        f"discs of this teacher have the radius R at {teacher.long_edge}"
+        for n, teacher in enumerate(config.teachers)
+        if edge * scales[1] > _MAX_RATIO * teacher.long_edge or edge * scales[0] * _MAX_RATIO < teacher.long_edge
+    ]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from personlab.io.console import describe_failure, log, progress_bar
+from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines
 from personlab.io.files import write_whole
 from personlab.io.npz import read_arrays
 from personlab.methods import get_method
@@ -126,8 +126,12 @@ class Teachers:
                 continue
             label = f"fields of {teacher.options.weights}"
             log(f"{label}: {len(missing)} of {len(paths)} images, into {teacher.folder}")
-            predictor = self._predictor(teacher.options, engine="auto")
-            with progress_bar(len(missing), label) as bar, predictor.stream_fields(missing.values()) as stream:
+            predictor = self._predictor(teacher.options, device=self._config.device)
+            with (
+                warnings_as_lines(),
+                progress_bar(len(missing), label) as bar,
+                predictor.stream_fields(missing.values()) as stream,
+            ):
                 for key, path in missing.items():
                     with _named(path):
                         self._write(number, key, next(stream), predictor)
@@ -146,8 +150,8 @@ class Teachers:
             packed = _read(folder / key)
         except (OSError, ValueError) as error:
             log(f"warning: {describe_failure(str(folder / key), error)}: made again from {path.name}")
-            if place not in self._open:  # in this process, whose threads another engine's might not survive
-                self._open[place] = self._predictor(options, engine="torch")
+            if place not in self._open:  # in a forked process neither GPUs nor the threads of other engines work
+                self._open[place] = self._predictor(options, engine="torch", device="cpu")
             predictor = self._open[place]
             folder.mkdir(parents=True, exist_ok=True)
             with predictor.stream_fields([path]) as stream, _named(path):
@@ -162,12 +166,12 @@ class Teachers:
         write_whole(folder / key, content.getvalue())
         return packed
 
-    def _predictor(self, options: TeacherOptions, *, engine: Any) -> Predictor:
+    def _predictor(self, options: TeacherOptions, **more: Any) -> Predictor:
         from personlab.predict import Predictor
 
         return Predictor(
-            options.weights, engine=engine, precision="float32", device=self._config.device, stride=options.stride,
-            long_edge=options.long_edge, scales=options.scales, flip=options.flip, reduced_reading=False,
+            options.weights, precision="float32", stride=options.stride, long_edge=options.long_edge,
+            scales=options.scales, flip=options.flip, reduced_reading=False, **more,
         )  # fmt: skip
 
 
