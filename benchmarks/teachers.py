@@ -1,7 +1,7 @@
 """Times what teachers cost in training: their fields computed once, and shown beside the targets of each view.
 
-python benchmarks/teachers.py [IMAGES] prints, for the first images of coco-people in the folder of PERSONLAB_DATA, images
-a second that get fields, bytes that these take, and views a second of one process with and without them.
+python benchmarks/teachers.py [IMAGES] prints, for the first images of coco-people in the folder of PERSONLAB_DATA, how
+many get fields in a second, the bytes that these take, and views a second of one process with and without them.
 """
 
 from __future__ import annotations

@@ -205,7 +205,8 @@ def test_shipped_configurations_are_read(name, monkeypatch):
 
 def test_drawn_is_what_the_package_ships():
     names = shipped_configs()
-    assert names == ["drawn", "mobilenet", "paper-resnet101", "paper-resnet152", "simple-pose-drawn"]
+    published = ["paper-resnet101", "paper-resnet152", "people-mobilenet-075"]
+    assert names == ["drawn", "finetune", "mobilenet", *published, "simple-pose-drawn"]
 
 
 def test_lists_are_words_and_teachers_are_json(run, monkeypatch):

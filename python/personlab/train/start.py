@@ -127,8 +127,8 @@ def _other_discs(config: TrainConfig) -> list[str]:
     if edge is None:
         return []
     return [
-        f"warning: teachers[{n}]: views have long edges from {edge * scales[0]:.0f} to {edge * scales[1]:.0f} pixels; the "
-        f"discs of this teacher have the radius R at {teacher.long_edge}"
+        f"warning: teachers[{n}]: views have long edges from {edge * scales[0]:.0f} to {edge * scales[1]:.0f} pixels; "
+        f"the discs of this teacher have the radius R at {teacher.long_edge}"
         for n, teacher in enumerate(config.teachers)
         if edge * scales[1] > _MAX_RATIO * teacher.long_edge or edge * scales[0] * _MAX_RATIO < teacher.long_edge
     ]

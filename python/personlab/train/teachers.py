@@ -60,7 +60,8 @@ class Teachers:
     """
 
     def __init__(self, config: TrainConfig, method: Method, images: Images) -> None:
-        assert method.teaching is not None
+        if method.teaching is None:
+            raise ValueError(f"teachers: expected none, for networks of {method.name} cannot be taught by others")
         self._teaching: Teaching = method.teaching
         self._config, self._method = config, method
         self._images: Any = images  # each in a file
