@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
     from personlab.data.annotations import Annotations
+    from personlab.methods import Method
+    from personlab.methods.base import Ceiling
     from personlab.predict import Predictor
     from personlab.predict.dataset import Results
     from personlab.skeleton import Skeleton
@@ -99,13 +101,15 @@ def run(config: Any) -> None:
         raise UsageError("--images: expected the folder with the images, got none")
     if config.ceiling and (config.compare or config.scales or config.flip):
         raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
+    method = get_method(config.method or DEFAULT_METHOD)
+    ceiling = network.required(method, "ceiling", "a ceiling") if config.ceiling else None
     _check_json(config)
     reliability.check(config)
     _fill_in_settings(config)
     read = _read(config.annotations, config.category)
     annotations = index_for_scoring(read, config.labelled_only)
-    if config.ceiling:
-        _run_ceiling(config, read, annotations)
+    if ceiling is not None:
+        _run_ceiling(config, read, annotations, method, ceiling)
         return
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
@@ -222,14 +226,12 @@ def _precision(
     }
 
 
-def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
+def _run_ceiling(config: Any, read: Annotations, annotations: COCO, method: Method, ceiling: Ceiling) -> None:
     from personlab.data.coverage import count_coverage
     from personlab.data.index import make_index
     from personlab.predict.ceiling import evaluate_ceiling
     from personlab.predict.dataset import Results
 
-    method = get_method(config.method or DEFAULT_METHOD)
-    ceiling = network.required(method, "ceiling", "a ceiling")
     options, mask_options = network.method_options(config, method, ceiling.options, every_pose=True)
     skeleton = read.skeleton()
     listed = read.labelled_images() if config.labelled_only else read

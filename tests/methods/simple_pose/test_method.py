@@ -331,9 +331,10 @@ def test_drawings(trained, scene):
     drawings = METHOD.draw(
         prediction.fields, prediction.image, prediction.poses, None, options=SimplePoseOptions(), skeleton=COCO_PERSON
     )
-    assert list(drawings) == ["keypoints", "limbs", "people"]
+    assert list(drawings)[:7] == ["people", "keypoints", "limbs", "order", "bodies", "body_1", "body_2"]
+    assert len(drawings) == 7 + 18 + 30
     for name, drawing in drawings.items():
-        assert drawing.shape == scene.image.shape, name
+        assert drawing.shape == scene.image.shape or name.startswith("body_"), name
         assert drawing.dtype == np.uint8
     x, y = scene.keypoints[0, 0, :2].round().astype(int)
     assert drawings["keypoints"][y, x].tolist() == pytest.approx([255, 96, 32], abs=25)
