@@ -1,16 +1,15 @@
-"""Measures what decoding loses on perfect maps of real people: average precision, and where the rest goes.
+"""Measures what decoding loses on perfect maps of real people, and where the rest goes.
 
-Prints Markdown: the average precision of the default, of its variants and of the original on the same maps, and what
-became of the labelled keypoints by the default.
+Prints Markdown: the average precision of the default, of its variants and of the original on the same maps, as
+`personlab evaluate --ceiling --method simple_pose --labelled-only --stride 4` prints one of them, and what became of
+the labelled keypoints by the default.
 
-    python benchmarks/simple_pose_ceiling.py [--data DIR] [--height 640]
+    python benchmarks/simple_pose_ceiling.py [--data DIR]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,14 +18,13 @@ from ceiling import labelled_scenes
 from shared import DATA
 
 from personlab import SimplePoseOptions, decode_simple_pose
-from personlab.data.coco import make_annotations
+from personlab.data.coco import load_people, make_annotations
+from personlab.methods.simple_pose.ceiling import HEIGHT, perfect_fields
 from personlab.methods.simple_pose.parts import COCO_PARTS
 from personlab.methods.simple_pose.stages import decode_steps
 from personlab.metrics.coco import average_precision, load_annotations
 from personlab.metrics.oks import similarity
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "tests" / "support"))
-from pose_maps import perfect_maps
+from personlab.predict.ceiling import evaluate_ceiling
 
 OPTIONS = {
     "default": SimplePoseOptions(),
@@ -37,15 +35,19 @@ OPTIONS = {
     "original, parabola": SimplePoseOptions.original(position="parabola"),
     "original, no refinement": SimplePoseOptions.original(position="cell"),
 }
+STRIDE = 4
 NEAR = 4.0  # pixels of the image from a labelled keypoint
 
 
-def fates(keypoints, poses, peaks, grid):
-    """Count what became of the labelled keypoints (P, 17, 3) of people, each with the pose most similar to it."""
-    scale = np.array([grid.size[1] / grid.input_size[1], grid.size[0] / grid.input_size[0]])
-    places = ((peaks.positions + 0.5) * grid.stride) * scale - 0.5
+def fates(people):
+    """Count what became of the labelled keypoints of an image's people, each with the pose most similar to it."""
+    size = people.crowd.shape
+    inner = tuple(round(side * HEIGHT / size[0]) for side in size)
+    maps, where = perfect_fields(people.keypoints, size=size, input_size=inner, stride=STRIDE).arguments
+    poses, peaks = decode_simple_pose(*maps, **where), decode_steps(*maps, **where).peaks
+    places = (peaks.positions + 0.5) * STRIDE * size[0] / HEIGHT - 0.5
     count = Counter()
-    for person in keypoints:
+    for person in people.keypoints[(people.keypoints[..., 2] > 0).any(axis=1)]:
         pose = max(range(len(poses)), key=lambda j: similarity(poses.keypoints[j], person), default=None)
         for k in np.flatnonzero(person[:, 2] > 0):
             point = person[k, :2]
@@ -63,40 +65,24 @@ def fates(keypoints, poses, peaks, grid):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--height", type=int, default=640, help="of the network input, pixels")
     arguments = parser.parse_args()
-    path = arguments.data / "coco-mini" / "annotations" / "person_keypoints.json"
-    content = json.loads(path.read_text())
-    people = {}
-    for one in content["annotations"]:
-        if one.get("num_keypoints", 0) > 0 and not one.get("iscrowd"):
-            people.setdefault(one["image_id"], []).append(np.reshape(one["keypoints"], (17, 3)))
-    sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
-    results, count = {name: [] for name in OPTIONS}, Counter()
-    for image, keypoints in people.items():
-        heat, limbs, grid = perfect_maps(keypoints, sizes[image], height=arguments.height)
-        where = {"stride": grid.stride, "input_size": grid.input_size, "size": grid.size}
-        for name, options in OPTIONS.items():
-            poses = decode_simple_pose(heat, limbs, **where, options=options)
-            results[name] += poses.to_coco(image)
-            if name == "default":
-                count += fates(keypoints, poses, decode_steps(heat, limbs, **where).peaks, grid)
-    annotations = load_annotations(str(path))
-    print(f"{len(people)} photographs of coco-mini, {arguments.height} pixels high\n")
+    annotations = load_annotations(str(arguments.data / "coco-mini" / "annotations" / "person_keypoints.json"))
+    images = {number: load_people(annotations, number) for number in annotations.imgs}
+    images = {number: people for number, people in images.items() if (people.keypoints[..., 2] > 0).any()}
+    print(f"{len(images)} photographs of coco-mini, {HEIGHT} pixels high\n")
     print("| decoder | AP | AP 0.50 | AP 0.75 | recall |\n|---|---|---|---|---|")
-    for name, own in results.items():
-        p = average_precision(annotations, own, "keypoints")
+    for name, options in OPTIONS.items():
+        results = evaluate_ceiling("simple_pose", images, stride=STRIDE, options=options)
+        p = average_precision(annotations, results.keypoints, "keypoints")
         print(f"| {name} | {p.ap:.3f} | {p.ap50:.3f} | {p.ap75:.3f} | {p.recall:.3f} |")
+    count = sum(map(fates, images.values()), Counter())
     total = sum(count.values())
     print(f"\n| labelled keypoint, default | of {total} |\n|---|---|")
     for fate, number in count.most_common():
         print(f"| {fate} | {number} ({100 * number / total:.1f} %) |")
-    scenes, drawn = labelled_scenes(30), []
-    for number, one in scenes.items():
-        heat, limbs, grid = perfect_maps(one.keypoints, one.crowd.shape, height=arguments.height)
-        poses = decode_simple_pose(heat, limbs, stride=grid.stride, input_size=grid.input_size, size=grid.size)
-        drawn += poses.to_coco(number)
-    ap = average_precision(make_annotations(scenes), drawn, "keypoints").ap
+    scenes = labelled_scenes(30)
+    drawn = evaluate_ceiling("simple_pose", scenes, stride=STRIDE, options=SimplePoseOptions())
+    ap = average_precision(make_annotations(scenes), drawn.keypoints, "keypoints").ap
     print(f"\n{len(scenes)} drawn scenes, all keypoints labelled, default: AP {ap:.3f}")
 
 

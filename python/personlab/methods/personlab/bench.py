@@ -102,6 +102,20 @@ def time_decoding(
     return Timing(poses, masks, stages, floors, times["votes"], len(decoded))
 
 
+def bench_row(fields: Fields, *, options: DecodeOptions, mask_options: MaskOptions, rounds: int) -> dict[str, Any]:
+    """Return the row of `personlab bench` for one image, by column; arguments and errors as of `time_decoding`."""
+    timing = time_decoding(fields, options=options, mask_options=mask_options, rounds=rounds)
+    h, w = fields.heatmaps.shape[-2:]
+    stages = {
+        f"{stage} / floor" if stage in timing.floors else stage: (
+            (seconds, timing.floors[stage]) if stage in timing.floors else seconds
+        )
+        for stage, seconds in timing.stages.items()
+    }
+    counts = {"grid": f"{h}x{w}", "people": timing.people, "votes": timing.votes}
+    return {**counts, **stages, "poses": timing.poses, "masks": timing.masks}
+
+
 def crowd(people: int, *, size: tuple[int, int] = (481, 641), stride: int = 8, seed: int = 0) -> Fields:
     """Return the fields of a perfect network for a drawn crowd.
 
