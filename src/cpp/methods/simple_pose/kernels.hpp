@@ -13,8 +13,6 @@ template <typename T>
 struct ShownCells {
   const T* plane;
   int rows, columns, width;
-
-  std::size_t count() const { return static_cast<std::size_t>(rows) * static_cast<std::size_t>(width); }
 };
 
 template <typename T>

@@ -1,6 +1,5 @@
 // The kernels of Simple Pose, compiled once for each instruction set; no function here may have external linkage.
 #define PERSONLAB_HD static inline
-#include <algorithm>
 #include <limits>
 
 #include "methods/simple_pose/kernels.hpp"
@@ -12,10 +11,12 @@ namespace {
 
 using simple_pose::ShownCells;
 
+constexpr float kMost = std::numeric_limits<float>::max();
+
 // Bits of 64 cells from `cell` on: where the cell `step` further is finite and greater.
 template <typename T>
 std::uint64_t exceeded64(const T* cell, std::ptrdiff_t step) {
-  const Floats most = broadcast<Floats>(std::numeric_limits<float>::max());
+  const Floats most = broadcast<Floats>(kMost);
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += kLanes) {
     const Floats neighbour = load<Floats>(cell + i + step);
@@ -36,7 +37,8 @@ std::uint64_t column64(std::size_t first, std::size_t width, std::size_t& next) 
 
 template <typename T>
 bool mark_tops(const ShownCells<T>& cells, float lowest, std::uint64_t* bits) {
-  const std::size_t n = cells.count(), width = static_cast<std::size_t>(cells.width);
+  const auto width = static_cast<std::size_t>(cells.width);
+  const std::size_t n = static_cast<std::size_t>(cells.rows) * width;
   std::size_t left = 0, right = static_cast<std::size_t>(cells.columns) - 1;  // cells of the border columns
   std::uint64_t any = 0;
   std::size_t i = 0;

@@ -90,10 +90,10 @@ void find_on_cells(const MapView& view, int part, const MapOptions& options, Map
                    std::vector<MapPeak>& peaks) {
   const T* plane = view.keypoints.plane<T>(part);
   const int width = view.keypoints.width, rows = view.rows(), columns = view.columns();
-  const ShownCells<T> cells{plane, rows, columns, width};
-  scratch.bits.resize((cells.count() + 63) / 64);
+  const std::size_t cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
+  scratch.bits.resize((cells + 63) / 64);
   const float lowest = narrow(options.peak_threshold);
-  if (!map_kernels().of(T()).mark_tops(cells, lowest, scratch.bits.data())) return;
+  if (!map_kernels().of(T()).mark_tops({plane, rows, columns, width}, lowest, scratch.bits.data())) return;
   const auto read = [&](int x, int y) {
     return finite_value(
         plane[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)]);
