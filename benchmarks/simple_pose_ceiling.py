@@ -3,7 +3,7 @@
 Prints Markdown: the average precision of the default, of its variants and of the original on the same maps, and what
 became of the labelled keypoints by the default.
 
-    python benchmarks/simple_pose_ceiling.py [--data DIR] [--height 640]
+    python benchmarks/simple_pose_ceiling.py [--data DIR] [--height 640] [--targets default|original]
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from shared import DATA
 
 from personlab import SimplePoseOptions, decode_simple_pose
 from personlab.data.coco import make_annotations
-from personlab.methods.simple_pose.parts import COCO_PARTS
+from personlab.methods.simple_pose.grid import MapGrid
+from personlab.methods.simple_pose.parts import BODY, COCO_PARTS
 from personlab.methods.simple_pose.stages import decode_steps
+from personlab.methods.simple_pose.target_options import TargetOptions
+from personlab.methods.simple_pose.targets import encode_targets
 from personlab.metrics.coco import average_precision, load_annotations
 from personlab.metrics.oks import similarity
 
@@ -60,11 +63,39 @@ def fates(keypoints, poses, peaks, grid):
     return count
 
 
+def original_maps(keypoints, size, *, height=640, stride=4, pad=64):
+    """Maps as `perfect_maps` has them, by the rules of the original's training targets and of its evaluation.
+
+    Annotations are scaled from the corner of the image, and maps are the mean over the image and its mirror image, whose
+    windows around keypoints and limbs are others.
+    """
+    scale = height / size[0]
+    inner = tuple(int(np.rint(side * scale)) for side in size)
+    outer = tuple(-(-side // pad) * pad for side in inner)
+    people = np.array(keypoints, float)
+    people[..., :2] *= scale
+    mirrored = people[:, list(COCO_PARTS.person.flip)]
+    mirrored[..., 0] = outer[1] - 1 - mirrored[..., 0]
+    maps, mirror = (
+        encode_targets(one, size=outer, stride=stride, options=TargetOptions.original()) for one in (people, mirrored)
+    )
+    ends = [frozenset(edge) for edge in BODY.edges]
+    exchanged = [ends.index(frozenset(BODY.flip[k] for k in edge)) for edge in ends]
+    heat = (maps.keypoints + mirror.keypoints[list(BODY.flip)][..., ::-1]) / 2
+    limbs = (maps.limbs + mirror.limbs[exchanged][..., ::-1]) / 2
+    return heat, limbs, MapGrid(stride=stride, input_size=inner, size=tuple(size))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--height", type=int, default=640, help="of the network input, pixels")
+    parser.add_argument(
+        "--targets", choices=("default", "original"), default="default",
+        help="maps with the highest value of all people, or those that the original trains on",
+    )  # fmt: skip
     arguments = parser.parse_args()
+    make_maps = {"default": perfect_maps, "original": original_maps}[arguments.targets]
     path = arguments.data / "coco-mini" / "annotations" / "person_keypoints.json"
     content = json.loads(path.read_text())
     people = {}
@@ -74,7 +105,7 @@ def main():
     sizes = {image["id"]: (image["height"], image["width"]) for image in content["images"]}
     results, count = {name: [] for name in OPTIONS}, Counter()
     for image, keypoints in people.items():
-        heat, limbs, grid = perfect_maps(keypoints, sizes[image], height=arguments.height)
+        heat, limbs, grid = make_maps(keypoints, sizes[image], height=arguments.height)
         where = {"stride": grid.stride, "input_size": grid.input_size, "size": grid.size}
         for name, options in OPTIONS.items():
             poses = decode_simple_pose(heat, limbs, **where, options=options)
