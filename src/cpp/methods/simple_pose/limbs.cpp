@@ -141,7 +141,7 @@ class Occupied {
     const std::size_t cells = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
     const std::size_t words = (cells + 63) / 64;
     bits_.assign(words + static_cast<std::size_t>(width) / 64 + 3, 0);
-    map_kernels().threshold(T())(plane, cells, narrow(threshold), bits_.data());
+    map_kernels().of(T()).threshold(plane, cells, narrow(threshold), bits_.data());
     // Bits of a cell, of the next, and of the two below. Cells follow each other row by row: that the last of a row
     // sees the first of the next is harmless.
     const std::size_t whole = static_cast<std::size_t>(width) / 64, part = static_cast<std::size_t>(width) % 64;

@@ -84,13 +84,6 @@ bool is_peak(const Read& read, int x, int y, int height, int width, Value value,
   return true;
 }
 
-// Whether a cell hides a neighbour.
-template <typename T>
-bool is_above(const T& cell, float neighbour) {
-  const float v = to_float32(cell);
-  return v > neighbour && is_finite(v);
-}
-
 // Peaks on the cells of a plane.
 template <typename T>
 void find_on_cells(const MapView& view, int part, const MapOptions& options, MapScratch::Worker& scratch,
@@ -100,7 +93,7 @@ void find_on_cells(const MapView& view, int part, const MapOptions& options, Map
   const std::size_t cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
   scratch.bits.resize((cells + 63) / 64);
   const float lowest = narrow(options.peak_threshold);
-  if (!map_kernels().threshold(T())(plane, cells, lowest, scratch.bits.data())) return;
+  if (!map_kernels().of(T()).mark_tops({plane, rows, columns, width}, lowest, scratch.bits.data())) return;
   const auto read = [&](int x, int y) {
     return finite_value(
         plane[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)]);
@@ -112,12 +105,8 @@ void find_on_cells(const MapView& view, int part, const MapOptions& options, Map
       for (; cell >= row + width; row += width) ++y;
       const int x = cell - row;
       const float value = to_float32(plane[cell]);
-      // Most cells are on a slope: a look at the two beside them in memory.
       if (x >= columns || !is_finite(value)) continue;
-      if (x + 1 < columns && is_above(plane[cell + 1], value)) continue;
-      if (x > 0 && is_above(plane[cell - 1], value)) continue;
-      if (value >= lowest && is_peak<float>(read, x, y, rows, columns, value))
-        peaks.push_back(locate(read, x, y, rows, columns, options));
+      if (is_peak<float>(read, x, y, rows, columns, value)) peaks.push_back(locate(read, x, y, rows, columns, options));
     }
   }
 }
