@@ -233,6 +233,25 @@ for what in range(3):
     assert (status, printed) == (0, "5\n5\n5\n"), errors
 
 
+@pytest.mark.unsanitized
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_openvino_is_opened_while_the_process_is_forked():
+    """So it happens: the package `openvino` forks in a thread while it is imported, to send its telemetry."""
+    pytest.importorskip("openvino")
+    code = """
+import logging, os, openvino
+os.register_at_fork(before=lambda: __import__("personlab.predict.engines.openvino_process"))
+for _ in range(2):
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    print(os.waitpid(child, 0)[1])
+"""
+    status, printed, errors = run_alone(code)
+    assert (status, printed) == (0, "0\n0\n"), errors
+    assert "Process._" not in errors
+
+
 def test_ctrl_c_is_an_exception_after_engines_have_ended(engine, weights):
     """Engines end in any order, in a process of its own, which a wrong signal stack would end."""
     orders = [(0, 0, 0), (2, 1, 0), (1, 1, 0)] if engine == "openvino" else [(0, 0, 0)]

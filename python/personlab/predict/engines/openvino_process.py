@@ -68,9 +68,10 @@ class Process:
         openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")  # any property: it loads the plugin, which ends at once
 
     def _go_on(self) -> None:
-        self._forking.discard(threading.get_ident())
-        self._changed.notify_all()
-        self._changed.release()
+        if threading.get_ident() in self._forking:  # else the fork began before this object did
+            self._forking.remove(threading.get_ident())
+            self._changed.notify_all()
+            self._changed.release()
 
     def _begin_again(self) -> None:
         me = threading.get_ident()
