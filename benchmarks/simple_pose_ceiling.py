@@ -66,8 +66,8 @@ def fates(keypoints, poses, peaks, grid):
 def original_maps(keypoints, size, *, height=640, stride=4, pad=64):
     """Maps as `perfect_maps` has them, by the rules of the original's training targets and of its evaluation.
 
-    Annotations are scaled from the corner of the image, and maps are the mean over the image and its mirror image, whose
-    windows around keypoints and limbs are others.
+    Annotations are scaled from the corner of the image, and maps are the mean over the image and its mirror image,
+    whose windows around keypoints and limbs are others.
     """
     scale = height / size[0]
     inner = tuple(int(np.rint(side * scale)) for side in size)
