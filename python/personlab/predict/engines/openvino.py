@@ -8,11 +8,10 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import openvino
-from openvino.preprocess import PrePostProcessor
 
 from personlab.predict.engines.layout import count_cores, find_layout
 from personlab.predict.engines.openvino_heads import split_heads
+from personlab.predict.engines.openvino_package import openvino
 from personlab.predict.engines.openvino_process import PROCESS, never_end
 
 if TYPE_CHECKING:
@@ -184,7 +183,7 @@ class OpenVinoEngine:
 
 def _from_pixels(graph: Any) -> Any:
     """Return a network that lays out uint8 images (N, H, W, 3) itself, which its threads do as they read them."""
-    steps = PrePostProcessor(graph)
+    steps = openvino.preprocess.PrePostProcessor(graph)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     return steps.build()

@@ -9,7 +9,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Protocol
 
-import openvino
+from personlab.predict.engines.openvino_package import openvino
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
