@@ -227,7 +227,7 @@ for what in range(3):
         elif what == 2:
             engines[0].run(images, ["heatmaps"])
         sys.exit(5)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # or the next child would print it again
 """
     status, printed, errors = run_alone(code, weights, "openvino")
     assert (status, printed) == (0, "5\n5\n5\n"), errors
@@ -245,7 +245,7 @@ for _ in range(2):
     child = os.fork()
     if child == 0:
         os._exit(0)
-    print(os.waitpid(child, 0)[1])
+    print(os.waitpid(child, 0)[1], flush=True)
 """
     status, printed, errors = run_alone(code)
     assert (status, printed) == (0, "0\n0\n"), errors
