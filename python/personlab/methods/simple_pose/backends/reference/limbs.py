@@ -50,10 +50,10 @@ def from_the_middle(count: int) -> list[int]:
 def limb_score(values: Array, length: float, height: int, options: SimplePoseOptions) -> float | None:
     """The score of a limb by its samples, or None where it is none."""
     share = np.count_nonzero(values > options.limb_threshold)
-    least = options.min_support * len(values)
+    needed = options.min_support * len(values)
     total = in_order(values[from_the_middle(len(values))])
     score = total / len(values) + min(0.5 * height / length - 1, 0)
-    supported = share > least if options.rules == "demo" else share >= least
+    supported = share > needed if options.rules == "demo" else share >= needed
     return score if supported and score > 0 else None
 
 
