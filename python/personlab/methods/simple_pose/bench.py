@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from personlab.arrays.numbers import as_integer
 from personlab.methods.simple_pose.ceiling import perfect_fields
 from personlab.methods.simple_pose.decode import decode_simple_pose
 from personlab.methods.simple_pose.stages import decode_steps
+from personlab.timing import median_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from personlab.methods.simple_pose.fields import SimplePoseFields
     from personlab.methods.simple_pose.options import SimplePoseOptions
 
@@ -53,9 +50,9 @@ def time_decoding(fields: SimplePoseFields, *, options: SimplePoseOptions, round
     people, steps = decode(options), decode_steps(*maps, **where, options=options)
     nothing = replace(options, peak_threshold=_NO_PEAK)
     return Timing(
-        call=_median(lambda: decode(options), rounds),
-        scan=_median(lambda: decode(nothing), rounds),
-        floor=_median(lambda: fields.keypoints.max(initial=0), rounds),
+        call=median_seconds(lambda: decode(options), rounds),
+        scan=median_seconds(lambda: decode(nothing), rounds),
+        floor=median_seconds(lambda: fields.keypoints.max(initial=0), rounds),
         peaks=len(steps.peaks.scores),
         connections=len(steps.connections),
         people=len(people),
@@ -95,12 +92,3 @@ def crowd(people: int, *, size: tuple[int, int], stride: int = 4, seed: int = 0)
 
     scene = make_scene(seed, size=size, people=people)
     return perfect_fields(scene.keypoints, size=size, input_size=size, stride=stride)
-
-
-def _median(call: Callable[[], Any], rounds: int) -> float:
-    seconds = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return median(seconds[1:])
