@@ -20,8 +20,8 @@ from personlab.data.coco import People, load_people, make_annotations
 from personlab.data.synthetic import make_scene
 from personlab.io.results import mask_results
 from personlab.methods.personlab.backends import reference
-from personlab.methods.personlab.ceiling import evaluate_ceiling
 from personlab.metrics.coco import average_precision, load_annotations
+from personlab.predict.ceiling import evaluate_ceiling
 
 
 def labelled_scenes(count):
@@ -84,12 +84,12 @@ def main():
     ):
         labelled = without_unlabelled(truth)
         for stride in arguments.strides:
-            keypoints, masks = evaluate_ceiling(images, stride=stride)
-            _, plain = evaluate_ceiling(images, stride=stride, mask_options=unrefined)
+            results = evaluate_ceiling("personlab", images, stride=stride)
+            plain = evaluate_ceiling("personlab", images, stride=stride, mask_options=unrefined).masks
             figures = (
-                average_precision(truth, keypoints, "keypoints"),
-                average_precision(truth, masks, "segm"),
-                average_precision(labelled, masks, "segm"),
+                average_precision(truth, results.keypoints, "keypoints"),
+                average_precision(truth, results.masks, "segm"),
+                average_precision(labelled, results.masks, "segm"),
                 average_precision(labelled, plain, "segm"),
                 average_precision(labelled, resolution_results(images, stride), "segm"),
             )

@@ -61,10 +61,10 @@ def gate(request):
         ratio = fastest / unit_fastest
         kept = ratio <= max_ratio
         request.config.stash.setdefault(GATES, []).append(
-            f"{what:<46} {fastest:9.1f} us = {ratio:5.2f} x {unit:<10} gate {max_ratio:4.2f}  "
+            f"{what:<46} {fastest:9.1f} us = {ratio:6.3g} x {unit:<10} gate {max_ratio:5.3g}  "
             f"{'kept' if kept else 'MISSED'}"
-            f"  (medians {median:.1f} us, {median / unit_median:.2f})"
+            f"  (medians {median:.1f} us, {median / unit_median:.3g})"
         )
-        assert kept or not STRICT, f"{what}: {ratio:.2f} x {unit}, expected at most {max_ratio:g}"
+        assert kept or not STRICT, f"{what}: {ratio:.3g} x {unit}, expected at most {max_ratio:g}"
 
     return check

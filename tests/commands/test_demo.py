@@ -9,12 +9,15 @@ import pytest
 
 from personlab import DecodeOptions, Poses, Predictor, visualize
 from personlab.cli import main
-from personlab.commands.demo import SIZE, WEIGHTS, make_demo
+from personlab.commands.demo import make_demo
 from personlab.data.coco import People, make_annotations
 from personlab.data.synthetic import make_scene, numbered_scene
+from personlab.methods import get_method
 from personlab.metrics.coco import average_precision
 from personlab.metrics.oks import match_people, similarity
 from personlab.weights import download, load_checkpoint
+
+WEIGHTS, SIZE = get_method("personlab").demo.weights, get_method("personlab").demo.size
 
 
 def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):

@@ -20,9 +20,9 @@ from personlab.data.index import make_index
 from personlab.data.loader import Views, make_batch
 from personlab.io.results import mask_results
 from personlab.methods import get_method
-from personlab.methods.personlab.ceiling import evaluate_ceiling
 from personlab.metrics.coco import average_precision, load_annotations
 from personlab.poses import Poses
+from personlab.predict.ceiling import evaluate_ceiling
 from personlab.train import LossOptions
 
 BOX = (slice(1, 33), slice(2, 22))  # [4, 4, 16, 26] grown: x 2.4 .. 21.6, y 1.4 .. 32.6
@@ -237,7 +237,8 @@ def test_the_ceiling_has_no_mask_for_who_has_no_outline(tmp_path):
     read = read_annotations(write_changed(tmp_path, 0, segmentation=...)[0])
     skeleton = read.skeleton()
     index = make_index(read, n_keypoints=3)
-    keypoints, masks = evaluate_ceiling({3: index.people(0, "")}, stride=1, skeleton=skeleton)
+    results = evaluate_ceiling("personlab", {3: index.people(0, "")}, stride=1, skeleton=skeleton)
+    keypoints, masks = results.keypoints, results.masks
     truth = index_annotations([read])
     assert average_precision(truth, keypoints, "keypoints", sigmas=skeleton.sigmas).ap > 0.9
     assert len(masks) == 1

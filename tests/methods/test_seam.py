@@ -16,11 +16,13 @@ from tiny_runs import STEPS, same, tensors, tiny
 from toy_method import TOY, ToyConfig, ToyNetwork, ToyOptions, ToyOutputs
 
 from personlab import DecodeOptions, Predictor, load_model
+from personlab.commands.demo import make_demo
 from personlab.data.coco import People, make_annotations
 from personlab.data.grid import Grid
 from personlab.data.synthetic import make_scene
 from personlab.methods import METHODS, get_method, method_of
 from personlab.nn import export_onnx
+from personlab.predict.ceiling import evaluate_ceiling
 from personlab.predict.dataset import predict_dataset, score_results
 from personlab.train import LossOptions, NetworkOptions, OptimizerOptions, train
 from personlab.weights import load_checkpoint, load_settings, save_model
@@ -210,6 +212,14 @@ def test_it_is_scored_on_annotations():
     assert len(results.keypoints) == 2
     scores = score_results(annotations, results, predictor.skeleton, masks=predictor.masks)
     assert scores.keys() == {"keypoint"}
+
+
+def test_what_it_lacks_is_said(scene):
+    people = People(scene.keypoints, scene.masks, np.zeros((97, 129), bool))
+    with pytest.raises(ValueError, match="method: expected one with a ceiling, got toy"):
+        evaluate_ceiling(TOY, {1: people}, stride=8)
+    with pytest.raises(ValueError, match="method: expected one with a network in the package, got toy"):
+        make_demo(TOY)
 
 
 def test_it_is_drawn(scene):

@@ -244,7 +244,9 @@ def test_progress_is_shown_on_a_terminal_alone(server, cache, monkeypatch, capsy
 
 
 def test_names_and_folders(monkeypatch, tmp_path):
-    assert known_names() == ("drawn-mobilenet-050", "bodypix-mobilenet-075", "posenet-mobilenet-075")
+    assert known_names() == (
+        "drawn-mobilenet-050", "drawn-simple-pose-050", "bodypix-mobilenet-075", "posenet-mobilenet-075"
+    )  # fmt: skip
     assert parse_name("bodypix-mobilenet-075") == ("bodypix-mobilenet-075", None)
     assert parse_name("posenet-mobilenet-075-stride8") == ("posenet-mobilenet-075", 8)
     for text in ("bodypix-mobilenet-060", "bodypix-resnet50", "bodypix-mobilenet-075-stride32", "", "x.onnx"):

@@ -16,27 +16,33 @@ from personlab.predict.load import LoadedNetwork, load_network
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_ROUNDS = 20  # runs of each kind unless asked otherwise
+_SIZE = (480, 640)  # (H, W) of the input likewise, pixels, of a method without times of its own
 
-def run(weights: str, stride: int | None, size: tuple[int, ...], batches: list[int], rounds: int) -> None:
+
+def run(config: Any) -> None:
     """Time a network in every engine and precision, and print a row for each.
 
     Args:
-        weights: what `Predictor` takes.
-        stride: of its output, input pixels.
-        size: (H, W) of its input, pixels.
-        batches: numbers of images in one run.
-        rounds: runs of each kind.
+        config: the flags of `personlab bench`.
 
     Raises:
         ImportError, OSError, TypeError, ValueError: no engine can run it; the last reason.
-        UsageError: a size that the network does not take.
+        UsageError: a size that the network does not take, or the network of another method than asked for.
     """
-    chosen = load_network(weights, stride=stride)
-    rest, own = chosen.method.size_rest, chosen.config.stride
-    if rest is not None and any(side % own != rest for side in size):
-        raise UsageError(f"--size: expected multiples of {own} plus {rest}, got {size[0]} {size[1]}")
+    weights, batches, rounds = config.network, config.batches, config.rounds or _ROUNDS
+    chosen = load_network(weights, stride=config.stride)
+    method, own = chosen.method, chosen.config.stride
+    if config.method not in (None, method.name):
+        raise UsageError(f"--method: expected {method.name} for {weights}, got {config.method}")
+    step, rest = (own, method.size_rest) if method.size_rest else (getattr(chosen.config, "input_step", 1), 0)
+    usual = _SIZE if method.bench is None else method.bench.size
+    size = tuple(config.size or (-(-(side - rest) // step) * step + rest for side in usual))
+    if any(side % step != rest for side in size):
+        plus = f" plus {rest}" if rest else ""
+        raise UsageError(f"--size: expected multiples of {step}{plus}, got {size[0]} {size[1]}")
     images = np.random.default_rng(0).integers(0, 256, (max(batches), *size, 3), np.uint8)
-    names = chosen.method.outputs(chosen.method.decode_masks is not None and bool(chosen.config.masks))
+    names = method.outputs(method.decode_masks is not None and bool(chosen.config.masks))
     rows = []
     for loaded in _all(weights, chosen):
         timing = time_engine(loaded.engine, images, names, batches=batches, rounds=rounds)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -15,7 +14,8 @@ from personlab.commands.flags import UsageError
 from personlab.io.console import log, timed, write_table
 from personlab.io.results import mask_results, write_results
 from personlab.io.sources import MAX_ID, image_number
-from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.methods.base import InputOptions, Setup
 from personlab.options import DecodeOptions
 from personlab.settings import Settings
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.fields import Fields
+    from personlab.methods import Method
     from personlab.poses import Poses
 
 SUMMARY = "find the people in the output of a network"
@@ -38,8 +38,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     from jsonargparse.typing import NonNegativeInt
 
     parser.add_argument(
-        "fields", type=str, metavar="FIELDS", help=".npz file of fields, as personlab.Fields.save writes it"
-    )
+        "fields", type=str, metavar="FIELDS",
+        help=".npz file of fields, as personlab.Fields.save or `personlab predict --fields` writes it",
+    )  # fmt: skip
     parser.add_argument("--image", type=str, metavar="FILE", help="image that the fields belong to")
     parser.add_argument("--masks", action="store_true", help="also find each person's mask")
     network.add_min_keypoint(parser)
@@ -54,6 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="image_id in these results [the number at the end of the image's name, else 0]",
     )  # fmt: skip
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
+    network.add_other_decoding(parser, DecodeOptions(), "whose fields these are")
 
 
 def run(config: Any) -> None:
@@ -65,35 +67,40 @@ def run(config: Any) -> None:
     """
     if config.image_id is not None and config.image_id > MAX_ID:
         raise UsageError(f"--image-id: expected an integer of at most {MAX_ID}, got {config.image_id}")
-    options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
+    method = get_method(config.method or DEFAULT_METHOD)
+    options, mask_options = network.method_options(config, method, method.options())
+    if config.masks and method.decode_masks is None:
+        raise UsageError(f"--masks: has no effect on a network of {method.name}")
     _check_paths(
         {"FIELDS": config.fields, "--image": config.image},
         {"--output": config.output, **json_flag.result_files(config.json, masks=config.masks)},
     )
     times: dict[str, float] = {}
     with timed(times, "read"):
-        fields, image = _read(config.fields, config.image, masks=config.masks)
-    options = Settings(disk_radius=fields.disk_radius).decoding(options, disk_radius=config.decode.disk_radius)
-    heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
+        fields, image = _read(config.fields, config.image, method, masks=config.masks)
     width, height = fields.image_size or fields.input_size
-    with timed(times, "decode_poses"), _naming(config.fields):
-        decoded: Any = decode_poses(heat, short, mid, stride=stride, options=options)
+    settings = Settings(disk_radius=getattr(fields, "disk_radius", None))  # of methods with discs
+    setup = Setup(
+        config=method.config(),
+        settings=settings,
+        inputs=InputOptions(long_edge=max(width, height)),
+        options=method.tune(options, settings, config.decode.disk_radius),
+        mask_options=mask_options,
+    )
+    with timed(times, method.calls[0]), _naming(config.fields):
+        decoded = method.decode(fields, setup)
     poses: Poses = decoded.scaled(*fields.image_scale)
     masks: Any = None
     mask_scores: Any = None
-    if config.masks:
-        with timed(times, "decode_masks"), _naming(config.fields):
-            masks, mask_scores = decode_masks(
-                decoded, fields.segmentation, fields.long_offsets,
-                short_offsets=short, stride=stride, size=(height, width), options=mask_options,
-                return_scores=True,
-            )  # fmt: skip
+    if config.masks and method.decode_masks is not None:
+        with timed(times, method.calls[1]), _naming(config.fields):
+            masks, mask_scores = method.decode_masks(decoded, fields, (height, width), setup)
     if config.output:
         with timed(times, "draw"):
-            _draw(config, fields, image, poses, masks)
+            _draw(config, method, fields, image, poses, masks)
     if config.gallery:
         with timed(times, "draw fields"):
-            _draw_fields(config.gallery, fields, image, poses, masks, options)
+            _draw_fields(config.gallery, method, fields, image, poses, masks, setup)
     if config.json:
         with timed(times, "json"):
             _write_results(config, poses, masks, mask_scores)
@@ -124,11 +131,9 @@ def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
             raise UsageError(f"{name}: {path} is the file of {other}, too")
 
 
-def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, NDArray[np.uint8] | None]:
+def _read(path: str, image_path: str | None, method: Method, *, masks: bool) -> tuple[Any, NDArray[np.uint8] | None]:
     """Read the fields of one image, and the image with --image."""
-    fields = read_fields(path)
-    if masks and (fields.segmentation is None or fields.long_offsets is None):
-        raise ValueError(f"{path}: expected segmentation and long_offsets, which --masks needs, got neither or one")
+    fields = read_fields(path, method, masks=masks)
     if image_path is None:
         return fields, None
     from personlab import visualize
@@ -137,29 +142,25 @@ def _read(path: str, image_path: str | None, *, masks: bool) -> tuple[Fields, ND
     size = (image.shape[1], image.shape[0])
     if fields.image_size not in (None, size):
         raise ValueError(f"{image_path}: expected the image of {fields.image_size} pixels in {path}, got {size}")
-    return dataclasses.replace(fields, image_size=size), image
+    return fields.with_image_size(size), image
 
 
-def _draw(config: Any, fields: Fields, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
+def _draw(config: Any, method: Method, fields: Any, image: NDArray[np.uint8] | None, poses: Poses, masks: Any) -> None:
     from personlab import visualize
 
-    background = visualize.canvas(fields) if image is None else image
+    background = network.required(method, "canvas", "drawings of its own")(fields) if image is None else image
     drawn = visualize.overlay(background, poses, masks, min_probability=config.min_keypoint)
     visualize.write_image(config.output, drawn)
     log(f"wrote {config.output}")
 
 
 def _draw_fields(
-    folder: str,
-    fields: Fields,
-    image: NDArray[np.uint8] | None,
-    poses: Poses,
-    masks: Any,
-    options: DecodeOptions,
+    folder: str, method: Method, fields: Any, image: NDArray[np.uint8] | None, poses: Poses, masks: Any, setup: Setup
 ) -> None:
     from personlab import visualize
 
-    gallery = visualize.fields_gallery(fields, image, poses, masks, options=options)
+    skeleton = setup.config.skeleton
+    gallery = method.draw(fields, image, poses, masks, options=setup.options, skeleton=skeleton)
     log(f"wrote {len(visualize.write_gallery(folder, gallery))} images into {folder}")
 
 

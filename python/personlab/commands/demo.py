@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from personlab.commands.network import add_method, required
 from personlab.data.synthetic.scenes import Scene, make_scene
 from personlab.io.console import log, write_table
-from personlab.methods.personlab.decode import decode_masks, decode_poses
+from personlab.methods import DEFAULT_METHOD, get_method
+from personlab.methods.base import InputOptions, Setup
 from personlab.metrics.oks import match_people
-from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
-    from personlab.methods.personlab.fields import Fields
+    from personlab.methods import Method
     from personlab.poses import Poses
 
 Result = TypeVar("Result")
@@ -30,12 +31,9 @@ SUMMARY = "find the people in a drawn image with the network of the package; nee
 USAGE = "[options]"
 DESCRIPTION = (
     "Draw an image of several people, run the network of the package on it, decode its output, and write the image "
-    "beside a drawing of the poses and masks. That network knows drawn people only."
+    "beside a drawing of the poses and masks. That network knows drawn people only; --method chooses another one."
 )
 
-WEIGHTS = "drawn-mobilenet-050-stride8"
-STRIDE = 8  # input pixels from cell to cell
-SIZE = (60 * STRIDE + 1, 80 * STRIDE + 1)  # (H, W) of the image and of the network input, pixels
 RUNS = 9  # runs whose median is a stage's time
 _PHOTOGRAPHS = (
     "The network of the package was trained on drawn people and knows nothing else. For photographs,\n"
@@ -49,9 +47,10 @@ class Demo:
     """A scene, what the network and the decoder make of it, and the times."""
 
     scene: Scene
-    fields: Fields
+    setup: Setup
+    fields: Any  # of the method
     poses: Poses  # pixels of the image
-    masks: NDArray[np.bool_]  # (P, H, W)
+    masks: NDArray[np.bool_] | None  # (P, H, W); None of a method without masks
     matched: int  # people of the scene with a pose
     keypoint_error: float  # mean distance from their keypoints, pixels; NaN where `matched` is 0
     milliseconds: Mapping[str, float]  # median time of each call
@@ -61,6 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     from jsonargparse.typing import NonNegativeInt, PositiveInt
 
+    add_method(parser, "whose network is shown")
     parser.add_argument("--output", type=str, default="personlab-demo.png", metavar="PNG", help="image to write")
     parser.add_argument(
         "--fields", type=str, metavar="DIR", help="write an image of each field and of each decoding step into DIR"
@@ -73,10 +73,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(config: Any) -> None:
-    """Make the demonstration, print its numbers, and write the scene and the drawing side by side."""
+    """Make the demonstration, print its numbers, and write the scene and the drawing side by side.
+
+    Raises:
+        UsageError: a method without a network in the package.
+    """
     from personlab import visualize
 
-    demo = make_demo(people=config.people, seed=config.seed, threads=config.threads)
+    method = get_method(config.method or DEFAULT_METHOD)
+    required(method, "demo", "a network in the package")
+    demo = make_demo(method, people=config.people, seed=config.seed, threads=config.threads)
     image = visualize.overlay(demo.scene.image, demo.poses, demo.masks)
     visualize.write_image(config.output, np.concatenate([demo.scene.image, image], axis=1))
     error = f", mean keypoint error {demo.keypoint_error:.2f} px" if demo.matched else ""
@@ -87,14 +93,18 @@ def run(config: Any) -> None:
     sys.stdout.write(_PHOTOGRAPHS)
     log(f"wrote {config.output}")
     if config.fields:
-        gallery = visualize.fields_gallery(demo.fields, demo.scene.image, demo.poses, demo.masks)
+        gallery = method.draw(
+            demo.fields, demo.scene.image, demo.poses, demo.masks, options=demo.setup.options,
+            skeleton=demo.setup.config.skeleton,
+        )  # fmt: skip
         log(f"wrote {len(visualize.write_gallery(config.fields, gallery))} images into {config.fields}")
 
 
-def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
-    """Draw a scene, run the network of the package on it, decode its output, and compare.
+def make_demo(method: str | Method = DEFAULT_METHOD, *, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
+    """Draw a scene, run a method's network of the package on it, decode its output, and compare.
 
     Args:
+        method: by name or as a record.
         people: people in the scene.
         seed: the scene's.
         threads: threads that share the decoding of one image.
@@ -102,22 +112,29 @@ def make_demo(*, people: int = 5, seed: int = 5, threads: int = 1) -> Demo:
     Raises:
         ImportError: an engine or safetensors is missing.
         TypeError: an argument of the wrong type.
-        ValueError: an argument out of range.
+        ValueError: an argument out of range, or a method without such a network.
     """
-    from personlab.methods.personlab.fields import FIELD_NAMES, Fields
     from personlab.predict.load import load_network
 
-    options, mask_options = DecodeOptions(threads=threads), MaskOptions(threads=threads)
-    scene = make_scene(seed, size=SIZE, people=people)
-    network = load_network(WEIGHTS, precision="float32")
-    seconds, outputs = _timed(lambda: network.engine.run(scene.image[None], FIELD_NAMES))
-    arrays: Any = {
-        name: np.asarray(array if network.engine.device is None else array.cpu())[0] for name, array in outputs.items()
-    }
-    fields = Fields(**arrays, stride=STRIDE)
-    milliseconds, poses, masks = _decode(fields, options, mask_options)
+    record = get_method(method)
+    if record.demo is None:
+        raise ValueError(f"method: expected one with a network in the package, got {record.name}")
+    scene = make_scene(seed, size=record.demo.size, people=people)
+    network = load_network(record.demo.weights, precision="float32")
+    setup = Setup(
+        config=network.config,
+        settings=network.settings,
+        inputs=InputOptions(long_edge=max(record.demo.size)),
+        options=record.tune(record.options(threads=threads), network.settings, None),
+        mask_options=None if record.mask_options is None else record.mask_options(threads=threads),
+    )
+    names = record.outputs(record.decode_masks is not None and bool(network.config.masks))
+    prepared = record.prepare(scene.image, setup, [])
+    seconds, outputs = _timed(lambda: [network.engine.run(view, names) for view in prepared.views])
+    (fields,) = record.merge(outputs, [prepared.way], setup, True)
+    milliseconds, poses, masks = _decode(record, fields.to_host(), setup)
     matched, error = match_people(poses, scene.keypoints)
-    return Demo(scene, fields, poses, masks, matched, error, {"network": 1e3 * seconds, **milliseconds})
+    return Demo(scene, setup, fields, poses, masks, matched, error, {"network": 1e3 * seconds, **milliseconds})
 
 
 def _timed(call: Callable[[], Result]) -> tuple[float, Result]:
@@ -130,18 +147,13 @@ def _timed(call: Callable[[], Result]) -> tuple[float, Result]:
     return float(np.median(times)), result
 
 
-def _decode(
-    fields: Fields, options: DecodeOptions, mask_options: MaskOptions
-) -> tuple[dict[str, float], Poses, NDArray[np.bool_]]:
+def _decode(method: Method, fields: Any, setup: Setup) -> tuple[dict[str, float], Poses, NDArray[np.bool_] | None]:
     """Return the median times of the calls, ms, and their results."""
-    heat, short, mid, stride = fields.heatmaps, fields.short_offsets, fields.mid_offsets, fields.stride
-    segmentation, long = fields.segmentation, fields.long_offsets
-    poses: Any
-    masks: Any
-    pose_seconds, poses = _timed(lambda: decode_poses(heat, short, mid, stride=stride, options=options))
-    mask_seconds, masks = _timed(
-        lambda: decode_masks(
-            poses, segmentation, long, short_offsets=short, stride=stride, size=SIZE, options=mask_options
-        )
-    )
-    return {"decode_poses": 1e3 * pose_seconds, "decode_masks": 1e3 * mask_seconds}, poses, masks
+    seconds, decoded = _timed(lambda: method.decode(fields, setup))
+    times, poses = {method.calls[0]: 1e3 * seconds}, decoded.scaled(*fields.image_scale)
+    decode_masks = method.decode_masks
+    if decode_masks is None or not setup.config.masks:
+        return times, poses, None
+    width, height = fields.image_size or fields.input_size
+    seconds, (masks, _) = _timed(lambda: decode_masks(decoded, fields, (height, width), setup))
+    return {**times, method.calls[1]: 1e3 * seconds}, poses, masks

@@ -13,8 +13,7 @@ from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
 from personlab.io.files import check_folder
 from personlab.io.results import write_results
-from personlab.methods.personlab.method import EVERY_POSE
-from personlab.options import DecodeOptions
+from personlab.methods import DEFAULT_METHOD, get_method
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
     from personlab.data.annotations import Annotations
+    from personlab.methods import Method
+    from personlab.methods.base import Ceiling
     from personlab.predict import Predictor
     from personlab.predict.dataset import Results
     from personlab.skeleton import Skeleton
@@ -33,8 +34,8 @@ DESCRIPTION = (
     "Print COCO's average precision of keypoints and, if the network has them, of person masks, and the time of each "
     "stage. Poses of any score count, unless --decode.min_score is set."
 )
-_CEILING_STRIDES = (8, 16)
-_POSENET = DecodeOptions.posenet(0.05)  # at 0, that decoder would take every cell for a seed
+_METHOD = get_method(DEFAULT_METHOD)
+_EVERY_POSE, _POSENET = _METHOD.every_pose, _METHOD.presets["posenet"][1]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -52,7 +53,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--ceiling", action="store_true",
         help="score the annotations themselves, encoded and decoded, in place of a network: the max that a network can "
-        "reach, at strides 8 and 16 unless --stride is set",
+        "reach, of --method, at strides 8 and 16 for personlab unless --stride is set; for simple_pose at 4 and 8, of "
+        "images 640 pixels high unless --long-edge is set",
     )  # fmt: skip
     parser.add_argument(
         "--category", type=str, metavar="NAME",
@@ -81,8 +83,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     reliability.add_arguments(parser)
     network.add_network(parser)
-    network.add_decoding(parser, EVERY_POSE, _POSENET)
-    network.add_other_decoding(parser, EVERY_POSE)
+    network.add_decoding(parser, _EVERY_POSE, _POSENET)
+    network.add_other_decoding(parser, _EVERY_POSE)
 
 
 def run(config: Any) -> None:
@@ -95,15 +97,17 @@ def run(config: Any) -> None:
     from personlab.metrics.coco import index_for_scoring
 
     _check(config)
+    method = get_method(config.method or DEFAULT_METHOD)
+    ceiling = network.required(method, "ceiling", "a ceiling") if config.ceiling else None
     _fill_in_settings(config)
     read = _read(config)
-    if config.ceiling:
-        _run_ceiling(config, read, index_for_scoring(read, config.labelled_only))
+    annotations = index_for_scoring(read, config.labelled_only)
+    if ceiling is not None:
+        _run_ceiling(config, read, annotations, method, ceiling)
         return
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
     read.names()  # raises if one is missing
-    annotations = index_for_scoring(read, config.labelled_only)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
     skeleton = None
@@ -151,7 +155,7 @@ def _check(config: Any) -> None:
 
 def _predictors(config: Any) -> Iterator[tuple[str, Predictor]]:
     """Yield what is scored, from left to right, by its name in the table."""
-    options, mask_options = network.decode_options(config, EVERY_POSE, _POSENET)
+    options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
     # Figures that are quoted do not depend on what the machine computes natively.
     precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
     more = {"calibrated": not config.calibrate, "precision": precision}
@@ -242,13 +246,13 @@ def _precision(
     }
 
 
-def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
+def _run_ceiling(config: Any, read: Annotations, annotations: COCO, method: Method, ceiling: Ceiling) -> None:
     from personlab.data.coverage import count_coverage
     from personlab.data.index import make_index
-    from personlab.methods.personlab.ceiling import EXACT, evaluate_ceiling
+    from personlab.predict.ceiling import evaluate_ceiling
     from personlab.predict.dataset import Results
 
-    options, mask_options = network.decode_options(config, EXACT, _POSENET)
+    options, mask_options = network.method_options(config, method, ceiling.options, every_pose=True)
     skeleton = read.skeleton()
     listed = read.labelled_images() if config.labelled_only else read
     index = make_index(listed, n_keypoints=skeleton.n_keypoints)
@@ -257,13 +261,14 @@ def _run_ceiling(config: Any, read: Annotations, annotations: COCO) -> None:
     images = {number: index.people(place, config.annotations) for place, number in enumerate(index.image_ids)}
     scored: dict[str, dict[str, str]] = {}
     results = Results()
-    for stride in [config.stride] if config.stride else _CEILING_STRIDES:
+    for stride in [config.stride] if config.stride else ceiling.strides:
         start = time.perf_counter()
-        results = Results(
-            *evaluate_ceiling(images, stride=stride, skeleton=skeleton, options=options, mask_options=mask_options)
-        )
+        results = evaluate_ceiling(
+            method, images, stride=stride, skeleton=skeleton, long_edge=config.long_edge, options=options,
+            mask_options=mask_options,
+        )  # fmt: skip
         wall = time.perf_counter() - start
-        figures = _precision(config, annotations, results, skeleton)
+        figures = _precision(config, annotations, results, skeleton, masks=method.decode_masks is not None)
         scored[f"ceiling, stride {stride}"] = {**figures, "images a second": f"{len(images) / wall:.2f}"}
     _write_side_by_side(scored, table_stream(config.json))
     _write_results(config, annotations, results)

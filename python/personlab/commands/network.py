@@ -126,16 +126,37 @@ def add_decoding(parser: ArgumentParser, options: DecodeOptions, posenet: Decode
     add_options(parser, "masks", "mask", MaskOptions())
 
 
-def add_other_decoding(parser: ArgumentParser, options: DecodeOptions) -> None:
-    """Add the flags of other methods' decoders; those that `options` has, too, are there already."""
+def add_method(group: Any, what: str) -> None:
+    """Add the flag --method, of what the default method is for."""
+    group.add_argument("--method", choices=tuple(METHODS), help=f"method {what} [{DEFAULT_METHOD}]")
+
+
+def add_other_decoding(parser: ArgumentParser, options: DecodeOptions, what: str | None = None) -> None:
+    """Add the flags of other methods' decoders; those that `options` has, too, are there already.
+
+    Args:
+        parser: gets the flags, in groups of their own.
+        options: of the default method.
+        what: what --method is of; None where a network says its own.
+    """
     group = parser.add_argument_group("method")
+    if what is None:
+        group.add_argument(
+            "--method", choices=tuple(METHODS),
+            help="refuse the network of another method [any: a network says its own]",
+        )  # fmt: skip
+    else:
+        add_method(group, what)
+    others = {name: get_method(name) for name in METHODS if name != DEFAULT_METHOD}
+    presets = {preset: name for name, method in others.items() for preset in method.presets}
     group.add_argument(
-        "--method", choices=tuple(METHODS), help="refuse the network of another method [any: a network says its own]"
-    )
-    for name in METHODS:
-        if name != DEFAULT_METHOD:
-            own = get_method(name).options()
-            add_options(parser, f"decoding, for networks of {name}", "decode", own, leave_out=tuple(_names(options)))
+        "--preset", choices=tuple(presets),
+        help="decode as an original program does, number for number, changed by the flags below: "
+        + ", ".join(f"{preset} ({name})" for preset, name in presets.items()),
+    )  # fmt: skip
+    for name, method in others.items():
+        own = method.options()
+        add_options(parser, f"decoding, for {name}", "decode", own, leave_out=tuple(_names(options)))
 
 
 def _names(options: Any) -> list[str]:
@@ -145,6 +166,50 @@ def _names(options: Any) -> list[str]:
 def _asked(config: Any) -> dict[str, Any]:
     """Return the flags of decoding that are set."""
     return {name: value for name, value in vars(config.decode).items() if value is not None}
+
+
+def required(method: Method, entry: str, what: str) -> Any:
+    """Return an entry of a method's record.
+
+    Raises:
+        UsageError: the method has none; the message says `what`.
+    """
+    value = getattr(method, entry)
+    if value is None:
+        raise UsageError(f"--method: expected a method with {what}, got {method.name}")
+    return value
+
+
+def method_options(config: Any, method: Method, options: Any, *, every_pose: bool = False) -> tuple[Any, Any]:
+    """Return a method's options of decoding and of masks: `options`, or those of --posenet or --preset, and the flags.
+
+    Args:
+        config: the flags.
+        method: whose options they are.
+        options: without flags.
+        every_pose: whether those of --posenet and --preset keep weak poses, for average precision.
+
+    Raises:
+        UsageError: a value out of range, or a flag without effect.
+    """
+    if getattr(config, "posenet", False) or config.preset:
+        flag, name = ("--preset", config.preset) if config.preset else ("--posenet", "posenet")
+        if name not in method.presets or (config.preset and getattr(config, "posenet", False)):
+            raise UsageError(f"{flag}: has no effect on a network of {method.name}")
+        options = method.presets[name][every_pose]
+    known, asked = _names(options), _asked(config)
+    given = [f"--mask.{name}" for name, value in vars(config.mask).items() if value is not None]
+    useless = [f"--decode.{name}" for name in asked if name not in known]
+    useless += [flag for flag in given if method.mask_options is None]
+    if useless:
+        raise UsageError(f"{useless[0]}: has no effect on a network of {method.name}")
+    if given and not getattr(config, "masks", True):
+        raise UsageError(f"{given[0]}: has no effect without --masks")
+    threads = {"threads": config.threads} if getattr(config, "threads", None) is not None else {}
+    masks = None
+    if method.mask_options is not None:
+        masks = apply_flags(dataclasses.replace(method.mask_options(), **threads), config.mask)
+    return apply_flags(options, SimpleNamespace(**{**threads, **asked})), masks
 
 
 def _own_options(config: Any, method: Method, options: Any) -> Any:
@@ -223,8 +288,12 @@ def make_predictor(
     method = loaded.method
     if config.method not in (None, method.name):
         raise UsageError(f"--method: expected {method.name} for {config.weights}, got {config.method}")
+    if config.preset not in (None, *method.presets):
+        raise UsageError(f"--preset: has no effect on a network of {method.name}")
     if method.name != DEFAULT_METHOD:
         base = method.every_pose if every_pose else method.options()
+        if config.preset is not None:
+            base = method.presets[config.preset][every_pose]
         asked |= {"options": _own_options(config, method, base), "mask_options": None, "disk_radius": None}
     elif foreign := [name for name in _asked(config) if name not in _names(options)]:
         raise UsageError(f"--decode.{foreign[0]}: has no effect on a network of {method.name}")

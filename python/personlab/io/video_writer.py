@@ -78,9 +78,9 @@ class VideoWriter:
         with self._errors():
             if self._container is None:
                 self._open((image.shape[1], image.shape[0]))
-            least = 0 if self._held is None else self._held[1] + 1
+            earliest = 0 if self._held is None else self._held[1] + 1
             usual = 0 if self._held is None else self._held[1] + round(_CLOCK / self._rate)
-            at = usual if time is None else max(round(time * _CLOCK), least)
+            at = usual if time is None else max(round(time * _CLOCK), earliest)
             if self._held is not None:
                 self._encode(min(at - self._held[1], round(_MAX_LAST * _CLOCK)))
             self._held = (image, at)

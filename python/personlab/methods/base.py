@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -100,21 +100,61 @@ class Teaching:
     """(network, batch, options, heads) -> what these heads should say of the batch"""
 
 
+def _no_server(*_: Any) -> Any:
+    raise ValueError("expected a network of the package, for this method has none on a server")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """The networks of a method that are loaded by name: checkpoints in the package, and files on a server.
+    """The networks of a method that are loaded by name: checkpoints in the package, and files on a server, if any.
 
     The first file of a network on the server is its manifest: it lists the files of weights, which lie beside it.
     """
 
     shipped: Mapping[str, Path]  # name -> checkpoint in the package
-    digests: Mapping[str, str]  # name -> SHA-256 of the weights (`personlab.weights.download.digest`)
-    base_url: str  # of the server
-    locate: Callable[[str], tuple[str, str] | None]
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """name -> SHA-256 of the weights (`personlab.weights.download.digest`)"""
+    base_url: str = ""  # of the server
+    locate: Callable[[str], tuple[str, str] | None] = lambda text: None  # noqa: ARG005
     """text that begins with a name -> that name, path of its manifest below `base_url`; also names without a digest"""
-    max_manifest_bytes: int
-    parse: Callable[[bytes], Any]  # content -> manifest with `paths` of the files of weights and `size`, bytes of all
-    read: Callable[[Any, Callable[[str, int], bytes]], Weights]  # (manifest, (path, max bytes) -> content) -> a network
+    max_manifest_bytes: int = 0
+    parse: Callable[[bytes], Any] = _no_server
+    """content -> manifest with `paths` of the files of weights and `size`, bytes of all"""
+    read: Callable[[Any, Callable[[str, int], bytes]], Weights] = _no_server
+    """(manifest, (path, max bytes) -> content) -> a network"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demo:
+    """What `personlab demo` shows of a method."""
+
+    weights: str  # name of a network of the package that knows drawn people
+    size: tuple[int, int]  # (H, W) of the scene, and of the network input without padding, pixels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What `personlab bench` times of a method's decoding."""
+
+    size: tuple[int, int]  # (H, W) of the network input of drawn crowds unless asked otherwise, pixels
+    stride: int  # of their fields
+    crowd: Callable[..., Any]  # (people, *, size, stride) -> fields of a perfect network
+    time: Callable[..., Mapping[str, Any]]
+    """(fields, *, options, mask_options, rounds) -> cells by column: texts, counts, seconds as floats, or a pair of
+    seconds and their lower bound; None where a file has no such output"""
+    shown: tuple[str, ...] = ("threads",)  # options that the heading states
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """What a method makes of annotations, encoded and decoded: the max that a network of it can reach."""
+
+    strides: tuple[int, ...]  # unless asked otherwise
+    options: Any  # of decoding, likewise
+    decode: Callable[..., tuple[Poses, NDArray[Any] | None, NDArray[Any] | None]]
+    """(people of an image, *, stride, skeleton, long_edge, options, mask_options) -> people in pixels of the image,
+    masks (P, H, W) and their scores (P,), or None without masks; `long_edge` is the longest side of the network input,
+    None where left to the method"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,15 +170,20 @@ class Method:
 
     name: str
     config: type
-    """of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`; with
-    `decode_masks`, also `masks`, whether a network has them; `input_step`, where the sides of network inputs are
-    multiples of that, and not of the stride plus 1"""
-    fields: type  # of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`
+    """of networks: a frozen dataclass with `method`, `skeleton`, `stride`, `to_json` and `from_json`, whose fields have
+    defaults; with `decode_masks`, also `masks`, whether a network has them; `input_step`, where the sides of network
+    inputs are multiples of that, and not of the stride plus 1"""
+    fields: type
+    """of one image: `image_scale`, (sx, sy) from its pixels to the image's; `to_host()`; `save(path)`; with `load` or
+    `demo`, `image_size`, (w, h) of the image, None where `input_size` counts instead, and `with_image_size((w, h))`"""
     targets: type  # of one image: a dataclass, whose arrays `make_batch` stacks
     options: type  # of decoding: every field has a default; `threads` where several can share the work
     mask_options: type | None = None  # of masks
     loss_options: type = NoOptions  # of losses and targets, `TrainConfig.loss`: every field has a default
     every_pose: Any  # options that keep weak poses, for average precision
+    presets: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """options that decode as other programs do, by name: as these do, and with weak poses for average precision"""
+    calls: tuple[str, str] = ("decode", "masks")  # names of `decode` and `decode_masks` in tables of times
 
     # Prediction
     size_rest: int | None = None  # H and W of all views, modulo the stride; None: views of any size
@@ -173,7 +218,15 @@ class Method:
     graph: Callable[..., bytes | None] | None = None
     """(weights, entries of metadata, *, size: (W, H) or None for any, pixels: whether images are (N, H, W, 3) uint8) ->
     ONNX file that computes what the network does, made without torch; None for networks that torch alone exports"""
+    load: Callable[[Path, bool], Any] | None = None
+    """(file that `save` of fields wrote, whether masks will be decoded) -> the fields of the one image in it"""
     draw: Callable[..., Mapping[str, NDArray[Any]]]
     """(fields, image, poses, masks, *, options, skeleton) -> drawings by name, (H, W, 3) uint8"""
+    canvas: Callable[[Any], NDArray[Any]] | None = None  # fields -> what is drawn on where their image is unknown
     draw_batch: Callable[[Any, Any, Any], NDArray[Any]]
     """(network, batch, `TrainConfig.loss`) -> what a batch's targets say beside what the network says"""
+
+    # Commands
+    demo: Demo | None = None
+    bench: Bench | None = None
+    ceiling: Ceiling | None = None

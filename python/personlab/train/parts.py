@@ -26,6 +26,7 @@ class NetworkOptions:
         stacks: number of hourglasses, one behind the other [4]
         channels: channels of the finest features of an hourglass [256]
         increase: more channels at each coarser scale of an hourglass [128]
+        features: stride of the features of a small backbone of simple_pose, 8 or 16 [8]
         freeze_norm: batch norm keeps its statistics; for few images per process
         freeze: parts that are not trained: backbone, or heads by the names of their fields
         fit_heads: heads that start as the linear map of the backbone's features that is nearest to the teachers'
@@ -45,6 +46,7 @@ class NetworkOptions:
     stacks: int | None = None
     channels: int | None = None
     increase: int | None = None
+    features: int | None = None
     freeze_norm: bool = False
     freeze: tuple[str, ...] = ()
     fit_heads: tuple[str, ...] = ()

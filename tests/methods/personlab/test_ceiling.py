@@ -7,8 +7,8 @@ import pytest
 
 from personlab.data.coco import People, load_people, make_annotations
 from personlab.data.synthetic import make_scene
-from personlab.methods.personlab.ceiling import evaluate_ceiling
 from personlab.metrics.coco import average_precision, load_annotations
+from personlab.predict.ceiling import evaluate_ceiling
 
 
 @pytest.fixture(scope="module")
@@ -32,26 +32,26 @@ def scenes():
 
 def test_coco_people_come_back(coco_mini):
     annotations, images = coco_mini
-    keypoints, segmentations = evaluate_ceiling(images, stride=8)
-    assert average_precision(annotations, keypoints, "keypoints").ap >= 0.95
+    results = evaluate_ceiling("personlab", images, stride=8)
+    assert average_precision(annotations, results.keypoints, "keypoints").ap >= 0.95
     # Half of the people have no labelled keypoint to be found by, so that no more than about half can have a mask.
-    assert average_precision(annotations, segmentations, "segm").ap >= 0.24
+    assert average_precision(annotations, results.masks, "segm").ap >= 0.24
 
 
 def test_masks_gain_from_a_finer_grid(coco_mini):
     annotations, images = coco_mini
     precision = {
-        stride: average_precision(annotations, evaluate_ceiling(images, stride=stride)[1], "segm").ap
+        stride: average_precision(annotations, evaluate_ceiling("personlab", images, stride=stride).masks, "segm").ap
         for stride in (16, 8, 4)
     }
     assert precision[16] < precision[8] < precision[4]
 
 
 def test_fully_labelled_people_come_back(scenes):
-    keypoints, segmentations = evaluate_ceiling(scenes, stride=8)
+    results = evaluate_ceiling("personlab", scenes, stride=8)
     annotations = make_annotations(scenes)
-    assert average_precision(annotations, keypoints, "keypoints").ap >= 0.97
-    assert average_precision(annotations, segmentations, "segm").ap50 >= 0.9
+    assert average_precision(annotations, results.keypoints, "keypoints").ap >= 0.97
+    assert average_precision(annotations, results.masks, "segm").ap50 >= 0.9
 
 
 def test_annotations_made_from_arrays_are_read_back(scenes):

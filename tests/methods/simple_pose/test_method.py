@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -331,9 +332,10 @@ def test_drawings(trained, scene):
     drawings = METHOD.draw(
         prediction.fields, prediction.image, prediction.poses, None, options=SimplePoseOptions(), skeleton=COCO_PERSON
     )
-    assert list(drawings) == ["keypoints", "limbs", "people"]
+    assert list(drawings)[:7] == ["people", "keypoints", "limbs", "order", "bodies", "body_1", "body_2"]
+    assert len(drawings) == 7 + 18 + 30
     for name, drawing in drawings.items():
-        assert drawing.shape == scene.image.shape, name
+        assert drawing.shape == scene.image.shape or name.startswith("body_"), name
         assert drawing.dtype == np.uint8
     x, y = scene.keypoints[0, 0, :2].round().astype(int)
     assert drawings["keypoints"][y, x].tolist() == pytest.approx([255, 96, 32], abs=25)
@@ -388,6 +390,15 @@ def test_predict_and_evaluate(trained, scenes, tmp_path, capfd):
     assert main(["predict", images, *network, *out, "--method", "simple_pose", "--decode.min_score", "0"]) == 0
     assert isinstance(json.loads(results.read_text()), list)
     assert len(list((tmp_path / "drawn").rglob("limbs.*"))) == 2
+    files = sorted((tmp_path / "drawn").rglob("*.npz"))
+    assert len(files) == 2
+    for file in files:
+        capfd.readouterr()
+        assert main(["decode", str(file), "--method", "simple_pose", "--decode.min_score", "0", "--json", "-"]) == 0
+        number = int(re.findall(r"\d+", str(file.relative_to(tmp_path / "drawn")))[0])
+        expected = [one for one in json.loads(results.read_text()) if one["image_id"] == number]
+        decoded = json.loads(capfd.readouterr().out)
+        assert [{**one, "image_id": number} for one in decoded] == expected
     capfd.readouterr()
     annotations = ["--annotations", str(scenes / "person_keypoints.json"), "--images", images]
     assert main(["evaluate", *annotations, *network, "--compare", "--decode.limb_threshold", "0.2"]) == 0
@@ -396,6 +407,7 @@ def test_predict_and_evaluate(trained, scenes, tmp_path, capfd):
         (["--decode.hough_stride", "1"], "--decode.hough_stride: has no effect on a network of simple_pose"),
         (["--posenet"], "--posenet: has no effect on a network of simple_pose"),
         (["--method", "personlab"], "--method: expected simple_pose for"),
+        (["--preset", "original", "--decode.nms_radius", "3"], "--decode.nms_radius: has no effect on"),
         (["--decode.min_support", "2"], "min_support: expected"),
     ):
         assert main(["evaluate", *annotations, *network, *flags]) == 2, flags
@@ -403,6 +415,10 @@ def test_predict_and_evaluate(trained, scenes, tmp_path, capfd):
     drawn = ["--weights", "drawn-mobilenet-050", "--engine", "torch"]
     assert main(["predict", images, *drawn, "--decode.limb_threshold", "0.2"]) == 2
     assert "--decode.limb_threshold: has no effect on a network of personlab" in capfd.readouterr().err
+    assert main(["predict", images, *drawn, "--preset", "original"]) == 2
+    assert "--preset: has no effect on a network of personlab" in capfd.readouterr().err
+    assert main(["evaluate", *annotations, *network, "--preset", "original"]) == 0
+    assert "keypoint AP" in capfd.readouterr().out
 
 
 @pytest.mark.slow

@@ -105,9 +105,9 @@ def test_all_stacks_and_scales_in_training():
 
 
 @pytest.mark.parametrize("backbone", ["mobilenet_v1", "resnet50"])
-@pytest.mark.parametrize("stride", [4, 8, 16])
-def test_small_networks(backbone, stride):
-    network = small(backbone=backbone, width=1.0, stride=stride)
+@pytest.mark.parametrize(("stride", "features"), [(4, 8), (4, 16), (8, 8), (8, 16), (16, 16)])
+def test_small_networks(backbone, stride, features):
+    network = small(backbone=backbone, width=1.0, stride=stride, features=features)
     images = torch.randint(0, 256, (2, 3, 48, 64), dtype=torch.uint8)
     outputs = network(images)
     assert isinstance(outputs, Outputs)
@@ -115,12 +115,28 @@ def test_small_networks(backbone, stride):
     assert outputs.keypoints.shape == (2, 18, 48 // stride, 64 // stride)
     assert len(outputs.stacks) == len(outputs.stacks[0]) == 1
     assert outputs.keypoints.abs().max() < 0.2  # training starts from maps of about 0
-    other = network.eval().at_stride(24 - stride if stride != 4 else 8)
-    assert other.config.stride == other.settings.stride == (24 - stride if stride != 4 else 8)
+    other = network.eval().at_stride(12 - stride if stride != 16 else 8)
+    assert other.config.stride == other.settings.stride == (12 - stride if stride != 16 else 8)
     assert other.head.maps.weight is network.head.maps.weight
     assert network.config.stride == stride
     again = other.at_stride(stride)
     torch.testing.assert_close(again(images).limbs, network(images).limbs)
+
+
+@pytest.mark.parametrize("features", [8, 16])
+def test_features_are_the_same_at_another_stride(features):
+    """A backbone at another stride would see the image elsewhere."""
+    network = small(stride=8, features=features).eval()
+    images = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        expected, got = (model.backbone(images)[0] for model in (network, network.at_stride(4)))
+    assert torch.equal(got, expected)
+    assert expected.shape[-2:] == (64 // features, 96 // features)
+
+
+def test_a_network_has_no_stride_beyond_that_of_its_features():
+    with pytest.raises(ValueError, match="stride: expected at most that of the features, 8, got 16"):
+        small(stride=8).at_stride(16)
 
 
 def test_maps_of_another_skeleton():
@@ -142,6 +158,9 @@ def test_maps_are_computed_in_float32_under_autocast():
     [
         ({"backbone": "vgg"}, ValueError, "backbone: expected one of hourglass, mobilenet_v1"),
         ({"stride": 32}, ValueError, "stride: expected one of 4, 8, 16, got 32"),
+        ({"features": 4}, ValueError, "features: expected one of 8, 16, got 4"),
+        ({"stride": 16, "features": 8}, ValueError, "stride: expected at most that of the features, 8, got 16"),
+        ({"backbone": "hourglass", "features": 8}, ValueError, "features: expected 0 for the hourglass, got 8"),
         ({"width": 0.3}, ValueError, "width: expected one of"),
         ({"backbone": "hourglass", "stride": 8}, ValueError, "stride: expected 4 for the hourglass, got 8"),
         ({"backbone": "hourglass", "width": 0.5}, ValueError, "width: expected 1.0 for the hourglass"),

@@ -5,6 +5,8 @@ import pytest
 from scenes import skeleton
 
 from personlab import BodyParts, SimplePoseOptions, decode_simple_pose
+from personlab.methods.simple_pose.backends.reference.arithmetic import logarithm
+from personlab.methods.simple_pose.backends.reference.peaks import gaussian_weights
 from personlab.methods.simple_pose.stages import decode_steps
 
 ONE, TWO = BodyParts.of(skeleton(1)), BodyParts.of(skeleton(2, [(0, 1)]))
@@ -115,6 +117,27 @@ def test_padding_is_no_part_of_the_image(host_backend):
         maps, np.zeros((0, 3, 4), np.float32), stride=4, input_size=(12, 12), parts=ONE, backend=host_backend
     )
     assert steps.peaks.anchors.tolist() == [[1, 1]]
+
+
+def test_logarithms_are_exact_to_their_last_digits():
+    values = np.random.default_rng(0).uniform(-100, 38, 3000)
+    values = np.concatenate([10**values, np.linspace(0.5, 2, 3001), [5e-324, 1.4e-45, 3.4e38]])
+    values = values[np.abs(values - 1) > 1e-6]
+    np.testing.assert_allclose([logarithm(float(v)) for v in values], np.log(values), rtol=2e-15)
+    assert logarithm(1.0) == 0
+
+
+def test_the_filter_of_part_a_is_a_gaussian_of_three_pixels():
+    weights = np.exp(-0.5 * (np.arange(-12, 13) / 3) ** 2)
+    np.testing.assert_allclose(gaussian_weights(), (weights / weights.sum())[12:], rtol=1e-14)
+
+
+def test_lone_pixels_of_part_a_are_filtered(host_backend):
+    plane = np.zeros((41, 45))
+    plane[20, 15], plane[20, 18] = 1, 0.5  # the filter merges them into one maximum, nearer to the higher
+    anchors, _, scores = peaks_of(plane, host_backend, rules="original", part="A", peak_threshold=1e-3)
+    assert anchors == [[16, 20]]
+    assert scores.tolist() == [0]
 
 
 # --- limbs ------------------------------------------------------------------------------------------------------------

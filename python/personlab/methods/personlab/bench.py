@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,9 @@ from personlab.methods.personlab.checks import check_pose_fields
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.timing import median_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from personlab.methods.personlab.fields import Fields
 
 STAGES = ("scan", "vote", "peaks", "group", "score")  # the scan is part of the votes
@@ -76,7 +74,7 @@ def time_decoding(
         skeleton=skeleton.native, options=options.native, rounds=rounds,
     )  # fmt: skip
     decoded: Any = decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options)
-    poses = _median(lambda: decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options), rounds)
+    poses = median_seconds(lambda: decode_poses(*arrays, stride=stride, skeleton=skeleton, options=options), rounds)
     masks = None
     if fields.segmentation is not None and fields.long_offsets is not None:
         width, height = fields.image_size or fields.input_size
@@ -87,7 +85,7 @@ def time_decoding(
                 size=(height, width), options=mask_options,
             )  # fmt: skip
 
-        masks = _median(decode_all_masks, max(_MIN_MASK_ROUNDS, rounds // 10))
+        masks = median_seconds(decode_all_masks, max(_MIN_MASK_ROUNDS, rounds // 10))
     scan, add = median(times["scan"]), median(times["add"])
     rate = max(fields.heatmaps.nbytes, 1) / max(scan, 1e-9)  # bytes a second
     edges, steps = skeleton.n_keypoints - 1, 1 + options.refine_steps
@@ -100,6 +98,20 @@ def time_decoding(
     }
     stages = {stage: median(times[stage]) for stage in STAGES}
     return Timing(poses, masks, stages, floors, times["votes"], len(decoded))
+
+
+def bench_row(fields: Fields, *, options: DecodeOptions, mask_options: MaskOptions, rounds: int) -> dict[str, Any]:
+    """Return the row of `personlab bench` for one image, by column; arguments and errors as of `time_decoding`."""
+    timing = time_decoding(fields, options=options, mask_options=mask_options, rounds=rounds)
+    h, w = fields.heatmaps.shape[-2:]
+    stages = {
+        f"{stage} / floor" if stage in timing.floors else stage: (
+            (seconds, timing.floors[stage]) if stage in timing.floors else seconds
+        )
+        for stage, seconds in timing.stages.items()
+    }
+    counts = {"grid": f"{h}x{w}", "people": timing.people, "votes": timing.votes}
+    return {**counts, **stages, "poses": timing.poses, "masks": timing.masks}
 
 
 def crowd(people: int, *, size: tuple[int, int] = (481, 641), stride: int = 8, seed: int = 0) -> Fields:
@@ -128,12 +140,3 @@ def _soften(heatmaps: Any) -> Any:
     h, w = heatmaps.shape[1:]
     total = sum(padded[:, i : i + h, j : j + w] for i in range(3) for j in range(3))
     return np.asarray(total / 9, np.float32)
-
-
-def _median(call: Callable[[], Any], rounds: int) -> float:
-    seconds = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        call()
-        seconds.append(time.perf_counter() - start)
-    return median(seconds[1:])

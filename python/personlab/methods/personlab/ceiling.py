@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from personlab.io.results import mask_results
 from personlab.methods.personlab.decode import decode_masks, decode_poses
-from personlab.methods.personlab.method import EVERY_POSE
+from personlab.methods.personlab.every_pose import EXACT
 from personlab.methods.personlab.targets import encode_targets
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from numpy.typing import NDArray
 
     from personlab.data.coco import People
-
-EXACT = replace(EVERY_POSE, hough_stride=1)  # votes on every pixel: fields without error deserve no coarser lattice
 
 
 def decode_ceiling(
@@ -30,8 +24,9 @@ def decode_ceiling(
     *,
     stride: int,
     skeleton: Skeleton = COCO_PERSON,
-    options: DecodeOptions,
-    mask_options: MaskOptions,
+    long_edge: int | None = None,
+    options: DecodeOptions = EXACT,
+    mask_options: MaskOptions = MaskOptions(),  # noqa: B008  # frozen
 ) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
     """Encode the annotations of one image and decode them again.
 
@@ -39,12 +34,14 @@ def decode_ceiling(
         people: annotations of an image of H x W pixels; it is padded to multiples of the stride plus 1.
         stride: pixels from cell to cell of the fields.
         skeleton: keypoints and edges.
+        long_edge: without effect: networks are shown images of their own size.
         options: of decoding poses.
         mask_options: of decoding masks.
 
     Returns:
         The poses in pixels of the image, their masks (P, H, W) and the scores of the masks (P,).
     """
+    del long_edge
     height, width = people.crowd.shape
     size = tuple(-(-(side - 1) // stride) * stride + 1 for side in (height, width))
 
@@ -78,33 +75,3 @@ def decode_ceiling(
         return_scores=True,
     )
     return poses, masks[:, :height, :width], scores
-
-
-def evaluate_ceiling(
-    images: Mapping[int, People],
-    *,
-    stride: int,
-    skeleton: Skeleton = COCO_PERSON,
-    options: DecodeOptions | None = None,
-    mask_options: MaskOptions | None = None,
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return COCO keypoint and segmentation results of `decode_ceiling` for images by image id.
-
-    Options default to `EXACT` and `MaskOptions()`.
-    """
-    keypoints: list[dict[str, Any]] = []
-    segmentations: list[dict[str, Any]] = []
-    for image_id, people in images.items():
-        poses, masks, scores = decode_ceiling(
-            people,
-            stride=stride,
-            skeleton=skeleton,
-            options=options or EXACT,
-            mask_options=mask_options or MaskOptions(),
-        )
-        keypoints += poses.to_coco(image_id)
-        if people.unoutlined is not None:  # people without outline decode to empty masks
-            filled = masks.any(axis=(1, 2))
-            poses, masks, scores = poses[filled], masks[filled], scores[filled]
-        segmentations += mask_results(poses, masks, image_id, scores=scores)
-    return keypoints, segmentations

@@ -103,6 +103,10 @@ class Fields:
         (width, height), (w, h) = self.input_size, self.image_size
         return (w - 1) / max(width - 1, 1), (h - 1) / max(height - 1, 1)
 
+    def with_image_size(self, image_size: tuple[int, int]) -> Fields:
+        """Returns these fields as those of an image of (w, h) pixels."""
+        return replace(self, image_size=image_size)
+
     def to_host(self) -> Fields:
         """Returns these fields, as they lie in host memory already."""
         return self

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.methods.base import Method, Teaching
+from personlab.methods.base import Bench, Ceiling, Demo, Method, Teaching
 from personlab.methods.personlab import views
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
+from personlab.methods.personlab.every_pose import EVERY_POSE, EVERY_POSENET, EXACT
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
 from personlab.methods.personlab.loss_options import LossOptions, TeachingOptions
 from personlab.methods.personlab.published import PUBLISHED
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from personlab.settings import Settings
 
 _FOR_MASKS = ("segmentation", "long_offsets")
-EVERY_POSE = DecodeOptions(min_score=0.0, peak_threshold=0.01)  # keeps weak poses, which average precision counts
 
 
 def _outputs(masks: bool) -> tuple[str, ...]:
@@ -134,16 +134,51 @@ def _graph(weights: Weights, entries: Mapping[str, str], **options: Any) -> byte
     return write_graph(weights, entries, **options)
 
 
+def _load(path: Path, masks: bool) -> Fields:
+    fields = Fields.load(path)
+    if fields.heatmaps.ndim == 4:
+        if len(fields.heatmaps) != 1:
+            raise ValueError(f"{path}: expected the fields of one image, got a batch of {len(fields.heatmaps)}")
+        fields = fields[0]
+    if masks and (fields.segmentation is None or fields.long_offsets is None):
+        raise ValueError(f"{path}: expected segmentation and long_offsets, which --masks needs, got neither or one")
+    return fields
+
+
 def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
     from personlab.methods.personlab.draw.gallery import fields_gallery
 
     return fields_gallery(*arguments, **options)
 
 
+def _canvas(fields: Fields) -> NDArray[np.uint8]:
+    from personlab.visualize.canvas import canvas
+
+    return canvas(fields)
+
+
 def _draw_batch(model: PersonLab, batch: Batch, options: LossOptions) -> NDArray[np.uint8]:
     from personlab.methods.personlab.draw.batch import draw_batch
 
     return draw_batch(model, batch, disk_radius=options.disk_radius)
+
+
+def _crowd(people: int, **options: Any) -> Fields:
+    from personlab.methods.personlab.bench import crowd
+
+    return crowd(people, **options)
+
+
+def _bench_row(fields: Fields, **options: Any) -> dict[str, Any]:
+    from personlab.methods.personlab.bench import bench_row
+
+    return bench_row(fields, **options)
+
+
+def _decode_ceiling(people: People, **options: Any) -> tuple[Poses, NDArray[np.bool_], NDArray[np.float32]]:
+    from personlab.methods.personlab.ceiling import decode_ceiling
+
+    return decode_ceiling(people, **options)
 
 
 METHOD = Method(
@@ -155,6 +190,8 @@ METHOD = Method(
     mask_options=MaskOptions,
     loss_options=LossOptions,
     every_pose=EVERY_POSE,
+    presets={"posenet": (DecodeOptions.posenet(), EVERY_POSENET)},
+    calls=("decode_poses", "decode_masks"),
     size_rest=1,
     outputs=_outputs,
     tune=_tune,
@@ -179,6 +216,11 @@ METHOD = Method(
     read=_read,
     describe=_describe,
     graph=_graph,
+    load=_load,
     draw=_draw,
+    canvas=_canvas,
     draw_batch=_draw_batch,
+    demo=Demo(weights="drawn-mobilenet-050-stride8", size=(481, 641)),
+    bench=Bench(size=(481, 641), stride=8, crowd=_crowd, time=_bench_row, shown=("hough_stride", "threads")),
+    ceiling=Ceiling(strides=(8, 16), options=EXACT, decode=_decode_ceiling),
 )

@@ -23,6 +23,7 @@ from personlab.skeleton import COCO_PERSON, Skeleton
 
 SimplePoseBackbone = Literal["hourglass", BackboneName]
 _STRIDES = (4, 8, 16)
+_FEATURES = (8, 16)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,12 @@ class SimplePoseConfig:
     """factor on every channel count of mobilenet_v1: 0.5, 0.75 or 1.0"""
 
     stride: int = 0
-    """input pixels from cell to cell of the maps: 4 for the hourglass; 4, 8 or 16 for the others, of which at 4 the
-    features of stride 8 are enlarged; 0 becomes 4 for the hourglass and 8 for the others"""
+    """input pixels from cell to cell of the maps: 4 for the hourglass; 4, 8 or 16 for the others; 0 becomes 4 for the
+    hourglass and 8 for the others"""
+
+    features: int = 0
+    """input pixels from cell to cell of the backbone's features, 8 or 16, which the head enlarges to the maps; 0 is 8,
+    or 16 where the maps are at stride 16; the hourglass has none"""
 
     skeleton: Skeleton = COCO_PERSON
     """keypoints of people; with COCO's the maps show 18 keypoints, the neck among them, and 30 limbs, else the
@@ -73,7 +78,13 @@ class SimplePoseConfig:
         check_norm(self.norm)
         if self.stride == 0:
             freeze(self, "stride", 4 if self.backbone == "hourglass" else 8)
-        for name, low, high in (("stacks", 1, 16), ("channels", 32, 4096), ("increase", 0, 4096), ("stride", 1, 4096)):
+        for name, low, high in (
+            ("stacks", 1, 16),
+            ("channels", 32, 4096),
+            ("increase", 0, 4096),
+            ("stride", 1, 4096),
+            ("features", 0, 4096),
+        ):
             freeze(self, name, as_integer(getattr(self, name), name, low, high))
         for name, step in (("channels", 32), ("increase", 2)):
             if getattr(self, name) % step:
@@ -87,9 +98,15 @@ class SimplePoseConfig:
         freeze(self, "width", check_width(self.width, self.backbone))
         if self.stride not in _STRIDES:
             raise ValueError(f"stride: expected one of {', '.join(map(str, _STRIDES))}, got {self.stride}")
+        if self.features == 0:
+            freeze(self, "features", max(self.stride, _FEATURES[0]))
+        if self.features not in _FEATURES:
+            raise ValueError(f"features: expected one of {', '.join(map(str, _FEATURES))}, got {self.features}")
+        if self.stride > self.features:
+            raise ValueError(f"stride: expected at most that of the features, {self.features}, got {self.stride}")
 
     def _check_hourglass(self) -> None:
-        for name, only in (("width", 1.0), ("stride", 4), ("norm", "batch"), ("normalization", None)):
+        for name, only in (("width", 1.0), ("stride", 4), ("features", 0), ("norm", "batch"), ("normalization", None)):
             if getattr(self, name) != only:
                 raise ValueError(f"{name}: expected {only} for the hourglass, got {getattr(self, name)!r}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from personlab.methods.base import Method
+from personlab.methods.base import Bench, Ceiling, Demo, Method
 from personlab.methods.simple_pose import views
 from personlab.methods.simple_pose.config import SimplePoseConfig
 from personlab.methods.simple_pose.decode import decode_simple_pose
@@ -12,6 +12,7 @@ from personlab.methods.simple_pose.fields import SimplePoseFields
 from personlab.methods.simple_pose.loss_options import SimplePoseLossOptions
 from personlab.methods.simple_pose.options import SimplePoseOptions
 from personlab.methods.simple_pose.people import parts_of
+from personlab.methods.simple_pose.published import PUBLISHED
 from personlab.methods.simple_pose.targets import MapTargets, encode_targets
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 
 EVERY_POSE = SimplePoseOptions(min_score=0.0, max_poses=100)  # keeps weak people, which average precision counts
 
+_ORIGINALS = {
+    "original": SimplePoseOptions.original(),
+    "original_demo": SimplePoseOptions.original(demo=True),
+    "original_a": SimplePoseOptions.original("A"),
+}
+
 
 def _tune(options: SimplePoseOptions, settings: Settings, disk_radius: float | None) -> SimplePoseOptions:
     del settings
@@ -40,17 +47,8 @@ def _tune(options: SimplePoseOptions, settings: Settings, disk_radius: float | N
 
 
 def _decode(fields: SimplePoseFields, setup: Setup) -> Poses:
-    scales = (fields, *fields.others)
-    several = len(scales) > 1
-    decoded: Any = decode_simple_pose(
-        [one.keypoints for one in scales] if several else fields.keypoints,
-        [one.limbs for one in scales] if several else fields.limbs,
-        stride=fields.grid.stride,
-        input_size=[one.grid.input_size for one in scales] if several else fields.grid.input_size,
-        size=fields.grid.size,
-        parts=parts_of(setup.config.skeleton),
-        options=setup.options,
-    )
+    maps, where = fields.arguments
+    decoded: Any = decode_simple_pose(*maps, **where, parts=parts_of(setup.config.skeleton), options=setup.options)
     poses: Poses = decoded
     return poses
 
@@ -102,17 +100,46 @@ def _describe(config: SimplePoseConfig) -> dict[str, str]:
     }
 
 
-def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
-    from personlab.methods.simple_pose.draw import draw_fields
+def _load(path: Path, masks: bool) -> SimplePoseFields:
+    del masks
+    return SimplePoseFields.load(path)
 
-    return draw_fields(*arguments, **options)
+
+def _draw(*arguments: Any, **options: Any) -> dict[str, NDArray[np.uint8]]:
+    from personlab.methods.simple_pose.draw.gallery import fields_gallery
+
+    return fields_gallery(*arguments, **options)
+
+
+def _canvas(fields: SimplePoseFields) -> NDArray[np.uint8]:
+    from personlab.methods.simple_pose.draw.maps import canvas
+
+    return canvas(fields)
 
 
 def _draw_batch(model: SimplePose, batch: Batch, options: SimplePoseLossOptions) -> NDArray[np.uint8]:
     del options
-    from personlab.methods.simple_pose.draw import draw_batch
+    from personlab.methods.simple_pose.draw.batch import draw_batch
 
     return draw_batch(model, batch)
+
+
+def _crowd(people: int, **options: Any) -> SimplePoseFields:
+    from personlab.methods.simple_pose.bench import crowd
+
+    return crowd(people, **options)
+
+
+def _bench_row(fields: SimplePoseFields, **options: Any) -> dict[str, Any]:
+    from personlab.methods.simple_pose.bench import bench_row
+
+    return bench_row(fields, **options)
+
+
+def _decode_ceiling(people: People, **options: Any) -> tuple[Poses, None, None]:
+    from personlab.methods.simple_pose.ceiling import decode_ceiling
+
+    return decode_ceiling(people, **options)
 
 
 METHOD = Method(
@@ -123,6 +150,8 @@ METHOD = Method(
     options=SimplePoseOptions,
     loss_options=SimplePoseLossOptions,
     every_pose=EVERY_POSE,
+    presets={name: (options, options) for name, options in _ORIGINALS.items()},
+    calls=("decode_simple_pose", "masks"),
     outputs=lambda masks: ("limbs", "keypoints"),  # noqa: ARG005  # of people alone
     tune=_tune,
     prepare=views.prepare,
@@ -132,8 +161,14 @@ METHOD = Method(
     network=_network,
     encode=encode,
     losses=_losses,
+    published=PUBLISHED,
     read_pickle=_read_pickle,
     describe=_describe,
+    load=_load,
     draw=_draw,
+    canvas=_canvas,
     draw_batch=_draw_batch,
+    demo=Demo(weights="drawn-simple-pose-050", size=(480, 640)),
+    bench=Bench(size=(480, 640), stride=4, crowd=_crowd, time=_bench_row, shown=("rules", "max_samples", "threads")),
+    ceiling=Ceiling(strides=(4, 8), options=EVERY_POSE, decode=_decode_ceiling),
 )

@@ -97,10 +97,10 @@ class SimplePose(nn.Module):
             return
         self.backbone: Backbone
         if config.backbone == "mobilenet_v1":
-            self.backbone = MobileNetV1(width=config.width, stride=max(config.stride, 8), norm=config.norm)
+            self.backbone = MobileNetV1(width=config.width, stride=config.features, norm=config.norm)
         else:
-            self.backbone = ResNet(config.backbone, stride=max(config.stride, 8), norm=config.norm)
-        self.head = Head(self.backbone.channels, config.n_maps, enlarge=_enlarge(config.stride))
+            self.backbone = ResNet(config.backbone, stride=config.features, norm=config.norm)
+        self.head = Head(self.backbone.channels, config.n_maps, enlarge=config.features // config.stride)
         assert config.normalization is not None
         # Facts of the configuration, not weights: they stay out of the state dict.
         for name, values in zip(("pixel_mean", "pixel_deviation"), _NORMALIZATIONS[config.normalization], strict=True):
@@ -127,6 +127,9 @@ class SimplePose(nn.Module):
     def at_stride(self, stride: int) -> SimplePose:
         """Return the network at another output stride: another module that shares parameters and running statistics.
 
+        The features stay at theirs: a backbone at another stride would see the image moved by some pixels, since cells
+        of maps lie in the middle of their pixels.
+
         Raises:
             TypeError: no integer.
             ValueError: a stride that the network does not have.
@@ -135,8 +138,7 @@ class SimplePose(nn.Module):
         other.config = replace(self.config, stride=stride)
         other.settings = replace(self.settings, stride=other.config.stride)
         if self.posenet is None:
-            other.backbone.set_stride(max(other.config.stride, 8))
-            other.head.enlarge = _enlarge(other.config.stride)
+            other.head.enlarge = other.config.features // other.config.stride
         return other
 
     def _maps(self, images: Tensor) -> list[list[Tensor]]:
@@ -151,10 +153,6 @@ class SimplePose(nn.Module):
         centred = images.to(kind) - self.pixel_mean.to(kind)
         features, _ = self.backbone((centred / self.pixel_deviation.to(kind)).to(weights))
         return [[self.head(features)]]
-
-
-def _enlarge(stride: int) -> int:
-    return 2 if stride == 4 else 1
 
 
 def _start(network: StackedHourglass) -> None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-import os
+import contextlib
 import queue
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import openvino
-from openvino.preprocess import PrePostProcessor
 
 from personlab.predict.engines.layout import count_cores, find_layout
 from personlab.predict.engines.openvino_heads import split_heads
+from personlab.predict.engines.openvino_package import openvino
+from personlab.predict.engines.openvino_process import PROCESS, never_end
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -33,18 +32,9 @@ def devices() -> tuple[str, ...]:
 
 def precisions(device: str) -> tuple[str, ...]:  # noqa: ARG001  # there is one
     """Return what a device computes natively, the one to prefer first."""
-    native = _core_of(os.getpid()).get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    with PROCESS.busy():
+        native = PROCESS.core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return tuple(name for name, capability in _CAPABILITIES.items() if capability in native)
-
-
-@functools.cache
-def _core_of(process: int) -> openvino.Core:  # noqa: ARG001  # forked children need another
-    """Return the Core of a process, which all engines share and which lasts as long as the process.
-
-    The CPU plugin of a Core replaces the signal stack of the thread that loads it, and puts the earlier one back at its
-    end. Where two end in the order in which they began, that is a freed one: the next Ctrl-C would crash the process.
-    """
-    return openvino.Core()
 
 
 def open_engine(content: bytes, *, device: str, precision: str, options: Mapping[str, Any]) -> OpenVinoEngine:  # noqa: ARG001
@@ -106,10 +96,27 @@ class OpenVinoEngine:
         self.precision = precision
         own = options.get("NUM_STREAMS")
         self.streams = own if type(own) is int and own > 0 else min(count_cores(), _MAX_STREAMS)
-        self._content, self._options = content, dict(options)
-        self._abandoned: list[Any] = []
-        self._reopening = threading.Lock()
-        self._open()
+        self._options = dict(options)
+        self._begin()
+        try:
+            with PROCESS.busy():
+                self._graph = PROCESS.core.read_model(content, b"")
+        except RuntimeError as error:
+            raise ValueError(f"expected a network that OpenVINO can run, got another ({_line(error)})") from None
+        self._names = [output.get_any_name() for output in self._graph.outputs]
+        self._layout = find_layout([(_type_of(one), _shape_of(one)) for one in self._graph.inputs])
+        if not self._layout.is_pixels:
+            self._graph, self._layout = _from_pixels(self._graph), self._layout._replace(is_pixels=True)
+        PROCESS.engines.add(self)
+
+    def _begin(self) -> None:
+        self._lock, self._running = threading.Lock(), 0
+        self._compiled: dict[tuple[tuple[str, ...], bool], _Compiled] = {}
+
+    def forget(self) -> None:
+        """Begin again in a forked child, which lacks the threads of what its parent compiled."""
+        never_end(self._compiled)
+        self._begin()
 
     def prepare(self, names: Sequence[str]) -> None:
         """Compile what the first run with these outputs needs.
@@ -117,21 +124,8 @@ class OpenVinoEngine:
         Raises:
             ValueError: OpenVINO cannot.
         """
-        self._compile(self._wanted(names), alone=True)
-
-    def _open(self) -> None:
-        self._lock, self._running = threading.Lock(), 0
-        self._compiled: dict[tuple[tuple[str, ...], bool], _Compiled] = {}
-        self._core = _core_of(os.getpid())
-        try:
-            self._graph = self._core.read_model(self._content, b"")
-        except RuntimeError as error:
-            raise ValueError(f"expected a network that OpenVINO can run, got another ({_line(error)})") from None
-        self._names = [output.get_any_name() for output in self._graph.outputs]
-        self._layout = find_layout([(_type_of(one), _shape_of(one)) for one in self._graph.inputs])
-        if not self._layout.is_pixels:
-            self._graph, self._layout = _from_pixels(self._graph), self._layout._replace(is_pixels=True)
-        self._process = os.getpid()
+        with PROCESS.busy():
+            self._compile(self._wanted(names), alone=True)
 
     def _wanted(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in names if name in self._names)
@@ -148,9 +142,9 @@ class OpenVinoEngine:
                 graph = openvino.Model([self._graph.output(name) for name in names], self._graph.get_parameters())
                 trunk, heads = (graph, None) if self.precision == "float32" else split_heads(graph)
                 try:
-                    first = self._core.compile_model(trunk, "CPU", properties)
+                    first = PROCESS.core.compile_model(trunk, "CPU", properties)
                     properties["INFERENCE_PRECISION_HINT"] = "f32"
-                    second = None if heads is None else self._core.compile_model(heads, "CPU", properties)
+                    second = None if heads is None else PROCESS.core.compile_model(heads, "CPU", properties)
                 except RuntimeError as error:
                     raise ValueError(
                         f"expected a network and engine_options that OpenVINO can run, got others ({_line(error)})"
@@ -168,19 +162,20 @@ class OpenVinoEngine:
         Raises:
             ValueError: images of a size that the network does not take.
         """
-        if self._process != os.getpid():  # a forked child has none of the threads that compute
-            with self._reopening:
-                if self._process != os.getpid():
-                    self._abandoned.append(self._compiled)  # whose end would wait for these threads
-                    self._open()
         self._layout.check(images)
         wanted = self._wanted(names)
+        with PROCESS.busy(), self._counted() as alone:
+            compiled = self._compile(wanted, alone=alone)
+            return dict(zip(wanted, compiled.run(self._layout.lay_out(images)), strict=True))
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[bool]:
+        """Count a run while it lasts, and tell whether it began alone."""
         with self._lock:
             self._running += 1
             alone = self._running == 1
         try:
-            compiled = self._compile(wanted, alone=alone)
-            return dict(zip(wanted, compiled.run(self._layout.lay_out(images)), strict=True))
+            yield alone
         finally:
             with self._lock:
                 self._running -= 1
@@ -188,7 +183,7 @@ class OpenVinoEngine:
 
 def _from_pixels(graph: Any) -> Any:
     """Return a network that lays out uint8 images (N, H, W, 3) itself, which its threads do as they read them."""
-    steps = PrePostProcessor(graph)
+    steps = openvino.preprocess.PrePostProcessor(graph)
     steps.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     steps.input().model().set_layout(openvino.Layout("NCHW"))
     return steps.build()

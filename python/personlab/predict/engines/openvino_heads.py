@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import openvino
-from openvino import opset13
+from personlab.predict.engines.openvino_package import openvino
 
 _CONVOLUTION = "Convolution"
 _MAX_STEPS = 50  # from an output back to its convolution
@@ -41,7 +40,7 @@ def _split(graph: Any) -> tuple[Any, Any]:
     images, results = graph.get_parameters(), graph.get_results()
     features = []
     for source, convolutions in cuts.values():
-        parameter = opset13.parameter(source.partial_shape, openvino.Type.f32)
+        parameter = openvino.opset13.parameter(source.partial_shape, openvino.Type.f32)
         features.append(parameter)
         for convolution in convolutions:
             convolution.input(0).replace_source_output(parameter.output(0))

@@ -8,18 +8,29 @@
 
 namespace personlab::simple_pose {
 
-// Sets bit i of `bits` where value i of n is at least `lowest`; returns whether any is.
+// The first `rows` rows and `columns` columns of a plane whose rows are `width` cells apart.
 template <typename T>
-using Threshold = bool (*)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
+struct ShownCells {
+  const T* plane;
+  int rows, columns, width;
+};
+
+template <typename T>
+struct MapKernelsOf {
+  // Sets bit i of `bits` where value i of n is at least `lowest`; returns whether any is.
+  bool (*threshold)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
+  // Likewise for all cells of the rows shown, but leaves out most of those that a finite neighbour shown exceeds.
+  bool (*mark_tops)(const ShownCells<T>& cells, float lowest, std::uint64_t* bits);
+};
 
 struct MapKernels {
-  Threshold<float> float32;
-  Threshold<Float16> float16;
-  Threshold<Bfloat16> bfloat16;
+  MapKernelsOf<float> float32;
+  MapKernelsOf<Float16> float16;
+  MapKernelsOf<Bfloat16> bfloat16;
 
-  Threshold<float> threshold(float) const { return float32; }
-  Threshold<Float16> threshold(Float16) const { return float16; }
-  Threshold<Bfloat16> threshold(Bfloat16) const { return bfloat16; }
+  const MapKernelsOf<float>& of(float) const { return float32; }
+  const MapKernelsOf<Float16>& of(Float16) const { return float16; }
+  const MapKernelsOf<Bfloat16>& of(Bfloat16) const { return bfloat16; }
 };
 
 // The kernels of the instruction set that `isa` chooses.

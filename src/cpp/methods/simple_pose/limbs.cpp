@@ -16,6 +16,19 @@ class PixelReader {
  public:
   PixelReader(const MapBatch& image, const std::vector<Enlargement>& enlargements, int limb)
       : image_(image), enlargements_(enlargements), limb_(limb) {}
+  // Points along the line from a to b, as NumPy's linspace places them: rounding to pixels hangs on the last bit.
+  struct Line {
+    const MapPeak &a, &b;
+    double step_x, step_y;
+    int last;
+    Line(const MapPeak& from, const MapPeak& to, int count, double) : a(from), b(to), last(count - 1) {
+      step_x = last > 0 ? (b.x - a.x) / last : 0.0;
+      step_y = last > 0 ? (b.y - a.y) / last : 0.0;
+    }
+    double x(double i) const { return i == last && last > 0 ? b.x : i * step_x + a.x; }
+    double y(double i) const { return i == last && last > 0 ? b.y : i * step_y + a.y; }
+  };
+
   double operator()(double px, double py) const {
     const auto nearest = [](double v, int size) {
       return static_cast<int>(std::clamp(std::nearbyint(v), 0.0, static_cast<double>(size - 1)));
@@ -35,13 +48,30 @@ class PixelReader {
   int limb_;
 };
 
+// Points along the line from a to b, in cells; by rounding, one may lie outside the grid.
+struct CellLine {
+  double x0, y0, step_x, step_y;
+  CellLine(const MapPeak& a, const MapPeak& b, int /*count*/, double share)
+      : x0(a.x), y0(a.y), step_x((b.x - a.x) * share), step_y((b.y - a.y) * share) {}
+  double x(double i) const { return i * step_x + x0; }
+  double y(double i) const { return i * step_y + y0; }
+};
+
 // Reads a limb's map bilinearly between cells; values outside 0 .. 1 are made 0 or 1. Peaks lie on the grid, and so
 // does what is between them.
 template <typename T>
 class CellReader {
  public:
-  CellReader(const Field& field, int limb) : plane_(field.plane<T>(limb)), height_(field.height), width_(field.width) {}
+  using Line = CellLine;
+
+  CellReader(const Field& field, int limb)
+      : plane_(field.plane<T>(limb)),
+        height_(field.height),
+        width_(field.width),
+        last_x_(field.width - 1),
+        last_y_(field.height - 1) {}
   double operator()(double x, double y) const {
+    x = clamp(x, 0.0, last_x_), y = clamp(y, 0.0, last_y_);
     int j = static_cast<int>(x), i = static_cast<int>(y);
     j = j > width_ - 2 ? (width_ > 1 ? width_ - 2 : 0) : j;
     i = i > height_ - 2 ? (height_ > 1 ? height_ - 2 : 0) : i;
@@ -61,12 +91,15 @@ class CellReader {
  private:
   const T* plane_;
   int height_, width_;
+  double last_x_, last_y_;
 };
 
 constexpr double kSure = 0.5;  // score of a limb beside which much longer ones are not tried
 
-int sample_count(double length, const MapOptions& options) {
-  if (options.rules == Rules::kPartA) return std::max(static_cast<int>(length), options.max_samples);
+// No line on the image is as long as `longest`.
+int sample_count(double length, int longest, const MapOptions& options) {
+  if (options.rules == Rules::kPartA)
+    return std::max(static_cast<int>(std::min<double>(length, longest)), options.max_samples);
   return static_cast<int>(std::min(std::nearbyint(length + 1.0), static_cast<double>(options.max_samples)));
 }
 
@@ -94,19 +127,6 @@ struct Places {
   }
 };
 
-// Points along the line from a to b.
-struct Line {
-  const MapPeak &a, &b;
-  double step_x, step_y;
-  int last;
-  Line(const MapPeak& from, const MapPeak& to, int count) : a(from), b(to), last(count - 1) {
-    step_x = last > 0 ? (b.x - a.x) / last : 0.0;
-    step_y = last > 0 ? (b.y - a.y) / last : 0.0;
-  }
-  double x(double i) const { return i == last && last > 0 ? b.x : i * step_x + a.x; }  // as NumPy's linspace
-  double y(double i) const { return i == last && last > 0 ? b.y : i * step_y + a.y; }
-};
-
 // Where the four cells that are read at a point may hold a value above the threshold: a bit for the upper left one.
 // Most lines between far peaks miss all limbs: where there are many pairs, a few bits tell.
 class Occupied {
@@ -121,7 +141,7 @@ class Occupied {
     const std::size_t cells = static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
     const std::size_t words = (cells + 63) / 64;
     bits_.assign(words + static_cast<std::size_t>(width) / 64 + 3, 0);
-    map_kernels().threshold(T())(plane, cells, narrow(threshold), bits_.data());
+    map_kernels().of(T()).threshold(plane, cells, narrow(threshold), bits_.data());
     // Bits of a cell, of the next, and of the two below. Cells follow each other row by row: that the last of a row
     // sees the first of the next is harmless.
     const std::size_t whole = static_cast<std::size_t>(width) / 64, part = static_cast<std::size_t>(width) % 64;
@@ -131,12 +151,12 @@ class Occupied {
   }
   bool misses(const MapPeak& a, const MapPeak& b, const Places& places) const {
     constexpr int kGroup = 4;
-    const double step_x = (b.x - a.x) * places.share, step_y = (b.y - a.y) * places.share;
+    const CellLine line(a, b, places.count, places.share);
     int left = places.max_misses;
     for (int n = 0; n < places.count; n += kGroup) {
       for (int m = n; m < std::min(n + kGroup, places.count); ++m) {  // no branch: they could not be foretold
         const double i = places.from[static_cast<std::size_t>(m)];
-        left -= 1 - may_support(i * step_x + a.x, i * step_y + a.y);
+        left -= 1 - may_support(line.x(i), line.y(i));
       }
       if (left < 0) return true;
     }
@@ -157,6 +177,7 @@ class Occupied {
 struct PairScale {
   double x, y;  // image pixels for each unit of the peaks
   int height;   // of the image, pixels
+  int longest;  // no line on the image is as long, pixels
 };
 
 // Answers that every line may hold a limb.
@@ -189,9 +210,9 @@ void score_pairs(const Read& read, const LookAhead& ahead, int limb, const LimbS
       if (is_long && ahead.misses(start, end, most)) return;
       const double length = std::sqrt(length2);
       if (!(length > 0.0)) return;
-      if (!is_long) places.set(sample_count(length, options), options);
+      if (!is_long) places.set(sample_count(length, scale.longest, options), options);
       const Places& at = is_long ? most : places;
-      const Line line(start, end, at.count);
+      const typename Read::Line line(start, end, at.count, at.share);
       int left = at.max_misses;
       double total = 0.0;
       for (const double i : at.from) {
@@ -274,7 +295,7 @@ void score_limbs(const MapBatch& image, const LimbSkeleton& skeleton, const MapO
   const MapView& view = image.views.front();
   const bool original = options.is_original();
   // Pixels of the image from cell to cell.
-  PairScale scale{1.0, 1.0, image.size.height};
+  PairScale scale{1.0, 1.0, image.size.height, image.size.height + image.size.width};
   if (!original) {
     scale.x = static_cast<double>(view.limbs.stride) * image.size.width / view.inner.width;
     scale.y = static_cast<double>(view.limbs.stride) * image.size.height / view.inner.height;

@@ -84,13 +84,6 @@ bool is_peak(const Read& read, int x, int y, int height, int width, Value value,
   return true;
 }
 
-// Whether a cell hides a neighbour.
-template <typename T>
-bool is_above(const T& cell, float neighbour) {
-  const float v = to_float32(cell);
-  return v > neighbour && is_finite(v);
-}
-
 // Peaks on the cells of a plane.
 template <typename T>
 void find_on_cells(const MapView& view, int part, const MapOptions& options, MapScratch::Worker& scratch,
@@ -100,7 +93,7 @@ void find_on_cells(const MapView& view, int part, const MapOptions& options, Map
   const std::size_t cells = static_cast<std::size_t>(rows) * static_cast<std::size_t>(width);
   scratch.bits.resize((cells + 63) / 64);
   const float lowest = narrow(options.peak_threshold);
-  if (!map_kernels().threshold(T())(plane, cells, lowest, scratch.bits.data())) return;
+  if (!map_kernels().of(T()).mark_tops({plane, rows, columns, width}, lowest, scratch.bits.data())) return;
   const auto read = [&](int x, int y) {
     return finite_value(
         plane[static_cast<std::size_t>(y) * static_cast<std::size_t>(width) + static_cast<std::size_t>(x)]);
@@ -112,12 +105,8 @@ void find_on_cells(const MapView& view, int part, const MapOptions& options, Map
       for (; cell >= row + width; row += width) ++y;
       const int x = cell - row;
       const float value = to_float32(plane[cell]);
-      // Most cells are on a slope: a look at the two beside them in memory.
       if (x >= columns || !is_finite(value)) continue;
-      if (x + 1 < columns && is_above(plane[cell + 1], value)) continue;
-      if (x > 0 && is_above(plane[cell - 1], value)) continue;
-      if (value >= lowest && is_peak<float>(read, x, y, rows, columns, value))
-        peaks.push_back(locate(read, x, y, rows, columns, options));
+      if (is_peak<float>(read, x, y, rows, columns, value)) peaks.push_back(locate(read, x, y, rows, columns, options));
     }
   }
 }
@@ -196,14 +185,30 @@ void find_on_pixels(const MapBatch& image, const std::vector<Enlargement>& enlar
   });
 }
 
-// Filters a plane (h, w) along an axis by a Gaussian cut at 4 sigma; borders mirrored with the edge repeated.
+constexpr int kRadius = 12;  // of the Gaussian filter of Part A, pixels: 4 sigma
+
+// Weights of the pixels 0, 1 .. from the middle of a Gaussian of 3 pixels; those of both sides sum to 1.
+struct GaussianWeights {
+  double at[kRadius + 1];
+  // exp(-d^2 / 18) by products of exp(-1 / 18) alone: a library's exponentials may differ in their last bit.
+  GaussianWeights() : at{1.0} {
+    constexpr double kRatio = 0.9459594689067654;  // exp(-1 / 18)
+    double factor = kRatio, sides = 0.0;
+    for (int d = 1; d <= kRadius; ++d) {
+      at[d] = at[d - 1] * factor;
+      factor *= kRatio * kRatio;
+    }
+    for (int d = kRadius; d > 0; --d) sides += at[d];
+    const double total = 2.0 * sides + 1.0;
+    for (double& weight : at) weight /= total;
+  }
+};
+
+// Filters a plane (h, w) along an axis by a Gaussian cut at 4 sigma; borders mirrored with the edge repeated. Sums are
+// SciPy's: the middle, and then the two pixels of each distance together, the farthest first.
 void smooth_axis(std::vector<double>& plane, int lines, int line_step, int length, int step,
                  std::vector<double>& line) {
-  constexpr double kSigma = 3.0;
-  constexpr int kRadius = 12;
-  double weights[2 * kRadius + 1], total = 0.0;
-  for (int d = -kRadius; d <= kRadius; ++d) total += weights[d + kRadius] = std::exp(-0.5 * d * d / (kSigma * kSigma));
-  for (double& weight : weights) weight /= total;
+  const GaussianWeights weights;
   line.resize(static_cast<std::size_t>(length + 2 * kRadius));
   for (int n = 0; n < lines; ++n) {
     double* at = plane.data() + static_cast<std::ptrdiff_t>(n) * line_step;
@@ -213,8 +218,9 @@ void smooth_axis(std::vector<double>& plane, int lines, int line_step, int lengt
       line[static_cast<std::size_t>(i)] = at[static_cast<std::ptrdiff_t>(std::min(from, 2 * length - 1 - from)) * step];
     }
     for (int i = 0; i < length; ++i) {
-      double sum = 0.0;
-      for (int d = 0; d <= 2 * kRadius; ++d) sum += weights[d] * line[static_cast<std::size_t>(i + d)];
+      const double* middle = line.data() + i + kRadius;
+      double sum = weights.at[0] * *middle;
+      for (int d = kRadius; d > 0; --d) sum += (middle[-d] + middle[d]) * weights.at[d];
       at[static_cast<std::ptrdiff_t>(i) * step] = sum;
     }
   }

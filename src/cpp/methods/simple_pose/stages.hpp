@@ -1,4 +1,6 @@
 // The contract of decoding for Simple Pose: one declaration per stage, in the order in which data flows through them.
+// The NumPy reference computes peaks, connections and bodies with the same float64 operations in the same order, to the
+// last bit, which decides where values tie or lie at a threshold: whoever changes one changes the other.
 #pragma once
 
 #include <vector>

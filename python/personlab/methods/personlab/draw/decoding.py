@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from personlab.io.images import as_image
-from personlab.io.imaging import fit
 from personlab.visualize import marks
+from personlab.visualize.close_up import beside, close_up, draw_number, table_panel
 from personlab.visualize.labels import draw_label
 from personlab.visualize.people import person_colours
 
@@ -18,10 +18,7 @@ if TYPE_CHECKING:
 
     from personlab.methods.personlab.explain import Explanation
     from personlab.visualize.canvas import Image
-
-    Box = tuple[int, int, int, int]  # x0, y0, x1, y1, the last two exclusive
-
-_MIN_SIDE = 480  # pixels of an explanation's longer side, for readable letters
+    from personlab.visualize.close_up import Box
 
 
 def draw_order(image: Image, explanations: Sequence[Explanation]) -> Image:
@@ -105,99 +102,32 @@ def draw_explanation(image: Image, explanation: Explanation) -> Image:
         x, y = moved.keypoints[k]
         occupied.append((round(x - radius), round(y - radius), round(x + radius), round(y + radius)))
     for number, k in enumerate(order, 1):
-        _number(close, str(number), moved.keypoints[k], occupied, unit)
-    panel = _panel(moved, order, unit)
-    tall = max(close.shape[0], panel.shape[0])
-    parts = [np.pad(part, ((0, tall - part.shape[0]), (0, 0), (0, 0))) for part in (close, panel)]
-    return np.concatenate(parts, axis=1)
+        draw_number(close, str(number), moved.keypoints[k], occupied, unit)
+    return beside(close, _panel(moved, order, unit))
 
 
 def _close_up(image: Image, explanation: Explanation) -> tuple[Image, Explanation]:
     """Return the dimmed and enlarged part of the image around a pose, and the explanation in its pixels."""
     points = np.concatenate([explanation.keypoints, *(step.path for step in explanation.steps)])
-    height, width = image.shape[:2]
-    margin = 0.12 * float(np.ptp(points, axis=0).max()) + 8 * marks.unit_of(image)
-    corner = np.array([width - 1, height - 1])
-    x0, y0 = np.floor(np.clip(points.min(axis=0) - margin, 0, corner)).astype(int)
-    x1, y1 = np.ceil(np.clip(points.max(axis=0) + margin, 0, corner)).astype(int) + 1
-    part = marks.dim(image[y0:y1, x0:x1])
-    longer = max(x1 - x0, y1 - y0)
-    factor = max(max(height, width, _MIN_SIDE) / longer, 1.0)
-    size = (max(1, round((x1 - x0) * factor)), max(1, round((y1 - y0) * factor)))
-    return fit(part, size), _move(explanation, np.array([x0, y0]), factor)
-
-
-def _move(explanation: Explanation, corner: Any, factor: float) -> Explanation:
-    """Convert an explanation to pixels of the part of the image at `corner`, enlarged by `factor`."""
-
-    def move(points: Any) -> Any:
-        return (points - corner + 0.5) * factor - 0.5  # resizing maps borders of pixels, not centres
-
+    close, move = close_up(image, points)
     steps = tuple(replace(step, start=move(step.start), path=move(step.path)) for step in explanation.steps)
     at = move(explanation.seed_position)
-    return replace(explanation, steps=steps, keypoints=move(explanation.keypoints), seed_position=at)
-
-
-def _number(image: Image, text: str, point: Any, occupied: list[Box], unit: float) -> None:
-    """Draw a number near a point on `image` itself, outside of `occupied` if possible, with a line to the point."""
-    height, width = image.shape[:2]
-    wide, tall, below = marks.text_size(text, unit)
-    pad = max(1, round(1.2 * unit))
-    wide, tall = wide + 2 * pad, tall + below + 2 * pad
-    if wide > width or tall > height:
-        return
-    places = []
-    for distance in np.arange(10, 75, 6) * unit:
-        for angle in np.deg2rad(np.arange(0, 360, 30)):
-            x, y = point + distance * np.array([np.cos(angle), np.sin(angle)]) - (wide / 2, tall / 2)
-            places.append((int(np.clip(x, 0, width - wide)), int(np.clip(y, 0, height - tall))))
-    free = [
-        (x, y) for x, y in places
-        if not any(x < x1 and x0 < x + wide and y < y1 and y0 < y + tall for x0, y0, x1, y1 in occupied)
-    ]  # fmt: skip
-    x, y = (free or places)[0]
-    occupied.append((x, y, x + wide, y + tall))
-    marks.line(image, point, (x + wide / 2, y + tall / 2), marks.GREY, 1)
-    marks.rectangle(image, x, y, wide, tall, marks.WHITE)
-    marks.write_text(image, text, x + pad, y + tall - pad - below, marks.BLACK, unit)
+    return close, replace(explanation, steps=steps, keypoints=move(explanation.keypoints), seed_position=at)
 
 
 def _panel(explanation: Explanation, order: Sequence[int], unit: float) -> Image:
     """Return the table beside an explanation: number, keypoint, probability p, score s; then the meaning of lines."""
-    names, gap, swatch = explanation.skeleton.names, round(7 * unit), round(8 * unit)
+    names = explanation.skeleton.names
     seeded = "" if explanation.order is None else f", seeded as number {explanation.order + 1}"
     heads = [
         f"{explanation.title}, score {explanation.score:.2f}{seeded}",
         f"seed: {names[explanation.seed]}, score {explanation.seed_score:.2f}",
     ]
-    rows = [["#", "keypoint", "p", "s"]]
-    for n, k in enumerate(order, 1):
-        rows.append([str(n), names[k], f"{explanation.probabilities[k]:.2f}", f"{explanation.keypoint_scores[k]:.2f}"])
+    rows = [
+        [str(n), names[k], f"{explanation.probabilities[k]:.2f}", f"{explanation.keypoint_scores[k]:.2f}"]
+        for n, k in enumerate(order, 1)
+    ]
     rows += [["-", name, "", ""] for k, name in enumerate(names) if k not in order]
-    widths = [max(marks.text_size(row[c], unit)[0] for row in rows) for c in range(4)]
-    lefts = [gap + sum(widths[:c]) + c * gap for c in range(5)]
-    _, tall, below = marks.text_size("Ag", unit)
-    pitch = tall + below + max(2, round(3 * unit))
+    colours = [marks.scalar_colours(explanation.probabilities[k]) for k in order]
     key = [("mid-range offset", marks.WHITE), ("refinements", marks.PALETTE[0])]
-    wide = max(lefts[4] + swatch, *(gap + marks.text_size(text, unit)[0] for text in heads)) + gap
-    panel = np.zeros((pitch * (len(rows) + len(key) + 4) + gap, wide, 3), np.uint8)
-
-    def write(text: str, left: int, row: float, ink: Any = marks.WHITE) -> int:
-        baseline = gap + round(row * pitch) + tall
-        marks.write_text(panel, text, left, baseline, ink, unit)
-        return baseline
-
-    for n, text in enumerate(heads):
-        write(text, gap, n)
-    for n, row in enumerate(rows):
-        ink = marks.GREY if n == 0 or not row[2] else marks.WHITE
-        for c, text in enumerate(row):
-            left = lefts[c] + (0 if c == 1 else widths[c] - marks.text_size(text, unit)[0])
-            baseline = write(text, left, n + 2.5, ink)
-        if 0 < n <= len(order):
-            colour = marks.scalar_colours(explanation.probabilities[order[n - 1]])
-            panel[baseline - tall : baseline, lefts[4] : lefts[4] + swatch] = colour
-    for n, (text, shade) in enumerate(key):
-        y = write(text, 2 * gap + swatch, len(rows) + n + 3) - tall / 2
-        marks.line(panel, (gap, y), (gap + swatch, y), shade, max(1, round(unit)))
-    return panel
+    return table_panel(heads, ["#", "keypoint", "p", "s"], rows, colours, key, unit)

@@ -1,4 +1,8 @@
-"""The steps of decoding maps in plain float64 NumPy, written for reading: what the compiled core has to equal."""
+"""The steps of decoding maps in plain float64 NumPy, written for reading: what the compiled core has to equal.
+
+Decoding equals it to the last bit: ties and values at a threshold hang on that bit, so that the operations and their
+order are part of the rules (`arithmetic.py`).
+"""
 
 from personlab.methods.simple_pose.backends.reference.assemble import assemble
 from personlab.methods.simple_pose.backends.reference.assemble_best import assemble_best

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab.methods.simple_pose.backends.reference.arithmetic import in_order
 from personlab.methods.simple_pose.steps import Body
 
 if TYPE_CHECKING:
@@ -54,6 +55,6 @@ def assemble_best(
     for n, own in enumerate(members):
         if owner[n] == n:
             slots = {k: (peak, best[peak]) for k, peak in sorted(own.items())}
-            total = sum(0.5 * (min(max(float(peaks.scores[p]), 0.0), 1.0) + limb) for p, limb in slots.values())
-            bodies.append(Body(slots, total, len(slots), longest[n]))
+            scores = [0.5 * (min(max(float(peaks.scores[p]), 0.0), 1.0) + limb) for p, limb in slots.values()]
+            bodies.append(Body(slots, in_order(scores), len(slots), longest[n]))
     return bodies, kept

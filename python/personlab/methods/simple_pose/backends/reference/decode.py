@@ -57,9 +57,10 @@ def _finite(maps: Maps) -> Array:
 
 
 def _mean_enlarged(maps: Sequence[Maps], grids: Sequence[MapGrid]) -> Array:
-    enlarged = [enlarge(_finite(one), grid) for one, grid in zip(maps, grids, strict=True)]
-    mean: Array = np.mean(enlarged, axis=0)
-    return mean
+    total = np.zeros((maps[0].shape[0], *grids[0].size))
+    for one, grid in zip(maps, grids, strict=True):
+        total += enlarge(_finite(one), grid)
+    return total / len(maps)
 
 
 def decode_pixels(keypoint_maps: Array, limb_maps: Array, *, parts: BodyParts, options: SimplePoseOptions) -> Steps:
@@ -77,7 +78,7 @@ def decode_pixels(keypoint_maps: Array, limb_maps: Array, *, parts: BodyParts, o
     connections = [
         one
         for limb, ends in enumerate(limbs)
-        for one in match(score_pairs(limb, ends, peaks, read, height=height, options=options))
+        for one in match(score_pairs(limb, ends, peaks, read, height=height, longest=height + width, options=options))
     ]
     bodies = assemble(connections, limbs, peaks, options=options)
     return Steps(peaks, connections, [body for body in bodies if _is_kept(body, options)])
@@ -93,7 +94,7 @@ def _decode_cells(
         for limb, ends in enumerate(parts.skeleton.edges)
         for one in score_pairs(
             limb, ends, peaks, lambda limb, points: np.clip(read_between_cells(limb_maps[limb], points), 0, 1),
-            height=grid.size[0], scale=pixels_per_cell(grid), options=options,
+            height=grid.size[0], longest=sum(grid.size), scale=pixels_per_cell(grid), options=options,
         )
     ]  # fmt: skip
     bodies, connections = assemble_best(best_first(candidates), peaks, options=options)
@@ -110,24 +111,33 @@ def _is_kept(body: Body, options: SimplePoseOptions) -> bool:
     return body.count >= options.min_keypoints and body.total / body.count >= options.min_score
 
 
+def _score(body: Body, parts: BodyParts, options: SimplePoseOptions) -> float:
+    if options.rules == "default":
+        return body.total / parts.skeleton.n_keypoints
+    with np.errstate(divide="ignore", over="ignore"):
+        return float(1 - 1 / np.float64(body.total))
+
+
 def people_of(
     steps: Steps, *, grid: MapGrid, parts: BodyParts, options: SimplePoseOptions
 ) -> tuple[Array, Array, Array, Array]:
     """Keypoints (P, Q, 2) in pixels of the image, their scores (P, Q) and probabilities (P, Q), and scores (P,).
 
     A keypoint without a peak has score 0; it lies at the mean of the others, or at (0, 0) by the originals' rules. Best
-    first, ties in the order in which bodies began.
+    first, ties in the order in which bodies began. A body whose score is not finite is nobody: by the originals' rules,
+    one with a total of 0.
     """
     original = options.rules != "default"
     positions = steps.peaks.positions
     if not original:
         scale = np.array(pixels_per_cell(grid))
-        positions = np.clip((positions + 0.5) * scale - 0.5, 0, [max(side - 1, 0) for side in grid.size[::-1]])
-    count, k = len(steps.bodies), len(parts.keypoints)
+        positions = np.clip(positions * scale + (0.5 * scale - 0.5), 0, [max(side - 1, 0) for side in grid.size[::-1]])
+    bodies = [body for body in steps.bodies if np.isfinite(_score(body, parts, options))]
+    count, k = len(bodies), len(parts.keypoints)
     keypoints, scores, probabilities = np.zeros((count, k, 2)), np.zeros((count, k)), np.zeros((count, k))
     totals = np.zeros(count)
-    for n, body in enumerate(steps.bodies):
-        totals[n] = 1 - 1 / body.total if original else body.total / parts.skeleton.n_keypoints
+    for n, body in enumerate(bodies):
+        totals[n] = _score(body, parts, options)
         present = [m for m, part in enumerate(parts.keypoints) if part in body.slots]
         for m in present:
             peak, limb = body.slots[parts.keypoints[m]]

@@ -1,4 +1,4 @@
-"""How maps of the network become maps of the image: OpenCV's cubic enlargement, as a matrix for each axis."""
+"""How maps of the network become maps of the image: OpenCV's cubic enlargement, tap by tap along each axis."""
 
 from __future__ import annotations
 
@@ -31,30 +31,57 @@ def resize_matrix(old: int, new: int, scale: float | None = None) -> NDArray[np.
         new: cells after.
         scale: cells before for each after; old / new if None.
     """
-    step = old / new if scale is None else scale
+    cells, weights = _cubic_taps(old, new, old / new if scale is None else scale)
+    matrix = np.zeros((new, old))
+    for tap in range(4):
+        np.add.at(matrix, (np.arange(new), cells[:, tap]), weights[:, tap])
+    return matrix
+
+
+def _cubic_taps(old: int, new: int, step: float) -> tuple[NDArray[np.intp], Array]:
+    """Returns the cells (new, 4) that each new cell reads, and their weights (new, 4)."""
     # Positions and weights are float32 in OpenCV.
     position = ((np.arange(new) + 0.5) * step - 0.5).astype(np.float32)
     first = np.floor(position)
-    weights = cubic_weights((position - first).astype(np.float64))
-    matrix = np.zeros((new, old))
-    for tap in range(4):
-        cells = np.clip(first.astype(int) + tap - 1, 0, old - 1)
-        np.add.at(matrix, (np.arange(new), cells), weights[:, tap])
-    return matrix
+    cells = np.clip(first.astype(int)[:, None] + np.arange(-1, 3), 0, old - 1)
+    return cells, cubic_weights((position - first).astype(np.float64))
 
 
 def axis_matrix(cells: int, stride: int, inner: int, size: int) -> Array:
     """Returns (size, cells): an axis of maps enlarged by the stride, cut to the part that shows the image, resized."""
-    return resize_matrix(inner, size) @ resize_matrix(cells, cells * stride, 1 / stride)[:inner]
+    pixels, coarse = _cubic_taps(inner, size, inner / size)
+    sources, fine = (taps[:inner] for taps in _cubic_taps(cells, cells * stride, 1 / stride))
+    matrix = np.zeros((size, cells))
+    for k in range(4):
+        for m in range(4):
+            weights = coarse[:, k] * fine[pixels[:, k], m]
+            np.add.at(matrix, (np.arange(size), sources[pixels[:, k], m]), weights)
+    return matrix
 
 
 def enlarge(maps: Array, grid: MapGrid) -> Array:
-    """Returns maps (N, h, w) at each pixel of the image, (N, H, W), as the originals enlarge them."""
+    """Returns maps (N, h, w) at each pixel of the image, (N, H, W), as the originals enlarge them.
+
+    Each pixel is the sum over rows of the sums over columns, both from the first cell to the last.
+    """
     (inner_rows, inner_columns), (rows, columns) = grid.input_size, grid.size
     down = axis_matrix(maps.shape[1], grid.stride, inner_rows, rows)
     across = axis_matrix(maps.shape[2], grid.stride, inner_columns, columns)
-    enlarged: Array = down @ maps @ across.T
-    return enlarged
+    return _weighted(_weighted(maps, across, 2), down, 1)
+
+
+def _weighted(maps: Array, matrix: Array, axis: int) -> Array:
+    """Returns an axis of maps multiplied by a matrix of few taps; a product by BLAS has no order of its own."""
+    used = matrix != 0
+    first = np.argmax(used, axis=1)
+    count = int((np.where(used, np.arange(matrix.shape[1]), 0).max(axis=1) - first).max(initial=0)) + 1
+    lines = np.arange(len(matrix))
+    total = np.zeros([*maps.shape[:axis], len(matrix), *maps.shape[axis + 1 :]])
+    for tap in range(count):
+        cells = np.minimum(first + tap, matrix.shape[1] - 1)
+        weights = np.where(first + tap < matrix.shape[1], matrix[lines, cells], 0.0)
+        total += weights.reshape(-1, *[1] * (maps.ndim - 1 - axis)) * np.take(maps, cells, axis)
+    return total
 
 
 def read_between_cells(plane: Array, points: Array) -> Array:
@@ -64,7 +91,7 @@ def read_between_cells(plane: Array, points: Array) -> Array:
     j, i = np.floor(x).astype(int), np.floor(y).astype(int)
     right, below = np.minimum(j + 1, w - 1), np.minimum(i + 1, h - 1)
     tx, ty = x - j, y - i
-    upper = plane[i, j] * (1 - tx) + plane[i, right] * tx
-    lower = plane[below, j] * (1 - tx) + plane[below, right] * tx
-    values: Array = upper * (1 - ty) + lower * ty
+    upper = (1 - tx) * plane[i, j] + tx * plane[i, right]
+    lower = (1 - tx) * plane[below, j] + tx * plane[below, right]
+    values: Array = (1 - ty) * upper + ty * lower
     return values

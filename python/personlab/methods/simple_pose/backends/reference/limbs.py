@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab.methods.simple_pose.backends.reference.arithmetic import in_order
 from personlab.methods.simple_pose.steps import Connection
 
 if TYPE_CHECKING:
@@ -21,19 +22,38 @@ if TYPE_CHECKING:
 SURE = 0.5  # score of a limb beside which much longer ones are not tried
 
 
-def sample_count(length: float, options: SimplePoseOptions) -> int:
-    """The number of samples along a limb."""
+def sample_count(length: float, longest: float, options: SimplePoseOptions) -> int:
+    """The number of samples along a limb; `longest`: no line on the image is as long."""
     if options.rules == "part_a":
-        return max(int(length), options.max_samples)
+        return max(int(min(length, longest)), options.max_samples)
     return int(min(np.rint(length + 1), options.max_samples))
+
+
+def sample_points(start: Array, end: Array, count: int, options: SimplePoseOptions) -> Array:
+    """Evenly from end to end, (count, 2): where samples are rounded to pixels, the last bit decides which is read.
+
+    The originals place them as np.linspace does, axis by axis.
+    """
+    last = max(count - 1, 1)
+    step = (end - start) * (1 / last) if options.rules == "default" else (end - start) / last
+    points: Array = np.arange(count)[:, None] * step + start
+    if options.rules != "default" and count > 1:
+        points[last] = end
+    return points
+
+
+def from_the_middle(count: int) -> list[int]:
+    """The order in which samples are added up: 0 .. count - 1 from the middle outwards."""
+    return [count // 2 + n // 2 if n % 2 == 0 else count // 2 - 1 - n // 2 for n in range(count)]
 
 
 def limb_score(values: Array, length: float, height: int, options: SimplePoseOptions) -> float | None:
     """The score of a limb by its samples, or None where it is none."""
     share = np.count_nonzero(values > options.limb_threshold)
-    least = options.min_support * len(values)
-    score = float(values.mean()) + min(0.5 * height / length - 1, 0)
-    supported = share > least if options.rules == "demo" else share >= least
+    needed = options.min_support * len(values)
+    total = in_order(values[from_the_middle(len(values))])
+    score = total / len(values) + min(0.5 * height / length - 1, 0)
+    supported = share > needed if options.rules == "demo" else share >= needed
     return score if supported and score > 0 else None
 
 
@@ -44,6 +64,7 @@ def score_pairs(
     read: Read,
     *,
     height: int,
+    longest: float,
     scale: Sequence[float] = (1.0, 1.0),
     options: SimplePoseOptions,
 ) -> list[Connection]:
@@ -55,6 +76,7 @@ def score_pairs(
         peaks: of all types.
         read: values of a limb's map at points (n, 2), in the unit of the peaks.
         height: of the image, pixels.
+        longest: no line on the image is as long, pixels.
         scale: pixels of the image for each unit of the peaks along x and y.
         options: of sampling and accepting.
     """
@@ -64,10 +86,11 @@ def score_pairs(
         own = []
         for j, b in enumerate(second):
             start, end = peaks.positions[a], peaks.positions[b]
-            length = float(np.sqrt((((end - start) * scale) ** 2).sum()))
+            dx, dy = (end - start) * scale
+            length = float(np.sqrt(dx * dx + dy * dy))
             if length == 0:
                 continue
-            points = np.linspace(start, end, sample_count(length, options))
+            points = sample_points(start, end, sample_count(length, longest, options), options)
             score = limb_score(read(limb, points), length, height, options)
             if score is not None:
                 rank = 0.5 * score + 0.25 * peaks.scores[a] + 0.25 * peaks.scores[b]

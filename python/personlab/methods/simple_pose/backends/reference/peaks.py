@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab.methods.simple_pose.backends.reference.arithmetic import in_order, logarithm
 from personlab.methods.simple_pose.steps import PeakArrays
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _LARGEST = float(np.finfo(np.float32).max)
+_RADIUS = 12  # of the Gaussian filter, cells: 4 sigma
 
 
 def to_single(values: Array | float) -> NDArray[np.float32]:
@@ -80,16 +82,16 @@ def locate(plane: Array, x: int, y: int, *, options: SimplePoseOptions) -> tuple
     if not (r <= x < w - r and r <= y < h - r):
         return (float(x), float(y)), value
     box = plane[y - r : y + r + 1, x - r : x + r + 1]
-    offsets, total = np.arange(-r, r + 1), box.sum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        down, right = (box * offsets[:, None]).sum() / total, (box * offsets).sum() / total
+    offsets, total = np.arange(-r, r + 1), np.float64(in_order(box))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        down, right = in_order(box * offsets[:, None]) / total, in_order(box * offsets) / total
     if not (np.isfinite(down) and np.isfinite(right)):
         return (float(x), float(y)), value
     if options.position == "swapped_centroid":  # the original adds the row offset to x
         down, right = right, down
     if options.rules == "default":  # where values are negative, the sum may be next to nothing
         down, right = np.clip((down, right), -r, r)
-    return (x + right, y + down), float(to_single(box.mean()))
+    return (x + right, y + down), float(to_single(total / box.size))
 
 
 def _vertex(line: Array, centre: int) -> float:
@@ -102,22 +104,42 @@ def _vertex(line: Array, centre: int) -> float:
     three = line[centre - 1 : centre + 2]
     if not (np.isfinite(three).all() and (three > 0).all()):
         return 0.0
-    before, at, after = np.log(three)
+    before, at, after = (logarithm(float(v)) for v in three)
     bend = before - 2 * at + after
-    return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+    return min(max(0.5 * (before - after) / bend, -0.5), 0.5) if bend < 0 else 0.0
 
 
-def smooth(maps: Array, sigma: float = 3.0) -> Array:
-    """A Gaussian filter of each map as SciPy's: cut at 4 sigma, borders mirrored with the edge repeated."""
-    radius = int(4 * sigma + 0.5)
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    weights /= weights.sum()
+def gaussian_weights() -> list[float]:
+    """Weights of the cells 0, 1 .. 12 from the middle of a Gaussian of 3 cells; those of both sides sum to 1.
+
+    exp(-d^2 / 18) by products of exp(-1 / 18) alone: a library's exponentials may differ in their last bit.
+    """
+    ratio = 0.9459594689067654  # exp(-1 / 18)
+    weights, factor = [1.0], ratio
+    for _ in range(_RADIUS):
+        weights.append(weights[-1] * factor)
+        factor *= ratio * ratio
+    sides = 0.0
+    for weight in weights[:0:-1]:
+        sides += weight
+    return [weight / (2 * sides + 1) for weight in weights]
+
+
+def smooth(maps: Array) -> Array:
+    """A Gaussian filter of 3 cells of each map as SciPy's: cut at 4 sigma, borders mirrored with the edge repeated.
+
+    Sums are SciPy's too: the middle, and then the two cells of each distance together, the farthest first.
+    """
+    weights = gaussian_weights()
     for axis in (1, 2):
         length = maps.shape[axis]
         if length == 0:
             return maps
-        padded = np.take(maps, _mirrored(np.arange(-radius, length + radius), length), axis)
-        maps = sum(weight * np.take(padded, np.arange(n, n + length), axis) for n, weight in enumerate(weights))
+        total = weights[0] * maps
+        for d in range(_RADIUS, 0, -1):
+            before, after = (np.take(maps, _mirrored(np.arange(length) + step, length), axis) for step in (-d, d))
+            total = total + (before + after) * weights[d]
+        maps = total
     return maps
 
 

@@ -1,0 +1,1 @@
+"""Drawings of maps and of how people are assembled from them."""
