@@ -119,7 +119,7 @@ def run(config: Any) -> None:
     scored: dict[str, dict[str, str]] = {}
     # Figures that are quoted do not depend on what the machine computes natively.
     precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
-    weights, more = config.weights, {"calibrated": not config.calibrate, "precision": precision}
+    weights, more = config.weights, {"calibrated": not config.calibrate, "precision": precision, "streaming": True}
     for scales, flip in _settings(config):
         name = network.describe_setting(scales, flip)
         predictor = network.make_predictor(

@@ -94,8 +94,9 @@ def run(config: Any) -> None:
         raise ValueError("nothing to predict")
     draws = bool(config.output) and (config.overlay or config.fields)
     predictor = network.make_predictor(
-        config, options, mask_options, masks=config.masks, keep_image=draws, keep_fields=config.fields
-    )
+        config, options, mask_options, masks=config.masks, keep_image=draws, keep_fields=config.fields,
+        streaming=len(inputs) > 1 or inputs[0].kind != "image",
+    )  # fmt: skip
     if config.masks and not predictor.has_masks:
         raise ValueError(f"--masks: expected a network with masks, got {config.weights}, which has none")
     network.warn_of_photographs(config.weights, predictor, inputs)

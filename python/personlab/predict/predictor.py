@@ -74,6 +74,8 @@ class Predictor:
         reduced_reading: whether JPEG files at least twice as large as the network input are decoded at 1/2, 1/4 or 1/8
             of their size, which is faster; poses and masks are in the image's own pixels all the same. With
             `keep_image` they are decoded whole.
+        streaming: whether the engine is prepared for `stream` alone, which saves compiling the network a second time; a
+            single image then takes longer.
         keep_fields: whether predictions hold the network's fields.
         keep_image: whether predictions hold the image.
 
@@ -106,6 +108,7 @@ class Predictor:
         max_pixels: int = 4096 * 4096,
         bgr: bool = False,
         reduced_reading: bool = True,
+        streaming: bool = False,
         keep_fields: bool = False,
         keep_image: bool = False,
     ) -> None:
@@ -141,7 +144,7 @@ class Predictor:
         self.masks = bool(masks) and self.has_masks
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
-        self._engine.prepare(self.method.outputs(self.masks))
+        self._engine.prepare(self.method.outputs(self.masks), streaming=bool(streaming))
         place: Any = self._engine.device
         self._stays_on_device = place is not None and self.method.can_decode_on(place, config)
         self._setup = Setup(
