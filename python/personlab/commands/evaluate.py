@@ -158,7 +158,7 @@ def _predictors(config: Any) -> Iterator[tuple[str, Predictor]]:
     options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
     # Figures that are quoted do not depend on what the machine computes natively.
     precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
-    more = {"calibrated": not config.calibrate, "precision": precision}
+    more = {"calibrated": not config.calibrate, "precision": precision, "streaming": True}
     loaded: dict[str, Any] = {}  # each network is read once
     for name, weights, scales, flip in compare.columns(config):
         predictor = network.make_predictor(

@@ -21,7 +21,7 @@ from personlab.weights.checkpoint import (
     save_model,
     save_stored,
 )
-from personlab.weights.download import cache_folder, download, hint, known_names, parse_name
+from personlab.weights.download import cache_folder, default_name, download, hint, known_names, parse_name
 from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "Stored",
     "cache_folder",
     "convert",
+    "default_name",
     "download",
     "known_names",
     "load_checkpoint",
