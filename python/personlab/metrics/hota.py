@@ -151,11 +151,11 @@ def count_switches(frames: Iterable[Frame], *, min_similarity: float = _MIN_SIMI
         if not similarity.size:
             continue
         stays = np.array([[before.get(one) == other for other in found.tolist()] for one in truth.tolist()], bool)
-        score = np.where(similarity >= min_similarity - _EPSILON, similarity + 1000.0 * stays.reshape(similarity.shape), 0)
+        score = np.where(
+            similarity >= min_similarity - _EPSILON, similarity + 1000.0 * stays.reshape(similarity.shape), 0
+        )
         rows, columns = solve(score, maximize=True)
-        before = {
-            int(truth[i]): int(found[j]) for i, j in zip(rows, columns, strict=True) if score[i, j] > _EPSILON
-        }
+        before = {int(truth[i]): int(found[j]) for i, j in zip(rows, columns, strict=True) if score[i, j] > _EPSILON}
         switches += sum(last.get(one, other) != other for one, other in before.items())
         last |= before
     return switches
@@ -201,7 +201,9 @@ def _checked(number: int, truth: Any, found: Any, similarity: Any) -> tuple[Any,
         if array.size and array.dtype.kind not in "iu":
             raise TypeError(f"{name} of frame {number}: expected integers, got {array.dtype}")
         if array.ndim != 1 or len(np.unique(array)) != array.size:
-            raise ValueError(f"{name} of frame {number}: expected a list in which none occurs twice, got {array.tolist()}")
+            raise ValueError(
+                f"{name} of frame {number}: expected a list in which none occurs twice, got {array.tolist()}"
+            )
         ids.append(array.astype(np.int64))
     alike = np.asarray(similarity, np.float64)
     check_shape(alike, f"similarity of frame {number}", (len(ids[0]), len(ids[1])), "(G, P)")

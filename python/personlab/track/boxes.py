@@ -21,9 +21,10 @@ def box_overlap(first: Any, second: Any) -> NDArray[np.float64]:
     boxes = [np.asarray(one, np.float64) for one in (first, second)]
     for box, name in zip(boxes, ("first", "second"), strict=True):
         check_shape(box, name, (None, 4), "(N, 4)")
-    a, b = (np.where(np.isfinite(one).all(axis=1)[:, None], one, 0.0) for one in boxes)
+    a, b = (np.where(np.isfinite(one).all(axis=1, keepdims=True), one, 0.0) for one in boxes)
     sides = np.minimum(a[:, None, 2:], b[:, 2:]) - np.maximum(a[:, None, :2], b[:, :2])
     common = np.maximum(sides, 0.0).prod(axis=2)
     areas = [np.maximum(one[:, 2:] - one[:, :2], 0.0).prod(axis=1) for one in (a, b)]
     union = areas[0][:, None] + areas[1] - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    overlap: NDArray[np.float64] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return overlap

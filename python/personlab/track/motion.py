@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,24 +18,28 @@ _SIZE_GAIN = 0.3  # share of a new size, of a person who is wholly seen
 _FADE = 0.9  # factor on the weight of a keypoint in each frame that does not show it
 
 
-def _rows(*shape: int, kind: Any = np.float64) -> Any:
-    return field(default_factory=lambda: np.zeros((0, *shape), kind))
-
-
 @dataclass(eq=False)
 class Tracks:
     """T tracks; the covariance of place and velocity is the same in x and y."""
 
-    ids: NDArray[np.int64] = _rows(kind=np.int64)  # (T,) 0: has none yet
-    points: Floats = _rows(0, 2)  # (T, N, 2) pixels; 0 where never seen
-    weights: Floats = _rows(0)  # (T, N)
-    velocities: Floats = _rows(2)  # (T, 2) pixels a frame
-    covariances: Floats = _rows(3)  # (T, 3) of place, of place and velocity, of velocity, pixels^2
-    sizes: Floats = _rows()  # (T,) pixels
-    places: Floats = _rows(2)  # (T, 2) centre where last seen, pixels
-    hidden: NDArray[np.int64] = _rows(kind=np.int64)  # (T,) frames since last seen
-    hits: NDArray[np.int64] = _rows(kind=np.int64)  # (T,) frames in which it was seen
-    shares: Floats = _rows()  # (T,) of the points, when last seen
+    ids: NDArray[np.int64]  # (T,) 0: has none yet
+    points: Floats  # (T, N, 2) pixels; 0 where never seen
+    weights: Floats  # (T, N)
+    velocities: Floats  # (T, 2) pixels a frame
+    covariances: Floats  # (T, 3) of place, of place and velocity, of velocity, pixels^2
+    sizes: Floats  # (T,) pixels
+    places: Floats  # (T, 2) centre where last seen, pixels
+    hidden: NDArray[np.int64]  # (T,) frames since last seen
+    hits: NDArray[np.int64]  # (T,) frames in which it was seen
+    shares: Floats  # (T,) of the points, when last seen
+
+    @classmethod
+    def none(cls, n: int) -> Tracks:
+        """Return no tracks, of N points."""
+        counts, pairs = np.zeros(0, np.int64), np.zeros((0, 2))
+        points, covariances = np.zeros((0, n, 2)), np.zeros((0, 3))
+        numbers = np.zeros(0)
+        return cls(counts, points, np.zeros((0, n)), pairs, covariances, numbers, pairs, counts, counts, numbers)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -49,7 +53,8 @@ class Tracks:
         if not len(self):
             return other
         return replace(
-            self, **{one.name: np.concatenate([getattr(self, one.name), getattr(other, one.name)]) for one in fields(self)}
+            self,
+            **{one.name: np.concatenate([getattr(self, one.name), getattr(other, one.name)]) for one in fields(self)},
         )
 
 

@@ -18,7 +18,6 @@ _NUMBERS = {
     "acceleration": (1e-5, 10.0),
     "return_distance": (0.0, 100.0),
     "return_growth": (1.001, 10.0),
-    "flow_margin": (0.0, 10.0),
 }
 _INTEGERS = {"start_frames": (1, 1000), "max_hidden": (0, 1_000_000), "max_away": (0, 1_000_000)}
 
@@ -42,7 +41,6 @@ class TrackOptions:
         return_distance: standard deviation of the place of a return from that place, sizes of the person
         return_growth: standard deviation of the size of a person who returns, as a factor
         flow: predict the place of people by the optical flow of the images (OpenCV) instead of the motion so far
-        flow_margin: by which `propagate_boxes` grows boxes on each side, share of their sides
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
@@ -63,7 +61,6 @@ class TrackOptions:
     return_distance: float = 1.0
     return_growth: float = 1.3
     flow: bool = False
-    flow_margin: float = 0.15
 
     def __post_init__(self) -> None:
         for name, (low, high) in _NUMBERS.items():

@@ -41,6 +41,12 @@ class Seen:
     def __len__(self) -> int:
         return len(self.scores)
 
+    @property
+    def known(self) -> Flags:
+        """(P,) whether any point of the person is known."""
+        known: Flags = np.logical_or.reduce(self.weights > 0, axis=1)
+        return known
+
 
 def kappas(skeleton: Skeleton) -> Floats:
     """Return 2 sigma of each of the N points (COCO keypoint evaluation)."""
@@ -62,9 +68,9 @@ def see(poses: Poses, boxes: Any, masks: Any, skeleton: Skeleton, min_keypoint: 
         corners[:] = taken.to_float32().reshape(count, 2, 2)
     points = np.concatenate([poses.keypoints, corners], axis=1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        usable = (np.abs(points) < _FAR).all(axis=2)
+        usable: Flags = np.logical_and.reduce(np.abs(points) < _FAR, axis=2)
         if boxes is not None:
-            usable[:, -2:] &= (corners[:, 1] > corners[:, 0]).all(axis=1)[:, None]
+            usable[:, -2:] &= np.logical_and.reduce(corners[:, 1] > corners[:, 0], axis=1)[:, None]
         chances = np.nan_to_num(poses.keypoint_probabilities.astype(np.float64), nan=0.0, posinf=1.0, neginf=0.0)
         scores = np.nan_to_num(poses.scores.astype(np.float64), nan=0.0, posinf=1.0, neginf=0.0)
     weights = np.full(usable.shape, _CORNER_WEIGHT)
@@ -88,14 +94,15 @@ def _weights(chances: Floats, usable: Flags, min_keypoint: float) -> Floats:
 
 
 def _sizes(points: Floats, weights: Floats) -> Floats:
-    """Return the square root of the area of the box of the points, each side at least half of the other."""
+    """Return the square root of the area of the box of the points, each side at least a quarter of the other."""
     valid = (weights > 0)[..., None]
     low = np.where(valid, points, np.inf).min(axis=1)
     high = np.where(valid, points, -np.inf).max(axis=1)
     sides = np.where(valid.any(axis=1), high - low, 0.0)
     longest = sides.max(axis=1)
     area = longest * np.maximum(sides.min(axis=1), longest / 4)
-    return np.maximum(np.sqrt(area), 1.0)
+    sizes: Floats = np.maximum(np.sqrt(area), 1.0)
+    return sizes
 
 
 def _small_masks(masks: Any, count: int) -> tuple[NDArray[np.float32] | None, int]:

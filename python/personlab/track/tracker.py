@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Indices = NDArray[np.intp]
 
+_TENTATIVE = 0.7  # factor on the rank of tracks that have no id yet
 NO_ID = -1
 """in place of the id of a person who has none"""
 
@@ -64,8 +65,7 @@ class Tracker:
 
     def reset(self) -> None:
         """Forget all people, as at the start of another video."""
-        points = self.skeleton.n_keypoints + 2
-        self._tracks = motion.Tracks(points=np.zeros((0, points, 2)), weights=np.zeros((0, points)))
+        self._tracks = motion.Tracks.none(len(self._kappas))
         self._seen: Seen | None = None  # the frame before
         self._people: Indices = np.zeros(0, np.intp)  # of each track, its person in that frame, or -1
         self._size: tuple[int, int] | None = None
@@ -112,7 +112,7 @@ class Tracker:
             size = image.shape[:2]
         if size is not None:
             self._rescale(as_size(size, "size", minimum=1))
-        before = self._tracks.points.copy() if self._flow is not None or seen.masks is not None else None
+        before = self._tracks.points.copy()
         motion.predict(self._tracks, self.options, frames)
         if self._flow is not None:
             self._flow.move(self._tracks, before, image, frames)
@@ -123,7 +123,7 @@ class Tracker:
         track_of[doubles] = -1
         people = np.flatnonzero(track_of >= 0)
         motion.correct(self._tracks, track_of[people], seen, people, self._kappas, self.options)
-        starts = (track_of < 0) & ~doubles & (seen.scores >= self.options.start_score) & (seen.shares > 0)
+        starts = (track_of < 0) & ~doubles & (seen.scores >= self.options.start_score) & seen.known
         born = np.flatnonzero(starts)
         track_of[born] = len(self._tracks) + np.arange(len(born))
         self._tracks = self._tracks.joined(motion.start(seen, born, self.options))
@@ -135,6 +135,16 @@ class Tracker:
         self._finish(seen, track_of)
         return ids
 
+    def skip(self, frames: int = 1) -> None:
+        """Pass over frames that could not be read, as if they had no people.
+
+        Raises:
+            TypeError, ValueError: as `update` raises them.
+        """
+        k = self.skeleton.n_keypoints
+        empty = Poses(np.zeros((0, k, 2), np.float32), np.zeros((0, k), np.float32), np.zeros(0, np.float32))
+        self.update(empty, frames=frames)
+
     def _rescale(self, size: tuple[int, int]) -> None:
         """Take the size (H, W) of the next frame."""
         if self._size is not None and self._size != size:
@@ -144,19 +154,20 @@ class Tracker:
                 self._flow.reset()
         self._size = size
 
-    def _match(self, seen: Seen, before: Floats | None, frames: int) -> tuple[Indices, Indices]:
+    def _match(self, seen: Seen, before: Floats, frames: int) -> tuple[Indices, Indices]:
         """Return tracks and the people who continue them, by motion."""
         tracks, options = self._tracks, self.options
-        rows = np.flatnonzero(tracks.hidden <= max(options.max_hidden, frames))
+        rows = np.flatnonzero(tracks.hidden - frames <= options.max_hidden)
         if not len(rows) or not len(seen):
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         plain, ranked = keypoint_similarity(
             tracks.points[rows], tracks.weights[rows], tracks.sizes[rows], tracks.covariances[rows, 0], seen,
             self._kappas,
         )  # fmt: skip
-        if before is not None:
+        if seen.masks is not None:
             change = self._mask_change(seen, before, rows, plain)
             plain, ranked = plain + change, ranked + change
+        ranked = ranked * np.where(tracks.ids[rows] > 0, 1.0, _TENTATIVE)[:, None]
         ranked = np.where(plain >= options.min_similarity, np.maximum(ranked, 1e-9), 0.0)
         matched, people = assign(ranked)
         return rows[matched], people
@@ -167,9 +178,12 @@ class Tracker:
         last = self._seen
         if seen.masks is None or last is None or last.masks is None or last.masks.shape[1:] != seen.masks.shape[1:]:
             return change
+        if not len(last):
+            return change
+        shown, showing = last.masks.max(axis=(1, 2), initial=0) > 0, seen.masks.max(axis=(1, 2), initial=0) > 0
         owners = self._people[rows]
-        own = np.flatnonzero((owners >= 0) & last.masks.any(axis=(1, 2))[owners])
-        other = np.flatnonzero(seen.masks.any(axis=(1, 2)))
+        own = np.flatnonzero((owners >= 0) & shown[owners])
+        other = np.flatnonzero(showing)
         points, weights = self._tracks.points[rows[own]], self._tracks.weights[rows[own], :, None]
         shifts = ((points - before[rows[own]]) * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1e-12)
         overlap = mask_overlap(last.masks[owners[own]], shifts, seen.masks[other], seen.cell)
@@ -178,7 +192,7 @@ class Tracker:
         return change
 
     def _doubles(self, seen: Seen, track_of: Indices, frames: int) -> Flags:
-        """Return (P,) who is a second pose of a better one: of one that continues a track without a gap, or scores more.
+        """Return (P,) who is a second pose of a better one, which continues a track without a gap, or scores more.
 
         People who continue a track without a gap are none: two may stand close.
         """
@@ -190,11 +204,9 @@ class Tracker:
         order = np.lexsort((np.arange(len(seen)), -seen.scores, ~steady))
         rank = np.empty(len(seen), np.intp)
         rank[order] = np.arange(len(seen))
-        alike, _ = keypoint_similarity(
-            seen.points, seen.weights, seen.sizes, np.zeros(len(seen)), seen, self._kappas
-        )
+        alike, _ = keypoint_similarity(seen.points, seen.weights, seen.sizes, np.zeros(len(seen)), seen, self._kappas)
         better = rank[:, None] < rank
-        doubles = ((alike >= self.options.double_similarity) & better).any(axis=0)
+        doubles |= np.logical_or.reduce((alike >= self.options.double_similarity) & better, axis=0)
         return doubles & ~steady
 
     def _give_ids(self) -> None:
@@ -224,7 +236,7 @@ class Tracker:
         growth *= np.minimum(tracks.shares[new][:, None], tracks.shares[away])  # of a part, the size is unsure
         with np.errstate(divide="ignore", invalid="ignore"):
             far = np.nan_to_num(distance / spread, nan=0.0)
-        similarity = np.exp(-(far + growth) / 2)
+        similarity: Floats = np.exp(-(far + growth) / 2)
         similarity[tracks.hidden[away] < tracks.hits[new][:, None]] = 0.0  # both were seen at once
         return similarity
 
@@ -234,7 +246,9 @@ class Tracker:
         person = np.full(len(tracks), -1, np.intp)
         people = np.flatnonzero(track_of >= 0)
         person[track_of[people]] = people
-        kept = (tracks.hidden == 0) | ((tracks.ids > 0) & (tracks.hidden <= max(options.max_hidden, options.max_away)))
+        kept = (tracks.hidden == 0) | (
+            (tracks.ids > 0) & (tracks.hidden <= max(options.max_hidden + 1, options.max_away))
+        )
         if not kept.all():
             self._tracks, person = tracks.kept(kept), person[kept]
         self._seen, self._people = seen, person

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from personlab.data.synthetic.videos import DrawnVideo, FramePeople
     from personlab.data.synthetic.walking import Floats
 
@@ -38,7 +40,7 @@ class DetectorNoise:
         ValueError: a value out of range.
     """
 
-    jitter: float = 1.0
+    jitter: float = 0.7
     hidden_jitter: float = 3.0
     shift: float = 0.02
     miss: float = 0.03
@@ -54,8 +56,15 @@ class DetectorNoise:
             as_number(getattr(self, one.name), one.name, 0.0, largest)
 
 
-def detect(video: DrawnVideo, noise: DetectorNoise | None = None, *, seed: int = 0) -> list[Poses]:
-    """Return the poses of each frame of a video, best first; equal arguments give equal poses.
+class Detected(NamedTuple):
+    """The poses of a frame, best first, and of whom they were made."""
+
+    poses: Poses
+    people: NDArray[np.int64]  # (P,) ids, the second pose of a person after the first; 0: there is no person
+
+
+def detect(video: DrawnVideo, noise: DetectorNoise | None = None, *, seed: int = 0) -> list[Detected]:
+    """Return the poses of each frame of a video; equal arguments give equal poses.
 
     A pose's score falls with what is hidden: 0.35 + 0.55 times the visible share, and noise of 0.05. Keypoints outside
     the image lie on its border, of a low probability.
@@ -74,11 +83,11 @@ def detect(video: DrawnVideo, noise: DetectorNoise | None = None, *, seed: int =
 
 def _frame(
     rng: np.random.Generator, video: DrawnVideo, people: FramePeople, noise: DetectorNoise, missed: Any
-) -> Poses:
+) -> Detected:
     starts = (missed == 0) & (rng.random(len(missed)) < noise.miss)
     missed[starts] = rng.geometric(1 / max(noise.miss_frames, 1.0), int(starts.sum()))
     shares = dict(zip(people.ids.tolist(), people.visible.tolist(), strict=True))
-    rows: list[tuple[Floats, Floats, float]] = []
+    rows: list[tuple[Floats, Floats, float, int]] = []
     for j, person in enumerate(people.ids.tolist()):
         visible = shares[person]
         faint = max(0.0, 1 - (visible - noise.min_visible) / max(0.6 - noise.min_visible, 1e-9))  # 1 at min_visible
@@ -89,23 +98,24 @@ def _frame(
         is_double = rng.random() < noise.double
         if is_missed:
             continue
-        rows.append(pose)
+        rows.append((*pose, person))
         if is_double:
-            rows.append((second[0], second[1], pose[2] * share))
+            rows.append((second[0], second[1], pose[2] * share, person))
     missed[missed > 0] -= 1
     for _ in range(int(rng.poisson(noise.ghost))):
         points = people.points[rng.integers(len(people))] if len(people) else rng.uniform(0, 100, (17, 2))
         height, width = video.size
         place = rng.uniform(0, 1, 2) * (width, height) - points.mean(axis=0)
         ghost = points + place + rng.normal(0.0, 8.0, points.shape)
-        rows.append((_clipped(ghost, video), rng.uniform(0.1, 0.6, len(points)), float(rng.uniform(0.1, 0.45))))
+        rows.append((_clipped(ghost, video), rng.uniform(0.1, 0.6, len(points)), float(rng.uniform(0.1, 0.45)), 0))
     rows.sort(key=lambda row: -row[2])
     k = COCO_PERSON.n_keypoints
-    return Poses(
+    poses = Poses(
         np.array([row[0] for row in rows], np.float32).reshape(-1, k, 2),
         np.array([row[1] for row in rows], np.float32).reshape(-1, k),
         np.array([row[2] for row in rows], np.float32),
     )
+    return Detected(poses, np.array([row[3] for row in rows], np.int64))
 
 
 def _pose(

@@ -21,6 +21,7 @@ _SPEED = (0.022, 0.034)  # of walking, heights of the person a frame: 1 to 1.5 m
 _TURN = 0.0035  # max change of the speed, heights of the person a frame, each frame: 0.3 s to stand still
 _HALF_WIDTH = 0.3  # of a person with arms and legs, heights
 _HALF_BODY = 0.1  # of what of a person has to be seen, heights
+_DISTANCE = 0.5  # of people who walk one way when they start, heights
 _AWAY = (25, 75)  # frames outside the image
 
 
@@ -53,10 +54,15 @@ def draw_paths(rng: np.random.Generator, kind: VideoKind, people: int, frames: i
     base = height * (0.42 if people <= 6 else 0.36 if people <= 12 else 0.3)
     tall = base * (rng.uniform(0.95, 1.05, people) if alike else rng.uniform(0.65, 1.15, people))
     speed = rng.uniform(*_SPEED, people) * tall
+    if alike:  # those who walk one way keep their distance, as people do who walk beside each other
+        speed = rng.uniform(*_SPEED) * base * rng.uniform(0.97, 1.03, people)
     x = np.empty((frames, people))
     for j in range(people):
         leaves = kind == "returning" or (kind == "crowd" and j % 3 == 2)
-        x[:, j] = _way(rng, kind, frames, width, tall[j], speed[j], starts_left=j % 2 == 0, leaves=leaves)
+        first = min((0.35 + _DISTANCE * (j // 2) + rng.uniform(0, 0.1)) * base, 0.45 * width)
+        starts_left = j % 2 == 0
+        start = first if starts_left else width - first
+        x[:, j] = _way(rng, kind, frames, width, tall[j], speed[j], start=start, starts_left=starts_left, leaves=leaves)
     heights = np.repeat(tall[None], frames, axis=0)
     if kind == "crowd":
         drift = np.cumsum(rng.normal(0.0, 1.0, (frames, people)), axis=0) / np.sqrt(frames)
@@ -76,7 +82,7 @@ def draw_paths(rng: np.random.Generator, kind: VideoKind, people: int, frames: i
 
 def _way(
     rng: np.random.Generator, kind: VideoKind, frames: int, width: int, tall: float, speed: float, *,
-    starts_left: bool, leaves: bool,
+    start: float, starts_left: bool, leaves: bool,
 ) -> Floats:  # fmt: skip
     """Draw x of one person in each frame, pixels: the speed changes by at most `_TURN` a frame."""
     near, far = 0.35 * tall, width - 0.35 * tall
@@ -84,7 +90,7 @@ def _way(
     if kind == "crowd":
         x, wanted = rng.uniform(near, far), speed * rng.choice([-1, 1])
     else:
-        x = rng.uniform(near, 0.25 * width) if starts_left else rng.uniform(0.75 * width, far)
+        x = start
         wanted = speed if starts_left else -speed
     own, wait, ways = wanted, 0, np.empty(frames)
     for t in range(frames):

@@ -120,6 +120,7 @@ def _shift(pixels: slice, shift: int) -> slice:
 
 
 def trace_shape(shape: Shape) -> _Trace:
+    """Return a shape with the distances of the pixels around it."""
     left, top, right, bottom = (math.floor(edge) for edge in shape.box)
     x = np.arange(left, right + 1, dtype=np.float32)
     y = np.arange(top, bottom + 1, dtype=np.float32)[:, None]

@@ -101,7 +101,7 @@ class DrawnVideo:
         height, width = self.size
         count, k = self.people, COCO_PERSON.n_keypoints
         points = np.array([[joints[name] for name in COCO_PERSON.names] for joints, _ in bodies])
-        inside = ((points >= 0) & (points <= (width - 1, height - 1))).all(axis=2)
+        inside = np.logical_and.reduce((points >= 0) & (points <= (width - 1, height - 1)), axis=2)
         hidden = np.zeros((count, k), bool)
         for x0, x1 in self.paths.boards:
             hidden |= (points[..., 0] >= x0) & (points[..., 0] <= x1)
@@ -119,7 +119,7 @@ class DrawnVideo:
                 segments, radii = bones(joints, tall)
                 over = covered(points[behind].reshape(-1, 2), segments, radii)
                 hidden[behind] |= over.reshape(-1, k)
-        rows = np.flatnonzero(inside.any(axis=1))
+        rows = np.flatnonzero(np.logical_or.reduce(inside, axis=1))
         points, inside, hidden = points[rows], inside[rows], hidden[rows]
         keypoints = np.zeros((len(rows), k, 3), np.float32)
         keypoints[inside] = np.concatenate([points, np.where(hidden, 1, 2)[..., None]], axis=2)[inside]
