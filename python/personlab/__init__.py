@@ -26,6 +26,7 @@ from personlab.methods.simple_pose.parts import BodyParts
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.track import Tracker, TrackOptions
 
 if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
@@ -43,6 +44,8 @@ __all__ = [  # noqa: RUF022  # as `sorted` orders them
     "SimplePoseOptions",
     "Skeleton",
     "Targets",
+    "TrackOptions",
+    "Tracker",
     "__version__",
     "build_info",
     "cuda",

@@ -22,7 +22,17 @@ if TYPE_CHECKING:
     from personlab.methods import Method
     from personlab.predict import Predictor
 
-STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
+STAGES = (
+    "read",
+    "resize",
+    "network",
+    "decode",
+    "masks",
+    "track",
+    "draw",
+    "write",
+    "fields",
+)  # in the order of the tables
 
 
 def add_network(parser: ArgumentParser, default: str = "") -> None:

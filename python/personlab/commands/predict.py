@@ -13,6 +13,7 @@ from personlab.commands.flags import UsageError
 from personlab.commands.journal import Journal, identify
 from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
+from personlab.commands.tracking import add_track, track_options
 from personlab.io.console import describe_failure, log, timed, warnings_as_lines
 from personlab.io.files import check_folder
 from personlab.io.results import STDOUT
@@ -59,6 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--overlay", action=ActionYesNo(no_prefix="no-"), default=True,
         help="draw poses and masks over each image, under its own name, and over each video, as .mp4",
     )  # fmt: skip
+    add_track(parser)
     network.add_min_keypoint(parser)
     parser.add_argument(
         "--fields", action="store_true",
@@ -87,6 +89,7 @@ def run(config: Any) -> None:
     inputs, problems = sources.find_sources(config.inputs)
     _check_outputs(config, inputs)
     _check_resume(config, inputs)
+    tracking = track_options(config, inputs)
     report = Report()
     for line in sources.skipped_files(config.inputs):
         log(line)
@@ -96,7 +99,8 @@ def run(config: Any) -> None:
         raise ValueError("nothing to predict")
     draws = bool(config.output) and (config.overlay or config.fields)
     predictor = network.make_predictor(
-        config, options, mask_options, masks=config.masks, keep_image=draws, keep_fields=config.fields,
+        config, options, mask_options, masks=config.masks, keep_fields=config.fields,
+        keep_image=draws or (tracking is not None and tracking.flow),
         streaming=len(inputs) > 1 or inputs[0].kind != "image",
     )  # fmt: skip
     if config.masks and not predictor.has_masks:

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     import torch
 
     from personlab.predict.engines import EngineName, Precision
+    from personlab.predict.frame import Frame
     from personlab.predict.prediction import Prediction
     from personlab.predict.stream import Stream
     from personlab.skeleton import Skeleton
+    from personlab.track import TrackOptions
 
 _LONG_EDGE = 641  # unless the caller or the network says another
 
@@ -215,7 +217,36 @@ class Predictor:
         """What the method is called with: the configuration of the network, its settings, and those of this object."""
         return self._setup
 
-    def _pipeline(self) -> Pipeline:
+    def track(self, frames: Iterable[Any], options: TrackOptions | None = None) -> Stream[Prediction]:
+        """Return an iterator over the predictions of the frames of a video, as `stream`, with `track_ids`.
+
+        Args:
+            frames: what `__call__` takes, in any iterable, which is read in another thread. A frame that cannot be
+                read raises when its turn comes, and counts as one without people.
+            options: how to track.
+
+        Raises:
+            ImportError: SciPy is missing, or OpenCV for optical flow.
+            TypeError: options of another type.
+        """
+        from personlab.track import Tracker
+
+        tracker = Tracker(self.skeleton, options)
+        pipeline = self._pipeline(keep_image=self.keep_image or tracker.options.flow)
+
+        def deliver(frame: Frame) -> Prediction:
+            try:
+                prediction = pipeline.deliver(frame)
+            except BaseException:
+                tracker.skip()
+                raise
+            width, height = prediction.image_size
+            ids = tracker.update(prediction.poses, masks=prediction.masks, image=prediction.image, size=(height, width))
+            return replace(prediction, track_ids=ids, image=prediction.image if self.keep_image else None)
+
+        return pipeline.stream(frames, deliver)
+
+    def _pipeline(self, *, keep_image: bool | None = None) -> Pipeline:
         """Return the pipeline of the attributes as they are now."""
         return Pipeline(
             method=self.method,
@@ -228,7 +259,7 @@ class Predictor:
             bgr=self.bgr,
             reduced_reading=self.reduced_reading,
             keep_fields=self.keep_fields,
-            keep_image=self.keep_image,
+            keep_image=self.keep_image if keep_image is None else keep_image,
         )
 
 
