@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from personlab.commands import network, reliability
+from personlab.commands import metric, network, reliability
 from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from personlab.predict.dataset import Results
     from personlab.skeleton import Skeleton
 
-SUMMARY = "score a network on annotated images (COCO's average precision)"
-USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
+SUMMARY = "score a network, or results, on annotated images (COCO's average precision and others)"
+USAGE = "--annotations FILE (--images DIR --weights W | --ceiling | --results FILE) [options]"
 DESCRIPTION = (
     "Print COCO's average precision of keypoints and, if the network has them, of person masks, and the time of each "
-    "stage. Poses of any score count, unless --decode.min_score is set."
+    "stage. Poses of any score count, unless --decode.min_score is set. Other figures: --metric."
 )
 _SEVERAL = (0.75, 1.0, 1.5)  # scales of --compare without --scales
 _METHOD = get_method(DEFAULT_METHOD)
@@ -79,6 +79,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--evaluator", type=Literal["pycocotools", "hotcoco"], default="pycocotools", metavar="NAME",
         help="package that computes average precision: pycocotools, or hotcoco, which gives the same numbers faster",
     )  # fmt: skip
+    metric.add_arguments(parser)
     reliability.add_arguments(parser)
     network.add_network(parser)
     network.add_decoding(parser, _EVERY_POSE, _POSENET)
@@ -94,17 +95,12 @@ def run(config: Any) -> None:
     """
     from personlab.metrics.coco import index_for_scoring
 
-    if bool(config.weights) == bool(config.ceiling):
-        got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
-        raise UsageError(f"expected either --weights or --ceiling, got {got}")
-    if config.weights and not config.images:
-        raise UsageError("--images: expected the folder with the images, got none")
-    if config.ceiling and (config.compare or config.scales or config.flip):
-        raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
+    _check(config)
+    if config.results:
+        metric.run(config)
+        return
     method = get_method(config.method or DEFAULT_METHOD)
     ceiling = network.required(method, "ceiling", "a ceiling") if config.ceiling else None
-    _check_json(config)
-    reliability.check(config)
     _fill_in_settings(config)
     read = _read(config.annotations, config.category)
     annotations = index_for_scoring(read, config.labelled_only)
@@ -141,6 +137,26 @@ def run(config: Any) -> None:
     reliability.run(config, annotations, last, predictor)
     if last.problems:
         raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} images failed; see above")
+
+
+def _check(config: Any) -> None:
+    """Check the flags before anything is read.
+
+    Raises:
+        FileNotFoundError: a folder to write to does not exist.
+        UsageError: flags that are missing or exclude each other.
+        ValueError: a file name with the wrong ending.
+    """
+    metric.check(config)
+    if not config.results and bool(config.weights) == bool(config.ceiling):
+        got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
+        raise UsageError(f"expected either --weights or --ceiling, got {got}")
+    if config.weights and not config.images:
+        raise UsageError("--images: expected the folder with the images, got none")
+    if config.ceiling and (config.compare or config.scales or config.flip):
+        raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
+    _check_json(config)
+    reliability.check(config)
 
 
 def _fill_in_settings(config: Any) -> None:
@@ -215,6 +231,8 @@ def _precision(
 ) -> dict[str, str]:
     from personlab.predict.dataset import score_results
 
+    if config.metric != "coco":
+        return metric.figures(config, annotations, results.keypoints, skeleton)
     labels = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "AR"}
     scores = score_results(
         annotations, results, skeleton, category=config.category, masks=masks, evaluator=config.evaluator

@@ -104,7 +104,7 @@ def make_frame(
 
 
 def read_2018(content: Mapping[str, Any], path: PathLike) -> Sequences:
-    """Read the frames of a file of 2018, or of COCO's format, by sequence.
+    """Read the frames of a file of 2018, or of COCO's format, by sequence (`sequence_of`).
 
     Raises:
         ValueError: the file is not in the format.
@@ -135,9 +135,14 @@ def read_2018(content: Mapping[str, Any], path: PathLike) -> Sequences:
             people[number],
             read_regions(image, f"{path}: image {number}"),
         )
-        sequence = image.get("vid_id")
-        sequences.setdefault(str(sequence) if sequence is not None else name.rpartition("/")[0], []).append(frame)
+        sequences.setdefault(sequence_of(image), []).append(frame)
     return sequences
+
+
+def sequence_of(image: Mapping[str, Any]) -> str:
+    """Return the name of an image's sequence: its folder, as PoseTrack's files are named, else its `vid_id`."""
+    folder = str(image.get("file_name")).rpartition("/")[0].rpartition("/")[2]
+    return folder or str(image.get("vid_id", "images"))
 
 
 def read_layout(content: Mapping[str, Any], path: PathLike) -> Layout:

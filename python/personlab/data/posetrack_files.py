@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.data.coco_file import read_integer, read_json, shown
-from personlab.data.posetrack import People, add_person, make_frame, read_2018
+from personlab.data.category import keypoint_names
+from personlab.data.coco_file import read_entries, read_integer, read_json, shown
+from personlab.data.posetrack import KEYPOINTS, People, add_person, make_frame, read_2018, sequence_of
 from personlab.data.posetrack_2017 import read_2017
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from personlab.data.coco_file import PathLike
     from personlab.data.posetrack import Frame, Layout, Sequences
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
 def read_sequences(path: PathLike) -> Sequences:
     """Read the sequences of a folder of JSON files, or of one file.
 
-    A file in COCO's format with several videos is split by `vid_id`, else by the folder of the images. A list is one of
-    COCO results, which have no images: `frames_of_results` reads it.
+    The files of a folder are named after their sequences; one file may hold several (`sequence_of`).
 
     Raises:
         OSError: a file cannot be read.
@@ -31,10 +31,13 @@ def read_sequences(path: PathLike) -> Sequences:
     for file, name in list_files(path):
         content = read_object(file)
         if "annolist" in content:
-            sequences[name] = read_2017(content, file)
-            continue
-        parts = read_2018(content, file)
-        sequences |= parts if len(parts) > 1 or Path(path).is_file() else {name: next(iter(parts.values()), [])}
+            frames = read_2017(content, file)
+            parts = {sequence_of({"file_name": frames[0].name}): frames} if frames else {}
+        else:
+            parts = read_2018(content, file)
+        if Path(path).is_dir():
+            parts = {name: [frame for frames in parts.values() for frame in frames]}
+        sequences |= parts
     return sequences
 
 
@@ -62,6 +65,47 @@ def read_object(path: PathLike) -> dict[str, Any]:
         return read_json(path)
     except RecursionError:
         raise ValueError(f"{path}: expected annotations, got JSON nested too deep") from None
+
+
+def split_file(path: PathLike) -> dict[str, dict[str, Any]]:
+    """Return images and categories of each sequence of a folder or a file of 2018.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file is not in the format of 2018.
+    """
+    sequences: dict[str, dict[str, Any]] = {}
+    for file, name in list_files(path):
+        content = read_object(file)
+        for image in read_entries(content, "images", file):
+            own = name if Path(path).is_dir() else sequence_of(image)
+            one = sequences.setdefault(own, {"images": [], "categories": read_entries(content, "categories", file)})
+            one["images"].append(image)
+    return sequences
+
+
+def keypoint_names_of(path: PathLike) -> Sequence[str]:
+    """Return the names of the keypoints of a folder or a file: PoseTrack's where a file has none.
+
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: a file is not in the format.
+    """
+    categories = read_object(list_files(path)[0][0]).get("categories") or []
+    named = next((c for c in categories if isinstance(c, dict) and c.get("keypoints")), {"keypoints": KEYPOINTS})
+    return keypoint_names(named)
+
+
+def is_list(path: PathLike) -> bool:
+    """Return whether a path is a file that holds a JSON list, as COCO results do.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if Path(path).is_dir():
+        return False
+    with Path(path).open("rb") as file:
+        return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
 def repeated_tracks(sequences: Sequences) -> list[tuple[str, Frame, int]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.data.coco_file import read_entries, read_integer, read_json, shown
+from personlab.data.sides import words_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,10 +21,13 @@ if TYPE_CHECKING:
     from pycocotools.coco import COCO
 
     from personlab.data.coco_file import PathLike
+    from personlab.skeleton import Skeleton
 
 SIGMAS = (0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079)
 """OKS sigmas of shoulders, elbows, wrists, hips, knees and ankles, left before right, then head and neck."""
 
+_SIGMA_OF = dict(zip(("shoulder", "elbow", "wrist", "hip", "knee", "ankle"), SIGMAS[::2], strict=False))
+_SIGMA_OF |= {"head": SIGMAS[12], "top": SIGMAS[12], "neck": SIGMAS[13]}
 LEVELS = ("easy", "medium", "hard")
 BOUNDS = (0.1, 0.8)  # crowd indices between the levels, in the paper
 ORIGINAL_BOUNDS = (0.2, 0.8)  # in the authors' evaluation, and so in published figures
@@ -45,6 +49,12 @@ def read_crowd_indices(path: PathLike) -> dict[int, float]:
             raise ValueError(f"{label}: crowdIndex: expected a number from 0 to 1, got {shown(value)}")
         indices[read_integer(image, "id", label)] = float(value)
     return indices
+
+
+def sigmas_of(skeleton: Skeleton) -> tuple[float, ...]:
+    """Return the OKS sigmas of a skeleton's keypoints: CrowdPose's, by the last word of a name, else the skeleton's."""
+    own = zip(skeleton.names, skeleton.sigmas, strict=True)
+    return tuple(_SIGMA_OF.get((words_of(name) or ("",))[-1], sigma) for name, sigma in own)
 
 
 def crowd_figures(
