@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from personlab.commands import compare, network, reliability
+from personlab.commands import compare, metric, network, reliability
 from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from personlab.predict.dataset import Results
     from personlab.skeleton import Skeleton
 
-SUMMARY = "score a network on annotated images (COCO's average precision)"
-USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
+SUMMARY = "score a network, or results, on annotated images (COCO's average precision and others)"
+USAGE = "--annotations FILE (--images DIR --weights W | --ceiling | --results FILE) [options]"
 DESCRIPTION = (
     "Print COCO's average precision of keypoints and, if the network has them, of person masks, and the time of each "
-    "stage. Poses of any score count, unless --decode.min_score is set."
+    "stage. Poses of any score count, unless --decode.min_score is set. Other figures: --metric."
 )
 _METHOD = get_method(DEFAULT_METHOD)
 _EVERY_POSE, _POSENET = _METHOD.every_pose, _METHOD.presets["posenet"][1]
@@ -81,6 +81,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--evaluator", type=Literal["pycocotools", "hotcoco"], default="pycocotools", metavar="NAME",
         help="package that computes average precision: pycocotools, or hotcoco, which gives the same numbers faster",
     )  # fmt: skip
+    metric.add_arguments(parser)
     reliability.add_arguments(parser)
     network.add_network(parser)
     network.add_decoding(parser, _EVERY_POSE, _POSENET)
@@ -97,6 +98,9 @@ def run(config: Any) -> None:
     from personlab.metrics.coco import index_for_scoring
 
     _check(config)
+    if config.results:
+        metric.run(config)
+        return
     method = get_method(config.method or DEFAULT_METHOD)
     ceiling = network.required(method, "ceiling", "a ceiling") if config.ceiling else None
     _fill_in_settings(config)
@@ -141,8 +145,9 @@ def _check(config: Any) -> None:
         UsageError: flags that are missing or exclude each other.
         ValueError: a file name with the wrong ending.
     """
+    metric.check(config)
     compare.check(config)
-    if bool(config.weights) == bool(config.ceiling):
+    if not config.results and bool(config.weights) == bool(config.ceiling):
         got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
         raise UsageError(f"expected either --weights or --ceiling, got {got}")
     if config.weights and not config.images:
@@ -235,6 +240,8 @@ def _precision(
 ) -> dict[str, str]:
     from personlab.predict.dataset import score_results
 
+    if config.metric != "coco":
+        return metric.figures(config, annotations, results.keypoints, skeleton)
     labels = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "AR"}
     scores = score_results(
         annotations, results, skeleton, category=config.category, masks=masks, evaluator=config.evaluator
