@@ -16,7 +16,7 @@ from personlab.data.synthetic import make_scene
 
 pytest.importorskip("av")
 
-from videos import write_video  # noqa: E402  # beside those that import PyAV
+from videos import write_video  # beside those that import PyAV
 
 SIZE = (97, 129)
 FRAMES = 6
@@ -61,7 +61,7 @@ def test_results_hold_the_identities_that_the_predictor_gives(run, network, scen
     assert of_image == ["none"] * len(expected[0])  # an image alone has no identities
     assert of_video == expected
     results = json.loads(Path("r.json").read_text())
-    assert [one["track_id"] for one in results if "track_id" in one] == sum(expected, [])
+    assert [one["track_id"] for one in results if "track_id" in one] == [one for ids in expected for one in ids]
     assert all("track_id" in one for one in json.loads(Path("r.masks.json").read_text())[len(of_image) :])
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Indices = NDArray[np.intp]
 
-_TENTATIVE = 0.7  # factor on the rank of tracks that have no id yet
+_DOUBT = 1.0  # frames seen after which the rank of a track is half of that of a track seen for long
 NO_ID = -1
 """in place of the id of a person who has none"""
 
@@ -167,7 +167,8 @@ class Tracker:
         if seen.masks is not None:
             change = self._mask_change(seen, before, rows, plain)
             plain, ranked = plain + change, ranked + change
-        ranked = ranked * np.where(tracks.ids[rows] > 0, 1.0, _TENTATIVE)[:, None]
+        hits = tracks.hits[rows]
+        ranked = ranked * (hits / (hits + _DOUBT))[:, None]
         ranked = np.where(plain >= options.min_similarity, np.maximum(ranked, 1e-9), 0.0)
         matched, people = assign(ranked)
         return rows[matched], people

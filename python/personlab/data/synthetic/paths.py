@@ -60,6 +60,8 @@ def draw_paths(rng: np.random.Generator, kind: VideoKind, people: int, frames: i
     for j in range(people):
         leaves = kind == "returning" or (kind == "crowd" and j % 3 == 2)
         first = min((0.35 + _DISTANCE * (j // 2) + rng.uniform(0, 0.1)) * base, 0.45 * width)
+        if kind == "returning":  # soon at the other side, so that all come back within 8 s
+            first = rng.uniform(0.55, 0.8) * width
         starts_left = j % 2 == 0
         start = first if starts_left else width - first
         x[:, j] = _way(rng, kind, frames, width, tall[j], speed[j], start=start, starts_left=starts_left, leaves=leaves)
