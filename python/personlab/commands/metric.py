@@ -64,7 +64,7 @@ def check(config: Any) -> None:
         FileNotFoundError: a folder to write to does not exist.
         UsageError: flags that exclude each other, or have no effect.
     """
-    without = [name for name in _OF_NETWORKS if config.results and getattr(config, name, None)]
+    without = [name for name in _OF_NETWORKS if config.results and getattr(config, name, None) not in (None, False)]
     if without:
         raise UsageError(f"--{without[0]}: has no effect with --results")
     if config.original and config.metric == "coco":
