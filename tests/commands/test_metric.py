@@ -87,6 +87,15 @@ def test_coco(people, capsys):
     printed = figures(capsys, "--annotations", annotations, "--results", results)
     assert list(printed) == ["keypoint AP", "keypoint AP50", "keypoint AP75", "keypoint AR"]
     assert printed["keypoint AP50"] > 0.7
+    content = json.loads(annotations.read_text())
+    first = content["annotations"][0]["image_id"]
+    for entry in content["annotations"]:
+        if entry["image_id"] == first:
+            entry.pop("keypoints")
+    write(annotations, content)  # results of an image without labels are wrong, or do not count
+    wrong = figures(capsys, "--annotations", annotations, "--results", results)
+    left_out = figures(capsys, "--annotations", annotations, "--results", results, "--labelled-only")
+    assert wrong["keypoint AP50"] <= left_out["keypoint AP50"]
 
 
 def test_crowdpose(people, capsys):

@@ -94,6 +94,7 @@ def run(config: Any) -> None:
 
 def _file_figures(config: Any) -> dict[str, str]:
     from personlab.data.annotations import read_annotations
+    from personlab.data.category import skeleton_of
     from personlab.data.result_files import read_results
     from personlab.metrics.coco import average_precision, index_for_scoring
 
@@ -101,8 +102,9 @@ def _file_figures(config: Any) -> dict[str, str]:
     for note in read.notes:
         log(f"warning: {note}")
     annotations = index_for_scoring(read, bool(config.labelled_only))
-    results = read_results(config.results, annotations.imgs, read.n_keypoints)
-    skeleton = _skeleton(read.category)
+    listed = read_results(config.results, read.images, read.n_keypoints)
+    results = [result for result in listed if result["image_id"] in annotations.imgs]
+    skeleton = skeleton_of(read.category)
     if config.metric != "coco":
         return figures(config, annotations, results, skeleton)
     precision = average_precision(
@@ -111,12 +113,6 @@ def _file_figures(config: Any) -> dict[str, str]:
     )  # fmt: skip
     named = {"AP": precision.ap, "AP50": precision.ap50, "AP75": precision.ap75, "AR": precision.recall}
     return {f"keypoint {name}": f"{value:.3f}" for name, value in named.items()}
-
-
-def _skeleton(category: Any) -> Skeleton:
-    from personlab.data.category import skeleton_of
-
-    return skeleton_of(category)
 
 
 def figures(config: Any, annotations: COCO, results: Sequence[dict[str, Any]], skeleton: Skeleton) -> dict[str, str]:
