@@ -36,6 +36,7 @@ COMMANDS = (
     "convert-annotations",
     "export",
     "scenes",
+    "split",
     "bench",
     "info",
 )  # modules of personlab.commands, with _ for -, in the order of the help

@@ -11,11 +11,11 @@ from personlab.methods import DEFAULT_METHOD, METHODS
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-SUMMARY = "write a published network as a checkpoint (safetensors)"
+SUMMARY = "write a published or trained network as a checkpoint (safetensors)"
 USAGE = "SRC DST [options]"
 DESCRIPTION = (
-    "Write a published network as a checkpoint: a tfjs graph model of PoseNet or BodyPix, float or quantised, or an "
-    "ONNX file of BodyPix, or the weights of Simple Pose as torch.save wrote them, of which tensors alone are read. "
+    "Write a network as a checkpoint: a tfjs graph model of PoseNet or BodyPix, float or quantised, an ONNX file of "
+    "BodyPix, the weights of Simple Pose as torch.save wrote them, of which tensors alone are read, or a checkpoint. "
     "Print a description of the network."
 )
 
@@ -28,13 +28,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "src", type=str, metavar="SRC",
         help="tfjs model (its JSON file or folder), .onnx file of BodyPix, .pth file of Simple Pose, or name of a "
-        "published network, such as bodypix-mobilenet-075, which is downloaded",
+        "published network, such as bodypix-mobilenet-075, which is downloaded; or a checkpoint",
     )  # fmt: skip
     parser.add_argument("dst", type=str, metavar="DST", help=".safetensors file to write")
     parser.add_argument("--method", choices=tuple(METHODS), help="method of the network [the one whose file SRC is]")
     parser.add_argument(
         "--stride", type=int, choices=(8, 16), help="output stride of the checkpoint, input pixels [the source's]"
     )
+    parser.add_argument("--float16", action="store_true", help="write the weights in 16 bits, half the size")
 
 
 def run(config: Any) -> None:
@@ -45,7 +46,9 @@ def run(config: Any) -> None:
     """
     from personlab import weights
 
-    made = weights.convert(config.src, config.dst, stride=config.stride, method=config.method)
+    made = weights.convert(
+        config.src, config.dst, stride=config.stride, method=config.method, float16=config.float16
+    )  # fmt: skip
     stored = weights.load_stored(config.dst)
     heads = ", ".join(stored.method.outputs(bool(getattr(made, "masks", False))))
     parameters = sum(array.size for name, array in stored.weights.state.items() if not name.endswith(_STATISTICS))

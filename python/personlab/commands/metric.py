@@ -67,6 +67,8 @@ def check(config: Any) -> None:
     without = [name for name in _OF_NETWORKS if config.results and getattr(config, name, None) not in (None, False)]
     if without:
         raise UsageError(f"--{without[0]}: has no effect with --results")
+    if config.results and config.only and config.metric == "posetrack":
+        raise UsageError("--only: has no effect with --results and --metric posetrack, whose tracks need all frames")
     if config.original and config.metric == "coco":
         raise UsageError("--original: has no effect on --metric coco")
     if config.benchmark_results and config.metric not in ("mpii", "posetrack"):
@@ -96,13 +98,17 @@ def _file_figures(config: Any) -> dict[str, str]:
     from personlab.data.annotations import read_annotations
     from personlab.data.category import skeleton_of
     from personlab.data.result_files import read_results
+    from personlab.data.split import only_images, read_ids
     from personlab.metrics.coco import average_precision, index_for_scoring
 
     read = read_annotations(config.annotations, config.category or "person")
     for note in read.notes:
         log(f"warning: {note}")
+    whole = read.images
+    if config.only:
+        read = only_images(read, read_ids(config.only), config.only)
     annotations = index_for_scoring(read, bool(config.labelled_only))
-    listed = read_results(config.results, read.images, read.n_keypoints)
+    listed = read_results(config.results, whole, read.n_keypoints)
     results = [result for result in listed if result["image_id"] in annotations.imgs]
     skeleton = skeleton_of(read.category)
     if config.metric != "coco":

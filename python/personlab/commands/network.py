@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
 
 
-def add_network(parser: ArgumentParser) -> None:
-    """Add the flags of the network and its input."""
+def add_network(parser: ArgumentParser, default: str = "") -> None:
+    """Add the flags of the network and its input.
+
+    Args:
+        parser: gets the flags.
+        default: what the command does without --weights, for the help.
+    """
     from jsonargparse import ActionYesNo
     from jsonargparse.typing import PositiveFloat, PositiveInt
 
@@ -34,7 +39,7 @@ def add_network(parser: ArgumentParser) -> None:
     group.add_argument(
         "--weights", type=str, metavar="W",
         help="network: a .safetensors file, a tfjs model (its JSON file or folder), an .onnx file that this library "
-        "exported or one of BodyPix, or a name such as bodypix-mobilenet-075",
+        "exported or one of BodyPix, or a name such as people-mobilenet-075" + (f" [{default}]" if default else ""),
     )  # fmt: skip
     group.add_argument(
         "--engine", type=str, choices=("auto", *ENGINES), default="auto",
@@ -93,13 +98,16 @@ def add_min_keypoint(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def check_weights(weights: str | None) -> None:
-    """Check that the command line has a network.
+def fill_in_weights(config: Any) -> None:
+    """Take the network of the package for photographs where the command line has none.
 
     Raises:
-        UsageError: it has none; the message names those that need no file.
+        UsageError: the method has no such network; the message names those that need no file.
     """
-    if not weights:
+    from personlab.weights import default_name
+
+    config.weights = config.weights or default_name(config.method or DEFAULT_METHOD)
+    if not config.weights:
         raise UsageError(f"--weights: expected {describe_weights()}; got none")
 
 
@@ -303,11 +311,10 @@ def make_predictor(
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:
     """Log a warning if a network that knows drawn people only is run on other images."""
     from personlab.io.sources import is_drawn
-    from personlab.weights import known_names
+    from personlab.weights import default_name
 
     if predictor.settings.domain == DRAWN and not all(map(is_drawn, sources)):
-        photographs = next(name for name in known_names() if name.startswith("bodypix"))
-        log(f"warning: {weights} knows drawn people only: for photographs use --weights {photographs} or another")
+        log(f"warning: {weights} knows drawn people only: for photographs use --weights {default_name()} or another")
 
 
 def describe_setting(scales: Any, flip: bool) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
 
 SUMMARY = "find the people in images, videos, streams and cameras"
-USAGE = "INPUT... --weights W [options]"
+USAGE = "INPUT... [options]"
 DESCRIPTION = (
     "Find the people in images and videos, and print tables of their numbers and of the times. Images that cannot be "
     "read are reported and skipped; of damaged images and videos, the readable part is used. Either makes the exit "
@@ -37,6 +37,8 @@ DESCRIPTION = (
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     from jsonargparse import ActionYesNo
+
+    from personlab.weights import default_name
 
     parser.add_argument(
         "inputs", type=str, nargs="+", metavar="INPUT",
@@ -63,7 +65,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="draw the network's output for each image and the steps of its decoding, in a folder NAME-fields, with "
         "the fields themselves for `personlab decode`",
     )  # fmt: skip
-    network.add_network(parser)
+    network.add_network(parser, default=default_name() or "")
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
     network.add_other_decoding(parser, DecodeOptions())
 
@@ -78,7 +80,7 @@ def run(config: Any) -> None:
     """
     from personlab.io import sources
 
-    network.check_weights(config.weights)
+    network.fill_in_weights(config)
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
@@ -94,8 +96,9 @@ def run(config: Any) -> None:
         raise ValueError("nothing to predict")
     draws = bool(config.output) and (config.overlay or config.fields)
     predictor = network.make_predictor(
-        config, options, mask_options, masks=config.masks, keep_image=draws, keep_fields=config.fields
-    )
+        config, options, mask_options, masks=config.masks, keep_image=draws, keep_fields=config.fields,
+        streaming=len(inputs) > 1 or inputs[0].kind != "image",
+    )  # fmt: skip
     if config.masks and not predictor.has_masks:
         raise ValueError(f"--masks: expected a network with masks, got {config.weights}, which has none")
     network.warn_of_photographs(config.weights, predictor, inputs)

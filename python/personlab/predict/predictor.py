@@ -10,6 +10,7 @@ from personlab.io.resize import MAX_SIDE
 from personlab.methods.base import InputOptions, Setup
 from personlab.predict.load import LoadedNetwork, load_network
 from personlab.predict.pipeline import Pipeline
+from personlab.weights.download import default_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,7 @@ class Predictor:
     Args:
         weights: a network (`personlab.nn.PersonLab` or another method's, which is put into eval mode), what
             `load_model` takes, an ONNX file that `export_onnx` wrote, or the attribute `loaded` of another predictor,
-            whose engine is then shared.
+            whose engine is then shared; if left out, the network of the package for photographs.
         engine: what runs the network. "auto": PyTorch on GPUs and for a network passed as `weights`, else the first of
             "openvino", "onnxruntime" and "torch" that is installed. The first two run an exported file, which is made
             once (this takes torch and onnxscript) and kept beside the weights. The attribute `engine` is the one in
@@ -74,6 +75,8 @@ class Predictor:
         reduced_reading: whether JPEG files at least twice as large as the network input are decoded at 1/2, 1/4 or 1/8
             of their size, which is faster; poses and masks are in the image's own pixels all the same. With
             `keep_image` they are decoded whole.
+        streaming: whether the engine is prepared for `stream` alone, which saves compiling the network a second time; a
+            single image then takes longer.
         keep_fields: whether predictions hold the network's fields.
         keep_image: whether predictions hold the image.
 
@@ -85,7 +88,7 @@ class Predictor:
 
     def __init__(
         self,
-        weights: Any,
+        weights: Any = default_name(),  # noqa: B008  # a constant of the package
         *,
         engine: EngineName = "auto",
         precision: Precision = "auto",
@@ -106,6 +109,7 @@ class Predictor:
         max_pixels: int = 4096 * 4096,
         bgr: bool = False,
         reduced_reading: bool = True,
+        streaming: bool = False,
         keep_fields: bool = False,
         keep_image: bool = False,
     ) -> None:
@@ -141,7 +145,7 @@ class Predictor:
         self.masks = bool(masks) and self.has_masks
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
-        self._engine.prepare(self.method.outputs(self.masks))
+        self._engine.prepare(self.method.outputs(self.masks), streaming=bool(streaming))
         place: Any = self._engine.device
         self._stays_on_device = place is not None and self.method.can_decode_on(place, config)
         self._setup = Setup(
@@ -201,6 +205,15 @@ class Predictor:
             images: what `__call__` takes, in any iterable, which is read in another thread.
         """
         return self._pipeline().stream(images)
+
+    def stream_fields(self, images: Iterable[Any]) -> Stream[Any]:
+        """Return an iterator over the fields of images, merged and not decoded, in host memory; else as `stream`."""
+        return self._pipeline().stream_fields(images)
+
+    @property
+    def setup(self) -> Setup:
+        """What the method is called with: the configuration of the network, its settings, and those of this object."""
+        return self._setup
 
     def _pipeline(self) -> Pipeline:
         """Return the pipeline of the attributes as they are now."""

@@ -73,7 +73,7 @@ class TorchEngine:
         self._process = os.getpid()
         self._run = torch.compile(network, dynamic=True) if compiles else network
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], *, streaming: bool = False) -> None:
         """Do nothing: what `torch.compile` makes, it makes at the first image."""
 
     @torch.inference_mode()
