@@ -87,6 +87,15 @@ def test_coco(people, capsys):
     printed = figures(capsys, "--annotations", annotations, "--results", results)
     assert list(printed) == ["keypoint AP", "keypoint AP50", "keypoint AP75", "keypoint AR"]
     assert printed["keypoint AP50"] > 0.7
+    content = json.loads(annotations.read_text())
+    first = content["annotations"][0]["image_id"]
+    for entry in content["annotations"]:
+        if entry["image_id"] == first:
+            entry.pop("keypoints")
+    write(annotations, content)  # results of an image without labels are wrong, or do not count
+    wrong = figures(capsys, "--annotations", annotations, "--results", results)
+    left_out = figures(capsys, "--annotations", annotations, "--results", results, "--labelled-only")
+    assert wrong["keypoint AP50"] <= left_out["keypoint AP50"]
 
 
 def test_crowdpose(people, capsys):
@@ -181,11 +190,12 @@ def test_the_encoding_is_scored_by_every_metric(tmp_path, capsys):
 
 def test_wrong_usage(tmp_path, capsys):
     path = write(tmp_path / "a.json", sequence([], size=(320, 240)))
-    plain = {"metric": "coco", "original": False, "results": "r.json", "benchmark_results": None}
+    plain = {"metric": "coco", "original": False, "results": "r.json", "benchmark_results": None, "only": None}
     for more, message in (
         ({"weights": "a"}, "--weights: has no effect with --results"),
         ({"ceiling": True}, "--ceiling: has no effect with --results"),
         ({"json": "-"}, "--json: has no effect with --results"),
+        ({"metric": "posetrack", "only": "a"}, "--only: has no effect"),
         ({"original": True}, "--original: has no effect on --metric coco"),
         ({"benchmark_results": "a"}, "--benchmark-results: has no effect with --metric coco"),
         ({"metric": "mpii", "benchmark_results": "a"}, "--benchmark-results: expected a file name in .mat, got a"),

@@ -128,7 +128,9 @@ BAD = [
     ({"scores": [1.0]}, "scores: expected 17 finite numbers, got 1"),
     ({"image_id": 9}, "image_id: expected an image of the file, got 9"),
     ({"image_id": None}, "image_id: expected an integer, got none"),
-    ({"bbox": [1, 2, -3, 4]}, "bbox: expected 4 numbers x, y, w, h, w and h not negative, got a list of 4"),
+    ({"bbox": [1, 2, -3, 4]}, "bbox: expected 4 numbers x, y, w, h, w and h not negative, got"),
+    ({"bbox": [10**30, 2, 3, 4]}, "bbox: expected 4 numbers x, y, w, h, w and h not negative, got"),
+    ({"bbox": "a"}, "bbox: expected 4 numbers x, y, w, h, got"),
 ]
 
 
@@ -143,6 +145,7 @@ def test_faults_name_file_annotation_and_field(tmp_path, change, message):
     ("change", "message"),
     [
         ({"images": 3}, "as images"),
+        ({"categories": 1.5, "images": 3}, "as "),
         ({"images": [{"id": 1}]}, "image 1: file_name: expected the name of a file, got none"),
         ({"categories": [{"id": 1, "name": "person", "keypoints": ["nose"]}]}, "expected PoseTrack's, got none called"),
         (

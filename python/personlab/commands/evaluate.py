@@ -128,7 +128,7 @@ def run(config: Any) -> None:
             raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored, table_stream(config.json))
-    if config.compare and skeleton is not None:
+    if config.compare and skeleton is not None and config.metric == "coco":
         compare.write_differences(config, annotations, results, skeleton.sigmas, table_stream(config.json))
     last = results[next(reversed(results))]
     _write_results(config, annotations, last)

@@ -67,6 +67,8 @@ def check(config: Any) -> None:
     without = [name for name in _OF_NETWORKS if config.results and getattr(config, name, None) not in (None, False)]
     if without:
         raise UsageError(f"--{without[0]}: has no effect with --results")
+    if config.results and config.only and config.metric == "posetrack":
+        raise UsageError("--only: has no effect with --results and --metric posetrack, whose tracks need all frames")
     if config.original and config.metric == "coco":
         raise UsageError("--original: has no effect on --metric coco")
     if config.benchmark_results and config.metric not in ("mpii", "posetrack"):
@@ -94,6 +96,7 @@ def run(config: Any) -> None:
 
 def _file_figures(config: Any) -> dict[str, str]:
     from personlab.data.annotations import read_annotations
+    from personlab.data.category import skeleton_of
     from personlab.data.result_files import read_results
     from personlab.data.split import only_images, read_ids
     from personlab.metrics.coco import average_precision, index_for_scoring
@@ -101,14 +104,13 @@ def _file_figures(config: Any) -> dict[str, str]:
     read = read_annotations(config.annotations, config.category or "person")
     for note in read.notes:
         log(f"warning: {note}")
-    known = index_for_scoring(read, False).imgs  # results may have more images than are scored
+    whole = read.images
     if config.only:
         read = only_images(read, read_ids(config.only), config.only)
     annotations = index_for_scoring(read, bool(config.labelled_only))
-    results = [
-        one for one in read_results(config.results, known, read.n_keypoints) if one["image_id"] in annotations.imgs
-    ]
-    skeleton = _skeleton(read.category)
+    listed = read_results(config.results, whole, read.n_keypoints)
+    results = [result for result in listed if result["image_id"] in annotations.imgs]
+    skeleton = skeleton_of(read.category)
     if config.metric != "coco":
         return figures(config, annotations, results, skeleton)
     precision = average_precision(
@@ -117,12 +119,6 @@ def _file_figures(config: Any) -> dict[str, str]:
     )  # fmt: skip
     named = {"AP": precision.ap, "AP50": precision.ap50, "AP75": precision.ap75, "AR": precision.recall}
     return {f"keypoint {name}": f"{value:.3f}" for name, value in named.items()}
-
-
-def _skeleton(category: Any) -> Skeleton:
-    from personlab.data.category import skeleton_of
-
-    return skeleton_of(category)
 
 
 def figures(config: Any, annotations: COCO, results: Sequence[dict[str, Any]], skeleton: Skeleton) -> dict[str, str]:

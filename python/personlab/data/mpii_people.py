@@ -42,14 +42,15 @@ def read_heads(path: PathLike, category: str = "person") -> dict[int, Heads]:
         ValueError: the file is not in COCO's format, has other keypoints, or a person with keypoints has no head box.
     """
     annotations = read_annotations(path, category)
+    names = keypoint_names(annotations.category)
     try:
-        order = mpii_order(keypoint_names(annotations.category))
+        order = mpii_order(names)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     number = annotations.category["id"]
     people: dict[int, list[tuple[Array, float]]] = {image: [] for image in annotations.images}
     for place, entry in enumerate(read_entries(read_object(path), "annotations", path)):
-        values = np.array(entry.get("keypoints") or [0] * 48, np.float64).reshape(-1, 3)  # checked above
+        values = np.array(entry.get("keypoints") or [0] * 3 * len(names), np.float64).reshape(-1, 3)  # checked above
         if entry.get("category_id") != number or entry.get("iscrowd") or not (values[:, 2] > 0).any():
             continue
         label = f"{path}: annotations[{place}]"

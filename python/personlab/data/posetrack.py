@@ -151,12 +151,22 @@ def read_layout(content: Mapping[str, Any], path: PathLike) -> Layout:
     Raises:
         ValueError: the category lacks one of them.
     """
-    categories = content.get("categories") or []
-    named = next((c for c in categories if isinstance(c, dict) and c.get("keypoints")), {"keypoints": KEYPOINTS})
     try:
-        return layout_of(keypoint_names(named))
+        return layout_of(names_of(content))
     except ValueError as error:
         raise ValueError(f"{path}: categories: {error}") from None
+
+
+def names_of(content: Mapping[str, Any]) -> Sequence[str]:
+    """Return the names of a file's keypoints: PoseTrack's where it has none.
+
+    Raises:
+        ValueError: they are no list of names.
+    """
+    categories = content.get("categories")
+    listed = categories if isinstance(categories, list) else []
+    named = next((c for c in listed if isinstance(c, dict) and c.get("keypoints")), {"keypoints": KEYPOINTS})
+    return keypoint_names(named)
 
 
 def layout_of(names: Sequence[str]) -> Layout:

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.data.coco_file import as_integer_or_none, read_entries, read_integer, shown
+from personlab.data.coco_file import (
+    MAX_COORDINATE,
+    are_within,
+    as_integer_or_none,
+    read_entries,
+    read_integer,
+    read_numbers,
+    shown,
+)
 from personlab.data.conversion import Converted, Oddities
+from personlab.data.entries import MAX_SIDE
 from personlab.data.posetrack import People, add_person, read_layout, read_regions
 from personlab.data.posetrack_files import list_files, read_object
 
@@ -80,8 +89,10 @@ def _image(image: Entry, label: str, size_of: SizeOf, original: bool) -> Entry:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{label}: file_name: expected the name of a file, got {shown(name)}")
-    sides = [as_integer_or_none(image.get(side)) for side in ("width", "height")]
-    width, height = size_of(name) if None in sides else sides
+    if image.get("width") is None or image.get("height") is None:
+        width, height = size_of(name)
+    else:
+        width, height = (read_integer(image, side, label, high=MAX_SIDE) for side in ("width", "height"))
     return {**image, "width": width, "height": height, **({"coco_url": "invalid"} if original else {})}
 
 
@@ -90,12 +101,10 @@ def _box(entry: Entry, label: str) -> list[float] | None:
     box = entry.get("bbox")
     if box in (None, []):
         return None
-    numbers = (
-        [value for value in box if type(value) in (int, float) and np.isfinite(value)] if type(box) is list else []
-    )
-    if len(numbers) != 4 or len(box) != 4 or min(numbers[2:]) < 0:
-        raise ValueError(f"{label}: bbox: expected 4 numbers x, y, w, h, w and h not negative, got {shown(box)}")
-    return numbers
+    numbers = read_numbers(box, f"{label}: bbox", "4 numbers x, y, w, h")
+    if len(numbers) != 4 or not are_within(numbers, -MAX_COORDINATE, MAX_COORDINATE) or numbers[2:].min() < 0:
+        raise ValueError(f"{label}: bbox: expected 4 numbers x, y, w, h, w and h not negative, got {numbers.tolist()}")
+    return list(box or [])
 
 
 def _annotation(entry: Entry, count: int, label: str, odd: Oddities) -> Entry:

@@ -6,9 +6,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from personlab.data.category import keypoint_names
 from personlab.data.coco_file import read_entries, read_integer, read_json, shown
-from personlab.data.posetrack import KEYPOINTS, People, add_person, make_frame, read_2018, sequence_of
+from personlab.data.posetrack import People, add_person, make_frame, names_of, read_2018, sequence_of
 from personlab.data.posetrack_2017 import read_2017
 
 if TYPE_CHECKING:
@@ -91,9 +90,7 @@ def keypoint_names_of(path: PathLike) -> Sequence[str]:
         OSError: a file cannot be read.
         ValueError: a file is not in the format.
     """
-    categories = read_object(list_files(path)[0][0]).get("categories") or []
-    named = next((c for c in categories if isinstance(c, dict) and c.get("keypoints")), {"keypoints": KEYPOINTS})
-    return keypoint_names(named)
+    return names_of(read_object(list_files(path)[0][0]))
 
 
 def is_list(path: PathLike) -> bool:
