@@ -20,6 +20,8 @@ from personlab.info import __version__, build_info
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.methods.simple_baseline.decode import decode_simple_baseline
+from personlab.methods.simple_baseline.options import SimpleBaselineOptions
 from personlab.methods.simple_pose.decode import decode_simple_pose
 from personlab.methods.simple_pose.options import SimplePoseOptions
 from personlab.methods.simple_pose.parts import BodyParts
@@ -42,6 +44,7 @@ __all__ = [  # noqa: RUF022  # as `sorted` orders them
     "Poses",
     "Prediction",
     "Predictor",
+    "SimpleBaselineOptions",
     "SimplePoseOptions",
     "Skeleton",
     "Targets",
@@ -50,6 +53,7 @@ __all__ = [  # noqa: RUF022  # as `sorted` orders them
     "cuda",
     "decode_masks",
     "decode_poses",
+    "decode_simple_baseline",
     "decode_simple_pose",
     "encode_targets",
     "load_model",
