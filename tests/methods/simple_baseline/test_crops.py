@@ -100,7 +100,7 @@ def test_values_are_rounded(backend):
 
 
 @given(seed=st.integers(0, 2**32 - 1), original=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_core_equals_the_reference(seed, original):
     rng = np.random.default_rng(seed)
     image = rng.integers(0, 256, (*rng.integers(1, 40, 2), 3), dtype=np.uint8)

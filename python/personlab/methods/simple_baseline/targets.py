@@ -35,7 +35,7 @@ def encode_targets(
     """Return the training targets of one crop, or of N.
 
     By default, a Gaussian lies at the very keypoint, between cells, and a keypoint counts where it is labelled and lies
-    in the crop; other maps are 0.
+    in the crop or so near that 3 sigmas reach the cells; other maps are 0.
 
     Args:
         keypoints: ([N,] K, 3) x, y, v: pixels of the crop, labelled where v > 0.

@@ -14,8 +14,8 @@
 namespace personlab::simple_baseline {
 namespace {
 
-// Of cells of 4 pixels, the last pixel of a crop lies so far beyond the last cell.
-constexpr double kBeyond = 0.75;
+// How far beyond a border a maximum may lie, cells: a keypoint outside of the crop is seen by the side of its Gaussian.
+constexpr double kBeyond = 2.0;
 constexpr double kSmallest = 1e-10;  // of what DARK takes the logarithm of
 
 // A map (h, w) whose cells are read as float32; 0 where they are not finite.
@@ -38,7 +38,7 @@ double along(const Read& read, int at, int n) {
   const int middle = std::clamp(at, 1, n - 2);
   const double shift = parabola_vertex(read(middle - 1), read(middle), read(middle + 1));
   if (shift == 0.0) return at;  // no parabola, or its maximum at a cell
-  return clamp(middle + shift, at - 0.5, at + (at == n - 1 ? kBeyond : 0.5));
+  return clamp(middle + shift, at - (at == 0 ? kBeyond : 0.5), at + (at == n - 1 ? kBeyond : 0.5));
 }
 
 // DARK (Zhang et al., CVPR 2020): a Newton step on the logarithm of the map, smoothed by a Gaussian.

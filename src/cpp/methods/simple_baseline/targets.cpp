@@ -10,7 +10,7 @@
 namespace personlab::simple_baseline {
 namespace {
 
-constexpr double kReach = 3.0;  // of the PyTorch original's window, sigmas
+constexpr double kReach = 3.0;  // sigmas from a keypoint at which its Gaussian counts as over
 
 // Where a keypoint's Gaussian lies along an axis, and the cells first .. last that it covers.
 struct Extent {
@@ -20,6 +20,8 @@ struct Extent {
 
   Extent(double at, int cells, int pixels, int stride, const TargetOptions& options)
       : centre(at / stride), first(0), last(cells - 1), counts(at >= 0.0 && at < pixels) {
+    if (options.rules == Rules::kDefault)
+      counts = centre >= -kReach * options.sigma && centre <= last + kReach * options.sigma;
     if (options.rules == Rules::kDefault) return;
     const double nearest = centre + 0.5;  // too far for an int, it is too far for the window
     const int bounded = static_cast<int>(clamp(nearest, -1e9, 1e9));

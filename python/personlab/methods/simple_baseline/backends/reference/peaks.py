@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-_BEYOND = 0.75  # of cells of 4 pixels, the last pixel of a crop lies so far beyond the last cell
+_BEYOND = 2.0  # cells beyond a border where a maximum may lie: of a keypoint outside of the crop, seen by its side
 _SMALLEST = 1e-10  # of what DARK takes the logarithm of
 
 
@@ -81,7 +81,8 @@ def _along(line: Array, at: int) -> float:
     if bend >= 0 or before == after:
         return at
     place = middle + 0.5 * (before - after) / bend
-    return min(max(place, at - 0.5), at + (_BEYOND if at == n - 1 else 0.5))
+    low, high = (_BEYOND if at == border else 0.5 for border in (0, n - 1))
+    return min(max(place, at - low), at + high)
 
 
 def _dark(plane: Array, x: int, y: int, sigma: float) -> tuple[float, float]:

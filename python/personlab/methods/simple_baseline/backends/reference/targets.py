@@ -37,10 +37,10 @@ def encode_targets(
 
 def _line(at: float, cells: int, pixels: int, stride: int, options: TargetOptions) -> tuple[Array, bool]:
     """Returns the Gaussian along an axis of cells, and whether its keypoint counts by this axis."""
-    places, centre, counts = np.arange(cells), at / stride, 0 <= at < pixels
-    window = np.ones(cells, bool)
+    places, centre, window = np.arange(cells), at / stride, np.ones(cells, bool)
+    counts = -3 * options.sigma <= centre <= cells - 1 + 3 * options.sigma
     if options.rules == "tensorflow":
-        centre = np.floor(centre + 0.5)
+        counts, centre = 0 <= at < pixels, np.floor(centre + 0.5)
     elif options.rules == "pytorch":
         centre, reach = int(centre + 0.5), int(3 * options.sigma)  # `int` cuts towards zero
         window = abs(places - centre) <= reach
