@@ -68,4 +68,5 @@ def decode_simple_baseline(
 
 def _narrow(values: Any) -> FloatArray:
     largest = np.finfo(np.float32).max
-    return np.clip(values, -largest, largest).astype(np.float32)
+    narrow: FloatArray = np.clip(values, -largest, largest).astype(np.float32)
+    return narrow

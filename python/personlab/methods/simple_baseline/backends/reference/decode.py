@@ -24,9 +24,11 @@ def rescore(values: Array, box_scores: Array, *, options: SimpleBaselineOptions)
     if options.rescoring == "box":
         return box_scores
     if options.rescoring == "mean":
-        return values.sum(axis=1) / max(values.shape[1], 1)
+        mean: Array = values.sum(axis=1) / max(values.shape[1], 1)
+        return mean
     counted = values > options.keypoint_threshold
-    return np.where(counted, values, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1) * box_scores
+    scores: Array = np.where(counted, values, 0).sum(axis=1) / np.maximum(counted.sum(axis=1), 1) * box_scores
+    return scores
 
 
 def decode_people(
