@@ -240,5 +240,16 @@ PERSONLAB_INLINE F32x4 load_halves(const T* low, const T* high) {
 PERSONLAB_INLINE void store_low(F32x4 v, float* to) { std::memcpy(to, &v, 2 * sizeof *to); }
 PERSONLAB_INLINE F32x4 swap_halves(F32x4 v) { return F32x4{v[2], v[3], v[0], v[1]}; }
 PERSONLAB_INLINE F32x4 low_halves(F32x4 a, F32x4 b) { return F32x4{a[0], a[1], b[0], b[1]}; }
+PERSONLAB_INLINE F32x4 high_halves(F32x4 a, F32x4 b) { return F32x4{a[2], a[3], b[2], b[3]}; }
+
+// Rows of a square become its columns.
+PERSONLAB_INLINE void transpose(F32x4 (&rows)[4]) {
+  const auto low = [](F32x4 a, F32x4 b) { return F32x4{a[0], b[0], a[1], b[1]}; };
+  const auto high = [](F32x4 a, F32x4 b) { return F32x4{a[2], b[2], a[3], b[3]}; };
+  const F32x4 p = low(rows[0], rows[1]), q = low(rows[2], rows[3]);
+  const F32x4 r = high(rows[0], rows[1]), s = high(rows[2], rows[3]);
+  rows[0] = low_halves(p, q), rows[1] = high_halves(p, q);
+  rows[2] = low_halves(r, s), rows[3] = high_halves(r, s);
+}
 
 }  // namespace personlab
