@@ -33,7 +33,7 @@ struct MapKernelsOf {
   bool (*threshold)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
   // Likewise for all cells of the rows shown, but leaves out most of those that a finite neighbour shown exceeds.
   bool (*mark_tops)(const ShownCells<T>& cells, float lowest, std::uint64_t* bits);
-  // Adds the samples to the total in their order, bilinear between cells; one outside 0 .. 1 is made 0 or 1. Returns how
+  // Adds the samples to the total in their order, bilinear between cells and cut to 0 .. 1. Returns how
   // many are not above the threshold.
   int (*add_samples)(const SampledLine<T>& line, double threshold, double* total);
 };

@@ -75,7 +75,7 @@ class PairScorer {
     return sampler_.misses_at_once(peak(a), peak(b), at, options_.limb_threshold);
   }
 
-  // Appends the candidate of two peaks, unless it is longer than `max_length`, and returns its score; 0 where it is none.
+  // Appends the candidate of two peaks, unless longer than `max_length`, and returns its score; 0 where it is none.
   double try_pair(int a, int b, double length2, double max_length) {
     const double length = std::sqrt(length2);
     if (!(length > 0.0) || length > max_length) return 0.0;
@@ -151,7 +151,7 @@ void score_in_turns(Scorer scorer, const MapOptions& options) {
 }
 
 // Appends the candidates of the peaks first .. last - 1 by the default rules, in steps that each do one thing to all
-// pairs: a processor that has to guess what comes of one pair before it begins the next takes longer.
+// pairs, which took less time than one pair after the other.
 template <typename Scorer>
 void score_in_steps(Scorer& scorer, int first, int last, std::vector<PeakPair>& scratch,
                     std::vector<Connection>& candidates) {
