@@ -132,32 +132,6 @@ def test_many_threads_run_at_once(engine, weights):
                 np.testing.assert_allclose(np.asarray(array["heatmaps"]), wanted, atol=1e-3)
 
 
-def test_what_streams_is_compiled_once(weights, photographs, expected, monkeypatch):
-    """Several runs at once have a network of their own, which serves runs that are alone, too, where it is prepared."""
-    pytest.importorskip("openvino")
-    from personlab.predict.engines.openvino_process import PROCESS
-
-    compiled = []
-
-    class Counted:
-        def __getattr__(self, name):
-            return getattr(core, name)
-
-        def compile_model(self, *arguments):
-            compiled.append(arguments)
-            return core.compile_model(*arguments)
-
-    core = PROCESS.core
-    monkeypatch.setattr(PROCESS, "core", Counted())
-    predictor = Predictor(
-        weights, stride=16, engine="openvino", precision="float32", long_edge=321, streaming=True
-    )  # fmt: skip
-    for _ in range(2):
-        assert_same(predictor(photographs), expected(16))
-        assert_same([predictor(photographs[0])], expected(16)[:1])
-    assert len(compiled) == 1
-
-
 def ends_well(child, seconds=120):
     """Whether a forked child ends in time without an error; one that hangs is ended."""
     end = time.monotonic() + seconds

@@ -9,8 +9,8 @@ namespace personlab {
 
 // A number as float32, the largest one where it is too large.
 inline float narrow(double v) {
-  constexpr double most = std::numeric_limits<float>::max();
-  return static_cast<float>(clamp(v, -most, most));
+  constexpr double limit = std::numeric_limits<float>::max();
+  return static_cast<float>(clamp(v, -limit, limit));
 }
 
 }  // namespace personlab

@@ -117,13 +117,13 @@ void merge(const T* own, const T* mirrored, const MapShape& shape, float* line, 
 // The highest of n finite cells, and the first of those that are equal; cell n where none is finite.
 template <typename T>
 TopCell top(const T* cells, std::size_t n) {
-  const Floats most = broadcast<Floats>(std::numeric_limits<float>::max());
+  const Floats limit = broadcast<Floats>(std::numeric_limits<float>::max());
   constexpr float kLowest = -std::numeric_limits<float>::infinity();
   Floats best[4];
   for (Floats& one : best) one = broadcast<Floats>(kLowest);
   const auto add = [&](Floats& one, const T* from) {
     const Floats v = load<Floats>(from);
-    one = select(cmp_le(v, most), max(v, one), one);  // neither NaN nor infinite
+    one = select(cmp_le(v, limit), max(v, one), one);  // neither NaN nor infinite
   };
   std::size_t i = 0;
   for (; i + 4 * kLanes <= n; i += 4 * kLanes)

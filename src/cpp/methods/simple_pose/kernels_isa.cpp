@@ -13,16 +13,16 @@ namespace {
 using simple_pose::SampledLine;
 using simple_pose::ShownCells;
 
-constexpr float kMost = std::numeric_limits<float>::max();
+constexpr float kMaxFloat = std::numeric_limits<float>::max();
 
 // Bits of 64 cells from `cell` on: where the cell `step` further is finite and greater.
 template <typename T>
 std::uint64_t exceeded64(const T* cell, std::ptrdiff_t step) {
-  const Floats most = broadcast<Floats>(kMost);
+  const Floats limit = broadcast<Floats>(kMaxFloat);
   std::uint64_t bits = 0;
   for (int i = 0; i < 64; i += kLanes) {
     const Floats neighbour = load<Floats>(cell + i + step);
-    const auto greater = mask_bits(cmp_gt(neighbour, load<Floats>(cell + i))) & mask_bits(cmp_le(neighbour, most));
+    const auto greater = mask_bits(cmp_gt(neighbour, load<Floats>(cell + i))) & mask_bits(cmp_le(neighbour, limit));
     bits |= std::uint64_t{greater} << i;
   }
   return bits;

@@ -30,10 +30,10 @@ struct Places {
     if (count == samples) return;
     count = samples;
     share = count > 1 ? 1.0 / (count - 1) : 0.0;
-    const double least = options.min_support * count;
+    const double needed = options.min_support * count;
     for (max_misses = count; max_misses >= 0; --max_misses) {
       const int support = count - max_misses;
-      if (options.rules == Rules::kDemo ? support > least : support >= least) break;
+      if (options.rules == Rules::kDemo ? support > needed : support >= needed) break;
     }
     telling = std::min((max_misses + kSampleGroup) / kSampleGroup * kSampleGroup, count);
     from.assign(static_cast<std::size_t>((count + kSampleGroup - 1) / kSampleGroup * kSampleGroup), 0.0);
