@@ -114,13 +114,16 @@ def run(config: Any) -> None:
     read.names()  # raises if one is missing
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
-    skeleton = None
+    skeleton = loaded = None
     for name, predictor in _predictors(config):
         if skeleton is None:
             skeleton = predictor.skeleton
             annotations = index_for_scoring(read.of_skeleton(skeleton), config.labelled_only)
         if predictor.skeleton.names != skeleton.names:
             raise ValueError(f"{name}: expected the keypoints of {config.weights}, got others")
+        if predictor.loaded is not loaded:
+            loaded = predictor.loaded
+            _log_settings(config, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
@@ -170,8 +173,6 @@ def _predictors(config: Any) -> Iterator[tuple[str, Predictor]]:
             config, options, mask_options, every_pose=True, weights=loaded.get(weights, weights), scales=scales,
             flip=flip, **more,
         )  # fmt: skip
-        if weights not in loaded:
-            _log_settings(config, predictor)
         loaded = {weights: predictor.loaded}
         yield name, predictor
 
