@@ -127,8 +127,6 @@ def run(config: Any) -> None:
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
-        if len(results[name].problems) == len(annotations.imgs):
-            raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored, table_stream(config.json))
     if config.compare and skeleton is not None and config.metric == "coco":
@@ -224,6 +222,8 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
         results = predict_dataset(predictor, annotations, config.images, progress=bar.update)
     for name, error in results.problems.items():
         log(f"skipped {describe_failure(str(Path(config.images) / name), error)}")
+    if len(results.problems) == len(annotations.imgs):
+        raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
     return results
 
 
