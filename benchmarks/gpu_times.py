@@ -27,7 +27,7 @@ STAGES = {  # parts of the names of kernels; clearing memory is counted apart fr
     "peaks": ("search", "place_in_order"),
     "group": ("grow_", "accept"),
     "score": ("score_", "copy_probabilities", "rank_by_mean", "suppress", "write_best"),
-    "masks": ("prepare", "give_pixels"),
+    "masks": ("prepare", "assign_pixels"),
 }
 
 
