@@ -69,7 +69,7 @@ def test_a_predictor_on_a_gpu_says_what_one_on_the_host_says(more):
     expected = kept(scene.image)
     for name in names:
         np.testing.assert_allclose(
-            getattr(found.fields, name), getattr(expected.fields, name), rtol=1e-5, atol=1e-4
+            getattr(found.fields, name), getattr(expected.fields, name), rtol=1e-3, atol=1e-4
         )  # merged by torch where tensors stay, by NumPy on the host
     assert_same_predictions(found, expected)
     assert len(found.poses) >= 2
