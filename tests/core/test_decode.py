@@ -7,7 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from agreement import assert_same_bytes, assert_same_masks, assert_same_poses, core_poses, reference_poses
+from agreement import (
+    assert_same_bytes,
+    assert_same_masks,
+    assert_same_poses,
+    core_poses,
+    reference_poses,
+    remembered,
+)
 from processes import SUPPORT
 from scenes import (
     BY_SEED,
@@ -47,14 +54,19 @@ def masks_of(poses, fields, size, options):
 # --- Core against reference -------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def expected_poses(load_fields):
+    return remembered(load_fields)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES, ids=["mean", "seed"])
 @pytest.mark.parametrize("scoring", ["expected_oks", "heatmap"])
 @pytest.mark.parametrize("g", [1, 2, 5])
-def test_equals_reference_on_real_fields(compiled, fields, g, scoring, scheme):
+def test_equals_reference_on_real_fields(compiled, field_name, load_fields, expected_poses, g, scoring, scheme):
     options = paper_options(hough_stride=g, refine_steps=3, scoring=scoring, min_score=0.02, **scheme)
-    expected = reference_poses(fields, options)
+    expected = expected_poses(field_name, options)
     assert len(expected) > 1
-    assert_same_poses(core_poses(fields, options, on=compiled), expected)
+    assert_same_poses(core_poses(load_fields(field_name), options, on=compiled), expected)
 
 
 def test_masks_of_the_core_s_poses_equal_those_of_the_reference_s(fields):

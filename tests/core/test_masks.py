@@ -1,5 +1,7 @@
 """Mask association: by hand on rows of a few pixels, then the core against the reference."""
 
+import functools
+
 import numpy as np
 import pytest
 from agreement import CPU, assert_same_masks, core_poses
@@ -241,15 +243,34 @@ def random_poses(rng, people, fields, count=6):
     return poses_of(keypoints, rng.random((count, people.n_keypoints)))
 
 
-def assert_equals_reference(backend, poses, fields, size, options, *, short=True):
+def assert_equals_reference(backend, poses, fields, size, options, *, short=True, reference=REFERENCE.compute):
     short_offsets = fields.short_offsets if short else None
     arrays = poses, fields.segmentation, fields.long_offsets, short_offsets
     how = {"stride": fields.stride, "size": size, "options": options}
     masks = backend.compute("associate_pixels", *arrays, **how)
-    for other in (REFERENCE, CPU) if backend.gpu else (REFERENCE,):
-        expected = other.compute("associate_pixels", *arrays, **how)
+    for compute in (reference, CPU.compute) if backend.gpu else (reference,):
+        expected = compute("associate_pixels", *arrays, **how)
         assert_same_masks(masks, expected, poses, fields, size=size, options=options, short_offsets=short_offsets)
     return masks
+
+
+@pytest.fixture(scope="module")
+def remembered(load_fields):
+    """(name of real fields, options) -> their poses, and a reference that computes masks of these once."""
+
+    @functools.cache
+    def remember(name, options):
+        known = {}
+
+        def compute(stage, *arrays, **how):
+            key = stage, *how.values()
+            if key not in known:
+                known[key] = REFERENCE.compute(stage, *arrays, **how)
+            return known[key]
+
+        return core_poses(load_fields(name), options), compute
+
+    return remember
 
 
 def noise_of_poses(seed, count=6):
@@ -393,22 +414,26 @@ def test_equals_reference_where_fields_are_not_finite(compiled, grid, values):
 
 
 @pytest.mark.parametrize("exclusive", [False, True])
-def test_equals_reference_on_real_fields(compiled, fields, exclusive):
-    poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.05, max_poses=12))
+def test_equals_reference_on_real_fields(compiled, field_name, load_fields, remembered, exclusive):
+    fields = load_fields(field_name)
+    poses, reference = remembered(field_name, paper_options(hough_stride=2, min_score=0.05, max_poses=12))
     size = fields.image_size[1] // 2, fields.image_size[0] // 2
-    masks = assert_equals_reference(compiled, poses, fields, size, mask_options(exclusive=exclusive))
+    given = compiled, poses, fields, size
+    masks = assert_equals_reference(*given, mask_options(exclusive=exclusive), reference=reference)
     assert masks.any()
     if exclusive:
-        everything = assert_equals_reference(compiled, poses, fields, size, mask_options())
+        everything = assert_equals_reference(*given, mask_options(), reference=reference)
         assert (masks <= everything).all()
         assert masks.sum() < everything.sum() or everything.sum(axis=0).max() == 1
 
 
-def test_equals_reference_at_the_size_of_the_image(compiled, load_fields):
-    fields = load_fields("coco_000000114907_641_s8")
-    poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.1))
+def test_equals_reference_at_the_size_of_the_image(compiled, load_fields, remembered):
+    name = "coco_000000114907_641_s8"
+    fields = load_fields(name)
+    poses, reference = remembered(name, paper_options(hough_stride=2, min_score=0.1))
     width, height = fields.image_size
-    assert assert_equals_reference(compiled, poses, fields, (height, width), mask_options()).any()
+    masks = assert_equals_reference(compiled, poses, fields, (height, width), mask_options(), reference=reference)
+    assert masks.any()
 
 
 def test_masks_do_not_depend_on_threads(load_fields):

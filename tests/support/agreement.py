@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+from dataclasses import replace
+
 import numpy as np
+import pytest
 from backends import Backend
 
 from personlab import COCO_PERSON, Poses, decode_poses
@@ -24,6 +28,37 @@ def reference_poses(fields, options, skeleton=COCO_PERSON):
     )  # fmt: skip
     keypoints, keypoint_scores, probabilities, scores = (a.astype(np.float32) for a in arrays)
     return Poses(keypoints, keypoint_scores, scores, probabilities)
+
+
+def remembered(load_fields):
+    """(name of real fields, options) -> `reference_poses`, once for all backends.
+
+    Votes, peaks and groups, which take the time, are made once for options in a row that differ in scoring alone.
+    """
+
+    def once(stage):
+        last = None
+
+        def call(*arrays, options, **how):
+            nonlocal last
+            known = replace(options, scoring="heatmap", ranking="mean", instance_score="mean", sharpen=0, min_score=0)
+            if last is None or last[1] != known or any(a is not b for a, b in zip(last[0], arrays, strict=True)):
+                last = arrays, known, stage(*arrays, options=options, **how)
+            return last[2]
+
+        return call
+
+    module = "personlab.methods.personlab.backends.reference.decode"
+    stages = {name: once(getattr(reference, name)) for name in ("hough_vote", "find_peaks", "group_poses")}
+
+    @functools.cache
+    def poses(name, options):
+        with pytest.MonkeyPatch.context() as patch:
+            for stage, call in stages.items():
+                patch.setattr(f"{module}.{stage}", call)
+            return reference_poses(load_fields(name), options)
+
+    return poses
 
 
 def core_poses(fields, options, skeleton=COCO_PERSON, *, on=CPU):
