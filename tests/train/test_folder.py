@@ -291,6 +291,7 @@ KILLED = """
 import contextlib, os, sys
 from pathlib import Path
 import pycocotools.cocoeval
+import torch._dynamo  # by the first optimizer otherwise, in every child
 import personlab.train.loop
 with contextlib.suppress(ImportError):
     import torch.utils.tensorboard
