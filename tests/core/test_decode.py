@@ -1,5 +1,6 @@
 """Decoding as a whole: core against reference, the same bytes whatever the circumstances, and empty answers."""
 
+import functools
 import subprocess
 import sys
 import textwrap
@@ -81,26 +82,31 @@ def test_masks_of_the_core_s_poses_equal_those_of_the_reference_s(fields):
     assert_same_masks(actual, expected, poses, fields, size=size, options=how, short_offsets=fields.short_offsets)
 
 
+@functools.cache
+def noise(seed, name, grid, options):
+    """Random fields, and the reference's poses of them, made once for all backends."""
+    fields = random_fields(seed, SKELETONS[name], *grid)
+    return fields, reference_poses(fields, options, SKELETONS[name])
+
+
 @pytest.mark.parametrize(
     "make", [decode_options, options_by_seed, posenet_options], ids=["personlab", "seed", "posenet"]
 )
 @pytest.mark.parametrize("grid", GRIDS, ids=str)
 @pytest.mark.parametrize("name", SKELETONS)
 def test_equals_reference_on_noise(compiled, name, grid, make):
-    people, (h, w, stride) = SKELETONS[name], grid
     for seed in range(3):
-        fields = random_fields(100 + seed, people, h, w, stride)
-        options = make()
-        assert_same_poses(core_poses(fields, options, people, on=compiled), reference_poses(fields, options, people))
+        fields, expected = noise(100 + seed, name, grid, make())
+        assert_same_poses(core_poses(fields, make(), SKELETONS[name], on=compiled), expected)
 
 
 @pytest.mark.parametrize("grid", [pytest.param((40, 61, 8), marks=pytest.mark.slow_sanitized), (30, 20, 6)], ids=str)
 def test_equals_reference_where_there_are_more_seeds_than_are_sorted_at_once(compiled, grid):
-    people, options = SKELETONS["tree"], posenet_options(nms_radius=0.5, max_poses=400)
-    fields = random_fields(110, people, *grid)
-    poses = core_poses(fields, options, people, on=compiled)
+    options = posenet_options(nms_radius=0.5, max_poses=400)
+    fields, expected = noise(110, "tree", grid, options)
+    poses = core_poses(fields, options, SKELETONS["tree"], on=compiled)
     assert len(poses) > 128
-    assert_same_poses(poses, reference_poses(fields, options, people))
+    assert_same_poses(poses, expected)
 
 
 def test_posenet_seeds_of_equal_logits_go_by_keypoint_then_row_then_column(compiled):
