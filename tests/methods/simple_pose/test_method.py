@@ -421,15 +421,20 @@ def test_predict_and_evaluate(trained, scenes, tmp_path, capfd):
     assert "keypoint AP" in capfd.readouterr().out
 
 
+@pytest.fixture(scope="module")
+def exported(trained, tmp_path_factory):
+    """The weights of the trained network, and a cache for the exported file that every engine runs."""
+    return str(trained[1].weights), tmp_path_factory.mktemp("exported")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-def test_other_engines_see_the_same(trained, scene, tmp_path, engine, monkeypatch):
+def test_other_engines_see_the_same(exported, scene, engine, monkeypatch):
     pytest.importorskip(engine)
-    monkeypatch.setenv("PERSONLAB_CACHE", str(tmp_path))
+    weights, cache = exported
+    monkeypatch.setenv("PERSONLAB_CACHE", str(cache))
     maps = [
-        Predictor(str(trained[1].weights), engine=one, precision="float32", long_edge=250, keep_fields=True)(
-            scene.image
-        ).fields
+        Predictor(weights, engine=one, precision="float32", long_edge=250, keep_fields=True)(scene.image).fields
         for one in ("torch", engine)
     ]
     for name in ("keypoints", "limbs"):
