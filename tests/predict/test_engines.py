@@ -333,15 +333,24 @@ def test_a_network_in_memory_runs_in_any_engine(name):
     np.testing.assert_allclose(other.engine.run(images, ["mid_offsets"])["mid_offsets"], wanted, atol=1e-3)
 
 
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A network, and its exported files: for images of any size, and of one."""
+    network = random_model(stride=8)
+    paths = [tmp_path_factory.mktemp("own") / "own.onnx" for _ in range(2)]
+    for path, size in zip(paths, (None, (49, 33)), strict=True):
+        export_onnx(network, path, size=size)
+    return network, paths
+
+
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated:FutureWarning")  # of the exporter
 @pytest.mark.parametrize("name", FILES)
-def test_exported_files_of_one_size_and_of_any(name, tmp_path):
+def test_exported_files_of_one_size_and_of_any(name, own, tmp_path):
     if not ENGINES[name].is_installed:
         pytest.skip(f"no {name}")
-    network = random_model(stride=8)
-    for size in (None, (49, 33)):
-        export_onnx(network, tmp_path / "own.onnx", size=size)
-        loaded = load_network(tmp_path / "own.onnx", engine=name, precision="float32")
+    network, paths = own
+    for exported in paths:
+        loaded = load_network(exported, engine=name, precision="float32")
         assert loaded.config == network.config
         images = np.random.default_rng(4).integers(0, 256, (1, 33, 49, 3), np.uint8)
         wanted = load_network(network).engine.run(images, ["heatmaps"])["heatmaps"].numpy()
@@ -349,10 +358,10 @@ def test_exported_files_of_one_size_and_of_any(name, tmp_path):
     with pytest.raises(ValueError, match=r"images: expected .* = \(1, 33, 49, 3\) as the network takes"):
         loaded.engine.run(np.zeros((1, 41, 49, 3), np.uint8), ["heatmaps"])
     with pytest.raises(ValueError, match=r"stride: expected 8, as the exported file .*own\.onnx has, got 16"):
-        load_network(tmp_path / "own.onnx", engine=name, stride=16)
+        load_network(exported, engine=name, stride=16)
     with pytest.raises(ValueError, match="engine: expected openvino or onnxruntime for the exported file"):
-        load_network(tmp_path / "own.onnx", engine="torch")
-    content = (tmp_path / "own.onnx").read_bytes()
+        load_network(exported, engine="torch")
+    content = exported.read_bytes()
     damaged = content.replace(b"personlab.config\x12", b"personlab.confiX\x12")
     for n, wrong in enumerate((content[: len(content) // 2], b"", b"no network", damaged)):
         path = tmp_path / f"wrong{n}.onnx"
