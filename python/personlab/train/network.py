@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _BACKBONE = "backbone."  # of the names of parameters; all others are heads
 # options that are no fields of a network's configuration
-_NOT_CONFIG = ("weights", "imagenet", "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
+_NOT_CONFIG = ("weights", "mean_with", "imagenet", "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
 
 
 def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *, has_masks: bool) -> Any:
@@ -43,11 +43,14 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
     backbone = asked.get("backbone", "mobilenet_v1")
     if options.imagenet is not None and not backbone.startswith("resnet"):
         raise ValueError(f"network.imagenet: expected network.backbone to be a ResNet, got {backbone}")
+    if options.mean_with and options.weights is None:
+        raise ValueError("network.mean_with: expected network.weights beside it, got none")
     if options.weights is None:
         masks = {"masks": has_masks} if "masks" in known else {}
         model = method.network(method.config(**{**masks, **asked}, skeleton=skeleton))
     else:
-        model = _started(method, options.weights, asked, skeleton, has_masks=has_masks)
+        source = _mean(method, (options.weights, *options.mean_with))
+        model = _started(method, source, options.weights, asked, skeleton, has_masks=has_masks)
     if options.imagenet is not None:
         if options.weights is not None:
             raise ValueError("network: expected either weights or imagenet, got both")
@@ -56,10 +59,29 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
     return model
 
 
-def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skeleton, *, has_masks: bool) -> Any:
+def _mean(method: Method, weights: tuple[str, ...]) -> Any:
+    """Return the network of these weights, or of the mean of several."""
     from personlab.weights import load_model
 
-    source = load_model(weights, method=method)
+    first, *others = (load_model(one, method=method) for one in weights)
+    if not others:
+        return first
+    states = [network.state_dict() for network in (first, *others)]
+    for other, state, path in zip(others, states[1:], weights[1:], strict=True):
+        if other.config != first.config or state.keys() != states[0].keys():
+            raise ValueError(f"network.mean_with: expected a network with the settings of {weights[0]}, got {path}")
+    means = {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
+        for name, value in states[0].items()
+        if value.is_floating_point()
+    }
+    first.load_state_dict({**states[0], **means})
+    return first
+
+
+def _started(
+    method: Method, source: Any, weights: str, asked: dict[str, Any], skeleton: Skeleton, *, has_masks: bool
+) -> Any:
     for name in ("backbone", "width", "stacks", "channels", "increase"):
         if name in asked and asked[name] != (own := getattr(source.config, name)):
             raise ValueError(f"network.{name}: expected {own} as in the weights, got {asked[name]}")
