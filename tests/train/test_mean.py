@@ -10,7 +10,7 @@ from personlab.methods import get_method
 from personlab.nn import ModelConfig, PersonLab
 from personlab.train import NetworkOptions
 from personlab.train.network import make_network
-from personlab.weights import save_model
+from personlab.weights import convert, save_model
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +44,17 @@ def test_a_mean_with_itself_is_the_network(runs):
         assert torch.equal(model.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("float16", [False, True])
+def test_convert_writes_the_mean(runs, tmp_path, float16):
+    path = tmp_path / "mean.safetensors"
+    convert(runs[0], path, mean_with=[runs[0], runs[1]], float16=float16)
+    states = [load_model(runs[n]).state_dict() for n in (0, 0, 1)]
+    for name, value in load_model(path).state_dict().items():
+        if value.is_floating_point():
+            expected = (sum(state[name].double() for state in states) / 3).float()
+            torch.testing.assert_close(value, expected, rtol=1e-3 if float16 else 0, atol=1e-6 if float16 else 1e-7)
+
+
 def test_other_networks_are_refused(runs):
     with pytest.raises(
         ValueError, match=r"mean_with: expected a network with the settings of .*0.safetensors, got .*3"
@@ -51,5 +62,7 @@ def test_other_networks_are_refused(runs):
         start(NetworkOptions(weights=runs[0], mean_with=(runs[1], runs[3])))
     with pytest.raises(ValueError, match=r"network.mean_with: expected network.weights beside it, got none"):
         start(NetworkOptions(mean_with=(runs[0],)))
+    with pytest.raises(ValueError, match=r"mean_with: expected a network with the settings of .*3.s.*, got .*0.s"):
+        convert(runs[3], "never.safetensors", mean_with=[runs[0]])
     with pytest.raises(FileNotFoundError, match="absent"):
         start(NetworkOptions(weights=runs[0], mean_with=("absent.safetensors",)))

@@ -35,6 +35,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--stride", type=int, choices=(8, 16), help="output stride of the checkpoint, input pixels [the source's]"
     )
+    parser.add_argument(
+        "--mean-with", type=str, nargs="+", metavar="SRC",
+        help="more networks: write the mean of all, of runs that had the same start; one named twice counts twice",
+    )  # fmt: skip
     parser.add_argument("--float16", action="store_true", help="write the weights in 16 bits, half the size")
 
 
@@ -47,7 +51,8 @@ def run(config: Any) -> None:
     from personlab import weights
 
     made = weights.convert(
-        config.src, config.dst, stride=config.stride, method=config.method, float16=config.float16
+        config.src, config.dst, stride=config.stride, method=config.method, mean_with=config.mean_with or (),
+        float16=config.float16,
     )  # fmt: skip
     stored = weights.load_stored(config.dst)
     heads = ", ".join(stored.method.outputs(bool(getattr(made, "masks", False))))

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from personlab.nn.backbones.imagenet import load_imagenet
+from personlab.nn.state import fill
 
 if TYPE_CHECKING:
     from personlab.methods import Method
@@ -59,24 +60,16 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
     return model
 
 
-def _mean(method: Method, weights: tuple[str, ...]) -> Any:
+def _mean(method: Method, sources: tuple[str, ...]) -> Any:
     """Return the network of these weights, or of the mean of several."""
-    from personlab.weights import load_model
+    from personlab.weights import load_model, load_stored
+    from personlab.weights.mean import mean_weights
 
-    first, *others = (load_model(one, method=method) for one in weights)
-    if not others:
-        return first
-    states = [network.state_dict() for network in (first, *others)]
-    for other, state, path in zip(others, states[1:], weights[1:], strict=True):
-        if other.config != first.config or state.keys() != states[0].keys():
-            raise ValueError(f"network.mean_with: expected a network with the settings of {weights[0]}, got {path}")
-    means = {
-        name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
-        for name, value in states[0].items()
-        if value.is_floating_point()
-    }
-    first.load_state_dict({**states[0], **means})
-    return first
+    model = load_model(sources[0], method=method)
+    if len(sources) > 1:
+        stored = [load_stored(source, method=method).weights for source in sources]
+        fill(model, mean_weights(stored, sources).state)
+    return model
 
 
 def _started(

@@ -24,10 +24,12 @@ from personlab.weights.checkpoint import (
     save_stored,
 )
 from personlab.weights.download import cache_folder, default_name, download, hint, known_names, parse_name
+from personlab.weights.mean import mean_weights
 from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import torch
 
@@ -125,6 +127,7 @@ def convert(
     *,
     stride: int | None = None,
     method: str | Method | None = None,
+    mean_with: Sequence[str | os.PathLike[str]] = (),
     float16: bool = False,
 ) -> Any:
     """Write a network as a checkpoint; needs no torch but for files of torch.save.
@@ -135,6 +138,7 @@ def convert(
         dst: the file to write, whole or not at all; ends in .safetensors.
         stride: of the output, input pixels; the source's own where left out.
         method: of the network, by name or as a record; the one whose file `src` is where left out.
+        mean_with: more networks, as `src`; the mean of all is written. One that stands there twice counts twice.
         float16: whether the file holds weights in 16 bits, which are read as float32.
 
     Returns:
@@ -146,7 +150,12 @@ def convert(
     """
     check_name(dst)
     path, own = find_source(src, stride)
-    stored = _at_stride(_read(path, method), own)._replace(metadata={"source": Path(src).name})
+    stored = _at_stride(_read(path, method), own)
+    if mean_with:
+        others = [load_stored(one, stride=stride, method=stored.method) for one in mean_with]
+        sources = [str(one) for one in (src, *mean_with)]
+        stored = stored._replace(weights=mean_weights([stored.weights, *(one.weights for one in others)], sources))
+    stored = stored._replace(metadata={"source": ", ".join(Path(one).name for one in (src, *mean_with))})
     save_stored(_in_float16(stored) if float16 else stored, dst)
     return stored.weights.config
 
