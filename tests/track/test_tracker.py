@@ -157,6 +157,23 @@ def test_keypoints_that_are_not_finite_or_far_away_are_left_out():
     assert tracker.update(poses((0, 0), (300, 0))).tolist() == [1, 2]
 
 
+def test_many_empty_frames_end_all_tracks():
+    tracker = Tracker()
+    tracker.update(poses((0, 0)))
+    tracker.skip(1_000_000)
+    for _ in range(300):
+        assert tracker.update(poses()).tolist() == []
+    tracker.update(poses((0, 0)))
+    assert tracker.update(poses((0, 0))).tolist() == [2]
+
+
+def test_masks_of_another_size_or_left_out_count_for_nothing():
+    tracker, both = Tracker(), poses((0, 0), (300, 0))
+    for size in ((60, 80), (30, 40), None, (0, 0), (1, 500)):
+        masks = None if size is None else np.ones((2, *size), bool)
+        assert tracker.update(both, masks=masks).tolist() == [1, 2]
+
+
 def test_a_person_of_one_keypoint_is_followed():
     tracker = Tracker()
     chances = np.full((1, 17), 0.9)
@@ -215,6 +232,9 @@ def test_wrong_arguments_are_named():
         ({"masks": mask.astype(np.uint8)}, TypeError, "masks"),
         ({"masks": mask[0]}, ValueError, "masks"),
         ({"frames": 0}, ValueError, "frames"),
+        ({"frames": -1}, ValueError, "frames"),  # back in time
+        ({"frames": 1.5}, TypeError, "frames"),
+        ({"image": [[1]]}, (TypeError, ValueError), "image"),
         ({"size": (0, 4)}, ValueError, "size"),
     ):
         with pytest.raises(error, match=text):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.arrays.numbers import as_integer, as_size, check_type
+from personlab.io.images import as_image
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.track import motion
@@ -109,8 +110,9 @@ class Tracker:
         check_type(poses, "poses", Poses)
         frames = as_integer(frames, "frames", 1, 1_000_000)
         seen = see(poses, boxes, masks, self.skeleton, self.options.min_keypoint)
-        if size is None and image is not None:
-            size = image.shape[:2]
+        if image is not None:
+            image = as_image(image)
+            size = image.shape[:2] if size is None else size
         if size is not None:
             self._rescale(as_size(size, "size", minimum=1))
         before = self._tracks.points.copy()
