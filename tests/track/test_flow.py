@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from personlab import Poses, Tracker, TrackOptions
-from personlab.track.flow import Flow, propagate_boxes
+from personlab.track import Flow, join_boxes, propagate_boxes
 
 cv2 = pytest.importorskip("cv2")
 
@@ -48,6 +48,33 @@ def test_boxes_stay_in_the_image_and_are_nan_without_a_keypoint():
     assert propagate_boxes(none, flow, texture()).shape == (0, 4)
 
 
+def test_keypoints_that_are_unsure_far_away_or_not_finite_draw_no_box():
+    one = person()
+    for value in (np.nan, np.inf, 3e38):
+        one.keypoints[0, :5] = value
+        one.keypoint_probabilities[0, :5] = 0.05 if np.isfinite(value) else 0.9
+        flow = Flow()
+        flow.advance(texture())
+        with np.errstate(all="raise", under="ignore"):
+            boxes = propagate_boxes(one, flow, texture((6, -3)), margin=0.0)
+        shown = one.keypoints[0, 5:] + (6, -3)
+        np.testing.assert_allclose(boxes[0], [*shown.min(axis=0), *shown.max(axis=0)], atol=0.7)
+
+
+def test_propagated_boxes_follow_those_of_a_detector():
+    moved = np.array([[10, 20, 40, 80], [np.nan] * 4, [5, 5, 5, 9]], np.float32)  # the last has no area
+    boxes, scores = join_boxes(np.array([[1, 2, 3, 4]]), np.array([0.5]), moved, np.array([0.9, 0.8, 0.7], np.float32))
+    np.testing.assert_array_equal(boxes, [[1, 2, 3, 4], [10, 20, 30, 60]])
+    np.testing.assert_allclose(scores, [0.5, 0.9])
+    none, no_scores = join_boxes(np.zeros(0), np.zeros(0), np.zeros((0, 4)), np.zeros(0))
+    assert none.shape == (0, 4)
+    assert no_scores.shape == (0,)
+    with pytest.raises(ValueError, match="scores"):
+        join_boxes(np.array([[1, 2, 3, 4]]), np.zeros(0), moved, np.ones(3))
+    with pytest.raises(ValueError, match="propagated"):
+        join_boxes(np.zeros((0, 4)), np.zeros(0), np.zeros((2, 3)), np.ones(2))
+
+
 @pytest.mark.parametrize("image", [None, np.zeros((4, 4, 3), np.uint8), np.zeros((60, 100, 3), np.uint8)])
 def test_there_is_no_flow_across_a_frame_without_image_or_of_another_size(image):
     flow = Flow()
@@ -79,3 +106,9 @@ def test_wrong_images_are_named():
         tracker.update(person(), image=np.zeros((4, 4), np.uint8))
     with pytest.raises(ValueError, match="margin"):
         propagate_boxes(person(), Flow(), texture(), margin=-1)
+    with pytest.raises(ValueError, match="image"):
+        propagate_boxes(person(), Flow(), np.zeros((4, 4), np.uint8))
+    with pytest.raises(TypeError, match="poses"):
+        propagate_boxes(None, Flow(), texture())
+    with pytest.raises(TypeError, match="flow"):
+        propagate_boxes(person(), texture(), texture())

@@ -31,8 +31,36 @@ def test_people_keep_their_ids_whatever_their_order():
 
 def test_people_who_cross_keep_their_ids():
     tracker = Tracker()
-    ids = [tracker.update(poses((8 * t, 0), (400 - 8 * t, 0))).tolist() for t in range(50)]
+    ids = [tracker.update(poses((8 * t, 0), (403 - 8 * t, 0))).tolist() for t in range(50)]
     assert ids == [[1, 2]] * 50
+
+
+def test_who_was_behind_another_is_not_seen_whole_before_them():
+    """Two people cross; the one in front is missed for two frames, and comes back where the other could be, too."""
+    chances = np.full((2, 17), 0.9)
+    tracker = Tracker()
+    for t in range(20):
+        if t > 15:
+            chances[1, :11] = 0.2  # behind the other
+        both = poses((8 * t, 0), (320 - 8 * t, 0), chances=chances)
+        assert tracker.update(both).tolist() == [1, 2]
+    tracker.update(poses())
+    tracker.update(poses())
+    assert tracker.update(poses((158, 0))).tolist() == [1]  # predicted: 176 and 144
+    tracker.update(poses((184, 0)))
+    assert tracker.update(poses((192, 0), (128, 0))).tolist() == [1, 2]
+
+
+def test_a_second_pose_takes_no_hidden_persons_identity():
+    """The double of one who walks past a hidden person is nobody, however near that person should be."""
+    tracker = Tracker()
+    for t in range(15):
+        tracker.update(poses((8 * t, 0), (200 - 5 * t, 0)))
+    assert tracker.update(poses((8 * 15, 0))).tolist() == [1]
+    for t in range(16, 20):
+        ids = tracker.update(poses((8 * t, 0), (8 * t - 10, 3), scores=[0.9, 0.6])).tolist()
+        assert ids == [1, NO_ID]
+    assert tracker.update(poses((8 * 20, 0), (200 - 5 * 20, 0))).tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("gap", [1, 10, 30])
@@ -129,6 +157,23 @@ def test_keypoints_that_are_not_finite_or_far_away_are_left_out():
     assert tracker.update(poses((0, 0), (300, 0))).tolist() == [1, 2]
 
 
+def test_many_empty_frames_end_all_tracks():
+    tracker = Tracker()
+    tracker.update(poses((0, 0)))
+    tracker.skip(1_000_000)
+    for _ in range(300):
+        assert tracker.update(poses()).tolist() == []
+    tracker.update(poses((0, 0)))
+    assert tracker.update(poses((0, 0))).tolist() == [2]
+
+
+def test_masks_of_another_size_or_left_out_count_for_nothing():
+    tracker, both = Tracker(), poses((0, 0), (300, 0))
+    for size in ((60, 80), (30, 40), None, (0, 0), (1, 500)):
+        masks = None if size is None else np.ones((2, *size), bool)
+        assert tracker.update(both, masks=masks).tolist() == [1, 2]
+
+
 def test_a_person_of_one_keypoint_is_followed():
     tracker = Tracker()
     chances = np.full((1, 17), 0.9)
@@ -187,6 +232,9 @@ def test_wrong_arguments_are_named():
         ({"masks": mask.astype(np.uint8)}, TypeError, "masks"),
         ({"masks": mask[0]}, ValueError, "masks"),
         ({"frames": 0}, ValueError, "frames"),
+        ({"frames": -1}, ValueError, "frames"),  # back in time
+        ({"frames": 1.5}, TypeError, "frames"),
+        ({"image": [[1]]}, (TypeError, ValueError), "image"),
         ({"size": (0, 4)}, ValueError, "size"),
     ):
         with pytest.raises(error, match=text):
@@ -205,7 +253,7 @@ def test_wrong_arguments_are_named():
     assert tracker.skeleton is COCO_PERSON
 
 
-@pytest.mark.parametrize("people", [2, 4])
+@pytest.mark.parametrize("people", [2, 4, 6])
 def test_nobody_changes_identity_in_drawn_crossings(people):
     video = DrawnVideo(1, "crossing", people=people, frames=100)
     tracker, last = Tracker(), {}

@@ -6,13 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.arrays.numbers import as_number, as_size
+from personlab.arrays.host import as_numbers
+from personlab.arrays.numbers import as_number, check_type
+from personlab.arrays.shapes import check_shape
 from personlab.io.images import as_image
+from personlab.poses import Poses
+from personlab.track.seen import extent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from personlab.poses import Poses
     from personlab.track.motion import Tracks
     from personlab.track.seen import Floats
 
@@ -74,8 +77,8 @@ class Flow:
         scale = np.array(self._scale)
         height, width = flow.shape[:2]
         finite = np.nan_to_num(np.asarray(points, np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-        cells = np.rint(finite * scale).astype(np.int64)
-        x, y = np.clip(cells[..., 0], 0, width - 1), np.clip(cells[..., 1], 0, height - 1)
+        cells = np.clip(np.rint(finite * scale), 0, (width - 1, height - 1)).astype(np.int64)
+        x, y = cells[..., 0], cells[..., 1]
         target: Floats = points + flow[y, x].astype(np.float64) / scale
         return target
 
@@ -110,18 +113,57 @@ def propagate_boxes(
     Raises:
         TypeError, ValueError: an argument of another type, or out of range.
     """
+    check_type(poses, "poses", Poses)
+    check_type(flow, "flow", Flow)
     margin = as_number(margin, "margin", 0.0, 10.0)
+    min_keypoint = as_number(min_keypoint, "min_keypoint", 0.0, 1.0)
+    image = as_image(image)
+    height, width = image.shape[:2]
     field = flow.advance(image)
-    height, width = as_size(image.shape[:2], "image.shape")
     points = poses.keypoints.astype(np.float64)
+    known = np.isfinite(points).all(axis=2) & (poses.keypoint_probabilities >= min_keypoint)
+    points[~known] = 0.0
     if field is not None:
         points = flow.moved(points, field)
-    known = np.isfinite(points).all(axis=2) & (poses.keypoint_probabilities >= min_keypoint)
     some = np.logical_or.reduce(known, axis=1)
-    low = np.where(known[..., None], points, np.inf).min(axis=1, initial=np.inf)
-    high = np.where(known[..., None], points, -np.inf).max(axis=1, initial=-np.inf)
-    grown = margin * np.where(some[:, None], high - low, 0.0)
+    low, high = extent(points, known.astype(np.float64))
+    low, high = (np.where(some[:, None], one, 0.0) for one in (low, high))
+    grown = margin * (high - low)
     limits = (max(width - 1, 0), max(height - 1, 0))
     boxes = np.concatenate([np.clip(low - grown, 0, limits), np.clip(high + grown, 0, limits)], axis=1)
     boxes[~some] = np.nan
     return boxes.astype(np.float32)
+
+
+def join_boxes(
+    boxes: Any, scores: Any, propagated: Any, propagated_scores: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return boxes x, y, w, h and scores of a detector, and after them those that `propagate_boxes` returns.
+
+    Propagated boxes that are not finite or have no area are left out, with their scores. Overlapping ones stay:
+    suppression by the similarity of the poses follows.
+
+    Args:
+        boxes: (B, 4) x, y, w, h, pixels.
+        scores: (B,).
+        propagated: (P, 4) x0, y0, x1, y1, pixels.
+        propagated_scores: (P,), such as those of the poses in the frame before.
+
+    Raises:
+        TypeError: an argument that holds no numbers.
+        ValueError: another shape.
+    """
+    own, moved = (as_numbers(one, name) for one, name in ((boxes, "boxes"), (propagated, "propagated")))
+    own, moved = (one.reshape(0, 4) if one.size == 0 else one for one in (own, moved))
+    check_shape(own, "boxes", (None, 4), "(B, 4)")
+    check_shape(moved, "propagated", (None, 4), "(P, 4)")
+    own_scores, moved_scores = as_numbers(scores, "scores"), as_numbers(propagated_scores, "propagated_scores")
+    check_shape(own_scores, "scores", (len(own),), "(B,)")
+    check_shape(moved_scores, "propagated_scores", (len(moved),), "(P,)")
+    corners = np.asarray(moved, np.float64)
+    kept = np.isfinite(corners).all(axis=1) & (corners[:, 2:] > corners[:, :2]).all(axis=1)
+    sides = np.concatenate([corners[kept, :2], corners[kept, 2:] - corners[kept, :2]], axis=1)
+    return (
+        np.concatenate([np.asarray(own, np.float64), sides]),
+        np.concatenate([np.asarray(own_scores, np.float64), np.asarray(moved_scores, np.float64)[kept]]),
+    )

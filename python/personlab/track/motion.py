@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from personlab.track.seen import extent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +18,16 @@ if TYPE_CHECKING:
 _POSE_GAIN = 0.8  # share of a sure keypoint's new place in the pose about the body
 _SIZE_GAIN = 0.3  # share of a new size, of a person who is wholly seen
 _FADE = 0.9  # factor on the weight of a keypoint in each frame that does not show it
+
+
+class Sights(NamedTuple):
+    """Tracks where they are predicted, as `keypoint_similarity` takes them."""
+
+    points: Floats
+    weights: Floats
+    sizes: Floats
+    shares: Floats
+    limits: tuple[Floats, Floats]
 
 
 @dataclass(eq=False)
@@ -43,6 +55,11 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def sights(self, rows: Any) -> Sights:
+        """Return what of some tracks is compared with the people of a frame."""
+        points, weights = self.points[rows], self.weights[rows]
+        return Sights(points, weights, self.sizes[rows], self.shares[rows], extent(points, weights))
 
     def kept(self, rows: Any) -> Tracks:
         """Return the tracks that an index array or flags select."""
@@ -98,28 +115,33 @@ def correct(tracks: Tracks, rows: Any, seen: Seen, people: Any, kappas: Floats, 
     """
     points, weights = tracks.points[rows], tracks.weights[rows]
     own, own_weights = seen.points[people], seen.weights[people]
-    common = np.minimum(weights, own_weights)
-    pull = common / kappas
+    pull = np.minimum(weights, own_weights)
+    pull /= kappas
+    pull /= np.maximum(np.add.reduce(pull, axis=1), 1e-12)[:, None]
     residuals = own - points
-    moved = np.einsum("tn,tnc->tc", pull, residuals) / np.maximum(pull.sum(axis=1), 1e-12)[:, None]
-    place, both, velocity = tracks.covariances[rows].T
-    noise = np.square(options.jitter * tracks.sizes[rows])
-    gain, velocity_gain = place / (place + noise), both / (place + noise)
-    shift = gain[:, None] * moved
-    share = np.where(weights > 0, _POSE_GAIN * np.minimum(own_weights, 1.0), 1.0)
-    share[own_weights == 0] = 0.0
-    posed = points + shift[:, None] + share[..., None] * (residuals - moved[:, None])
-    known = (weights > 0) | (own_weights > 0)
-    tracks.points[rows] = np.where(known[..., None], posed, 0.0)
-    tracks.weights[rows] = np.maximum(own_weights, _FADE * weights)
-    tracks.velocities[rows] += velocity_gain[:, None] * moved
-    tracks.covariances[rows] = np.stack(
-        [(1 - gain) * place, (1 - gain) * both, velocity - velocity_gain * both], axis=1
-    )
-    share_of_size = _SIZE_GAIN * seen.shares[people] ** 2
-    tracks.sizes[rows] += share_of_size * (seen.sizes[people] - tracks.sizes[rows])
+    moved = np.add.reduce(residuals * pull[..., None], axis=1)
+    covariances, sizes, shares = tracks.covariances[rows], tracks.sizes[rows], seen.shares[people]
+    noise = np.square(options.jitter * sizes)
+    gains = covariances[:, :2] / (covariances[:, 0] + noise)[:, None]  # of place and velocity
+    gain, velocity_gain = gains[:, :1], gains[:, 1:]
+    share = np.minimum(own_weights, 1.0)
+    share *= _POSE_GAIN
+    share[(weights <= 0) & (own_weights > 0)] = 1.0
+    # What moves with the body: all points that are known; those not known stay 0.
+    shown = np.maximum(own_weights, _FADE * weights)
+    residuals -= moved[:, None]
+    residuals *= share[..., None]
+    residuals += (gain * moved)[:, None]
+    residuals *= (shown > 0)[..., None]
+    tracks.points[rows] = points + residuals
+    tracks.weights[rows] = shown
+    tracks.velocities[rows] += velocity_gain * moved
+    covariances[:, 2] -= gains[:, 1] * covariances[:, 1]
+    covariances[:, :2] *= 1 - gain
+    tracks.covariances[rows] = covariances
+    tracks.sizes[rows] = sizes + _SIZE_GAIN * shares**2 * (seen.sizes[people] - sizes)
     tracks.places[rows] = seen.centres[people]
-    tracks.shares[rows] = seen.shares[people]
+    tracks.shares[rows] = shares
     tracks.hidden[rows] = 0
     tracks.hits[rows] += 1
 

@@ -32,7 +32,7 @@ class TrackOptions:
         min_keypoint: keypoints of a lower probability are left out; if a pose has no other, they count
         start_score: a pose of a lower score starts no track, but may continue one
         start_frames: frames in a row that a track needs before it gets an id; the first frame of a video needs one
-        double_similarity: a pose as similar to a better one that is tracked is the same person and starts no track
+        double_similarity: a pose as similar to a better one of its frame is of the same person and starts no track
         jitter: standard deviation of a pose's place from frame to frame, in sizes of the person
         speed: standard deviation of the speed of people, sizes of the person a frame
         acceleration: standard deviation of its change, sizes of the person a frame, each frame
@@ -52,7 +52,7 @@ class TrackOptions:
     min_keypoint: float = 0.1
     start_score: float = 0.3
     start_frames: int = 2
-    double_similarity: float = 0.6
+    double_similarity: float = 0.42
     jitter: float = 0.04
     speed: float = 0.1
     acceleration: float = 0.01

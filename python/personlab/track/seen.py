@@ -35,6 +35,7 @@ class Seen:
     centres: Floats  # (P, 2) pixels
     scores: Floats  # (P,)
     shares: Floats  # (P,) of the points that are seen, 0 to 1
+    limits: tuple[Floats, Floats]  # (P, 2) min and max of the known points, pixels; inf, -inf without one
     masks: NDArray[np.float32] | None = None  # (P, h, w) 0 or 1, on cells of `cell` pixels
     cell: int = 1
 
@@ -44,7 +45,7 @@ class Seen:
     @property
     def known(self) -> Flags:
         """(P,) whether any point of the person is known."""
-        known: Flags = np.logical_or.reduce(self.weights > 0, axis=1)
+        known: Flags = self.limits[0][:, 0] < np.inf
         return known
 
 
@@ -61,46 +62,63 @@ def see(poses: Poses, boxes: Any, masks: Any, skeleton: Skeleton, min_keypoint: 
     """
     check_shape(poses.keypoints, "poses.keypoints", (None, skeleton.n_keypoints, 2), "(P, K, 2)")
     count = len(poses)
-    corners = np.full((count, 2, 2), np.nan)
+    points = np.full((count, skeleton.n_keypoints + 2, 2), np.nan)
+    points[:, :-2] = poses.keypoints
+    corners = points[:, -2:]
     if boxes is not None:
         taken = take_on_host(np.asarray(boxes, np.float32) if isinstance(boxes, (list, tuple)) else boxes, "boxes")
         check_shape(taken, "boxes", (count, 4), "(P, 4)")
         corners[:] = taken.to_float32().reshape(count, 2, 2)
-    points = np.concatenate([poses.keypoints, corners], axis=1, dtype=np.float64)
     with np.errstate(invalid="ignore"):
-        usable: Flags = np.logical_and.reduce(np.abs(points) < _FAR, axis=2)
+        near = np.abs(points) < _FAR
+        usable: Flags = near[..., 0] & near[..., 1]
         if boxes is not None:
             usable[:, -2:] &= np.logical_and.reduce(corners[:, 1] > corners[:, 0], axis=1)[:, None]
-        chances = np.nan_to_num(poses.keypoint_probabilities.astype(np.float64), nan=0.0, posinf=1.0, neginf=0.0)
-        scores = np.nan_to_num(poses.scores.astype(np.float64), nan=0.0, posinf=1.0, neginf=0.0)
+        chances = _finite(poses.keypoint_probabilities)
     weights = np.full(usable.shape, _CORNER_WEIGHT)
     weights[:, :-2] = _weights(chances, usable[:, :-2], min_keypoint)
     weights[~usable] = 0.0
     points[weights == 0] = 0.0
-    total = weights.sum(axis=1)
-    centres = np.einsum("pn,pnc->pc", weights, points) / np.maximum(total, 1e-12)[:, None]
+    total = np.maximum(np.add.reduce(weights, axis=1), 1e-12)
+    centres = np.add.reduce(points * weights[..., None], axis=1) / total[:, None]
     small, cell = (None, 1) if masks is None else _small_masks(masks, count)
-    shares = weights[:, :-2].mean(axis=1)
-    return Seen(points, weights, _sizes(points, weights), centres, scores, shares, small, cell)
+    shares = np.add.reduce(weights[:, :-2], axis=1) / skeleton.n_keypoints
+    limits = extent(points, weights)
+    return Seen(points, weights, _sizes(*limits), centres, _finite(poses.scores), shares, limits, small, cell)
+
+
+def extent(points: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """Return the min and the max (M, 2) of the points (M, N, 2) of a weight above 0; inf and -inf without one."""
+    unknown = (weights <= 0)[..., None]
+    low: Floats = np.minimum.reduce(np.where(unknown, np.inf, points), axis=1)
+    high: Floats = np.maximum.reduce(np.where(unknown, -np.inf, points), axis=1)
+    return low, high
+
+
+def _finite(values: NDArray[np.float32]) -> Floats:
+    """Return values as float64: NaN and -inf as 0, inf as 1."""
+    finite = values.astype(np.float64)
+    odd = ~np.isfinite(finite)
+    if odd.any():
+        finite[odd] = finite[odd] == np.inf
+    return finite
 
 
 def _weights(chances: Floats, usable: Flags, min_keypoint: float) -> Floats:
     """Return the weights of keypoints: their probabilities, or 1 for all of a pose without a probable one."""
     probable = usable & (chances >= min_keypoint) & (chances > 0)
     weights = np.where(probable, np.minimum(chances, 1.0), 0.0)
-    unsure = ~probable.any(axis=1)
-    weights[unsure] = usable[unsure]
+    unsure = ~np.logical_or.reduce(probable, axis=1)
+    if unsure.any():
+        weights[unsure] = usable[unsure]
     return weights
 
 
-def _sizes(points: Floats, weights: Floats) -> Floats:
+def _sizes(low: Floats, high: Floats) -> Floats:
     """Return the square root of the area of the box of the points, each side at least a quarter of the other."""
-    valid = (weights > 0)[..., None]
-    low = np.where(valid, points, np.inf).min(axis=1)
-    high = np.where(valid, points, -np.inf).max(axis=1)
-    sides = np.where(valid.any(axis=1), high - low, 0.0)
-    longest = sides.max(axis=1)
-    area = longest * np.maximum(sides.min(axis=1), longest / 4)
+    sides = np.maximum(high - low, 0.0)
+    longest = np.maximum(sides[:, 0], sides[:, 1])
+    area = longest * np.maximum(np.minimum(sides[:, 0], sides[:, 1]), longest / 4)
     sizes: Floats = np.maximum(np.sqrt(area), 1.0)
     return sizes
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.arrays.numbers import as_integer, as_size, check_type
+from personlab.io.images import as_image
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.track import motion
 from personlab.track.assign import assign, check_solver
 from personlab.track.options import TrackOptions
 from personlab.track.seen import Seen, kappas, see
-from personlab.track.similarity import keypoint_similarity, mask_overlap
+from personlab.track.similarity import keypoint_similarity, mask_overlap, second_poses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     Ids = NDArray[np.int64]
     Indices = NDArray[np.intp]
 
+_SURE = 0.1  # rank of a second pose of somebody, beyond which it is that of another person who stands close
 _DOUBT = 1.0  # frames seen after which the rank of a track is half of that of a track seen for long
 NO_ID = -1
 """in place of the id of a person who has none"""
@@ -35,9 +37,9 @@ class Tracker:
 
     A track predicts the place of its person by a Kalman filter of the body, or by optical flow. The people of a frame
     are assigned to tracks so that the sum of similarities is maximal: OKS that allows for the uncertainty of the
-    prediction and, where both have one, the overlap of masks. A person who is not seen is followed for
-    `TrackOptions.max_hidden` frames. For `max_away` frames, someone of a similar size who appears where a person was
-    last seen is that person.
+    prediction, the share of the person that is seen and, where both have one, the overlap of masks. A person who is
+    not seen is followed for `TrackOptions.max_hidden` frames. For `max_away` frames, someone of a similar size who
+    appears where a person was last seen is that person.
 
     Results depend on the calls since `reset` alone, and not on threads.
 
@@ -108,8 +110,9 @@ class Tracker:
         check_type(poses, "poses", Poses)
         frames = as_integer(frames, "frames", 1, 1_000_000)
         seen = see(poses, boxes, masks, self.skeleton, self.options.min_keypoint)
-        if size is None and image is not None:
-            size = image.shape[:2]
+        if image is not None:
+            image = as_image(image)
+            size = image.shape[:2] if size is None else size
         if size is not None:
             self._rescale(as_size(size, "size", minimum=1))
         before = self._tracks.points.copy()
@@ -117,19 +120,19 @@ class Tracker:
         if self._flow is not None:
             self._flow.move(self._tracks, before, image, frames)
         track_of = np.full(len(seen), -1, np.intp)
-        rows, people = self._match(seen, before, frames)
+        doubles = second_poses(seen, self._kappas, self.options.double_similarity)
+        rows, people = self._match(seen, doubles, before, frames)
         track_of[people] = rows
-        doubles = self._doubles(seen, track_of, frames)
-        track_of[doubles] = -1
-        people = np.flatnonzero(track_of >= 0)
+        people = (track_of >= 0).nonzero()[0]
         motion.correct(self._tracks, track_of[people], seen, people, self._kappas, self.options)
         starts = (track_of < 0) & ~doubles & (seen.scores >= self.options.start_score) & seen.known
-        born = np.flatnonzero(starts)
-        track_of[born] = len(self._tracks) + np.arange(len(born))
-        self._tracks = self._tracks.joined(motion.start(seen, born, self.options))
+        born = starts.nonzero()[0]
+        if len(born):
+            track_of[born] = len(self._tracks) + np.arange(len(born))
+            self._tracks = self._tracks.joined(motion.start(seen, born, self.options))
         self._give_ids()
         ids = np.full(len(seen), NO_ID, np.int64)
-        people = np.flatnonzero(track_of >= 0)
+        people = (track_of >= 0).nonzero()[0]
         ids[people] = self._tracks.ids[track_of[people]]
         ids[ids == 0] = NO_ID
         self._finish(seen, track_of)
@@ -154,23 +157,29 @@ class Tracker:
                 self._flow.reset()
         self._size = size
 
-    def _match(self, seen: Seen, before: Floats, frames: int) -> tuple[Indices, Indices]:
-        """Return tracks and the people who continue them, by motion."""
+    def _match(self, seen: Seen, doubles: Flags, before: Floats, frames: int) -> tuple[Indices, Indices]:
+        """Return tracks and the people who continue them; second poses come after the others."""
         tracks, options = self._tracks, self.options
         rows = np.flatnonzero(tracks.hidden - frames <= options.max_hidden)
         if not len(rows) or not len(seen):
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
+        hidden, hits = tracks.hidden[rows], tracks.hits[rows]
+        # With masks, the similarity of poses counts however low it is.
+        least = options.min_similarity if seen.masks is None else 0.0
         plain, ranked = keypoint_similarity(
-            tracks.points[rows], tracks.weights[rows], tracks.sizes[rows], tracks.covariances[rows, 0], seen,
-            self._kappas,
-        )  # fmt: skip
+            tracks.sights(rows), tracks.covariances[rows, 0], hidden, seen, self._kappas, least
+        )
         if seen.masks is not None:
             change = self._mask_change(seen, before, rows, plain)
             plain, ranked = plain + change, ranked + change
-        hits = tracks.hits[rows]
-        ranked = ranked * (hits / (hits + _DOUBT))[:, None]
+        ranked *= (hits / (hits + _DOUBT))[:, None]
         ranked = np.where(plain >= options.min_similarity, np.maximum(ranked, 1e-9), 0.0)
-        matched, people = assign(ranked)
+        matched, people = assign(np.where(doubles, 0.0, ranked))
+        if doubles.any():  # two people may stand close: both go on without a gap
+            steady = hidden == frames
+            steady[matched] = False
+            more, others = assign(np.where(steady[:, None] & doubles & (ranked > _SURE), ranked, 0.0))
+            matched, people = np.concatenate([matched, more]), np.concatenate([people, others])
         return rows[matched], people
 
     def _mask_change(self, seen: Seen, before: Floats, rows: Indices, plain: Floats) -> Floats:
@@ -191,24 +200,6 @@ class Tracker:
         pairs = np.ix_(own, other)
         change[pairs] = self.options.mask_share * (overlap - plain[pairs])
         return change
-
-    def _doubles(self, seen: Seen, track_of: Indices, frames: int) -> Flags:
-        """Return (P,) who is a second pose of a better one, which continues a track without a gap, or scores more.
-
-        People who continue a track without a gap are none: two may stand close.
-        """
-        doubles = np.zeros(len(seen), bool)
-        steady = (track_of >= 0) & (self._tracks.hidden[track_of] == frames if len(self._tracks) else False)
-        if steady.all():
-            return doubles
-        # The better one first: steady, of a higher score, of a lower index.
-        order = np.lexsort((np.arange(len(seen)), -seen.scores, ~steady))
-        rank = np.empty(len(seen), np.intp)
-        rank[order] = np.arange(len(seen))
-        alike, _ = keypoint_similarity(seen.points, seen.weights, seen.sizes, np.zeros(len(seen)), seen, self._kappas)
-        better = rank[:, None] < rank
-        doubles |= np.logical_or.reduce((alike >= self.options.double_similarity) & better, axis=0)
-        return doubles & ~steady
 
     def _give_ids(self) -> None:
         """Number tracks that are old enough: as a person who returns, or anew."""
@@ -245,7 +236,7 @@ class Tracker:
         """Drop the tracks that have ended, and keep this frame for the next."""
         tracks, options = self._tracks, self.options
         person = np.full(len(tracks), -1, np.intp)
-        people = np.flatnonzero(track_of >= 0)
+        people = (track_of >= 0).nonzero()[0]
         person[track_of[people]] = people
         kept = (tracks.hidden == 0) | (
             (tracks.ids > 0) & (tracks.hidden <= max(options.max_hidden + 1, options.max_away))

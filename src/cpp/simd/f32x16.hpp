@@ -52,6 +52,9 @@ PERSONLAB_INLINE Mask16 cmp_ge(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(
 PERSONLAB_INLINE Mask16 cmp_gt(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)}; }
 PERSONLAB_INLINE Mask16 cmp_le(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)}; }
 PERSONLAB_INLINE F32x16 select(Mask16 mask, F32x16 a, F32x16 b) { return _mm512_mask_mov_ps(b, mask.bits, a); }
+PERSONLAB_INLINE F32x16 reverse(F32x16 v) {
+  return _mm512_permutexvar_ps(_mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), v);
+}
 PERSONLAB_INLINE unsigned mask_bits(Mask16 mask) { return mask.bits; }
 PERSONLAB_INLINE bool any(Mask16 mask) { return mask.bits != 0; }
 PERSONLAB_INLINE bool all(Mask16 mask) { return mask.bits == 0xffffU; }

@@ -238,6 +238,7 @@ PERSONLAB_INLINE F32x4 load_halves(const T* low, const T* high) {
 }
 
 PERSONLAB_INLINE void store_low(F32x4 v, float* to) { std::memcpy(to, &v, 2 * sizeof *to); }
+PERSONLAB_INLINE F32x4 reverse(F32x4 v) { return F32x4{v[3], v[2], v[1], v[0]}; }
 PERSONLAB_INLINE F32x4 swap_halves(F32x4 v) { return F32x4{v[2], v[3], v[0], v[1]}; }
 PERSONLAB_INLINE F32x4 low_halves(F32x4 a, F32x4 b) { return F32x4{a[0], a[1], b[0], b[1]}; }
 PERSONLAB_INLINE F32x4 high_halves(F32x4 a, F32x4 b) { return F32x4{a[2], a[3], b[2], b[3]}; }

@@ -58,6 +58,9 @@ PERSONLAB_INLINE I32x8 cmp_ge(F32x8 a, F32x8 b) { return a >= b; }
 PERSONLAB_INLINE I32x8 cmp_gt(F32x8 a, F32x8 b) { return a > b; }
 PERSONLAB_INLINE I32x8 cmp_le(F32x8 a, F32x8 b) { return a <= b; }
 PERSONLAB_INLINE F32x8 select(I32x8 mask, F32x8 a, F32x8 b) { return mask ? a : b; }
+PERSONLAB_INLINE F32x8 reverse(F32x8 v) {
+  return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+}
 PERSONLAB_INLINE unsigned mask_bits(I32x8 mask) {
   return static_cast<unsigned>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
 }

@@ -401,3 +401,14 @@ def test_golden_rescoring_of_the_pytorch_original(data, backend):
     np.testing.assert_array_equal(images[chosen], file["ms_eval_out_image"])
     np.testing.assert_allclose(scores[chosen], file["ms_eval_out_score"], rtol=0, atol=1e-7)
     np.testing.assert_array_equal(poses[chosen], file["ms_eval_out_keypoints"])
+
+
+@pytest.mark.parametrize("width", [1, 2, 5, 15, 16, 17, 18, 31, 33, 48])
+def test_mirrored_maps_of_any_width_are_merged_as_by_the_reference(width):
+    rng = np.random.default_rng(width)
+    for shift, kind in ((0, np.float32), (1, np.float32), (1, np.float16)):
+        maps, mirrored = rng.normal(0, 1, (2, 2, 17, 5, width)).astype(kind)
+        options = SimpleBaselineOptions(flip_shift=shift, position="cell")
+        own, expected = (find_peaks(maps, mirrored, options=options, backend=one) for one in ("cpu", "reference"))
+        np.testing.assert_array_equal(own[0], expected[0])
+        np.testing.assert_allclose(own[1], expected[1], rtol=1e-6)

@@ -33,8 +33,8 @@ struct TopCell {
 
 template <typename T>
 struct BaselineKernelsOf {
-  // Halves the sum of a map (h, w) and of one of the mirrored crop; `line` (w) is scratch.
-  void (*merge)(const T* own, const T* mirrored, const MapShape& shape, float* line, float* to);
+  // Halves the sum of a map (h, w) and of one of the mirrored crop.
+  void (*merge)(const T* own, const T* mirrored, const MapShape& shape, float* to);
   // The highest of n finite cells, and the first of those that are equal; cell n where none is finite.
   TopCell (*top)(const T* cells, std::size_t n);
 };

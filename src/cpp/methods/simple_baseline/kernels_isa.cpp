@@ -99,18 +99,27 @@ void crop_planes(const CropRow& row, std::size_t plane, float* to) {
 // Halves the sum of a map (h, w) and of one of the mirrored crop, which is mirrored back and moved to the right;
 // columns that nothing moves to stay where they are.
 template <typename T>
-void merge(const T* own, const T* mirrored, const MapShape& shape, float* line, float* to) {
+void merge(const T* own, const T* mirrored, const MapShape& shape, float* to) {
   const auto width = static_cast<std::ptrdiff_t>(shape.width);
   const std::ptrdiff_t shift = shape.shift < shape.width ? shape.shift : shape.width;
+  const Floats half = broadcast<Floats>(0.5F);
   for (int i = 0; i < shape.height; ++i, own += width, mirrored += width, to += width) {
+    const auto add_cell = [&](std::ptrdiff_t j) {
+      const std::ptrdiff_t from = width - 1 - (j < shift ? j : j - shift);
+      to[j] = (to_float32(own[j]) + to_float32(mirrored[from])) * 0.5F;
+    };
+    const auto add_lanes = [&](std::ptrdiff_t j) {
+      const Floats other = reverse(load<Floats>(mirrored + width - j + shift - kLanes));
+      store((load<Floats>(own + j) + other) * half, to + j);
+    };
     std::ptrdiff_t j = 0;
-    for (; j + kLanes <= width; j += kLanes) store(load<Floats>(mirrored + j), line + j);
-    for (; j < width; ++j) line[j] = to_float32(mirrored[j]);
-    for (j = 0; j < shift; ++j) to[j] = line[width - 1 - j];
-    for (; j < width; ++j) to[j] = line[width - 1 - j + shift];
-    const Floats half = broadcast<Floats>(0.5F);
-    for (j = 0; j + kLanes <= width; j += kLanes) store((load<Floats>(own + j) + load<Floats>(to + j)) * half, to + j);
-    for (; j < width; ++j) to[j] = (to_float32(own[j]) + to[j]) * 0.5F;
+    for (; j < shift; ++j) add_cell(j);
+    for (; j + kLanes <= width; j += kLanes) add_lanes(j);
+    if (j < width && shift + kLanes <= width) {
+      add_lanes(width - kLanes);  // some cells once more
+    } else {
+      for (; j < width; ++j) add_cell(j);
+    }
   }
 }
 

@@ -147,10 +147,8 @@ void find_peaks(const Field& maps, int people, const void* mirrored, const int* 
           peak = find_peak(Plane<T>{own.plane<T>(p), maps.height, maps.width}, options);
         } else {
           mine.merged.resize(maps.cells());
-          mine.line.resize(static_cast<std::size_t>(maps.width));
           baseline_kernels().of(T()).merge(own.plane<T>(p), other.plane<T>(flip[p]),
-                                           {maps.height, maps.width, options.flip_shift}, mine.line.data(),
-                                           mine.merged.data());
+                                           {maps.height, maps.width, options.flip_shift}, mine.merged.data());
           peak = find_peak(Plane<float>{mine.merged.data(), maps.height, maps.width}, options);
         }
       }

@@ -88,7 +88,7 @@ struct MapPeak {
 
 // Memory of one thread.
 struct PeakScratch {
-  std::vector<float> merged, line;  // (h w), (w)
+  std::vector<float> merged;  // (h w)
 };
 
 // Finds the peak of each of K maps of each of `people` (N, K, h, w); `mirrored`, likewise, are those of mirrored crops,
