@@ -11,6 +11,7 @@ from personlab.skeleton import Skeleton
 
 BackboneName = Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"]
 Norm = Literal["batch", "none"]
+Style = Literal["pytorch", "caffe"]  # of a ResNet's bottlenecks: the stride at the 3x3 or at the first 1x1 convolution
 Normalization = Literal["minus_one_to_one", "imagenet"]
 Config = TypeVar("Config")
 
