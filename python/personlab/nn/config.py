@@ -37,7 +37,7 @@ def check_norm(norm: Any) -> None:
     check_choice(norm, "norm", get_args(Norm))
 
 
-def check_normalization(normalization: Any, backbone: BackboneName) -> Normalization:
+def check_normalization(normalization: Any, backbone: str) -> Normalization:
     """Return how pixels are normalised; None becomes what the backbone's published weights were trained with.
 
     Raises:
@@ -50,7 +50,7 @@ def check_normalization(normalization: Any, backbone: BackboneName) -> Normaliza
     return chosen
 
 
-def check_width(width: Any, backbone: BackboneName) -> float:
+def check_width(width: Any, backbone: str) -> float:
     """Return the factor on channel counts as a float.
 
     Raises:

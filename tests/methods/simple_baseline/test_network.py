@@ -127,5 +127,5 @@ def test_what_no_network_has_is_refused(values, message):
 def test_a_configuration_survives_json():
     config = SimpleBaselineConfig(style="caffe", input_size=(384, 288), order="bgr", skeleton=SIXTEEN)
     assert SimpleBaselineConfig.from_json(config.to_json()) == config
-    with pytest.raises(ValueError, match="config: expected the names .*, got depth"):
+    with pytest.raises(ValueError, match=r"config: expected the names .*, got depth"):
         SimpleBaselineConfig.from_json('{"depth": 50}')
