@@ -35,6 +35,7 @@ COMMANDS = (
     "convert",
     "export",
     "scenes",
+    "split",
     "bench",
     "info",
 )  # modules of personlab.commands, in the order of the help

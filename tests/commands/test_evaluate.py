@@ -263,3 +263,80 @@ def test_posenet_on_coco_mini(data, capfd):
     single, several = column(capfd.readouterr().out, "keypoint AP")
     assert single >= 0.285
     assert several >= 0.32
+
+
+@pytest.fixture
+def networks(monkeypatch, scenes):
+    """Networks by name: good, and blind, which knows the first scene alone."""
+    loaders = {name: loads(ScenesNetwork(known, stride=8)) for name, known in (("good", scenes), ("blind", scenes[:1]))}
+
+    def load(weights, **options):
+        name = weights if isinstance(weights, str) else None
+        return weights if name is None else loaders[name.rpartition("/")[2].removesuffix(".x")](weights, **options)
+
+    monkeypatch.setattr("personlab.predict.predictor.load_network", load)
+
+
+@pytest.mark.usefixtures("folder", "networks")
+@pytest.mark.parametrize("flags", [("--compare", "good", "blind"), ("--weights", "good", "--compare", "blind")])
+def test_networks_are_compared_by_a_paired_bootstrap(run, flags):
+    code, out, err = run("--images", "images", *flags, "--long-edge", 209)
+    assert code == 0, err
+    assert settings(out) == ["good", "blind"]
+    good, blind = column(out, "keypoint AP")
+    assert good > blind + 0.3
+    lines = [line for line in out.splitlines() if re.match(r"(good|blind) +(keypoint|mask) AP", line)]
+    assert [tuple(line.split()[:3]) for line in lines] == [
+        (name, kind, label)
+        for kind in ("keypoint", "mask")
+        for name in ("good", "blind")
+        for label in ("AP", "AP50", "AP75")
+    ]
+    number = r"([-+]?\d\.\d{3})"
+    interval = rf"{number} \[{number}, {number}\]"
+    value, low, high, difference, worst, best = map(float, re.search(rf"{interval} +{interval}$", lines[3]).groups())
+    assert (value, difference) == (blind, pytest.approx(blind - good, abs=0.0011))
+    assert low <= value <= high
+    assert worst <= difference <= best
+    assert re.fullmatch(rf"good +keypoint AP +{interval}", lines[0])  # the first has no difference
+
+
+@pytest.mark.usefixtures("folder", "networks")
+def test_networks_of_one_name_are_told_apart_by_their_folders(run):
+    argv = ("--images", "images", "--compare", "a/good.x", "b/good.x", "--long-edge", 209)
+    code, out, err = run(*argv)
+    assert code == 0, err
+    assert settings(out) == ["a/good.x", "b/good.x"]
+    assert "+0.000 [+0.000, +0.000]" in out
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("--compare", "W"), "--compare: expected two networks, with that of --weights, or no value, got one network"),
+        (("--ceiling", "--compare", "V", "W"), "--compare: has no effect with --ceiling"),
+        (
+            ("--compare", "V", "W", "--calibrate", "c.safetensors"),
+            "--calibrate: expected one network, got --compare with others",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(run, argv, message):
+    assert run("--images", "images", *argv) == (2, "", f"personlab: error: {message}\n")
+
+
+@pytest.mark.usefixtures("folder", "networks")
+def test_only_listed_images_are_scored(run, folder):
+    (folder / "ids.txt").write_text("# first and third\n3\n\n1\n")
+    code, out, _ = run("--images", "images", "--weights", "good", "--long-edge", 209, "--only", "ids.txt")
+    assert code == 0
+    whole = column(out, "keypoint AP")[0]
+    assert whole > 0.85
+    (folder / "ids.txt").write_text("1\n7\n")
+    code, out, err = run("--images", "images", "--weights", "good", "--only", "ids.txt")
+    assert (code, out) == (1, "")
+    assert err.endswith("ids.txt: expected images of annotations.json, got 1 others, the first of id 7\n")
+    (folder / "ids.txt").write_text("1\n-2\n")
+    assert 'ids.txt: line 2: expected the id of an image, got "-2"' in run("--ceiling", "--only", "ids.txt")[2]
+    assert "none.txt: no such file, and no list of the package" in run("--ceiling", "--only", "none.txt")[2]

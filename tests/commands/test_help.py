@@ -20,7 +20,7 @@ pytest.importorskip("jsonargparse")
 
 from personlab.commands.flags import field_docs
 from personlab.data.augment import Augmentation
-from personlab.train import LossOptions
+from personlab.train import LossOptions, TeacherOptions, TeachingOptions
 from personlab.train.config import (
     DataOptions,
     EvaluationOptions,
@@ -39,6 +39,8 @@ OPTIONS = (
     LossOptions,
     OptimizerOptions,
     EvaluationOptions,
+    TeacherOptions,
+    TeachingOptions,
 )
 
 

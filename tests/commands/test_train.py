@@ -12,7 +12,7 @@ from personlab.commands.flags import join_pairs
 from personlab.commands.train import shipped_configs
 from personlab.data.grid import check_sides, input_step
 from personlab.methods import get_method
-from personlab.train import TrainConfig
+from personlab.train import TeacherOptions, TrainConfig
 from personlab.weights import load_checkpoint
 
 CONFIG = """
@@ -80,7 +80,7 @@ def test_resuming(run):
     [
         (
             ["--config", "nowhere"],
-            "nowhere: no such file, and no configuration of the package (drawn, mobilenet, ",
+            "nowhere: no such file, and no configuration of the package (drawn, finetune, ",
         ),
         (["--steps", "0"], "steps: expected an integer from 1"),
         (["--optimizer.name", "lion"], "--optimizer.name"),
@@ -195,7 +195,8 @@ def test_shipped_configurations_are_read(name, monkeypatch):
     (config,) = seen
     assert config.batch_size == 64
     assert config.output in (name, name.replace("-", "_"))
-    network = get_method(config.method).config(stride=config.network.stride, backbone=config.network.backbone)
+    asked = {"stride": config.network.stride, "backbone": config.network.backbone}
+    network = get_method(config.method).config(**{key: value for key, value in asked.items() if value is not None})
     check_sides(config.data.crop, "data.crop", stride=network.stride, step=input_step(network))
     if name.startswith("paper"):
         assert config.network.backbone == name.removeprefix("paper-")
@@ -204,4 +205,41 @@ def test_shipped_configurations_are_read(name, monkeypatch):
 
 def test_drawn_is_what_the_package_ships():
     names = shipped_configs()
-    assert names == ["drawn", "mobilenet", "paper-resnet101", "paper-resnet152", "simple-pose-drawn"]
+    published = ["paper-resnet101", "paper-resnet152", "people-mobilenet-075"]
+    assert names == ["drawn", "finetune", "mobilenet", *published, "simple-pose-drawn"]
+
+
+def test_lists_are_words_and_teachers_are_json(run, monkeypatch):
+    """Names after --network.freeze, and objects after --teachers, as the configuration file has them."""
+    seen = []
+    monkeypatch.setattr("personlab.train.loop.train", lambda config, **_: seen.append(config) or 1 / 0)
+    data = ["--data.annotations", "a.json", "--data.images", "i"]
+    teachers = '[{"weights": "w", "fields": ["heatmaps", "segmentation"], "scales": [0.5, 1], "flip": true}]'
+    with pytest.raises(ZeroDivisionError):
+        run(*data, "--network.freeze", "backbone", "heatmaps", "--teachers", teachers, "--teaching.mid", 3)
+    (config,) = seen
+    assert config.network.freeze == ("backbone", "heatmaps")
+    assert config.teachers == (
+        TeacherOptions(weights="w", fields=("heatmaps", "segmentation"), scales=(0.5, 1), flip=True),
+    )
+    assert (config.teaching.mid, config.teaching.short) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--teachers", "[{"], "teachers: expected a list of objects, got '[{'"),
+        (["--teachers", "5"], "teachers: expected a list of objects, got 5"),
+        (["--teachers", '[{"weights": "w"}]'], "teachers[0].fields: expected a value, got none"),
+        (["--teachers", '[{"weights": "w", "fields": ["x"], "y": 1}]'], "teachers[0].y: expected one of weights, "),
+        (["--network.fit_heads", "segmentation"], "network.fit_heads: expected teachers to fit heads to, got none"),
+        (["--teaching.min_probability", "2"], "teaching.min_probability: expected"),
+        (["--method", "simple_pose", "--teaching.mid", "2"], "teaching.mid: expected none, for losses of simple_pose"),
+    ],
+)
+def test_wrong_teachers_are_one_line(run, argv, message):
+    code, out, err = run("--data.annotations", "a.json", "--data.images", "i", *argv)
+    assert (code, out) == (2, "")
+    assert err.startswith("personlab: error: ")
+    assert message in err
+    assert err.count("\n") == 1

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from personlab.commands import network, reliability
+from personlab.commands import compare, network, reliability
 from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
@@ -16,6 +16,8 @@ from personlab.io.results import write_results
 from personlab.methods import DEFAULT_METHOD, get_method
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from jsonargparse import ArgumentParser
     from pycocotools.coco import COCO
 
@@ -32,7 +34,6 @@ DESCRIPTION = (
     "Print COCO's average precision of keypoints and, if the network has them, of person masks, and the time of each "
     "stage. Poses of any score count, unless --decode.min_score is set."
 )
-_SEVERAL = (0.75, 1.0, 1.5)  # scales of --compare without --scales
 _METHOD = get_method(DEFAULT_METHOD)
 _EVERY_POSE, _POSENET = _METHOD.every_pose, _METHOD.presets["posenet"][1]
 
@@ -66,9 +67,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "scored, else no]",
     )  # fmt: skip
     parser.add_argument(
-        "--compare", action="store_true",
-        help="also score a single scale, beside the setting of the other flags, or scales 0.75 1 1.5 + flip",
+        "--only", type=str, metavar="FILE",
+        help="score only the images whose ids this file lists, one on each line, or a list of the package",
     )  # fmt: skip
+    compare.add_arguments(parser)
     parser.add_argument(
         "--json", type=str, metavar="FILE",
         help="write the results of the last setting for COCO's server: keypoints to this file, masks to a file beside "
@@ -94,19 +96,11 @@ def run(config: Any) -> None:
     """
     from personlab.metrics.coco import index_for_scoring
 
-    if bool(config.weights) == bool(config.ceiling):
-        got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
-        raise UsageError(f"expected either --weights or --ceiling, got {got}")
-    if config.weights and not config.images:
-        raise UsageError("--images: expected the folder with the images, got none")
-    if config.ceiling and (config.compare or config.scales or config.flip):
-        raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
+    _check(config)
     method = get_method(config.method or DEFAULT_METHOD)
     ceiling = network.required(method, "ceiling", "a ceiling") if config.ceiling else None
-    _check_json(config)
-    reliability.check(config)
     _fill_in_settings(config)
-    read = _read(config.annotations, config.category)
+    read = _read(config)
     annotations = index_for_scoring(read, config.labelled_only)
     if ceiling is not None:
         _run_ceiling(config, read, annotations, method, ceiling)
@@ -114,21 +108,15 @@ def run(config: Any) -> None:
     if not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")
     read.names()  # raises if one is missing
-    options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
-    # Figures that are quoted do not depend on what the machine computes natively.
-    precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
-    weights, more = config.weights, {"calibrated": not config.calibrate, "precision": precision}
-    for scales, flip in _settings(config):
-        name = network.describe_setting(scales, flip)
-        predictor = network.make_predictor(
-            config, options, mask_options, every_pose=True, weights=weights, scales=scales, flip=flip, **more
-        )
-        weights = predictor.loaded  # read once
-        if not results:
-            annotations = index_for_scoring(read.of_skeleton(predictor.skeleton), config.labelled_only)
-            _log_settings(config, predictor)
+    skeleton = None
+    for name, predictor in _predictors(config):
+        if skeleton is None:
+            skeleton = predictor.skeleton
+            annotations = index_for_scoring(read.of_skeleton(skeleton), config.labelled_only)
+        if predictor.skeleton.names != skeleton.names:
+            raise ValueError(f"{name}: expected the keypoints of {config.weights}, got others")
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
@@ -136,11 +124,51 @@ def run(config: Any) -> None:
             raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored, table_stream(config.json))
+    if config.compare and skeleton is not None:
+        compare.write_differences(config, annotations, results, skeleton.sigmas, table_stream(config.json))
     last = results[next(reversed(results))]
     _write_results(config, annotations, last)
     reliability.run(config, annotations, last, predictor)
     if last.problems:
         raise ValueError(f"{len(last.problems)} of {len(annotations.imgs)} images failed; see above")
+
+
+def _check(config: Any) -> None:
+    """Check the flags before anything is read.
+
+    Raises:
+        FileNotFoundError: a folder to write to does not exist.
+        UsageError: flags that are missing or exclude each other.
+        ValueError: a file name with the wrong ending.
+    """
+    compare.check(config)
+    if bool(config.weights) == bool(config.ceiling):
+        got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
+        raise UsageError(f"expected either --weights or --ceiling, got {got}")
+    if config.weights and not config.images:
+        raise UsageError("--images: expected the folder with the images, got none")
+    if config.ceiling and (config.compare is not None or config.scales or config.flip):
+        raise UsageError("--compare, --scales and --flip: have no effect with --ceiling")
+    _check_json(config)
+    reliability.check(config)
+
+
+def _predictors(config: Any) -> Iterator[tuple[str, Predictor]]:
+    """Yield what is scored, from left to right, by its name in the table."""
+    options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
+    # Figures that are quoted do not depend on what the machine computes natively.
+    precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
+    more = {"calibrated": not config.calibrate, "precision": precision}
+    loaded: dict[str, Any] = {}  # each network is read once
+    for name, weights, scales, flip in compare.columns(config):
+        predictor = network.make_predictor(
+            config, options, mask_options, every_pose=True, weights=loaded.get(weights, weights), scales=scales,
+            flip=flip, **more,
+        )  # fmt: skip
+        if weights not in loaded:
+            _log_settings(config, predictor)
+        loaded = {weights: predictor.loaded}
+        yield name, predictor
 
 
 def _fill_in_settings(config: Any) -> None:
@@ -173,22 +201,14 @@ def _check_json(config: Any) -> None:
         check_folder(path)
 
 
-def _read(path: str, category: str) -> Annotations:
+def _read(config: Any) -> Annotations:
     from personlab.data.annotations import read_annotations
+    from personlab.data.split import only_images, read_ids
 
-    annotations = read_annotations(path, category)
+    annotations = read_annotations(config.annotations, config.category)
     for note in annotations.notes:
         log(f"warning: {note}")
-    return annotations
-
-
-def _settings(config: Any) -> list[tuple[tuple[float, ...], bool]]:
-    """(scales, flip) of each column."""
-    single = ((1.0,), False)
-    asked = (tuple(config.scales or (1.0,)), bool(config.flip))
-    if not config.compare:
-        return [asked]
-    return [single, asked if asked != single else (_SEVERAL, True)]
+    return annotations if not config.only else only_images(annotations, read_ids(config.only), config.only)
 
 
 def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -> Results:

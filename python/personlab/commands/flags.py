@@ -61,9 +61,12 @@ def add_options(
         if dataclasses.is_dataclass(default):
             nested.append((name, default))
             continue
-        text = docs.get(field.name, field.name) + ("" if default is None else f" [{_shown(default)}]")
+        text = docs.get(field.name, field.name) + ("" if default in (None, ()) else f" [{_shown(default)}]")
         metavar = field.metadata.get("metavar") or _metavar(hint)
-        group.add_argument(f"--{name}", type=hint, default=None, help=text.replace("%", "%%"), metavar=metavar)
+        more: dict[str, Any] = {"type": field.metadata.get("flag", hint)}
+        if get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,) and "flag" not in field.metadata:
+            more = {"type": get_args(hint)[0], "nargs": "+"}
+        group.add_argument(f"--{name}", default=None, help=text.replace("%", "%%"), metavar=metavar, **more)
     for name, default in nested:
         add_options(parser, name, name, default)
 

@@ -72,6 +72,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="continue from the checkpoint in --output, if there is one, with the settings of that run, changed by "
         "flags; --steps makes the run longer",
     )  # fmt: skip
+    parser.add_argument(
+        "--cache-teachers", action="store_true",
+        help="compute the teachers' fields of all images, as far as --cache does not hold them, and do not train",
+    )  # fmt: skip
     base = TrainConfig()
     add_options(parser, "run", "", base)
     for name in METHODS:
@@ -111,13 +115,21 @@ def run(config: Any) -> None:
         base = saved_config(Path(config.output or base.output)) or base
         if config.method not in (None, base.method):
             raise UsageError(f"--method: expected {base.method} as in the run to go on with, got {config.method}")
-    known = _names(base.loss)
-    for name, value in vars(config.loss).items():
-        if value is not None and name not in known:
-            raise UsageError(f"loss.{name}: expected none, for losses of {base.method} have no such option")
+    own = {"loss": _names(base.loss), "teaching": _names(base.teaching)}
+    for part, known in own.items():
+        for name, value in vars(getattr(config, part)).items():
+            if value is not None and name not in known:
+                raise UsageError(f"{part}.{name}: expected none, for losses of {base.method} have no such option")
     flags = {name: value for name, value in vars(config).items() if name in names}
-    flags["loss"] = SimpleNamespace(**{name: value for name, value in vars(config.loss).items() if name in known})
+    for part, known in own.items():
+        values = {name: value for name, value in vars(getattr(config, part)).items() if name in known}
+        flags[part] = SimpleNamespace(**values)
     settings = apply_flags(base, SimpleNamespace(**flags))
+    if config.cache_teachers:
+        from personlab.train.teachers import cache_fields
+
+        cache_fields(settings)
+        return
     command = shlex.join(["personlab", *(word for word in config.argv if word != "--resume")])
     try:
         summary = train(settings, resume=config.resume, metadata={"command": command})

@@ -136,7 +136,10 @@ def take_view(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
     for mask, whole in zip(masks, people.masks, strict=True):
         _warp_mask(whole, matrix, mask)
     crowd = np.zeros(crop, bool)
-    _warp_mask(people.crowd, matrix, crowd)
+    if people.crowd.all():  # nothing is known of the image, nor of what lies around it
+        crowd[:] = True
+    else:
+        _warp_mask(people.crowd, matrix, crowd)
     unoutlined = None
     if people.unoutlined is not None:
         unoutlined = np.zeros(crop, bool)

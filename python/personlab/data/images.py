@@ -14,6 +14,7 @@ from personlab.data.coco import People
 from personlab.data.coco_file import one_line
 from personlab.data.coverage import count_coverage
 from personlab.data.index import make_index
+from personlab.data.split import held_out_ids, without_images
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.settings import DRAWN, PHOTOGRAPHS, SCENES_GENERATOR
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -84,6 +85,8 @@ class CocoImages:
             another order; `skeleton_of` the file's category where left out.
         category: name or number of the category (`personlab.data.category.choose_category`).
         labelled_only: leave out images without labelled keypoints.
+        held_out: images to leave out, as `personlab.data.split.held_out_ids` takes them.
+        empty_is_unknown: in images without annotations no loss counts, else they show nobody.
 
     Raises:
         OSError: a file or folder does not exist or cannot be read.
@@ -100,10 +103,13 @@ class CocoImages:
         skeleton: Skeleton | None = None,
         category: str = "person",
         labelled_only: bool = False,
+        held_out: str | os.PathLike[str] | None = None,
+        empty_is_unknown: bool = False,
     ) -> None:
-        self.folder = Path(images)
+        self.folder, self.empty_is_unknown = Path(images), empty_is_unknown
         count = None if skeleton is None else skeleton.n_keypoints
         read = read_annotations(annotations, category, n_keypoints=count)
+        whole = read
         if instances is not None:
             read = join(read, read_annotations(instances, read.category["name"], n_keypoints=0))
         if skeleton is not None:
@@ -111,6 +117,8 @@ class CocoImages:
                 read = read.of_skeleton(skeleton)
         self.skeleton = skeleton or read.skeleton()
         read.names()  # raises where one is missing
+        if held_out is not None:
+            read = without_images(read, held_out_ids(held_out, whole), held_out)
         listed = read.labelled_images() if labelled_only else read
         self._index = make_index(listed, n_keypoints=self.skeleton.n_keypoints)
         self.image_ids = self._index.image_ids
@@ -126,6 +134,10 @@ class CocoImages:
     def __len__(self) -> int:
         return len(self.image_ids)
 
+    def path(self, number: int) -> Path:
+        """Return the file of image `number`."""
+        return self.folder / str(self._index.names[number])
+
     def load(self, number: int) -> Example:
         """Read image `number` and its people.
 
@@ -135,12 +147,15 @@ class CocoImages:
         """
         from personlab.io.images import read_image
 
-        path = self.folder / str(self._index.names[number])
+        path = self.path(number)
         size = tuple(self._index.sizes[number].tolist())
         image = read_image(path)
         if image.shape[:2] != size:
             raise ValueError(f"{path}: expected (H, W) = {size} as annotated, got {image.shape[:2]}")
-        return Example(image, self._index.people(number, str(path)))
+        people = self._index.people(number, str(path))
+        if self.empty_is_unknown and self._index.first[number] == self._index.first[number + 1]:
+            people = people._replace(crowd=np.ones_like(people.crowd))  # no loss counts in a crowd
+        return Example(image, people)
 
 
 def check_files(folder: Path, names: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from personlab.data.grid import Grid, check_sides
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
+    from personlab.data.augment import View
     from personlab.data.coco import People
     from personlab.data.images import Images
 
@@ -52,22 +53,25 @@ class Batch:
         return Batch(function(self.images), {name: function(tensor) for name, tensor in self.targets.items()})
 
 
-def make_batch(images: Sequence[Any], targets: Sequence[Any]) -> Batch:
+def make_batch(
+    images: Sequence[Any], targets: Sequence[Any], taught: Sequence[Mapping[str, Any]] | None = None
+) -> Batch:
     """Stack images and their targets; the channels of a pixel stay together in memory.
 
     Args:
         images: (H, W, 3) uint8 each.
         targets: dataclasses of one type, whose arrays are stacked.
+        taught: arrays by name of each image, which are stacked, too.
     """
     names = [field.name for field in fields(targets[0]) if isinstance(getattr(targets[0], field.name), np.ndarray)]
     stacked = torch.from_numpy(np.stack(images))
-    return Batch(
-        stacked.permute(0, 3, 1, 2),
-        {name: torch.from_numpy(np.stack([getattr(one, name) for one in targets])) for name in names},
-    )
+    arrays = {name: np.stack([getattr(one, name) for one in targets]) for name in names}
+    if taught is not None:
+        arrays |= {name: np.stack([one[name] for one in taught]) for name in taught[0]}
+    return Batch(stacked.permute(0, 3, 1, 2), {name: torch.from_numpy(array) for name, array in arrays.items()})
 
 
-class Views(Dataset[tuple[Any, Any]]):
+class Views(Dataset[tuple[Any, ...]]):
     """View g of a training run, g = 0, 1, 2 ...: the image and the view of it depend on the seed and g alone.
 
     Every image comes once before any comes again; the order is shuffled anew each time.
@@ -81,6 +85,7 @@ class Views(Dataset[tuple[Any, Any]]):
         input_step: of the network (`personlab.data.grid.input_step`).
         augmentation: random changes of the views.
         seed: of views and their order.
+        teachers: (number of the image, its (H, W), view, grid) -> arrays by name, which are part of the batch.
 
     Raises:
         ValueError: a crop that no grid of this stride lies over.
@@ -97,21 +102,26 @@ class Views(Dataset[tuple[Any, Any]]):
         input_step: int | None = None,
         augmentation: Augmentation,
         seed: int,
+        teachers: Callable[[int, tuple[int, int], View, Grid], Mapping[str, Any]] | None = None,
     ) -> None:
         check_sides(as_size(crop, "crop", minimum=1), "crop", stride=stride, step=input_step)
         self.images, self.encode, self.options, self.crop = images, encode, options, crop
         self.grid = Grid(crop, stride, images.skeleton, images.has_masks)
-        self.augmentation, self.seed = augmentation, seed
+        self.augmentation, self.seed, self.teachers = augmentation, seed, teachers
         self._order: tuple[int, Any] = (-1, None)  # round, permutation
 
-    def __getitem__(self, number: int) -> tuple[Any, Any]:
-        """View `number`, (H, W, 3) uint8, and its targets."""
+    def __getitem__(self, number: int) -> tuple[Any, ...]:
+        """View `number`, (H, W, 3) uint8, its targets and, with teachers, their arrays."""
         rng = np.random.default_rng((self.seed, number, _VIEW))
-        example = self.images.load(self._image(number))
+        place = self._image(number)
+        example = self.images.load(place)
         view = draw_view(rng, example.people, self.crop, self.augmentation)
         image, people = take_view(example, view, self.crop, self.images.skeleton)
         image = jitter_colour(rng, image, self.augmentation.colour)
-        return image, self.encode(people, self.grid, self.options)
+        targets = self.encode(people, self.grid, self.options)
+        if self.teachers is None:
+            return image, targets
+        return image, targets, self.teachers(place, (example.image.shape[0], example.image.shape[1]), view, self.grid)
 
     def _image(self, number: int) -> int:
         count = len(self.images)
@@ -204,8 +214,8 @@ def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
             batches._shutdown_workers()
 
 
-def _collate(views: list[tuple[Any, Any]]) -> Batch:
-    return make_batch([image for image, _ in views], [targets for _, targets in views])
+def _collate(views: list[tuple[Any, ...]]) -> Batch:
+    return make_batch(*zip(*views, strict=True))
 
 
 def _begin_worker(in_worker: Callable[[], object] | None, _: int) -> None:

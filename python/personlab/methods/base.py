@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
+    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -67,6 +68,45 @@ class Setup:
 @dataclass(frozen=True, kw_only=True)
 class NoOptions:
     """Options of a method that has none."""
+
+
+class Lesson(NamedTuple):
+    """The fields of one image as one teacher sees them, as `Teaching.pack` returns them."""
+
+    names: tuple[str, ...]  # of the fields that are taught
+    packed: NDArray[np.float16]
+    weight: float  # of this teacher in the mean of several
+
+
+class Equation(NamedTuple):
+    """Rows of a linear system: outputs of a 1x1 convolution, and what they should be."""
+
+    head: str  # name of the module
+    outputs: slice  # channels of its output
+    features: torch.Tensor  # (n, C)
+    targets: torch.Tensor  # (n, m)
+    weights: torch.Tensor  # (n,)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teaching:
+    """How networks of a method teach another one: fields of whole images are kept, and losses are taken on their views.
+
+    Names are those of fields that a teacher teaches.
+    """
+
+    options: type  # of the losses, `TrainConfig.teaching`: every field has a default
+    check: Callable[[Any, Any, Sequence[str]], None]
+    """(the teacher's config, the student's skeleton, names) -> None; raises ValueError where it cannot teach these"""
+    pack: Callable[[Any, Sequence[str], Setup], NDArray[np.float16]]
+    """(`Method.fields` of an image, names, setup of the teacher) -> one array that holds what the lesson needs"""
+    show: Callable[[Sequence[Lesson], tuple[int, int], Any, Any], Mapping[str, NDArray[Any]]]
+    """(lessons, (H, W) of the image, view, grid) -> the fields of a view by name, beside the targets in a batch; runs
+    in any process. View: `personlab.data.augment.View`, grid: `personlab.data.grid.Grid`"""
+    losses: Callable[[Any, Any, Any], Callable[[Any, Any], Mapping[str, Any]]]
+    """(network, options, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name, the weighted sum `taught`"""
+    equations: Callable[[Any, Any, Any, Sequence[str]], Iterable[Equation]]
+    """(network, batch, options, heads) -> what these heads should say of the batch"""
 
 
 def _no_server(*_: Any) -> Any:
@@ -177,6 +217,8 @@ class Method:
     encode: Callable[[People, Grid, Any], Any]  # (people, grid, `TrainConfig.loss`) -> targets; runs in any process
     losses: Callable[[Any, Any], Callable[[Any, Any], Mapping[str, Any]]]
     """(network, `TrainConfig.loss`) -> (outputs, batch) -> scalars by name for the log, the one to minimise `total`"""
+
+    teaching: Teaching | None = None  # by other networks; None: networks of the method learn from labels alone
 
     # Files and drawings
     published: Published | None = None  # networks by name

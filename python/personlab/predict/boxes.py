@@ -117,12 +117,12 @@ def _not_detections(path: Any, got: str) -> ValueError:
     return ValueError(f"{path}: expected a list of detections in COCO's format, got {got}")
 
 
-def true_boxes(annotations: COCO, category: str | int = "person") -> dict[int, Boxes]:
+def true_boxes(annotations: COCO, category: str = "person") -> dict[int, Boxes]:
     """Return the annotated boxes of single people with labelled keypoints, by image id, with score 1.
 
     Args:
         annotations: from `personlab.metrics.coco.load_annotations`; boxes that the file lacks were derived there.
-        category: name or number of the people's category.
+        category: name or number, as text, of the people's category.
     """
     from personlab.metrics.coco import person_category
 

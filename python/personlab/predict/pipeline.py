@@ -59,6 +59,10 @@ class Pipeline:
         """Return an iterator over the predictions of images, as `Predictor.stream` describes it."""
         return Stream(_frames_of(images), self._stages(), self.deliver)
 
+    def stream_fields(self, images: Iterable[Any]) -> Stream[Any]:
+        """Return an iterator over the fields of images, which are not decoded."""
+        return Stream(_frames_of(images), self._stages()[:-1], self._deliver_fields)
+
     def _stages(self) -> tuple[Stage, ...]:
         finding = () if self.finder is None else self.finder._stages()
         return (*finding, *self._own_stages())
@@ -187,12 +191,20 @@ class Pipeline:
 
     def deliver(self, frame: Frame) -> Prediction:
         """Return the prediction of a frame, or raise its exception, after the warnings that it collected."""
-        for note in (*frame.damage, *(f"{frame.name}: {note}" for note in frame.notes)):
-            warnings.warn(note, RuntimeWarning, stacklevel=3)
-        if frame.error is not None:
-            raise frame.error
+        _warn_or_raise(frame)
         assert frame.prediction is not None
         return frame.prediction
+
+    def _deliver_fields(self, frame: Frame) -> Any:
+        _warn_or_raise(frame)
+        return frame.fields.to_host()
+
+
+def _warn_or_raise(frame: Frame) -> None:
+    for note in (*frame.damage, *(f"{frame.name}: {note}" for note in frame.notes)):
+        warnings.warn(note, RuntimeWarning, stacklevel=4)
+    if frame.error is not None:
+        raise frame.error
 
 
 def _frames_of(sources: Iterable[Any]) -> Iterator[Frame]:

@@ -224,6 +224,15 @@ class Predictor:
         """
         return self._pipeline().stream(images)
 
+    def stream_fields(self, images: Iterable[Any]) -> Stream[Any]:
+        """Return an iterator over the fields of images, merged and not decoded, in host memory; else as `stream`."""
+        return self._pipeline().stream_fields(images)
+
+    @property
+    def setup(self) -> Setup:
+        """What the method is called with: the configuration of the network, its settings, and those of this object."""
+        return self._setup
+
     def _pipeline(self) -> Pipeline:
         """Return the pipeline of the attributes as they are now."""
         return Pipeline(

@@ -10,11 +10,12 @@ from personlab.train.config import (
     EvaluationOptions,
     NetworkOptions,
     OptimizerOptions,
+    TeacherOptions,
     TrainConfig,
 )
 
 if TYPE_CHECKING:
-    from personlab.methods.personlab.loss_options import LossOptions
+    from personlab.methods.personlab.loss_options import LossOptions, TeachingOptions
     from personlab.methods.personlab.losses import Losses, compute_losses
     from personlab.train.loop import Summary, train
 
@@ -26,6 +27,8 @@ __all__ = [
     "NetworkOptions",
     "OptimizerOptions",
     "Summary",
+    "TeacherOptions",
+    "TeachingOptions",
     "TrainConfig",
     "compute_losses",
     "train",
@@ -37,6 +40,7 @@ __getattr__, __dir__ = lazy_names(  # the command line reads the options without
         "LossOptions": "personlab.methods.personlab.loss_options",
         "Losses": "personlab.methods.personlab.losses",
         "Summary": "personlab.train.loop",
+        "TeachingOptions": "personlab.methods.personlab.loss_options",
         "compute_losses": "personlab.methods.personlab.losses",
         "train": "personlab.train.loop",
     },

@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from personlab.arrays.numbers import as_integer
-from personlab.data.annotations import read_annotations
+from personlab.data.annotations import join, read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
+from personlab.data.split import held_out_ids, only_images
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
@@ -24,7 +25,8 @@ from personlab.predict.dataset import predict_dataset, score_results
 from personlab.settings import Settings
 
 if TYPE_CHECKING:
-    from personlab.train.config import TrainConfig
+    from personlab.data.annotations import Annotations
+    from personlab.train.config import DataOptions, TrainConfig
 
 
 class Evaluation:
@@ -45,11 +47,15 @@ class Evaluation:
         self._category = config.data.category
         self._images: Any = options.images  # the folder, or drawn images by number
         self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
-        if options.annotations is not None:
-            assert options.images is not None
+        data = config.data
+        if options.annotations is not None or data.held_out is not None:
             # Mistakes in them are reported before the first step.
-            read = read_annotations(options.annotations, self._category).of_skeleton(model.config.skeleton)
-            check_files(Path(options.images), read.names())
+            if options.annotations is not None:
+                read = read_annotations(options.annotations, self._category)
+            else:
+                self._images, read = data.images, _held_out(data)
+            read = read.of_skeleton(model.config.skeleton)
+            check_files(Path(self._images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
             return
         held_out = [
@@ -83,6 +89,17 @@ class Evaluation:
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 
 
+def _held_out(data: DataOptions) -> Annotations:
+    """Read the annotations of the images that are held out of training."""
+    assert data.annotations is not None
+    assert data.held_out is not None
+    read = read_annotations(data.annotations, data.category)
+    ids = held_out_ids(data.held_out, read)
+    if data.instances is not None:
+        read = join(read, read_annotations(data.instances, read.category["name"], n_keypoints=0))
+    return only_images(read, ids, data.held_out)
+
+
 def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
     """Return what a run scores its network with, to be stored beside the weights.
 
@@ -109,7 +126,8 @@ def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
 
 def is_scored(config: TrainConfig) -> bool:
     """Return whether a run is scored: one on drawn scenes always, one on photographs if photographs are named."""
-    return config.data.annotations is None or config.evaluation.annotations is not None
+    data, evaluation = config.data, config.evaluation
+    return data.annotations is None or evaluation.annotations is not None or data.held_out is not None
 
 
 def _as_saved(model: Any) -> Any:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 CONFIG = "config.json"
 # Settings that may change when a run resumes: its length, its place and its log. Other threads or devices round
 # differently.
-_FREE = ("steps", "output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers")
+_FREE = (
+    "steps", "passes", "output", "log_every", "checkpoint_every", "evaluation", "threads", "device", "data.workers",
+    "cache",
+)  # fmt: skip
 
 
 def saved_config(folder: Path) -> TrainConfig | None:

@@ -37,10 +37,11 @@ class Log:
     def __init__(self, folder: Path, *, step: int, steps: int, quiet: bool = False) -> None:
         self._path, self._writer, self._bar = folder / LOG, None, None
         self._quiet = quiet
+        self._entries: list[dict[str, Any]] = []
         if quiet:
             return
         self._bar = progress_bar(steps, unit="steps", done=step, keep=True)
-        self._entries = [entry for entry in _read(self._path) if entry["step"] <= step] if step else []
+        self._entries += [entry for entry in _read(self._path) if entry["step"] <= step] if step else []
         write_whole(self._path, "".join(json.dumps(entry) + "\n" for entry in self._entries).encode())
         try:
             from torch.utils.tensorboard import SummaryWriter
@@ -51,10 +52,15 @@ class Log:
 
     def scores(self, step: int) -> dict[str, float]:
         """Return the figures of the evaluation after that step, by the log so far; empty without an evaluation."""
-        for entry in () if self._quiet else self._entries:
-            if entry["step"] == step and "evaluation_seconds" in entry:
-                return {name: value for name, value in entry.items() if name != "step"}
-        return {}
+        return next((entry for number, entry in self.evaluations() if number == step), {})
+
+    def evaluations(self) -> list[tuple[int, dict[str, float]]]:
+        """Return step and figures of each evaluation so far; none in a process that writes no log."""
+        return [
+            (entry["step"], {name: value for name, value in entry.items() if name != "step"})
+            for entry in self._entries
+            if "evaluation_seconds" in entry
+        ]
 
     def say(self, message: str) -> None:
         """Log a line on stderr, above the progress bar."""
@@ -69,8 +75,9 @@ class Log:
             return
         # JSON knows neither infinity nor NaN.
         entry = {name: value if math.isfinite(value) else None for name, value in figures.items()}
+        self._entries.append({"step": step, **entry})
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": step, **entry}) + "\n")
+            file.write(json.dumps(self._entries[-1]) + "\n")
         if self._writer is not None:
             for name, value in figures.items():
                 self._writer.add_scalar(name, value, step)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import time
 from dataclasses import dataclass
@@ -15,43 +14,42 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.arrays.numbers import check_type
-from personlab.data.grid import input_step
-from personlab.data.loader import StepSampler, Views, make_loader
-from personlab.info import __version__
 from personlab.methods import get_method
 from personlab.methods.base import NoOptions
+from personlab.train.batches import BatchSource
+from personlab.train.best import best_of, is_over, score_of
 from personlab.train.evaluation import Evaluation, is_scored
+from personlab.train.files import BEST_WEIGHTS, RAW_WEIGHTS, START_WEIGHTS, WEIGHTS, write_model
+from personlab.train.fit import fit_heads
 from personlab.train.folder import check_folder, check_steps, open_folder
 from personlab.train.lock import FolderLock
 from personlab.train.log import Log
 from personlab.train.meter import Meter
 from personlab.train.optimize import make_average, make_optimizer, rate_factor, with_warmup_within
 from personlab.train.processes import process_group
-from personlab.train.start import open_images, remarks, set_seed, start_network
+from personlab.train.start import open_images, remarks, set_seed, start_network, with_steps
 from personlab.train.state import CHECKPOINT, State
 from personlab.train.stop import graceful_stop
+from personlab.train.teachers import Teachers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
-    from personlab.data.images import Images
     from personlab.data.loader import Batch
     from personlab.methods import Method
     from personlab.train.config import TrainConfig
     from personlab.train.processes import Place
-
-WEIGHTS, RAW_WEIGHTS = "weights.safetensors", "weights-raw.safetensors"
 
 
 @dataclass(frozen=True)
 class Summary:
     """Result of a run."""
 
-    weights: Path  # the averaged network
+    weights: Path  # the averaged network: the last one, or the best
     step: int  # steps done
-    figures: dict[str, float]  # of the last evaluation
+    figures: dict[str, float]  # of its evaluation
     seconds: float  # of this call
 
 
@@ -66,7 +64,8 @@ def train(
 
     Writes into `config.output`: `config.json`, `checkpoint.safetensors` to go on from, `weights.safetensors`, the
     averaged network, and `weights-raw.safetensors` beside each checkpoint, `log.jsonl`, and `tensorboard/` where that
-    is installed. Under torchrun each process takes its share of every batch. On the CPU a run that was stopped and
+    is installed; `weights-start.safetensors` where heads are fitted. Fields of teachers that are not kept yet are
+    computed first. Under torchrun each process takes its share of every batch. On the CPU a run that was stopped and
     resumed gives the same weights to the last bit as one that was not, on as many threads.
 
     Args:
@@ -99,21 +98,21 @@ def train(
             torch.set_num_threads(config.threads)
         set_seed(config.seed)
         images = open_images(config)
-        model = start_network(config, method, images, place)
+        config = with_steps(config, len(images))
+        teachers = Teachers(config, method, images) if config.teachers else None
+        taught = () if teachers is None else teachers.names
+        model = start_network(config, method, images, place, taught=taught)
         losses = method.losses(model, config.loss)
+        if teachers is not None:
+            losses = teachers.beside(losses, model)
         evaluation = Evaluation(config, model) if place.rank == 0 and is_scored(config) else None
-        state = State(
-            model,
-            make_average(model, config.optimizer.average),
-            make_optimizer(model, config.optimizer),
-            torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16"),
-        )
         if lock is not None:  # a folder that did not exist is locked before anything is written
             folder.mkdir(parents=True, exist_ok=True)
             lock.take()
             check_folder(folder, config, resume=resume)
-        if resume and (folder / CHECKPOINT).exists():
-            state.load(folder / CHECKPOINT)
+        resumed = resume and (folder / CHECKPOINT).exists()
+        source = BatchSource(config, method, images, teachers, place, lock)
+        state = _begin(source, model, metadata or {}, resumed=resumed)
         place.check_same(state.step, "output")
         check_steps(folder, config, state.step)
         log = Log(folder, step=state.step, steps=config.steps, quiet=place.rank > 0)
@@ -122,9 +121,33 @@ def train(
             open_folder(folder, config)
         for line in remarks(config, images, evaluation):
             log.say(line)
-        run = _Run(config, method, losses, place, state, log, evaluation, metadata or {}, lock)
-        figures = run.run(images)
-    return Summary(folder / WEIGHTS, state.step, figures, time.perf_counter() - started)
+        run = _Run(config, method, losses, place, state, log, evaluation, metadata or {})
+        figures = run.run(source)
+    keeps_best = config.evaluation.keep == "best" and is_scored(config)
+    weights = folder / (BEST_WEIGHTS if keeps_best else WEIGHTS)
+    return Summary(weights, state.step, figures, time.perf_counter() - started)
+
+
+def _begin(source: BatchSource, model: Any, metadata: dict[str, Any], *, resumed: bool) -> State:
+    """Return the state of a run at its checkpoint, or before its first step, with heads fitted where asked for."""
+    config, folder, place = source.config, Path(source.config.output), source.place
+    if source.teachers is not None:
+        if place.rank == 0:
+            source.teachers.fill()
+        place.wait()
+    if config.network.fit_heads and not resumed:
+        fit_heads(source, model)
+        if place.rank == 0:
+            write_model(model, folder / START_WEIGHTS, config, step=0, more=metadata)
+    state = State(
+        model,
+        make_average(model, config.optimizer.average),
+        make_optimizer(model, config.optimizer),
+        torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16"),
+    )
+    if resumed:
+        state.load(folder / CHECKPOINT)
+    return state
 
 
 class _Run:
@@ -140,12 +163,12 @@ class _Run:
         log: Log,
         evaluation: Evaluation | None,
         metadata: dict[str, Any],
-        lock: FolderLock | None,
     ) -> None:
         self.config, self.method, self.losses = config, method, losses
         self.place, self.state, self.log = place, state, log
-        self.evaluation, self.metadata, self.lock = evaluation, metadata, lock
+        self.evaluation, self.metadata = evaluation, metadata
         self.folder = Path(config.output)
+        self.keeps_best = config.evaluation.keep == "best" and is_scored(config)
         self.schedule = with_warmup_within(config.optimizer, config.steps)
         network: Any = state.model
         if place.count > 1:
@@ -153,14 +176,22 @@ class _Run:
         self.network: Callable[[Tensor], Any] = torch.compile(network) if config.compile else network
         self.rates = [group["lr"] for group in make_optimizer(state.model, config.optimizer).param_groups]
 
-    def run(self, images: Images) -> dict[str, float]:
-        """Run the steps that are left and return the figures of the last evaluation."""
+    def run(self, source: BatchSource) -> dict[str, float]:
+        """Run the steps that are left and return the figures of the network that the run is for."""
         config, state = self.config, self.state
-        figures = self.log.scores(state.step)
-        if not figures and state.step and self._is_due(config.evaluation.every):
-            figures = self._evaluate(None)  # the run was killed before it came to that
+        due = self._is_due(config.evaluation.every) if state.step else self.keeps_best
+        if self.place.any_of(self.evaluation is not None and due and not self.log.scores(state.step)):
+            self._evaluate(None)  # the start, or the run was killed before it came to that
+        if not self._is_over():
+            self._take_steps(source)
+        return self._figures()
+
+    def _take_steps(self, source: BatchSource) -> None:
+        config, state = self.config, self.state
         meter = Meter(config.batch_size, self.place)
-        with graceful_stop() as received, contextlib.closing(meter.waiting(self._loader(images))) as batches:
+        model: Any = state.model
+        loader = source.loader(model.config, first_step=state.step, steps=config.steps)
+        with graceful_stop() as received, contextlib.closing(meter.waiting(loader)) as batches:
             for batch in batches:
                 losses, gradient = self._step(batch.to(self.place.device))
                 state.step += 1
@@ -183,9 +214,26 @@ class _Run:
                     raise KeyboardInterrupt
                 if evaluate:
                     start = time.perf_counter()
-                    figures = self._evaluate(batch)
+                    self._evaluate(batch)
+                    if self._is_over():
+                        break
                     meter.leave_out(time.perf_counter() - start)
-        return figures
+
+    def _is_over(self) -> bool:
+        """Return whether no better network is waited for; all processes have to call this."""
+        patience = self.config.evaluation.patience
+        over = self.place.any_of(is_over(self.log.evaluations(), patience))
+        if over:
+            self.log.say(f"stopped after step {self.state.step}: {patience} evaluations without a better network")
+        return over
+
+    def _figures(self) -> dict[str, float]:
+        evaluations = self.log.evaluations()
+        if not self.keeps_best:
+            return self.log.scores(self.state.step)
+        step, _ = best_of(evaluations)
+        self.log.say(f"the best network is that after step {step}")
+        return self.log.scores(step)
 
     def _step(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
         """Take one optimiser step; returns the losses and the gradient norm before clipping."""
@@ -216,23 +264,6 @@ class _Run:
         step = self.state.step
         return step == self.config.steps or (every > 0 and step % every == 0)
 
-    def _loader(self, images: Images) -> Any:
-        """Return the batches of the steps that are left, the share of this process."""
-        config, state = self.config, self.state
-        network: Any = state.model
-        sampler = StepSampler(
-            config.batch_size, first_step=state.step, steps=config.steps, rank=self.place.rank,
-            processes=self.place.count,
-        )  # fmt: skip
-        views = Views(
-            images, self.method.encode, config.loss, crop=config.data.crop, stride=network.config.stride,
-            input_step=input_step(network.config), augmentation=config.augmentation, seed=config.seed,
-        )  # fmt: skip
-        return make_loader(
-            views, sampler, workers=config.data.workers, pin_memory=self.place.device.type == "cuda",
-            in_worker=None if self.lock is None else self.lock.leave,
-        )  # fmt: skip
-
     def _check_finite(self, means: dict[str, float]) -> None:
         for name, value in means.items():
             if name == "gradient" and self.config.precision == "float16":
@@ -251,24 +282,20 @@ class _Run:
             self._write(self.state.model, self.folder / RAW_WEIGHTS)
             self.state.save(self.folder / CHECKPOINT)
 
-    def _evaluate(self, batch: Batch | None) -> dict[str, float]:
+    def _evaluate(self, batch: Batch | None) -> None:
         """Score the averaged network; the other processes wait."""
-        figures: dict[str, float] = {}
         averaged: Any = self.state.average.module
         if self.evaluation is not None:
             figures = self.evaluation.score(averaged)
-            self.log.figures(self.state.step, figures)
             scores = {name: value for name, value in figures.items() if name.endswith("_ap")}
+            if self.keeps_best and score_of(figures) > best_of(self.log.evaluations())[1]:
+                self._write(averaged, self.folder / BEST_WEIGHTS, scores=scores)
+            self.log.figures(self.state.step, figures)
             self._write(averaged, self.folder / WEIGHTS, scores=scores)
         if self.place.rank == 0 and batch is not None:
             image = self.method.draw_batch(averaged, batch, self.config.loss)
             self.log.image(self.state.step, "targets, found", image)
         self.place.wait()
-        return figures
 
     def _write(self, model: Any, path: Path, **more: Any) -> None:
-        from personlab.weights import save_model
-
-        versions = {"personlab": __version__, "torch": torch.__version__}
-        facts = {"steps": self.state.step, "train": json.loads(self.config.to_json()), "versions": versions}
-        save_model(model, path, {**facts, **more, **self.metadata})
+        write_model(model, path, self.config, step=self.state.step, more={**more, **self.metadata})

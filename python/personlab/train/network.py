@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from personlab.train.config import NetworkOptions
 
 _BACKBONE = "backbone."  # of the names of parameters; all others are heads
-_NOT_CONFIG = ("weights", "imagenet", "freeze_norm")  # options that are no fields of a network's configuration
+# options that are no fields of a network's configuration
+_NOT_CONFIG = ("weights", "imagenet", "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
 
 
 def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *, has_masks: bool) -> Any:
@@ -51,7 +52,8 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
         if options.weights is not None:
             raise ValueError("network: expected either weights or imagenet, got both")
         load_imagenet(model, options.imagenet)
-    return model.train()
+    start_training(model, options)
+    return model
 
 
 def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skeleton, *, has_masks: bool) -> Any:
@@ -74,12 +76,30 @@ def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skel
     return model
 
 
-def freeze_norms(model: nn.Module) -> None:
-    """Freeze batch norm at the statistics it has, in training mode, too."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
+def start_training(model: nn.Module, options: NetworkOptions) -> None:
+    """Put a network into training mode, but for what is frozen: parts by name, and batch norm where it is.
+
+    Frozen batch norm keeps the statistics that it has.
+
+    Raises:
+        ValueError: a part that the network does not have, or nothing left to train.
+    """
+    model.train()
+    names = [name.split(".") for name, _ in model.named_parameters()]
+    for part in options.freeze:
+        if not any(part in name for name in names):
+            parts = dict.fromkeys(word for name in names for word in name[: 1 if name[0] == "backbone" else -1])
+            raise ValueError(f"network.freeze: expected some of {', '.join(parts)}, got {part}")
+    for name, parameter in model.named_parameters():
+        if any(part in name.split(".") for part in options.freeze):
+            parameter.requires_grad_(False)
+    for name, module in model.named_modules():
+        frozen = options.freeze_norm or any(part in name.split(".") for part in options.freeze)
+        if frozen and isinstance(module, (nn.BatchNorm2d, nn.SyncBatchNorm)):
             module.eval()
             module.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise ValueError(f"network.freeze: expected something left to train, got {', '.join(options.freeze)}")
 
 
 def parameter_groups(model: nn.Module, *, rate: float, head_rate: float, weight_decay: float) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from types import MappingProxyType, NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -38,9 +38,15 @@ def read_options(
             read[name] = read_options(hint, value, f"{prefix}{name}.")  # type: ignore[arg-type]  # a class, no instance
             continue
         read[name] = tuple(value) if isinstance(value, list) else value
-        if not _fits(read[name], hint):
+        if hint is not Any and not _fits(read[name], hint):
             raise TypeError(f"{prefix}{name}: expected {_named(hint)}, got {value!r}")
-    return kind(**read)
+    try:
+        return kind(**read)
+    except TypeError:
+        missing = [f.name for f in fields(kind) if f.default is f.default_factory is MISSING and f.name not in read]  # type: ignore[arg-type]
+        if not missing:
+            raise
+        raise ValueError(f"{prefix}{missing[0]}: expected a value, got none") from None
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -57,6 +63,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return any(_fits(value, one) for one in arguments)
     if origin is Literal:
         return value in arguments
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return isinstance(value, tuple) and all(_fits(one, arguments[0]) for one in value)
     if origin is tuple:
         pairs = isinstance(value, tuple) and len(value) == len(arguments)
         return pairs and all(_fits(one, kind) for one, kind in zip(value, arguments, strict=True))
@@ -71,6 +79,8 @@ def _named(hint: Any) -> str:
         return " or ".join(map(_named, arguments))
     if origin is Literal:
         return f"one of {', '.join(map(str, arguments))}"
+    if origin is tuple and arguments[1:] == (Ellipsis,):
+        return f"a list of {_named(arguments[0])}"
     if origin is tuple:
         return f"[{', '.join(map(_named, arguments))}]"
     return "null" if hint is NoneType else str(hint.__name__)

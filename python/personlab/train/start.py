@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +15,23 @@ from personlab.data.coco_file import one_line
 from personlab.data.grid import check_sides, input_step
 from personlab.data.images import CocoImages, DrawnImages
 from personlab.data.sides import unpaired_sides
+from personlab.data.unlabelled import WithUnlabelled
 from personlab.train.evaluation import is_scored, scored_with
-from personlab.train.network import freeze_norms, make_network
+from personlab.train.network import make_network
 from personlab.train.optimize import with_warmup_within
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from personlab.data.images import Images
     from personlab.methods import Method
     from personlab.train.config import TrainConfig
     from personlab.train.evaluation import Evaluation
     from personlab.train.processes import Place
+
+_MIN_STEPS, _MAX_STEPS = 200, 50_000  # of a number of passes
+_EVALUATIONS = 10
+_MAX_RATIO = 1.5  # of the sizes of a person to a teacher and in a view, beyond which a line warns
 
 
 def set_seed(seed: int) -> None:
@@ -42,27 +51,45 @@ def open_images(config: TrainConfig) -> Images:
     if data.annotations is None:
         return DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
     assert data.images is not None
-    return CocoImages(
+    images = CocoImages(
         data.annotations, data.images, instances=data.instances, category=data.category,
-        labelled_only=data.labelled_only,
+        labelled_only=data.labelled_only, held_out=data.held_out, empty_is_unknown=data.empty == "unknown",
     )  # fmt: skip
+    return images if data.unlabelled is None else WithUnlabelled(images, data.unlabelled)
 
 
-def start_network(config: TrainConfig, method: Method, images: Images, place: Place) -> Any:
+def with_steps(config: TrainConfig, count: int) -> TrainConfig:
+    """Return the configuration with as many steps as its passes over `count` images take, where `steps` is 0."""
+    if config.steps or config.passes is None:
+        return config
+    steps = min(max(math.ceil(config.passes * count / config.batch_size), _MIN_STEPS), _MAX_STEPS)
+    every = config.evaluation.every or math.ceil(steps / _EVALUATIONS)
+    return replace(config, steps=steps, evaluation=replace(config.evaluation, every=every))
+
+
+def start_network(
+    config: TrainConfig, method: Method, images: Images, place: Place, *, taught: Sequence[str] = ()
+) -> Any:
     """Return the network to train, on its device and with the settings that it will be scored with.
+
+    Args:
+        config: of the run.
+        method: of the network.
+        images: to train on.
+        place: where this process computes.
+        taught: names of the fields that teachers teach; a segmentation among them stands for masks.
 
     Raises:
         ImportError, OSError: weights cannot be loaded.
         ValueError: settings at odds with the network or the images.
     """
-    model = make_network(method, config.network, images.skeleton, has_masks=images.has_masks)
+    has_masks = images.has_masks or "segmentation" in taught
+    model = make_network(method, config.network, images.skeleton, has_masks=has_masks)
     check_sides(config.data.crop, "data.crop", stride=model.config.stride, step=input_step(model.config))
     model.settings = scored_with(config, model.config, domain=images.domain)
     if config.augmentation.flip:
         _ = images.skeleton.directed_flip  # refuses a skeleton that has no mirror image
-    if config.network.freeze_norm:
-        freeze_norms(model)
-    elif place.count > 1 and place.device.type == "cuda":
+    if not config.network.freeze_norm and place.count > 1 and place.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
     return model.to(place.device, memory_format=torch.channels_last)  # faster on CPUs and GPUs
 
@@ -70,6 +97,9 @@ def start_network(config: TrainConfig, method: Method, images: Images, place: Pl
 def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) -> list[str]:
     """Return what to know before training: what was left out, what each loss sees, and what is not as asked for."""
     lines = [] if evaluation is None else [f"warning: {note}" for note in evaluation.notes]
+    if isinstance(images, WithUnlabelled):
+        lines.append(f"{len(images.names):,} images without annotations, in which teachers alone teach")
+        images = images.labelled
     if isinstance(images, CocoImages):
         lines = [*(f"warning: {note}" for note in images.notes), *lines, *images.coverage.lines()]
     skeleton = images.skeleton
@@ -80,11 +110,25 @@ def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) 
             f"warning: {names}: named left or right, but no keypoint is the other side: mirror images "
             "(augmentation.flip) are taught with that name; the category's flip_pairs can state the pairs"
         )
+    lines += _other_discs(config)
     if not is_scored(config):
-        lines.append("weights are not scored: evaluation.annotations names no images")
+        lines.append("weights are not scored: neither evaluation.annotations nor data.held_out names images")
     warmup = with_warmup_within(config.optimizer, config.steps).warmup
     if warmup < config.optimizer.warmup:
         lines.append(
             f"optimizer.warmup: {warmup} instead of {config.optimizer.warmup} in a run of {config.steps} steps"
         )
     return lines
+
+
+def _other_discs(config: TrainConfig) -> list[str]:
+    """Return a line for each teacher whose discs are much larger or smaller than those of the views' labels."""
+    edge, scales = config.augmentation.long_edge, config.augmentation.scale
+    if edge is None:
+        return []
+    return [
+        f"warning: teachers[{n}]: views have long edges from {edge * scales[0]:.0f} to {edge * scales[1]:.0f} pixels; "
+        f"the discs of this teacher have the radius R at {teacher.long_edge}"
+        for n, teacher in enumerate(config.teachers)
+        if edge * scales[1] > _MAX_RATIO * teacher.long_edge or edge * scales[0] * _MAX_RATIO < teacher.long_edge
+    ]

@@ -69,6 +69,11 @@ def count_valid(batch: Batch) -> Tensor:
             batch.long_valid.sum(),
         ]
     ).to(torch.float32)
+    return share_counts(counts)
+
+
+def share_counts(counts: Tensor) -> Tensor:
+    """Return the mean of counts over all processes, of at least 1 together."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.all_reduce(counts)
         return counts.clamp(min=1) / distributed.get_world_size()

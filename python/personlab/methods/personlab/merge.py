@@ -78,18 +78,18 @@ def _add(
     skeleton: Skeleton,
 ) -> None:
     """Add one view to the weighted sums."""
-    heat = _resampled(_sigmoid(arrays["heatmaps"]), shape)
+    heat = resampled(_sigmoid(arrays["heatmaps"]), shape)
     terms: dict[str, tuple[Array, Array]] = {"heatmaps": (heat, 1)}
     sources = [source for source, _ in skeleton.directed_edges]
     trust = heat + _UNSURE
     weights_of = {"short_offsets": trust, "mid_offsets": trust[:, sources]}
     if "segmentation" in arrays:
-        person = _resampled(_sigmoid(arrays["segmentation"]), shape)
+        person = resampled(_sigmoid(arrays["segmentation"]), shape)
         terms["segmentation"] = (person, 1)
         weights_of["long_offsets"] = person + _UNSURE
     for name, weight in weights_of.items():
         if name in arrays:
-            offsets = _resampled(arrays[name], shape) / _like(heat, scale)[:, None, None]
+            offsets = resampled(arrays[name], shape) / _like(heat, scale)[:, None, None]
             offsets *= weight[:, :, None]
             terms[name] = (offsets, weight[:, :, None])
     for name, (value, weight) in terms.items():
@@ -100,7 +100,7 @@ def _add(
             sums[name], weights[name] = value, weight
 
 
-def _resampled(array: Array, shape: tuple[int, int]) -> Array:
+def resampled(array: Array, shape: tuple[int, int]) -> Array:
     """Resample the last two axes bilinearly, corner cell on corner cell; may return the array itself."""
     if 0 in array.shape:
         return _like(array, np.zeros((*array.shape[:-2], *shape)))

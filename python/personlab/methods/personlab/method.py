@@ -6,20 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab.methods.base import Bench, Ceiling, Demo, Method
+from personlab.methods.base import Bench, Ceiling, Demo, Method, Teaching
 from personlab.methods.personlab import views
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.device_fields import can_decode_on
 from personlab.methods.personlab.every_pose import EVERY_POSE, EVERY_POSENET, EXACT
 from personlab.methods.personlab.fields import FIELD_NAMES, Fields
-from personlab.methods.personlab.loss_options import LossOptions
+from personlab.methods.personlab.loss_options import LossOptions, TeachingOptions
 from personlab.methods.personlab.published import PUBLISHED
 from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.methods.personlab.teaching.keep import pack, show
+from personlab.methods.personlab.teaching.layout import check_teacher
 from personlab.options import DecodeOptions, MaskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.data.loader import Batch
-    from personlab.methods.base import Setup, Weights
+    from personlab.methods.base import Equation, Setup, Weights
     from personlab.methods.personlab.device_fields import DeviceFields
     from personlab.methods.personlab.network import PersonLab
     from personlab.poses import Poses
@@ -89,6 +91,18 @@ def _losses(model: PersonLab, options: LossOptions) -> Callable[[Any, Any], dict
     from personlab.methods.personlab.losses import make_losses
 
     return make_losses(model, options)
+
+
+def _taught_losses(*arguments: Any) -> Callable[[Any, Any], dict[str, Any]]:
+    from personlab.methods.personlab.teaching.losses import make_losses
+
+    return make_losses(*arguments)
+
+
+def _equations(*arguments: Any) -> Iterable[Equation]:
+    from personlab.methods.personlab.teaching.heads import equations
+
+    return equations(*arguments)
 
 
 def _read(path: Path) -> Weights | None:
@@ -190,6 +204,14 @@ METHOD = Method(
     network=_network,
     encode=encode,
     losses=_losses,
+    teaching=Teaching(
+        options=TeachingOptions,
+        check=check_teacher,
+        pack=pack,
+        show=show,
+        losses=_taught_losses,
+        equations=_equations,
+    ),
     published=PUBLISHED,
     read=_read,
     describe=_describe,

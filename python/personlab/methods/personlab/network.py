@@ -130,13 +130,22 @@ class PersonLab(nn.Module):
         Raises:
             ValueError: another shape.
         """
-        if images.ndim != 4 or images.shape[1] != 3:
-            raise ValueError(f"images: expected shape (N, 3, H, W), got {tuple(images.shape)}")
-        features, middle = self.backbone(self._normalized(images))
+        features, middle = self.features(images)
         outputs = self._refined(self.heads(features))
         if self.intermediate_heads is None or not self.training:
             return outputs
         return outputs._replace(intermediate=self._refined(self.intermediate_heads(middle)))
+
+    def features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the heads read (N, C, h, w), and what intermediate heads read, of images as `forward` takes them.
+
+        Raises:
+            ValueError: another shape.
+        """
+        if images.ndim != 4 or images.shape[1] != 3:
+            raise ValueError(f"images: expected shape (N, 3, H, W), got {tuple(images.shape)}")
+        both: tuple[Tensor, Tensor] = self.backbone(self._normalized(images))
+        return both
 
     def at_stride(self, stride: int) -> PersonLab:
         """Return the network at output stride 8 or 16: another module that shares parameters and running statistics.
