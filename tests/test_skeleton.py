@@ -1,12 +1,14 @@
 """`Skeleton`: COCO's, any other, its mirror image, and what is no skeleton."""
 
 import dataclasses
+import json
 import pickle
+import re
 
 import pytest
 from scenes import skeleton
 
-from personlab import COCO_PERSON, Skeleton
+from personlab import COCO_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
 
 
 def test_coco_person_has_coco_s_names_and_sigmas():
@@ -115,3 +117,21 @@ def test_arguments_go_by_name():
         Skeleton(*GOOD.values())
     with pytest.raises(TypeError, match="joints"):
         Skeleton(**GOOD, joints=())
+
+
+@pytest.mark.parametrize(("skeleton", "name"), [(MPII_PERSON, "mpii"), (POSETRACK_PERSON, "posetrack")])
+def test_skeletons_of_other_data_sets(data, skeleton, name):
+    meta = json.loads((data / "top_down" / f"meta_{name}.json").read_text())
+    short = [re.sub(r"^(l|r)_", lambda side: {"l": "left_", "r": "right_"}[side[1]], one) for one in meta["names"]]
+    assert skeleton.names == tuple(one.replace("throax", "thorax") for one in short)
+    pairs = {(min(pair), max(pair)) for pair in meta["symmetry"]}
+    if name == "posetrack":
+        pairs |= {(3, 4)}  # the original exchanges all but the ears
+    assert {(k, mirror) for k, mirror in enumerate(skeleton.flip) if k < mirror} == pairs
+    assert len(skeleton.edges) == skeleton.n_keypoints - 1
+    assert {k for edge in skeleton.edges for k in edge} == set(range(skeleton.n_keypoints))
+    assert len(skeleton.directed_flip) == 2 * len(skeleton.edges)  # a mirrored skeleton is the same
+    shared = [k for k, one in enumerate(skeleton.names) if one in COCO_PERSON.names]
+    assert [skeleton.sigmas[k] for k in shared] == [
+        COCO_PERSON.sigmas[COCO_PERSON.names.index(skeleton.names[k])] for k in shared
+    ]

@@ -25,7 +25,7 @@ from personlab.methods.simple_pose.options import SimplePoseOptions
 from personlab.methods.simple_pose.parts import BodyParts
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
-from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.skeleton import COCO_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
 
 if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
@@ -36,7 +36,9 @@ __all__ = [  # noqa: RUF022  # as `sorted` orders them
     "COCO_PERSON",
     "DecodeOptions",
     "Fields",
+    "MPII_PERSON",
     "MaskOptions",
+    "POSETRACK_PERSON",
     "Poses",
     "Prediction",
     "Predictor",

@@ -156,3 +156,42 @@ COCO_PERSON = Skeleton(
     flip=(0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15),
 )  # fmt: skip
 """COCO's 17 keypoints and sigmas, joined by the 16 edges of the published PersonLab networks."""
+
+_MPII_NAMES = (
+    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "pelvis", "thorax", "upper_neck",
+    "head_top", "right_wrist", "right_elbow", "right_shoulder", "left_shoulder", "left_elbow", "left_wrist",
+)  # fmt: skip
+
+MPII_PERSON = Skeleton(
+    names=_MPII_NAMES,
+    edges=_edges(
+        _MPII_NAMES,
+        "pelvis-thorax thorax-upper_neck upper_neck-head_top thorax-left_shoulder left_shoulder-left_elbow "
+        "left_elbow-left_wrist pelvis-left_hip left_hip-left_knee left_knee-left_ankle thorax-right_shoulder "
+        "right_shoulder-right_elbow right_elbow-right_wrist pelvis-right_hip right_hip-right_knee "
+        "right_knee-right_ankle",
+    ),
+    # MPII has none: COCO's where it has the joint; those of the trunk are the hip's, of neck and head the shoulder's.
+    sigmas=(
+        0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.107, 0.107, 0.079, 0.079, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062,
+    ),
+    flip=(5, 4, 3, 2, 1, 0, 6, 7, 8, 9, 15, 14, 13, 12, 11, 10),
+)  # fmt: skip
+"""The 16 joints of the MPII Human Pose data set, in its order."""
+
+_POSETRACK_NAMES = ("nose", "head_bottom", "head_top", *_COCO_NAMES[3:])
+
+POSETRACK_PERSON = Skeleton(
+    names=_POSETRACK_NAMES,
+    edges=_edges(
+        _POSETRACK_NAMES,
+        "head_bottom-nose nose-head_top nose-left_ear nose-right_ear head_bottom-left_shoulder "
+        "left_shoulder-left_elbow left_elbow-left_wrist left_shoulder-left_hip left_hip-left_knee "
+        "left_knee-left_ankle head_bottom-right_shoulder right_shoulder-right_elbow right_elbow-right_wrist "
+        "right_shoulder-right_hip right_hip-right_knee right_knee-right_ankle",
+    ),
+    # COCO's where it has the joint, and the shoulder's for both ends of the head.
+    sigmas=(0.026, 0.079, 0.079, *COCO_PERSON.sigmas[3:]),
+    flip=(0, 1, 2, *COCO_PERSON.flip[3:]),
+)
+"""The 17 keypoints of PoseTrack 2018, in the order of its files; ears are never labelled there."""
