@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from personlab.data.augment import Show
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.poses import Poses
@@ -213,6 +214,7 @@ class Method:
     """(people as decoded, fields, (H, W) of the masks, setup) -> bool (P, H, W) and scores (P,)"""
 
     # Training
+    show: Show | None = None  # how views are drawn and taken; with `takes_boxes`, of one person each; None: of images
     network: Callable[[Any], Any]  # (config) -> a network, randomly initialised
     encode: Callable[[People, Grid, Any], Any]  # (people, grid, `TrainConfig.loss`) -> targets; runs in any process
     losses: Callable[[Any, Any], Callable[[Any, Any], Mapping[str, Any]]]

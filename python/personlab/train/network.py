@@ -11,16 +11,25 @@ from torch import nn
 from personlab.nn.backbones.imagenet import load_imagenet
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from personlab.methods import Method
     from personlab.skeleton import Skeleton
     from personlab.train.config import NetworkOptions
 
-_BACKBONE = "backbone."  # of the names of parameters; all others are heads
+_BACKBONE = "backbone."  # of the names of parameters; all others are heads, unless the network says which are
 # options that are no fields of a network's configuration
 _NOT_CONFIG = ("weights", "imagenet", "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
 
 
-def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *, has_masks: bool) -> Any:
+def make_network(
+    method: Method,
+    options: NetworkOptions,
+    skeleton: Skeleton,
+    *,
+    has_masks: bool,
+    known: Mapping[str, Any] | None = None,
+) -> Any:
     """Make the network that the options ask for, in training mode.
 
     Args:
@@ -28,6 +37,7 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
         options: what to train.
         skeleton: keypoints and edges of the data.
         has_masks: whether the data has masks; without, the network has no heads for them.
+        known: fields of its configuration that other settings say.
 
     Raises:
         ImportError, OSError: the weights cannot be loaded.
@@ -35,22 +45,22 @@ def make_network(method: Method, options: NetworkOptions, skeleton: Skeleton, *,
     """
     names = [field.name for field in fields(options) if field.name not in _NOT_CONFIG]
     asked: dict[str, Any] = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    known = {field.name for field in fields(method.config)}
-    if unknown := [name for name in asked if name not in known]:
+    fits = {field.name for field in fields(method.config)}
+    if unknown := [name for name in asked if name not in fits]:
         raise ValueError(f"network.{unknown[0]}: expected none, for networks of {method.name} have no such option")
     if asked.get("masks") and not has_masks:
         raise ValueError("network.masks: expected data with masks, got none")
-    backbone = asked.get("backbone", "mobilenet_v1")
-    if options.imagenet is not None and not backbone.startswith("resnet"):
-        raise ValueError(f"network.imagenet: expected network.backbone to be a ResNet, got {backbone}")
+    asked |= known or {}
     if options.weights is None:
-        masks = {"masks": has_masks} if "masks" in known else {}
+        masks = {"masks": has_masks} if "masks" in fits else {}
         model = method.network(method.config(**{**masks, **asked}, skeleton=skeleton))
     else:
         model = _started(method, options.weights, asked, skeleton, has_masks=has_masks)
     if options.imagenet is not None:
         if options.weights is not None:
             raise ValueError("network: expected either weights or imagenet, got both")
+        if not model.config.backbone.startswith("resnet"):
+            raise ValueError(f"network.imagenet: expected network.backbone to be a ResNet, got {model.config.backbone}")
         load_imagenet(model, options.imagenet)
     start_training(model, options)
     return model
@@ -60,7 +70,7 @@ def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skel
     from personlab.weights import load_model
 
     source = load_model(weights, method=method)
-    for name in ("backbone", "width", "stacks", "channels", "increase"):
+    for name in ("backbone", "width", "stacks", "channels", "increase", "style"):
         if name in asked and asked[name] != (own := getattr(source.config, name)):
             raise ValueError(f"network.{name}: expected {own} as in the weights, got {asked[name]}")
     if hasattr(source.config, "masks"):  # heads that nothing teaches are left out
@@ -68,12 +78,20 @@ def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skel
     model = method.network(replace(source.config, skeleton=skeleton, **asked))
     state, theirs = source.state_dict(), source.config.skeleton
     if (theirs.names, theirs.edges) != (skeleton.names, skeleton.edges):
-        state = {name: value for name, value in state.items() if name.startswith(_BACKBONE)}
+        state = {name: value for name, value in state.items() if not _is_head(model, name)}
     ours = model.state_dict()
     missing, _ = model.load_state_dict({name: value for name, value in state.items() if name in ours}, strict=False)
-    if wrong := [name for name in missing if name.startswith(_BACKBONE)]:
+    if wrong := [name for name in missing if not _is_head(model, name)]:
         raise ValueError(f"network.weights: {weights} lacks {wrong[0]}")
     return model
+
+
+def _is_head(model: Any, name: str) -> bool:
+    """Return whether a parameter belongs to a head: named in the network's `heads`, else outside of its backbone."""
+    heads = getattr(model, "heads", None)
+    if isinstance(heads, tuple):
+        return name.split(".")[0] in heads
+    return not name.startswith(_BACKBONE)
 
 
 def start_training(model: nn.Module, options: NetworkOptions) -> None:
@@ -107,7 +125,7 @@ def parameter_groups(model: nn.Module, *, rate: float, head_rate: float, weight_
     groups: dict[tuple[bool, bool], list[torch.Tensor]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            groups.setdefault((not name.startswith(_BACKBONE), parameter.ndim > 1), []).append(parameter)
+            groups.setdefault((_is_head(model, name), parameter.ndim > 1), []).append(parameter)
     return [
         {
             "params": groups[key],
