@@ -6,6 +6,7 @@ import dataclasses
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from personlab.commands.boxes import make_finder
 from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.io.console import log
 from personlab.methods import DEFAULT_METHOD, METHODS, get_method
@@ -297,7 +298,9 @@ def make_predictor(
         asked |= {"options": _own_options(config, method, base), "mask_options": None, "disk_radius": None}
     elif foreign := [name for name in _asked(config) if name not in _names(options)]:
         raise UsageError(f"--decode.{foreign[0]}: has no effect on a network of {method.name}")
-    return predictor.Predictor(loaded, **asked)
+    inputs = {name: asked[name] for name in ("batch_size", "max_pixels", "long_edge")}
+    finder = make_finder(config, loaded, every_pose=every_pose, **inputs)
+    return predictor.Predictor(loaded, **asked, finder=finder)
 
 
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:

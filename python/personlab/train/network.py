@@ -90,7 +90,7 @@ def _is_head(model: Any, name: str) -> bool:
     """Return whether a parameter belongs to a head: named in the network's `heads`, else outside of its backbone."""
     heads = getattr(model, "heads", None)
     if isinstance(heads, tuple):
-        return name.split(".")[0] in heads
+        return name.split(".", maxsplit=1)[0] in heads
     return not name.startswith(_BACKBONE)
 
 

@@ -11,6 +11,7 @@ from personlab.methods.simple_baseline.boxes import box_fault, crop_affines, gro
 from personlab.methods.simple_baseline.config import STRIDE
 from personlab.methods.simple_baseline.fields import SimpleBaselineFields
 from personlab.methods.simple_baseline.loss_options import SimpleBaselineLossOptions
+from personlab.methods.simple_baseline.maps import REACH
 from personlab.methods.simple_baseline.options import CropOptions
 from personlab.methods.simple_baseline.people import decode_people, encode_person
 from personlab.skeleton import COCO_PERSON, Skeleton
@@ -43,7 +44,8 @@ def perfect_fields(
     maps = np.zeros((len(kept), people.keypoints.shape[1], size[0] // STRIDE, size[1] // STRIDE), np.float32)
     for own, affine, keypoints in zip(maps, affines, people.keypoints[kept], strict=True):
         points = map_points(keypoints[:, :2], affine)
-        inside = ((points >= 0) & (points < (size[1], size[0]))).all(axis=1)
+        reach = STRIDE * REACH
+        inside = ((points >= -reach) & (points < (size[1] + reach, size[0] + reach))).all(axis=1)
         shown = np.concatenate([points, (keypoints[:, 2:] > 0) & inside[:, None]], axis=1)
         own[:] = encode_person(shown, size, SimpleBaselineLossOptions(maps=options.procedure)).heatmaps
     return SimpleBaselineFields(

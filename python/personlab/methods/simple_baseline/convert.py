@@ -52,13 +52,17 @@ def read_published(path: Path) -> Weights | None:
 def _network(state: Mapping[str, Tensor], name: str) -> Weights:
     import torch
 
-    count, channels = (_length(state, f"{part}.weight", axis) for part, axis in (("final_layer", 0), ("final_layer", 1)))
+    count, channels = (
+        _length(state, f"{part}.weight", axis) for part, axis in (("final_layer", 0), ("final_layer", 1))
+    )
     if count not in _SKELETONS:
         raise ValueError(f"final_layer.weight: expected 17 keypoints (COCO) or 16 (MPII), got {count}")
     depth = 1 + max((int(match[1]) for key in state if (match := _BLOCK.fullmatch(key))), default=-1)
     expansion = _length(state, "deconv_layers.0.weight", 0) // 512
     if (depth, expansion) not in _BACKBONES:
-        raise ValueError(f"weights: expected those of a ResNet-18, -34, -50, -101 or -152, got {depth} blocks of layer3")
+        raise ValueError(
+            f"weights: expected those of a ResNet-18, -34, -50, -101 or -152, got {depth} blocks of layer3"
+        )
     backbone: Any = _BACKBONES[depth, expansion]
     size = _SIZES[count]
     if (match := _SIZE.search(name)) is not None:

@@ -28,9 +28,7 @@ class HeatmapTargets:
     valid: NDArray[np.float32]  # (K,) 1 where the keypoint is labelled inside the crop, else 0
 
 
-def encode_person(
-    keypoints: NDArray[Any], size: tuple[int, int], options: SimpleBaselineLossOptions
-) -> HeatmapTargets:
+def encode_person(keypoints: NDArray[Any], size: tuple[int, int], options: SimpleBaselineLossOptions) -> HeatmapTargets:
     """Return the targets of a crop.
 
     Args:
@@ -56,8 +54,6 @@ def decode_people(fields: SimpleBaselineFields, skeleton: Skeleton, options: Sim
     counted = values > options.min_value
     means = np.where(counted, values, 0).sum(1) / np.maximum(counted.sum(1), 1)
     scores = means * fields.scores
-    kept = suppress(points, scores, fields.areas, np.array(skeleton.sigmas), options.nms_oks)
+    kept = suppress(points, counted, scores, fields.areas, np.array(skeleton.sigmas), options.nms_oks)
     kept = kept[scores[kept] >= options.min_score][: options.max_poses]
-    return Poses(
-        points[kept].astype(np.float32), values[kept].astype(np.float32), scores[kept].astype(np.float32)
-    )
+    return Poses(points[kept].astype(np.float32), values[kept].astype(np.float32), scores[kept].astype(np.float32))

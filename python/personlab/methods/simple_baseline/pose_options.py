@@ -65,5 +65,3 @@ class SimpleBaselineOptions:
         """
         procedure = "original_pytorch" if pytorch else "original"
         return cls(**{"procedure": procedure, "peak": "quarter", "min_score": 0.0, "max_poses": 1_000_000, **changes})
-
-

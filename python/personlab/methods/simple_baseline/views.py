@@ -13,6 +13,7 @@ from personlab.methods.simple_baseline.boxes import CropView, box_fault, crop_af
 from personlab.methods.simple_baseline.config import STRIDE
 from personlab.methods.simple_baseline.crops import crop_people
 from personlab.methods.simple_baseline.fields import SimpleBaselineFields
+from personlab.methods.simple_baseline.maps import REACH
 from personlab.methods.simple_baseline.options import CropOptions
 
 if TYPE_CHECKING:
@@ -113,9 +114,7 @@ def merge(outputs: Iterable[Arrays], ways: Sequence[Way], setup: Setup, to_host:
         own = np.ascontiguousarray(maps[first : first + len(way.scores)])
         first += len(way.scores)
         fields.append(
-            SimpleBaselineFields(
-                heatmaps=own, affines=way.affines, areas=way.areas, scores=way.scores, size=way.size
-            )
+            SimpleBaselineFields(heatmaps=own, affines=way.affines, areas=way.areas, scores=way.scores, size=way.size)
         )
     return fields
 
@@ -153,7 +152,9 @@ def take_crop(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
     keypoints = people.keypoints.copy()
     points = keypoints[..., :2].astype(np.float64) @ view.linear.T + view.shift
     x, y = points[..., 0], points[..., 1]
-    outside = (keypoints[..., 2] <= 0) | (x < 0) | (x >= crop[1]) | (y < 0) | (y >= crop[0])
+    reach = STRIDE * REACH
+    outside = (x < -reach) | (x >= crop[1] + reach) | (y < -reach) | (y >= crop[0] + reach)
+    outside |= keypoints[..., 2] <= 0
     keypoints[..., :2] = points
     keypoints[outside] = 0
     if view.flipped:
@@ -161,4 +162,3 @@ def take_crop(example: Example, view: View, crop: tuple[int, int], skeleton: Ske
     empty = np.zeros((len(keypoints), *crop), bool)
     pixels = crop_people(image, affine[None], options=CropOptions(size=crop))[0]
     return type(example)(pixels, People(keypoints, empty, np.zeros(crop, bool)))
-
