@@ -55,8 +55,8 @@ def make_finder(config: Any, loaded: LoadedNetwork, *, every_pose: bool, **input
         return None
     if boxes is None:
         raise UsageError(
-            f"--boxes: expected a file of detections, {DEFAULT_METHOD} or a network that finds people, for {name} looks "
-            "at one person at a time, got none"
+            f"--boxes: expected a file of detections, {DEFAULT_METHOD} or a network that finds people, for {name} "
+            "looks at one person at a time, got none"
         )
     if boxes == TRUE or Path(boxes).suffix == _FILE:
         return None

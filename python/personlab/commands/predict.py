@@ -20,9 +20,9 @@ from personlab.io.results import STDOUT
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
-
     from collections.abc import Mapping
+
+    from jsonargparse import ArgumentParser
 
     from personlab.io.sources import Source
     from personlab.methods.base import Boxes
@@ -104,9 +104,7 @@ def run(config: Any) -> None:
     if config.masks and not predictor.has_masks:
         raise ValueError(f"--masks: expected a network with masks, got {config.weights}, which has none")
     network.warn_of_photographs(config.weights, predictor, inputs)
-    boxes = boxes_by_image(config, predictor)
-    if boxes is not None and (moving := [source.name for source in inputs if source.kind != "image"]):
-        raise UsageError(f"--boxes: expected images beside a file of boxes, which has image ids, got {moving[0]}")
+    boxes = _read_boxes(config, predictor, inputs)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
     for path in _result_files(config).values():
@@ -173,6 +171,14 @@ def _result_files(config: Any) -> dict[str, Path]:
     return {**json_flag.result_files(config.json, masks=config.masks), **lines}
 
 
+def _read_boxes(config: Any, predictor: Predictor, inputs: list[Source]) -> Mapping[int, Boxes] | None:
+    """Read the boxes of --boxes FILE, by image id; None where the predictor finds them or takes none."""
+    boxes = boxes_by_image(config, predictor)
+    if boxes is not None and (moving := [source.name for source in inputs if source.kind != "image"]):
+        raise UsageError(f"--boxes: expected images beside a file of boxes, which has image ids, got {moving[0]}")
+    return boxes
+
+
 def _check_resume(config: Any, inputs: list[Source]) -> None:
     """Check that --jsonl and --resume go together with the other flags and the inputs."""
     if config.json == config.jsonl == STDOUT:
@@ -208,7 +214,9 @@ def _predict(
     with (
         contextlib.closing(
             outcomes(
-                predictor, with_boxes([one.readable() for one, _ in left], [n for _, n in left], boxes), len(left),
+                predictor,
+                with_boxes([one.readable() for one, _ in left], [n for _, n in left], boxes),
+                len(left),
                 "images",
             )
         ) as stream,

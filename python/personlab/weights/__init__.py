@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     import torch
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Stored",
+    "UnknownChange",
     "cache_folder",
     "convert",
     "download",
@@ -45,6 +47,10 @@ __all__ = [
     "load_stored",
     "save_model",
 ]
+
+
+class UnknownChange(ValueError):  # noqa: N818
+    """A change of a configuration that has no such field: its name, and the method."""
 
 
 def load_model(
@@ -120,6 +126,7 @@ def convert(
     *,
     stride: int | None = None,
     method: str | Method | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Any:
     """Write a published network as a checkpoint; needs no torch but for files of torch.save.
 
@@ -129,16 +136,23 @@ def convert(
         dst: the file to write, whole or not at all; ends in .safetensors.
         stride: of the output, input pixels; the source's own where left out.
         method: of the network, by name or as a record; the one whose file `src` is where left out.
+        changes: fields of the configuration that the weights do not tell, by name.
 
     Returns:
         The configuration of the network: `personlab.nn.ModelConfig`, or that of another method.
 
     Raises:
         ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
+        UnknownChange: a name that the configuration does not have.
     """
     check_name(dst)
     path, own = find_source(src, stride)
     stored = _at_stride(_read(path, method), own)._replace(metadata={"source": Path(src).name})
+    if changes:
+        known = {field.name for field in fields(stored.weights.config)}
+        if unknown := [name for name in changes if name not in known]:
+            raise UnknownChange(unknown[0], stored.method.name)
+        stored = stored._replace(weights=stored.weights._replace(config=replace(stored.weights.config, **changes)))
     save_stored(stored, dst)
     return stored.weights.config
 

@@ -31,23 +31,21 @@ def perfect_fields(
 
     Args:
         people: annotations of the image.
-        options: of prediction; its rules are those of the heatmaps, too.
+        options: of prediction.
         size: (H, W) of the crops, pixels.
     """
     shape = people.crowd.shape
-    boxes, labelled = person_boxes(people), (people.keypoints[..., 2] > 0).any(axis=1)
+    boxes, labelled = person_boxes(people), np.asarray((people.keypoints[..., 2] > 0).any(axis=1))
     kept = [n for n in np.flatnonzero(labelled) if box_fault(boxes[n], (shape[0], shape[1])) is None]
-    crops = CropOptions(
-        size=size, padding=options.padding, rules="default" if options.procedure == "default" else "original"
-    )
+    crops = CropOptions(size=size, padding=options.padding)
     affines, grown = crop_affines(boxes[kept], options=crops), grow_boxes(boxes[kept], options=crops)
     maps = np.zeros((len(kept), people.keypoints.shape[1], size[0] // STRIDE, size[1] // STRIDE), np.float32)
-    for own, affine, keypoints in zip(maps, affines, people.keypoints[kept], strict=True):
+    for own, affine, keypoints in zip(maps, affines, np.asarray(people.keypoints)[kept], strict=True):
         points = map_points(keypoints[:, :2], affine)
         reach = STRIDE * REACH
         inside = ((points >= -reach) & (points < (size[1] + reach, size[0] + reach))).all(axis=1)
-        shown = np.concatenate([points, (keypoints[:, 2:] > 0) & inside[:, None]], axis=1)
-        own[:] = encode_person(shown, size, SimpleBaselineLossOptions(maps=options.procedure)).heatmaps
+        shown = np.column_stack([points, (keypoints[:, 2] > 0) & inside])
+        own[:] = encode_person(shown, size, SimpleBaselineLossOptions()).heatmaps
     return SimpleBaselineFields(
         heatmaps=maps, affines=affines, areas=grown[:, 2] * grown[:, 3], scores=np.ones(len(kept)),
         size=(shape[0], shape[1]),

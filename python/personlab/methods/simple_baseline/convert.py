@@ -57,13 +57,7 @@ def _network(state: Mapping[str, Tensor], name: str) -> Weights:
     )
     if count not in _SKELETONS:
         raise ValueError(f"final_layer.weight: expected 17 keypoints (COCO) or 16 (MPII), got {count}")
-    depth = 1 + max((int(match[1]) for key in state if (match := _BLOCK.fullmatch(key))), default=-1)
-    expansion = _length(state, "deconv_layers.0.weight", 0) // 512
-    if (depth, expansion) not in _BACKBONES:
-        raise ValueError(
-            f"weights: expected those of a ResNet-18, -34, -50, -101 or -152, got {depth} blocks of layer3"
-        )
-    backbone: Any = _BACKBONES[depth, expansion]
+    backbone: Any = backbone_of(state)
     size = _SIZES[count]
     if (match := _SIZE.search(name)) is not None:
         size = int(match[1]), int(match[2])
@@ -79,6 +73,21 @@ def _network(state: Mapping[str, Tensor], name: str) -> Weights:
         if value.is_floating_point() != expected[key].is_floating_point() or not value.isfinite().all():
             raise ValueError(f"{key}: expected finite weights of type {expected[key].dtype}, got others")
     return Weights(config, {key: value.detach().to(expected[key].dtype).numpy() for key, value in state.items()})
+
+
+def backbone_of(state: Mapping[str, Tensor]) -> str:
+    """Return the name of the ResNet whose weights these are, by its number of blocks and of channels.
+
+    Raises:
+        ValueError: none that is known.
+    """
+    depth = 1 + max((int(match[1]) for key in state if (match := _BLOCK.fullmatch(key))), default=-1)
+    expansion = _length(state, "deconv_layers.0.weight", 0) // 512
+    if (depth, expansion) not in _BACKBONES:
+        raise ValueError(
+            f"weights: expected those of a ResNet-18, -34, -50, -101 or -152, got {depth} blocks of layer3"
+        )
+    return _BACKBONES[depth, expansion]
 
 
 def _length(state: Mapping[str, Tensor], name: str, axis: int) -> int:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from personlab import _core
 from personlab.arrays.array import elements
 from personlab.arrays.host import take_on_host
 from personlab.arrays.numbers import check_type
@@ -17,7 +16,6 @@ from personlab.methods.simple_baseline.options import CropOptions
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Backend = Literal["cpu", "reference"]
 Layout = Literal["bytes", "planes"]
 _DEFAULTS = CropOptions()
 _BYTES = elements("uint8", "uint8")
@@ -29,7 +27,6 @@ def crop_people(
     *,
     layout: Layout = "bytes",
     options: CropOptions = _DEFAULTS,
-    backend: Backend = "cpu",
 ) -> NDArray[Any]:
     """Return crops of an image, read bilinearly; black outside of it. The image is read where it lies, as bytes.
 
@@ -39,30 +36,23 @@ def crop_people(
         layout: "bytes": uint8 (N, h, w, 3), rounded, what engines take; "planes": float32 (N, 3, h, w) 0..255, what
             networks take.
         options: size of the crops, threads and rules.
-        backend: the compiled core, or the float64 reference in NumPy.
 
     Raises:
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape or range.
     """
     check_type(options, "options", CropOptions)
-    for name, value, choices in (("layout", layout, get_args(Layout)), ("backend", backend, get_args(Backend))):
-        if value not in choices:
-            raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")
+    if layout not in get_args(Layout):
+        raise ValueError(f"layout: expected one of {', '.join(get_args(Layout))}, got {layout!r}")
     pixels = take_on_host(image, "image", _BYTES).values
     check_shape(pixels, "image", (None, None, 3), "(H, W, 3)")
     if pixels.shape[0] * pixels.shape[1] >= MAX_CELLS:
         raise ValueError(f"image: expected fewer than {MAX_CELLS} pixels, got shape {pixels.shape}")
     maps, original = check_affines(affines), options.rules == "original"
-    if backend == "reference":
-        from personlab.methods.simple_baseline.backends import reference
+    from personlab.methods.simple_baseline.backends import reference
 
-        crops = reference.crop_image(pixels, maps, size=options.size, original=original)
-        return crops.transpose(0, 3, 1, 2).astype(np.float32) if layout == "planes" else (crops + 0.5).astype(np.uint8)
-    if pixels.strides[1:] != (3, 1) or pixels.strides[0] < 0:
-        pixels = np.ascontiguousarray(pixels)
-    made: NDArray[Any] = _core.crop_image(
-        image=pixels, affines=maps, size=options.size, planes=layout == "planes", original=original,
-        threads=options.threads,
-    )  # fmt: skip
+    crops = reference.crop_image(pixels, maps, size=options.size, original=original)
+    if layout == "planes":
+        return np.ascontiguousarray(crops.transpose(0, 3, 1, 2), np.float32)
+    made: NDArray[Any] = (crops + 0.5).astype(np.uint8)
     return made

@@ -32,11 +32,6 @@ if TYPE_CHECKING:
 
 EVERY_POSE = SimpleBaselineOptions(min_score=0.0)  # keeps weak people, which average precision counts
 
-_ORIGINALS = {
-    "original_top_down": SimpleBaselineOptions.original(),
-    "original_top_down_pytorch": SimpleBaselineOptions.original(pytorch=True),
-}
-
 
 def _tune(options: SimpleBaselineOptions, settings: Settings, disk_radius: float | None) -> SimpleBaselineOptions:
     del settings
@@ -118,7 +113,6 @@ METHOD = Method(
     options=SimpleBaselineOptions,
     loss_options=SimpleBaselineLossOptions,
     every_pose=EVERY_POSE,
-    presets={name: (options, options) for name, options in _ORIGINALS.items()},
     calls=("decode_people", "masks"),
     outputs=lambda masks: ("heatmaps",),  # noqa: ARG005
     tune=_tune,

@@ -43,7 +43,7 @@ def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str], boxes: Box
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        setup: size of the crops, padding, rules and whether to show mirrored ones.
+        setup: size of the crops, padding and whether to show mirrored ones.
         notes: receives a line for each box that is left out.
         boxes: of the people.
     """
@@ -60,7 +60,7 @@ def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str], boxes: Box
     grown = grow_boxes(own, options=options)
     views = [crop_people(image, affines, options=options)]
     if setup.inputs.flip:
-        views.append(_mirrored(image, affines, views[0], options))
+        views.append(_mirrored(image, affines, options))
     way = Way(affines, grown[:, 2] * grown[:, 3], boxes.scores[kept], size)
     return Prepared(tuple(views), way)
 
@@ -68,18 +68,11 @@ def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str], boxes: Box
 def crop_options(setup: Setup) -> CropOptions:
     """Return how people are cut out for a predictor."""
     options = setup.options
-    return CropOptions(
-        size=setup.config.input_size, padding=options.padding, threads=options.threads,
-        rules="default" if options.procedure == "default" else "original",
-    )  # fmt: skip
+    return CropOptions(size=setup.config.input_size, padding=options.padding, threads=options.threads)
 
 
-def _mirrored(
-    image: NDArray[np.uint8], affines: NDArray[np.float64], crops: NDArray[np.uint8], options: CropOptions
-) -> NDArray[np.uint8]:
-    """Return crops mirrored about W / 2, where a cell meets one; by the rules of the originals, about (W - 1) / 2."""
-    if options.rules == "original":
-        return np.ascontiguousarray(crops[:, :, ::-1])
+def _mirrored(image: NDArray[np.uint8], affines: NDArray[np.float64], options: CropOptions) -> NDArray[np.uint8]:
+    """Return crops mirrored about W / 2, where a cell meets one, as training mirrors them."""
     mirrored = affines.copy()
     mirrored[:, 0] *= -1
     mirrored[:, 0, 2] += options.size[1]

@@ -1,4 +1,4 @@
-"""The stages of the top-down method in plain float64 NumPy, written for reading: what the compiled core has to equal."""
+"""The stages of the top-down method in plain float64 NumPy, written for reading: what a compiled core has to equal."""
 
 from personlab.methods.simple_baseline.backends.reference.crops import crop_image
 
