@@ -1,0 +1,262 @@
+"""Simple Baselines through the seam: training, files, prediction by boxes of every kind, ceiling and drawing."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tiny_runs import tiny  # noqa: E402
+
+from personlab import COCO_PERSON, Predictor, load_model  # noqa: E402
+from personlab.cli import main  # noqa: E402
+from personlab.data.augment import Augmentation  # noqa: E402
+from personlab.data.coco import People  # noqa: E402
+from personlab.data.images import DrawnImages, Example  # noqa: E402
+from personlab.data.single import DrawnPeople, person_boxes  # noqa: E402
+from personlab.data.synthetic import make_scene  # noqa: E402
+from personlab.methods.simple_baseline.ceiling import perfect_fields  # noqa: E402
+from personlab.methods.simple_baseline.config import SimpleBaselineConfig  # noqa: E402
+from personlab.methods.simple_baseline.fields import SimpleBaselineFields  # noqa: E402
+from personlab.methods.simple_baseline.loss_options import SimpleBaselineLossOptions  # noqa: E402
+from personlab.methods.simple_baseline.maps import draw_maps, find_peaks, suppress  # noqa: E402
+from personlab.methods.simple_baseline.method import METHOD  # noqa: E402
+from personlab.methods.simple_baseline.network import Outputs, SimpleBaseline  # noqa: E402
+from personlab.methods.simple_baseline.people import decode_people, encode_person  # noqa: E402
+from personlab.methods.simple_baseline.pose_options import SimpleBaselineOptions  # noqa: E402
+from personlab.methods.simple_baseline.views import draw_crop, take_crop, unflip  # noqa: E402
+from personlab.train import DataOptions, EvaluationOptions, NetworkOptions, train  # noqa: E402
+
+pytestmark = pytest.mark.torch
+SIZE = (96, 64)  # of crops
+TINY = SimpleBaselineConfig(backbone="mobilenet_v1", width=0.5, channels=8, input_size=SIZE)
+
+
+def scene_people(seed=3, people=2):
+    scene = make_scene(seed, size=(97, 129), people=people)
+    return scene, People(scene.keypoints, scene.masks, np.zeros((97, 129), bool))
+
+
+def test_a_gaussian_is_read_where_it_was_drawn():
+    points = np.array([[3.3, 5.8], [0.0, 0.2], [10.9, 7.0], [-2.5, 4.0], [12.0, 9.75]])  # two of them outside
+    maps = draw_maps(points, (9, 12), 2.0)
+    found, values = find_peaks(maps)
+    np.testing.assert_allclose(found, points, atol=2e-4)
+    assert values[0] == maps[0].max()
+    empty = find_peaks(np.full((1, 9, 12), np.nan, np.float32))
+    np.testing.assert_array_equal(empty[0], [[0, 0]])
+    np.testing.assert_array_equal(empty[1], [0])
+
+
+def test_of_two_alike_the_better_stays():
+    keypoints = np.array([[[0.0, 0.0], [10, 10]], [[0, 0], [90, 90]], [[0, 0], [10, 10]]])
+    counted, sigmas = np.ones((3, 2), bool), np.array([0.1, 0.1])
+    kept = suppress(keypoints, counted, np.array([0.5, 0.4, 0.6]), np.full(3, 100.0), sigmas, 0.9)
+    assert kept.tolist() == [2, 1]
+    counted[1, 1] = False  # the first keypoint alone counts in both: the same place
+    assert suppress(keypoints, counted, np.array([0.5, 0.4, 0.6]), np.full(3, 100.0), sigmas, 0.9).tolist() == [2]
+
+
+def test_perfect_maps_give_the_annotations_back():
+    _, people = scene_people()
+    fields = perfect_fields(people, options=SimpleBaselineOptions(min_score=0.0), size=SIZE)
+    poses = decode_people(fields, COCO_PERSON, SimpleBaselineOptions(min_score=0.0))
+    labelled = people.keypoints[..., 2] > 0
+    for own, shown in zip(people.keypoints, labelled, strict=True):
+        errors = np.abs(poses.keypoints[:, shown] - own[shown, :2]).max(axis=(1, 2))
+        assert errors.min() < 0.05
+
+
+def test_the_golden_map_where_the_centre_is_a_cell(data):
+    golden = np.load(data / "top_down" / "crop_target_coco.npz")
+    cells = np.floor(golden["train_coord"][0] / 4 + 0.5)
+    keypoints = np.column_stack([cells * 4, golden["train_valid"][0]])
+    targets = encode_person(keypoints, (256, 192), SimpleBaselineLossOptions())
+    valid = golden["train_valid"][0]
+    np.testing.assert_allclose(
+        targets.heatmaps[valid], golden["train_heatmap_0"].transpose(2, 0, 1)[valid] / 255, atol=1e-6
+    )
+    np.testing.assert_array_equal(targets.valid, valid)
+
+
+def test_views_of_training_are_those_of_the_originals(data):
+    """The golden file has factor, rotation and flip as drawn; keypoints land where it says."""
+    golden = np.load(data / "top_down" / "crop_target_coco.npz")
+    image = golden["image"]
+
+    class Drawn:
+        """Draws the golden numbers in the order of the originals: N, U, (N), U."""
+
+        def __init__(self, factor, degree, flip):
+            self.normal = [(factor - 1) / 0.3, degree / 40]
+            self.uniform = [0.0, 0.0 if flip else 1.0]
+
+        def standard_normal(self):
+            return self.normal.pop(0)
+
+        def random(self):
+            return self.uniform.pop(0)
+
+    options = Augmentation(scale=(0.7, 1.3), rotation=80, flip=0.5)
+    rows = zip(
+        golden["train_scale_rotation_flip"], golden["train_boxes_xywh"], golden["train_joints"],
+        golden["train_affine"], golden["train_coord"], golden["train_valid"], strict=True,
+    )  # fmt: skip
+    for (factor, degree, flip), box, joints, affine, coord, valid in rows:
+        people = People(
+            joints[None].astype(np.float32), np.zeros((1, *image.shape[:2]), bool), np.zeros(image.shape[:2], bool),
+            boxes=box[None],
+        )  # fmt: skip
+        view = draw_crop(Drawn(factor, degree, flip), people, (256, 192), options)
+        if not flip:
+            np.testing.assert_allclose(np.column_stack([view.linear, view.shift]), affine, rtol=1e-5, atol=1e-3)
+        _, shown = take_crop(Example(image, people), view, (256, 192), COCO_PERSON)
+        (keypoints,) = shown.keypoints
+        assert (keypoints[valid, 2] > 0).all()
+        np.testing.assert_allclose(keypoints[valid, :2], coord[valid], atol=2e-2)
+
+
+def test_maps_of_mirrored_crops_come_back_in_their_place():
+    maps = np.random.default_rng(0).random((2, 17, 4, 6), np.float32)
+    back = unflip(maps, COCO_PERSON)
+    np.testing.assert_array_equal(back[:, 0, :, 1:], maps[:, 0, :, :0:-1])
+    np.testing.assert_array_equal(back[:, 1, :, 1:], maps[:, 2, :, :0:-1])  # left eye and right eye
+    np.testing.assert_array_equal(back[:, 0, :, 0], maps[:, 0, :, -1])  # column 0 stays
+
+
+class Teller(SimpleBaseline):
+    """Says of each crop where its brightest pixel is, for every keypoint."""
+
+    def forward(self, images):
+        light = images.float().mean(1)[:, ::4, ::4].flatten(1)
+        y, x = np.divmod(light.argmax(1).numpy(), images.shape[3] // 4)
+        cells = np.repeat(np.stack([x, y], -1)[:, None], 17, 1).astype(float)
+        return Outputs(torch.from_numpy(draw_maps(cells, (images.shape[2] // 4, images.shape[3] // 4), 2.0)))
+
+
+def spot(x, y):
+    rows, columns = np.mgrid[:97, :129]
+    light = 255 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 32)
+    return np.repeat(light[..., None], 3, 2).astype(np.uint8)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_people_are_found_in_pixels_of_the_image(flip):
+    predictor = Predictor(Teller(TINY).eval(), flip=flip)
+    boxes = [[30, 20, 40, 60], [20, 10, 50, 70]]
+    poses = predictor(spot(50, 40), boxes).poses
+    assert len(poses) == 1  # both boxes show the same person
+    np.testing.assert_allclose(poses.keypoints, np.tile((50, 40), (1, 17, 1)), atol=2.5)
+    assert poses.scores[0] > 0.9
+
+
+def test_boxes_without_use_are_said_and_nothing_else_is_lost():
+    predictor = Predictor(Teller(TINY).eval())
+    odd = [[30, 20, 0, 0], [500, 20, 9, 9], [float("nan"), 0, 9, 9], [30, 20, 40, 60], [30, 20, -4, 60]]
+    with pytest.warns(RuntimeWarning) as caught:
+        poses = predictor(spot(50, 40), odd).poses
+    assert len(poses) == 1
+    lines = [str(one.message) for one in caught]
+    assert [line.partition(" is left out: it ")[2] for line in lines] == [
+        "has no size", "lies outside of the image", "is not finite", "has no size",
+    ]  # fmt: skip
+    assert lines[1].startswith("image: box 1 with x, y, w, h = 500, 20, 9, 9 ")
+
+
+def test_drawn_people_come_one_by_one():
+    images = DrawnPeople(DrawnImages(1, size=(97, 129), people=(1, 3)))
+    first, again = images.load(5), images.load(5)
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.people.boxes, again.people.boxes)
+    assert first.people.keypoints.shape == (1, 17, 3)
+    with pytest.raises(ValueError, match="scene_people: expected scenes with people, got none"):
+        DrawnPeople(DrawnImages(1, size=(9, 9), people=(0, 0))).load(0)
+
+
+def test_boxes_are_annotated_or_drawn_around():
+    _, people = scene_people()
+    around = person_boxes(people)
+    rows, columns = np.nonzero(people.masks[0])
+    np.testing.assert_array_equal(around[0, :2], [columns.min(), rows.min()])
+    own = people._replace(boxes=np.array([[1.0, 2, 3, 4], [0, 0, 0, 0]]))
+    np.testing.assert_array_equal(person_boxes(own), [[1, 2, 3, 4], around[1]])
+    points = people._replace(masks=np.zeros_like(people.masks))
+    labelled = people.keypoints[0, people.keypoints[0, :, 2] > 0, :2]
+    np.testing.assert_allclose(person_boxes(points)[0, :2], labelled.min(axis=0))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    network = NetworkOptions(backbone="mobilenet_v1", width=0.5, channels=8)
+    data = DataOptions(scene_size=(97, 129), scene_people=(1, 2), crop=SIZE, workers=0)
+    views = Augmentation(scale=(0.7, 1.3), rotation=30, flip=0.5, colour=0.1)
+    config = tiny(
+        folder, method="simple_baseline", network=network, data=data, augmentation=views, loss=None, steps=4,
+        evaluation=EvaluationOptions(scenes=2),
+    )  # fmt: skip
+    return folder, train(config)
+
+
+def test_it_trains_saves_and_goes_on(trained, tmp_path):
+    folder, summary = trained
+    assert summary.figures.keys() >= {"keypoint_ap", "evaluation_seconds"}
+    model = load_model(summary.weights)
+    assert model.config == TINY
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    assert all(np.isfinite(line["total"]) for line in lines if "total" in line)
+    flags = ["--network.weights", str(summary.weights), "--steps", "1", "--data.crop", "96", "64"]
+    flags += ["--data.scene_size", "97", "129", "--evaluation.scenes", "1", "--batch-size", "2", "--data.workers", "0"]
+    assert main(["train", "--method", "simple_baseline", "--output", str(tmp_path / "more"), *flags]) == 0
+
+
+def test_commands(trained, tmp_path, capsys):
+    weights = str(trained[1].weights)
+    assert main(["scenes", "--output", str(tmp_path / "s"), "--count", "2", "--size", "97", "129"]) == 0
+    images, annotations = str(tmp_path / "s" / "images"), str(tmp_path / "s" / "person_keypoints.json")
+    scored = ["evaluate", "--annotations", annotations, "--images", images, "--weights", weights]
+    assert main([*scored, "--boxes", "true"]) == 0
+    assert "keypoint AP" in capsys.readouterr().out
+    assert main(scored) == 2
+    assert "--boxes: expected a file of detections, personlab or a network that finds people" in capsys.readouterr().err
+    assert main([*scored, "--boxes", str(tmp_path / "none.json")]) == 1
+    assert "none.json" in capsys.readouterr().err
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps([{"image_id": 1, "bbox": [10, 10, 50, 80], "score": 0.5}]))
+    drawn = [f"{images}/{1:012d}.png", "--weights", weights, "--boxes"]
+    out = ["--output", str(tmp_path / "out"), "--fields", "--json", str(tmp_path / "r.json"), "--decode.min_score", "0"]
+    assert main(["predict", *drawn, str(boxes), *out]) == 0
+    (row,) = json.loads((tmp_path / "r.json").read_text())
+    assert row["image_id"] == 1
+    fields = next((tmp_path / "out").glob("*-fields")) / "fields.npz"
+    assert len(SimpleBaselineFields.load(fields).heatmaps) == 1
+    assert {path.stem for path in fields.parent.glob("*.png")} >= {"people", "crops", "crop_1"}
+    assert main(["predict", *drawn, "true"]) == 2
+    assert main(["evaluate", "--annotations", annotations, "--ceiling", "--method", "simple_baseline"]) == 0
+    assert "0.9" in capsys.readouterr().out
+    assert main(["evaluate", *scored[1:5], "--weights", "drawn-mobilenet-050", "--boxes", "true"]) == 2
+    assert "--boxes: has no effect on a network of personlab" in capsys.readouterr().err
+
+
+def test_fields_survive_their_file(tmp_path):
+    _, people = scene_people()
+    fields = perfect_fields(people, options=SimpleBaselineOptions(), size=SIZE)
+    fields.save(tmp_path / "fields.npz")
+    again = METHOD.load(tmp_path / "fields.npz", False)
+    for name in ("heatmaps", "affines", "areas", "scores"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(fields, name))
+    assert again.size == (97, 129)
+    np.savez(tmp_path / "less.npz", heatmaps=fields.heatmaps)
+    with pytest.raises(ValueError, match=r"less\.npz: expected an array 'affines', got heatmaps"):
+        SimpleBaselineFields.load(tmp_path / "less.npz")
+
+
+def test_a_batch_is_drawn():
+    network = SimpleBaseline(TINY)
+    batch = SimpleNamespace(images=torch.zeros(2, 3, *SIZE, dtype=torch.uint8), heatmaps=torch.rand(2, 17, 24, 16))
+    assert METHOD.draw_batch(network, batch, None).shape == (2 * SIZE[0], 2 * SIZE[1], 3)
+    assert network.training
