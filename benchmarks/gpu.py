@@ -4,20 +4,27 @@ python benchmarks/gpu.py --output gpu.json
 
 Requires nvcc, torch with CUDA, the build requirements of pyproject.toml, pytest, hypothesis, compute-sanitizer, and the
 shared data in the folder of PERSONLAB_DATA. Steps that fail or do not run are recorded in the file, and the exit code
-is 1. --skip leaves steps out, for machines that are available for minutes.
+is 1. The output of each step lies beside that file, in one named after the step.
+
+For machines that are available for minutes: --skip leaves steps out, --every leaves tests out under the sanitizers,
+--workers runs tests in several processes (pytest-xdist), the tests and all sanitizers at the same time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime as dt
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -33,58 +40,86 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="time the smallest size only")
     parser.add_argument("--skip", nargs="*", default=[], choices=("build", "tests", *SANITIZERS, "times"))
     parser.add_argument("--limit", type=float, default=3600, help="max seconds of one step")
+    parser.add_argument("--every", type=int, default=1, help="run one of so many tests under the sanitizers")
+    parser.add_argument("--workers", type=int, default=0, help="processes of each step of tests")
     arguments = parser.parse_args()
-    report = {"date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"), "steps": {}}
-    path = Path(arguments.output)
-
-    def step(name, command):
-        """Run one command, record its exit code and duration, and print the end of its output."""
-        print(f"\n== {name}: {' '.join(map(str, command))}", flush=True)
-        start = time.perf_counter()
-        try:
-            done = subprocess.run(
-                command, cwd=HERE.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
-                timeout=arguments.limit, env={**os.environ, "PERSONLAB_REQUIRE_DATA": "1"},
-            )  # fmt: skip
-            output, code = done.stdout, done.returncode
-        except subprocess.TimeoutExpired as error:
-            output, code = (error.stdout or b"").decode(errors="replace"), "ran too long"
-        except OSError as error:
-            output, code = str(error), "did not run"
-        print(output[-6000:], flush=True)
-        report["steps"][name] = {
-            "command": " ".join(map(str, command)),
-            "exit_code": code,
-            "seconds": round(time.perf_counter() - start, 1),
-            "last_line": (output.strip().splitlines() or [""])[-1],
-        }
-        path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-        return output
-
-    report["driver"] = driver()
+    steps = Steps(Path(arguments.output), arguments.limit)
+    steps.report |= {"driver": driver(), "every": arguments.every}
     python = sys.executable
     if "build" not in arguments.skip:
-        step("build", [
+        steps.run("build", [
             python, "-m", "pip", "install", "--no-build-isolation", "--no-deps", ".",
             "-Ccmake.define.PERSONLAB_CUDA=ON", f"-Ccmake.define.CMAKE_CUDA_ARCHITECTURES={arguments.architectures}",
         ])  # fmt: skip
-    if "tests" not in arguments.skip:
-        step("tests", [python, "-m", "pytest", "-q", "-m", "cuda", "tests"])
+    pytest = [python, "-m", "pytest", "-q", "--durations", "5"]
+    if arguments.workers:
+        pytest += ["-n", str(arguments.workers)]
+    tests = {"tests": [*pytest, "-m", "cuda", "tests"]}
     for tool in SANITIZERS:
-        if tool not in arguments.skip:
-            step(tool, [
-                sanitizer(), "--tool", tool, "--error-exitcode", "3", "--target-processes", "all",
-                python, "-m", "pytest", "-q", "-m", SANITIZED, "tests/core/cuda",
-            ])  # fmt: skip
+        tests[tool] = [
+            sanitizer(), "--tool", tool, "--error-exitcode", "3", "--target-processes", "all",
+            *pytest, "-m", SANITIZED, "--every", str(arguments.every), "tests/core/cuda",
+        ]  # fmt: skip
+    with ThreadPoolExecutor(len(tests) if arguments.workers else 1) as pool:
+        for name, command in tests.items():
+            if name not in arguments.skip:
+                pool.submit(steps.run, name, command)
     if "times" not in arguments.skip:
-        output = step("times", [python, "benchmarks/gpu_times.py", *(["--quick"] if arguments.quick else [])])
+        quick = ["--quick"] if arguments.quick else []
+        seconds = ["--seconds", str(arguments.limit / 2)]
+        output = steps.run("times", [python, "benchmarks/gpu_times.py", *quick, *seconds])
         match = re.search(r"^\{.*^\}", output, re.DOTALL | re.MULTILINE)
         if match:
-            report["times"] = json.loads(match[0])
-            table(report["times"])
-    path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    print(f"\nwrote {path}")
-    return int(any(one["exit_code"] != 0 for one in report["steps"].values()))
+            steps.report["times"] = json.loads(match[0])
+            table(steps.report["times"])
+    steps.write()
+    print(f"\nwrote {steps.path}")
+    return int(any(one["exit_code"] != 0 for one in steps.report["steps"].values()))
+
+
+class Steps:
+    """Runs commands and keeps what became of them.
+
+    Args:
+        path: of the report.
+        limit: max seconds of a command.
+    """
+
+    def __init__(self, path, limit):
+        self.path, self.limit, self._lock = path, limit, threading.Lock()
+        self.report = {"date": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"), "steps": {}}
+
+    def run(self, name, command):
+        """Run one command, record its exit code and duration, print the end of its output, and return all of it."""
+        log, start = self.path.with_name(f"{self.path.stem}-{name}.log"), time.perf_counter()
+        with log.open("wb") as file:
+            try:
+                running = subprocess.Popen(
+                    command, cwd=HERE.parent, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+                    env={**os.environ, "PERSONLAB_REQUIRE_DATA": "1"},
+                )  # fmt: skip
+                code = running.wait(self.limit)
+            except subprocess.TimeoutExpired:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
+                code = "ran too long"
+            except OSError as error:
+                code = f"did not run: {error}"
+        output = log.read_text(encoding="utf-8", errors="replace")
+        with self._lock:
+            print(f"\n== {name}: {' '.join(map(str, command))}\n{output[-6000:]}", flush=True)
+            self.report["steps"][name] = {
+                "command": " ".join(map(str, command)),
+                "exit_code": code,
+                "seconds": round(time.perf_counter() - start, 1),
+                "last_line": (output.strip().splitlines() or [""])[-1],
+            }
+            self.write()
+        return output
+
+    def write(self):
+        """Write the report."""
+        self.path.write_text(json.dumps(self.report, indent=1) + "\n", encoding="utf-8")
 
 
 def sanitizer():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import time
 from dataclasses import replace
 
@@ -26,19 +27,25 @@ STAGES = {  # parts of the names of kernels; clearing memory is counted apart fr
     "peaks": ("search", "place_in_order"),
     "group": ("grow_", "accept"),
     "score": ("score_", "copy_probabilities", "rank_by_mean", "suppress", "write_best"),
-    "masks": ("prepare", "give_pixels"),
+    "masks": ("prepare", "assign_pixels"),
 }
 
 
-def events(call, rounds=30, warm_up=5, together=1):
+def events(call, rounds=30, warm_up=3, together=1, seconds=1.0):
     """Return the median time of a call between events, microseconds, with `together` calls queued at once.
 
-    A single call on an idle stream takes at least as long as Python takes to queue it.
+    A single call on an idle stream takes at least as long as Python takes to queue it. There are fewer rounds, five or
+    more, where all would take longer than `seconds`.
     """
+    call()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
     for _ in range(warm_up):
         call()
+    torch.cuda.synchronize()
+    each = (time.perf_counter() - start) / warm_up * together
     times = []
-    for _ in range(rounds):
+    for _ in range(max(5, min(rounds, int(seconds / each)))):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
         for _ in range(together):
@@ -133,6 +140,7 @@ def measure(size, batch, rate):
         torch.cuda.synchronize()
         decode_poses(*(array.numpy() for array in host[:3]), stride=8, options=OPTIONS)
 
+    print(f"{size[1]}x{size[0]}, {batch} images: poses equal those of the host", file=sys.stderr, flush=True)
     stages, kernels = by_stage(lambda: (decode(), masks()))
     read = sum(array.nbytes for array in poses_from)
     return {
@@ -156,12 +164,14 @@ def measure(size, batch, rate):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="only the smallest size and batches")
-    quick = parser.parse_args().quick
-    rate = bandwidth()
+    parser.add_argument("--seconds", type=float, default=600, help="begin no further size or batch after this time")
+    arguments = parser.parse_args()
+    start, rate = time.perf_counter(), bandwidth()
     rows = [
         measure(size, batch, rate)
-        for size in (SIZES[:1] if quick else SIZES)
-        for batch in (BATCHES[:2] if quick else BATCHES)
+        for size in (SIZES[:1] if arguments.quick else SIZES)
+        for batch in (BATCHES[:2] if arguments.quick else BATCHES)
+        if time.perf_counter() - start < arguments.seconds
     ]
     print(
         json.dumps(

@@ -34,3 +34,19 @@ def resized(planes, width, height):
             cv2.resize(plane, (width, height), dst=to, interpolation=cv2.INTER_LINEAR)
 
     return call
+
+
+def enlarged(maps, grid):
+    """Return maps (N, h, w) at the pixels of the image, (N, H, W) float64: what Simple Pose's original does at first.
+
+    OpenCV's cubic resizing by the stride, a cut to the part that shows the image, and a resizing to the image.
+    """
+    import cv2
+
+    cv2.setNumThreads(1)
+    (inner_h, inner_w), (h, w) = grid.input_size, grid.size
+    out = np.empty((len(maps), h, w))
+    for plane, to in zip(maps, out, strict=True):
+        large = cv2.resize(plane, None, fx=grid.stride, fy=grid.stride, interpolation=cv2.INTER_CUBIC)
+        to[:] = cv2.resize(large[:inner_h, :inner_w], (w, h), interpolation=cv2.INTER_CUBIC)
+    return out

@@ -144,6 +144,19 @@ def missing(name, markexpr):
     return ""
 
 
+def pytest_addoption(parser):
+    parser.addoption("--every", type=int, default=1, metavar="N", help="run one of N tests, where all take too long")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Leaves out all but every N-th of the tests chosen."""
+    every = config.getoption("every")
+    if every > 1:
+        config.hook.pytest_deselected(items=[item for n, item in enumerate(items) if n % every])
+        items[:] = items[::every]
+
+
 def required(what):
     """Whether the environment says that tests of something have to run."""
     return os.environ.get(f"PERSONLAB_REQUIRE_{what}") == "1"

@@ -103,7 +103,7 @@ def test_other_commands_say_in_one_line_what_they_need(alone, fields, argv, tmp_
 
 
 def test_wrong_usage_needs_nothing_else(alone):
-    done = alone("predict", "a.jpg")
+    done = alone("predict", "a.jpg", "--method", "simple_pose")
     assert done.returncode == 2
     assert re.fullmatch(r"personlab: error: --weights: expected a network's file or [^\n]+; got none\n", done.stderr)
 

@@ -20,12 +20,15 @@ from personlab.info import __version__, build_info
 from personlab.methods.personlab.decode import decode_masks, decode_poses
 from personlab.methods.personlab.fields import Fields
 from personlab.methods.personlab.targets import Targets, encode_targets
+from personlab.methods.simple_baseline.decode import decode_simple_baseline
+from personlab.methods.simple_baseline.options import SimpleBaselineOptions
 from personlab.methods.simple_pose.decode import decode_simple_pose
 from personlab.methods.simple_pose.options import SimplePoseOptions
 from personlab.methods.simple_pose.parts import BodyParts
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
 from personlab.skeleton import COCO_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
+from personlab.track import Tracker, TrackOptions
 
 if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
@@ -42,14 +45,18 @@ __all__ = [  # noqa: RUF022  # as `sorted` orders them
     "Poses",
     "Prediction",
     "Predictor",
+    "SimpleBaselineOptions",
     "SimplePoseOptions",
     "Skeleton",
     "Targets",
+    "TrackOptions",
+    "Tracker",
     "__version__",
     "build_info",
     "cuda",
     "decode_masks",
     "decode_poses",
+    "decode_simple_baseline",
     "decode_simple_pose",
     "encode_targets",
     "load_model",

@@ -288,3 +288,76 @@ def decode_map_steps(
     skeleton: LimbSkeleton,
     options: SimplePoseOptions,
 ) -> dict[str, NDArray[Any]]: ...
+def crop_image(
+    *,
+    image: NDArray[np.uint8],
+    affines: NDArray[np.float64],
+    original: bool,
+    threads: int,
+    crops: NDArray[Any],  # uint8 (N, h, w, 3) or float32 (N, 3, h, w), written
+) -> None: ...
+
+class SimpleBaselineOptions:
+    def __init__(
+        self,
+        *,
+        position: str,
+        blur: float,
+        full_value: float,
+        flip_shift: int,
+        rescoring: str,
+        keypoint_threshold: float,
+        oks_threshold: float,
+        rules: str,
+        threads: int,
+    ) -> None: ...
+
+def encode_baseline_targets(
+    *,
+    keypoints: NDArray[np.float64],
+    stride: int,
+    sigma: float,
+    full_value: float,
+    rules: str,
+    threads: int,
+    maps: _Floats,  # written
+    weights: _Floats,  # written
+) -> None: ...
+def find_baseline_peaks(
+    *, maps: _Elements, mirrored: _Elements | None, flip: Sequence[int], options: SimpleBaselineOptions
+) -> tuple[NDArray[np.float64], _Floats]: ...
+def rescore_poses(
+    *, values: NDArray[np.float64], box_scores: NDArray[np.float64], options: SimpleBaselineOptions
+) -> NDArray[np.float64]: ...
+def decode_baseline(
+    *,
+    maps: _Elements,
+    mirrored: _Elements | None,
+    flip: Sequence[int],
+    affines: NDArray[np.float64],
+    box_scores: NDArray[np.float64],
+    size: tuple[int, int],
+    sigmas: Sequence[float],
+    options: SimpleBaselineOptions,
+) -> _Poses: ...
+def suppress_poses(
+    *,
+    keypoints: NDArray[np.float64],
+    scores: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    sigmas: Sequence[float],
+    threshold: float,
+    visible: float | None,
+    original: bool,
+) -> NDArray[np.int64]: ...
+def pose_similarities(
+    *,
+    keypoints: NDArray[np.float64],
+    areas: NDArray[np.float64],
+    sigmas: Sequence[float],
+    visible: float | None,
+    original: bool,
+) -> NDArray[np.float64]: ...
+def suppress_boxes(
+    *, boxes: NDArray[np.float64], scores: NDArray[np.float64], threshold: float, rules: str
+) -> NDArray[np.int64]: ...

@@ -33,16 +33,17 @@ COMMANDS = (
     "evaluate",
     "train",
     "convert",
+    "convert-annotations",
     "export",
     "scenes",
     "split",
     "bench",
     "info",
-)  # modules of personlab.commands, in the order of the help
+)  # modules of personlab.commands, with _ for -, in the order of the help
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
 _EXTRAS = (
     "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "openvino",
-    "pycocotools", "safetensors", "torch", "tqdm", "yaml",
+    "pycocotools", "safetensors", "scipy", "torch", "tqdm", "yaml",
 )  # fmt: skip
 
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = _parse(list(sys.argv[1:] if argv is None else argv))
         if config is not None:
-            import_module(f"personlab.commands.{config.command}").run(config)
+            _module(config.command).run(config)
         _flush_output()
     except UsageError as error:
         return _fail(str(error), USAGE)
@@ -79,6 +80,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 error = output
         return _fail(_describe(error), FAILED)
     return DONE
+
+
+def _module(command: str) -> Any:
+    return import_module(f"personlab.commands.{command.replace('-', '_')}")
 
 
 def _flush_output() -> None:
@@ -209,7 +214,7 @@ def _parser() -> tuple[ArgumentParser, dict[str, str]]:
     shown: dict[str, str] = {}
     commands = whole.add_subcommands(required=True, dest="command", metavar="COMMAND", title="commands", description="")
     for name in COMMANDS:
-        module = import_module(f"personlab.commands.{name}")
+        module = _module(name)
         command = parser(f"{name} {module.USAGE}".rstrip(), module.DESCRIPTION)
         module.add_arguments(command)
         shown |= {

@@ -32,6 +32,7 @@ PYBIND11_MODULE(_core, m) {
   personlab::register_types(m);
   personlab::register_personlab(m);
   personlab::register_personlab_stages(m);
+  personlab::register_simple_baseline(m);
   personlab::register_simple_pose(m);
   personlab::register_simple_pose_targets(m);
 }

@@ -167,6 +167,7 @@ py::dict encode(const Floats& keypoints, const std::optional<Bytes>& masks, cons
   targets.segmentation_valid = made.add<std::uint8_t>("segmentation_valid", {1, h, w});
   targets.long_valid = made.add<std::uint8_t>("long_valid", {k, h, w});
   const Annotations annotations{keypoints.data(),
+                                masks.has_value(),
                                 masks ? masks->data() : nullptr,
                                 crowd ? crowd->data() : nullptr,
                                 extent(keypoints, 3),

@@ -153,7 +153,7 @@ void define_targets(py::module_& m, const py::kw_only& by_keyword) {
       by_keyword, "n_people"_a, "n_keypoints"_a, "height"_a, "width"_a);
   m.def(
       "encode_targets",
-      [](Address keypoints, Address masks, Address crowd, int n_people, const Size& size,
+      [](Address keypoints, bool has_masks, Address masks, Address crowd, int n_people, const Size& size,
          const DeviceSkeleton& skeleton, int stride, float disk_radius, Address scratch, Address heatmaps,
          Address short_offsets, Address mid_offsets, Address segmentation, Address long_offsets, Address heatmap_valid,
          Address short_valid, Address mid_valid, Address segmentation_valid, Address long_valid, int device,
@@ -161,6 +161,7 @@ void define_targets(py::module_& m, const py::kw_only& by_keyword) {
         const CurrentDevice current(device);
         Arena arena(at<void>(scratch));
         const Annotations annotations{at<const float>(keypoints),
+                                      has_masks,
                                       at<const std::uint8_t>(masks),
                                       at<const std::uint8_t>(crowd),
                                       n_people,
@@ -173,8 +174,8 @@ void define_targets(py::module_& m, const py::kw_only& by_keyword) {
             at<std::uint8_t>(long_valid)};
         encode_targets(annotations, skeleton.view(), stride, disk_radius, arena, stream_of(stream), targets);
       },
-      release, by_keyword, "keypoints"_a, "masks"_a, "crowd"_a, "n_people"_a, "size"_a, "skeleton"_a, "stride"_a,
-      "disk_radius"_a, "scratch"_a, "heatmaps"_a, "short_offsets"_a, "mid_offsets"_a, "segmentation"_a,
+      release, by_keyword, "keypoints"_a, "has_masks"_a, "masks"_a, "crowd"_a, "n_people"_a, "size"_a, "skeleton"_a,
+      "stride"_a, "disk_radius"_a, "scratch"_a, "heatmaps"_a, "short_offsets"_a, "mid_offsets"_a, "segmentation"_a,
       "long_offsets"_a, "heatmap_valid"_a, "short_valid"_a, "mid_valid"_a, "segmentation_valid"_a, "long_valid"_a,
       "device"_a, "stream"_a);
 }

@@ -29,7 +29,7 @@ def test_the_demo_finds_everyone_and_draws_them(tmp_path, monkeypatch, capsys):
     assert [line.split()[0] for line in table] == ["network", "decode_poses", "decode_masks"]  # whole calls alone
     assert all(re.fullmatch(r"\w+ +\d+\.\d\d", line) for line in table)
     assert "trained on drawn people and knows nothing else" in out
-    assert "--weights bodypix-mobilenet-075" in out
+    assert "`personlab demo --photograph`" in out
     assert err == "personlab: wrote personlab-demo.png\n"
     drawn = visualize.read_image("personlab-demo.png")
     height, width, _ = make_demo(people=0).scene.image.shape

@@ -125,7 +125,7 @@ def test_masks_are_the_pixels_whose_centre_lies_in_a_shape():
     figure = make_figure(rng, 60.0).moved(np.array([40.25, 44.75]))
     x, y = np.meshgrid(np.arange(80.0), np.arange(90.0))
     inside = np.any([shape.distance(x, y) <= 0 for shape in figure.shapes], axis=0)
-    mask, left, top = synthetic._silhouette([synthetic._trace(shape) for shape in figure.shapes])
+    mask, left, top = synthetic.silhouette([synthetic.trace_shape(shape) for shape in figure.shapes])
     expected = np.zeros((90, 80), bool)
     expected[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
     assert np.array_equal(inside, expected)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from personlab import visualize
 from personlab.io.image_header import MAX_PIXELS, check_image, check_pixels, read_size
+from personlab.io.image_size import read_image_size
 from personlab.io.images import read_image
 
 H, W = 37, 53
@@ -151,3 +152,31 @@ def test_the_limit_itself_is_allowed():
     check_pixels((MAX_PIXELS, 1), "image")
     with pytest.raises(ValueError, match=f"got 1 x {MAX_PIXELS + 1}"):
         check_pixels((1, MAX_PIXELS + 1), "image")
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".webp", ".tif"])
+def test_sizes_of_files(tmp_path, suffix):
+    path = tmp_path / f"image{suffix}"
+    path.write_bytes(encoded(suffix))
+    assert read_image_size(path) == (W, H)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_sizes_follow_the_orientation_as_the_image_does(tmp_path, orientation):
+    path = tmp_path / "image.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(path, exif=exif)
+    assert read_image_size(path) == read_image(path).shape[1::-1]
+
+
+def test_sizes_of_other_files(tmp_path):
+    path = tmp_path / "image.jpg"
+    with pytest.raises(FileNotFoundError):
+        read_image_size(path)
+    path.write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"image.jpg: expected an image, got another kind of file"):
+        read_image_size(path)
+    path.write_bytes(patched(png(8, 8), (">I", 16, 60000), (">I", 20, 60000)))
+    with pytest.raises(ValueError, match="expected an image of at most"):
+        read_image_size(path)

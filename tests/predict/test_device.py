@@ -60,21 +60,16 @@ def test_fields_stay_on_gpus_alone_where_there_is_a_module(monkeypatch):
 @pytest.mark.cuda
 @pytest.mark.parametrize("more", [{}, {"flip": True}, {"scales": (1.0, 1.25)}], ids=str)
 def test_a_predictor_on_a_gpu_says_what_one_on_the_host_says(more):
-    from personlab.nn import ModelConfig, PersonLab
-
-    torch.manual_seed(0)
-    network = PersonLab(ModelConfig(width=0.5)).eval()
     scene = make_scene(4, size=(241, 321), people=3)
     names = ("heatmaps", "short_offsets", "mid_offsets", "segmentation", "long_offsets")
-    kept = Predictor(network, device="cuda", keep_fields=True, **OPTIONS, **more)
+    kept = Predictor("drawn-mobilenet-050", device="cuda", keep_fields=True, long_edge=321, **more)
     assert kept._stays_on_device
     found = kept(scene.image)
     kept._stays_on_device = False  # the same network's fields, decoded on the host
     expected = kept(scene.image)
     for name in names:
         np.testing.assert_allclose(
-            getattr(found.fields, name), getattr(expected.fields, name), rtol=1e-5, atol=1e-4
+            getattr(found.fields, name), getattr(expected.fields, name), rtol=1e-3, atol=1e-4
         )  # merged by torch where tensors stay, by NumPy on the host
-    assert_same_poses(found.poses, expected.poses, pixels=1e-3, score=1e-4)
-    assert found.masks.shape == expected.masks.shape
-    assert (found.masks != expected.masks).mean() < 1e-3
+    assert_same_predictions(found, expected)
+    assert len(found.poses) >= 2

@@ -1,9 +1,13 @@
-"""The import of OpenVINO, which tells its makers of it unless it is kept from that."""
+"""The import of OpenVINO, which tells its makers of it unless it is kept from that, and how often it compiles."""
 
 import subprocess
 import sys
 
 import pytest
+from agreement import assert_same_poses
+
+from personlab import Predictor
+from personlab.data.synthetic import make_scene
 
 FORKED = """
 import importlib.util, os, sys
@@ -37,3 +41,30 @@ from personlab.predict.engines.openvino_package import openvino as ours
 print(ours is openvino, sys.modules["openvino_telemetry"])
 """
     assert run(code) == "True None\n"
+
+
+def test_what_streams_is_compiled_once(monkeypatch):
+    """Several runs at once have a network of their own, which serves runs that are alone, too, where it is prepared."""
+    pytest.importorskip("openvino")
+    from personlab.predict.engines.openvino_process import PROCESS
+
+    compiled = []
+
+    class Counted:
+        def __getattr__(self, name):
+            return getattr(core, name)
+
+        def compile_model(self, *arguments):
+            compiled.append(arguments)
+            return core.compile_model(*arguments)
+
+    core = PROCESS.core
+    images = [make_scene(seed, size=(241 + 16 * seed, 321), people=2).image for seed in range(4)]
+    settings = {"engine": "openvino", "precision": "float32", "long_edge": 321}
+    expected = Predictor("drawn-mobilenet-050", **settings)(images)
+    monkeypatch.setattr(PROCESS, "core", Counted())
+    predictor = Predictor("drawn-mobilenet-050", **settings, streaming=True)
+    for found in (predictor(images), [predictor(image) for image in images]):
+        for prediction, other in zip(found, expected, strict=True):
+            assert_same_poses(prediction.poses, other.poses, pixels=1e-2, score=1e-3)
+    assert len(compiled) == 1

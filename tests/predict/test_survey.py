@@ -23,7 +23,7 @@ class Slow:
     def __init__(self):
         self.images, self.at_once, self._running, self._lock = 0, 0, 0, threading.Lock()
 
-    def prepare(self, names):
+    def prepare(self, names, *, streaming=False):
         pass
 
     def run(self, images, names):

@@ -200,7 +200,7 @@ def test_teachers_bring_masks_to_data_without(source, tmp_path):
 
 
 def test_a_taught_run_comes_nearer_to_its_teachers(source, tmp_path):
-    settings = config(source, tmp_path / "run", steps=30, log_every=10)
+    settings = config(source, tmp_path / "run", steps=50, log_every=10)
     train(replace(settings, optimizer=replace(settings.optimizer, rate=3e-3)))
     first, *_, last = (entry for entry in entries(tmp_path / "run") if "taught" in entry)
     assert last["taught"] < 0.8 * first["taught"]

@@ -5,6 +5,7 @@ import json
 import pickle
 import re
 
+import numpy as np
 import pytest
 import torch
 from published import random_model
@@ -14,7 +15,7 @@ import personlab
 from personlab import Skeleton
 from personlab.methods.personlab.config import ModelConfig
 from personlab.methods.personlab.network import PersonLab
-from personlab.weights import load_checkpoint, load_model, save_model
+from personlab.weights import convert, load_checkpoint, load_model, load_stored, save_model
 
 SMALL = Skeleton(names=("a", "b", "c"), edges=((0, 1), (1, 2), (2, 0)), sigmas=(0.1, 0.2, 0.3), flip=(1, 0, 2))
 
@@ -194,5 +195,24 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "image.jpg").write_bytes(b"\xff\xd8")
     with pytest.raises(ValueError, match=r"expected \.safetensors, \.onnx, \.json or a folder .*, got \.jpg"):
         load_model(tmp_path / "image.jpg")
-    with pytest.raises(FileNotFoundError, match=r"nor the name of a network: drawn-mobilenet-050, "):
+    with pytest.raises(FileNotFoundError, match=r"nor the name of a network: people-mobilenet-075, "):
         load_model("bodypix-mobilenet-060")
+
+
+def test_weights_in_16_bits_are_read_as_float32(tmp_path):
+    model = PersonLab(ModelConfig(width=0.5, norm="none"))
+    save_model(model, tmp_path / "a.safetensors", {"note": 1})
+    convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", float16=True)
+    small, large = (tmp_path / f"{name}.safetensors" for name in "ba")
+    assert small.stat().st_size < 0.55 * large.stat().st_size
+    other = load_model(small)
+    for name, tensor in model.state_dict().items():
+        assert other.state_dict()[name].dtype == torch.float32
+        torch.testing.assert_close(other.state_dict()[name], tensor.half().float(), rtol=0, atol=0)
+        assert load_stored(small).weights.state[name].dtype == np.float32
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] = 1e5
+    save_model(model, tmp_path / "a.safetensors")
+    with pytest.raises(ValueError, match=r"expected weights of at most 65504 for float16, got larger ones"):
+        convert(tmp_path / "a.safetensors", tmp_path / "c.safetensors", float16=True)
+    assert not (tmp_path / "c.safetensors").exists()

@@ -245,13 +245,14 @@ def test_progress_is_shown_on_a_terminal_alone(server, cache, monkeypatch, capsy
 
 def test_names_and_folders(monkeypatch, tmp_path):
     assert known_names() == (
-        "drawn-mobilenet-050", "drawn-simple-pose-050", "bodypix-mobilenet-075", "posenet-mobilenet-075"
+        "people-mobilenet-075", "drawn-mobilenet-050", "drawn-simple-pose-050", "bodypix-mobilenet-075",
+        "posenet-mobilenet-075",
     )  # fmt: skip
     assert parse_name("bodypix-mobilenet-075") == ("bodypix-mobilenet-075", None)
     assert parse_name("posenet-mobilenet-075-stride8") == ("posenet-mobilenet-075", 8)
     for text in ("bodypix-mobilenet-060", "bodypix-resnet50", "bodypix-mobilenet-075-stride32", "", "x.onnx"):
         assert parse_name(text) is None
-    with pytest.raises(ValueError, match=r"name: expected one of drawn-mobilenet-050, .*, got 'bodypix'"):
+    with pytest.raises(ValueError, match=r"name: expected one of people-mobilenet-075, .*, got 'bodypix'"):
         download("bodypix")
     assert PUBLISHED.base_url.startswith("https://")
     for name in ("PERSONLAB_CACHE", "XDG_CACHE_HOME"):
@@ -281,7 +282,7 @@ def test_a_file_of_that_name_comes_first(tmp_path, monkeypatch):
 # --- Servers that lie, drip or change ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [name for name in known_names() if not name.startswith("drawn")])
+@pytest.mark.parametrize("name", list(PUBLISHED.digests))
 def test_every_name_that_is_fetched_has_its_digest(name, data):
     """The shared files are Google's: those weights are what the name stands for."""
     assert names.digest(load_model(data / "weights" / name / MODEL)) == PUBLISHED.digests[name]

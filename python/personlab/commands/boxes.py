@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
 TRUE = "true"
 _FILE = ".json"
-_DRAWN_FINDER, _FINDER = "drawn-mobilenet-050", "bodypix-mobilenet-075"  # for drawn people, and for photographs
+_DRAWN_FINDER = "drawn-mobilenet-050"  # for networks of drawn people
 
 
 def add_boxes(parser: ArgumentParser, *, annotated: bool) -> None:
     """Add the flag; `annotated`: whether images come with annotations, whose boxes can be taken."""
+    from personlab.weights import default_name
+
     own = f"; {TRUE}: the annotated boxes" if annotated else ""
     parser.add_argument(
         "--boxes", type=str, metavar="B",
         help="boxes of people, for networks of simple_baseline: a .json file of detections in COCO's format, by image "
         f"id; {DEFAULT_METHOD}: those of the people that a network finds first, {_DRAWN_FINDER} for drawn people, else "
-        f"{_FINDER}; or such a network, as --weights takes it{own}",
+        f"{default_name()}; or such a network, as --weights takes it{own}",
     )  # fmt: skip
 
 
@@ -62,9 +64,10 @@ def make_finder(config: Any, loaded: LoadedNetwork, *, every_pose: bool, **input
         return None
     from personlab.predict import Predictor
     from personlab.predict.load import load_network
+    from personlab.weights import default_name
 
     if boxes == DEFAULT_METHOD:
-        boxes = _DRAWN_FINDER if loaded.settings.domain == DRAWN else _FINDER
+        boxes = _DRAWN_FINDER if loaded.settings.domain == DRAWN else default_name()
     found = load_network(boxes, device=config.device, engine=config.engine, precision=config.precision)
     if found.method.takes_boxes:
         raise UsageError(f"--boxes: expected a network that finds people, got one of {found.method.name}")

@@ -14,12 +14,12 @@ from personlab.skeleton import COCO_PERSON, MPII_PERSON, POSETRACK_PERSON
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
-SUMMARY = "write a published network as a checkpoint (safetensors)"
+SUMMARY = "write a published or trained network as a checkpoint (safetensors)"
 USAGE = "SRC DST [options]"
 DESCRIPTION = (
-    "Write a published network as a checkpoint: a tfjs graph model of PoseNet or BodyPix, float or quantised, or an "
-    "ONNX file of BodyPix, or the weights of Simple Pose or Simple Baselines as torch.save wrote them, of which "
-    "tensors alone are read. Print a description of the network."
+    "Write a network as a checkpoint: a tfjs graph model of PoseNet or BodyPix, float or quantised, an ONNX file of "
+    "BodyPix, the weights of Simple Pose or Simple Baselines as torch.save wrote them, of which tensors alone are "
+    "read, or a checkpoint. Print a description of the network."
 )
 
 
@@ -32,13 +32,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "src", type=str, metavar="SRC",
         help="tfjs model (its JSON file or folder), .onnx file of BodyPix, .pth file of Simple Pose or Simple "
-        "Baselines, or name of a published network, such as bodypix-mobilenet-075, which is downloaded",
+        "Baselines, or name of a published network, such as bodypix-mobilenet-075, which is downloaded; or a "
+        "checkpoint",
     )  # fmt: skip
     parser.add_argument("dst", type=str, metavar="DST", help=".safetensors file to write")
     parser.add_argument("--method", choices=tuple(METHODS), help="method of the network [the one whose file SRC is]")
     parser.add_argument(
         "--stride", type=int, choices=(8, 16), help="output stride of the checkpoint, input pixels [the source's]"
     )
+    parser.add_argument("--float16", action="store_true", help="write the weights in 16 bits, half the size")
 
     group = parser.add_argument_group("what weights of Simple Baselines do not tell")
     group.add_argument(
@@ -71,7 +73,9 @@ def run(config: Any) -> None:
 
     changes = _changes(config)
     try:
-        made = weights.convert(config.src, config.dst, stride=config.stride, method=config.method, changes=changes)
+        made = weights.convert(
+            config.src, config.dst, stride=config.stride, method=config.method, float16=config.float16, changes=changes
+        )  # fmt: skip
     except weights.UnknownChange as error:
         flag = f"--{str(error.args[0]).replace('_', '-')}"
         raise UsageError(f"{flag}: has no effect on a network of {error.args[1]}") from None

@@ -1,14 +1,16 @@
-"""`personlab demo`: the network of the package on a drawn image, and how many of its people it detects."""
+"""`personlab demo`: the networks of the package on a drawn image, whose people it counts, or on a photograph."""
 
 from __future__ import annotations
 
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from personlab.commands.flags import UsageError
 from personlab.commands.network import add_method, required
 from personlab.data.synthetic.scenes import Scene, make_scene
 from personlab.io.console import log, write_table
@@ -27,18 +29,20 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-SUMMARY = "find the people in a drawn image with the network of the package; needs no files"
+SUMMARY = "find the people in a drawn image or a photograph with a network of the package; needs no files"
 USAGE = "[options]"
 DESCRIPTION = (
     "Draw an image of several people, run the network of the package on it, decode its output, and write the image "
-    "beside a drawing of the poses and masks. That network knows drawn people only; --method chooses another one."
+    "beside a drawing of the poses and masks. That network knows drawn people only; --method chooses another one, and "
+    "--photograph shows a photograph of the package and the network for photographs instead."
 )
 
+_PEOPLE, _SEED = 5, 5  # of the scene
+_PHOTOGRAPH = Path(__file__).parents[1] / "data" / "shipped" / "astronaut.jpg"
 RUNS = 9  # runs whose median is a stage's time
 _PHOTOGRAPHS = (
-    "The network of the package was trained on drawn people and knows nothing else. For photographs,\n"
-    "`personlab predict IMAGE --weights bodypix-mobilenet-075 --masks --output DIR` fetches one of Google's, and\n"
-    "`personlab train` makes your own from COCO's or other annotations.\n"
+    "This network was trained on drawn people and knows nothing else. `personlab demo --photograph` shows the one for\n"
+    "photographs, which `personlab predict IMAGE --masks --output DIR` runs; `personlab train` makes your own.\n"
 )
 
 
@@ -65,8 +69,12 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fields", type=str, metavar="DIR", help="write an image of each field and of each decoding step into DIR"
     )
-    parser.add_argument("--people", type=NonNegativeInt, default=5, metavar="N", help="number of people in the scene")
-    parser.add_argument("--seed", type=NonNegativeInt, default=5, metavar="N", help="seed of the scene")
+    parser.add_argument("--people", type=NonNegativeInt, default=_PEOPLE, metavar="N", help="people in the scene")
+    parser.add_argument("--seed", type=NonNegativeInt, default=_SEED, metavar="N", help="seed of the scene")
+    parser.add_argument(
+        "--photograph", action="store_true",
+        help="show a photograph in place of a scene: the astronaut Eileen Collins, by NASA, in the public domain",
+    )  # fmt: skip
     parser.add_argument(
         "--threads", type=PositiveInt, default=1, metavar="N", help="threads that share the decoding of the image"
     )
@@ -76,11 +84,14 @@ def run(config: Any) -> None:
     """Make the demonstration, print its numbers, and write the scene and the drawing side by side.
 
     Raises:
-        UsageError: a method without a network in the package.
+        UsageError: a method without a network in the package, or a flag without effect.
     """
     from personlab import visualize
 
     method = get_method(config.method or DEFAULT_METHOD)
+    if config.photograph:
+        _show_photograph(config, method)
+        return
     required(method, "demo", "a network in the package")
     demo = make_demo(method, people=config.people, seed=config.seed, threads=config.threads)
     image = visualize.overlay(demo.scene.image, demo.poses, demo.masks)
@@ -96,6 +107,33 @@ def run(config: Any) -> None:
         gallery = method.draw(
             demo.fields, demo.scene.image, demo.poses, demo.masks, options=demo.setup.options,
             skeleton=demo.setup.config.skeleton,
+        )  # fmt: skip
+        log(f"wrote {len(visualize.write_gallery(config.fields, gallery))} images into {config.fields}")
+
+
+def _show_photograph(config: Any, method: Method) -> None:
+    """Run the network for photographs on that of the package, and write it beside its drawing."""
+    from personlab import visualize
+    from personlab.predict import Predictor
+    from personlab.weights import default_name
+
+    weights = default_name(method)
+    if weights is None:
+        raise UsageError(f"--photograph: expected a method with a network for photographs, got {method.name}")
+    if (config.people, config.seed) != (_PEOPLE, _SEED):
+        raise UsageError("--people and --seed: have no effect with --photograph")
+    predictor = Predictor(weights, threads=config.threads, keep_fields=bool(config.fields), keep_image=True)
+    predictor(_PHOTOGRAPH)  # the first run of a network takes longer
+    prediction = predictor(_PHOTOGRAPH)
+    visualize.write_image(config.output, np.concatenate([prediction.image, prediction.draw()], axis=1))
+    scores = ", ".join(f"{score:.2f}" for score in prediction.poses.scores)
+    sys.stdout.write(f"{weights} on a photograph: scores of people {scores or '(none)'}\n\n")
+    write_table(["stage", "ms"], [[name, f"{value:.2f}"] for name, value in prediction.times.items()])
+    log(f"wrote {config.output}")
+    if config.fields:
+        gallery = method.draw(
+            prediction.fields, prediction.image, prediction.poses, prediction.masks, options=predictor.options,
+            skeleton=predictor.skeleton,
         )  # fmt: skip
         log(f"wrote {len(visualize.write_gallery(config.fields, gallery))} images into {config.fields}")
 

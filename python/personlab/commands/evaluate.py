@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from personlab.commands import compare, network, reliability
+from personlab.commands import compare, metric, network, reliability
 from personlab.commands.boxes import add_boxes, boxes_by_image
 from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import result_files, table_stream
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from personlab.predict.dataset import Results
     from personlab.skeleton import Skeleton
 
-SUMMARY = "score a network on annotated images (COCO's average precision)"
-USAGE = "--annotations FILE --images DIR (--weights W | --ceiling) [options]"
+SUMMARY = "score a network, or results, on annotated images (COCO's average precision and others)"
+USAGE = "--annotations FILE (--images DIR --weights W | --ceiling | --results FILE) [options]"
 DESCRIPTION = (
     "Print COCO's average precision of keypoints and, if the network has them, of person masks, and the time of each "
-    "stage. Poses of any score count, unless --decode.min_score is set."
+    "stage. Poses of any score count, unless --decode.min_score is set. Other figures: --metric."
 )
 _METHOD = get_method(DEFAULT_METHOD)
 _EVERY_POSE, _POSENET = _METHOD.every_pose, _METHOD.presets["posenet"][1]
@@ -82,6 +82,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--evaluator", type=Literal["pycocotools", "hotcoco"], default="pycocotools", metavar="NAME",
         help="package that computes average precision: pycocotools, or hotcoco, which gives the same numbers faster",
     )  # fmt: skip
+    metric.add_arguments(parser)
     reliability.add_arguments(parser)
     add_boxes(parser, annotated=True)
     network.add_network(parser)
@@ -99,6 +100,9 @@ def run(config: Any) -> None:
     from personlab.metrics.coco import index_for_scoring
 
     _check(config)
+    if config.results:
+        metric.run(config)
+        return
     method = get_method(config.method or DEFAULT_METHOD)
     ceiling = network.required(method, "ceiling", "a ceiling") if config.ceiling else None
     _fill_in_settings(config)
@@ -112,21 +116,22 @@ def run(config: Any) -> None:
     read.names()  # raises if one is missing
     results: dict[str, Results] = {}
     scored: dict[str, dict[str, str]] = {}
-    skeleton = None
+    skeleton = loaded = None
     for name, predictor in _predictors(config):
         if skeleton is None:
             skeleton = predictor.skeleton
             annotations = index_for_scoring(read.of_skeleton(skeleton), config.labelled_only)
         if predictor.skeleton.names != skeleton.names:
             raise ValueError(f"{name}: expected the keypoints of {config.weights}, got others")
+        if predictor.loaded is not loaded:
+            loaded = predictor.loaded
+            _log_settings(config, predictor)
         start = time.perf_counter()
         results[name] = _predict(config, predictor, annotations, name)
         wall = time.perf_counter() - start
-        if len(results[name].problems) == len(annotations.imgs):
-            raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
         scored[name] = _figures(config, annotations, results[name], predictor, wall)
     _write_side_by_side(scored, table_stream(config.json))
-    if config.compare and skeleton is not None:
+    if config.compare and skeleton is not None and config.metric == "coco":
         compare.write_differences(config, annotations, results, skeleton.sigmas, table_stream(config.json))
     last = results[next(reversed(results))]
     _write_results(config, annotations, last)
@@ -143,8 +148,9 @@ def _check(config: Any) -> None:
         UsageError: flags that are missing or exclude each other.
         ValueError: a file name with the wrong ending.
     """
+    metric.check(config)
     compare.check(config)
-    if bool(config.weights) == bool(config.ceiling):
+    if not config.results and bool(config.weights) == bool(config.ceiling):
         got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
         raise UsageError(f"expected either --weights or --ceiling, got {got}")
     if config.weights and not config.images:
@@ -160,15 +166,13 @@ def _predictors(config: Any) -> Iterator[tuple[str, Predictor]]:
     options, mask_options = network.decode_options(config, _EVERY_POSE, _POSENET)
     # Figures that are quoted do not depend on what the machine computes natively.
     precision = "float32" if config.precision == "auto" and not config.autocast else config.precision
-    more = {"calibrated": not config.calibrate, "precision": precision}
+    more = {"calibrated": not config.calibrate, "precision": precision, "streaming": True}
     loaded: dict[str, Any] = {}  # each network is read once
     for name, weights, scales, flip in compare.columns(config):
         predictor = network.make_predictor(
             config, options, mask_options, every_pose=True, weights=loaded.get(weights, weights), scales=scales,
             flip=flip, **more,
         )  # fmt: skip
-        if weights not in loaded:
-            _log_settings(config, predictor)
         loaded = {weights: predictor.loaded}
         yield name, predictor
 
@@ -223,6 +227,8 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
         )  # fmt: skip
     for name, error in results.problems.items():
         log(f"skipped {describe_failure(str(Path(config.images) / name), error)}")
+    if len(results.problems) == len(annotations.imgs):
+        raise ValueError(f"all of {len(annotations.imgs)} images failed; see above")
     return results
 
 
@@ -240,6 +246,8 @@ def _precision(
 ) -> dict[str, str]:
     from personlab.predict.dataset import score_results
 
+    if config.metric != "coco":
+        return metric.figures(config, annotations, results.keypoints, skeleton)
     labels = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "recall": "AR"}
     scores = score_results(
         annotations, results, skeleton, category=config.category, masks=masks, evaluator=config.evaluator

@@ -149,6 +149,7 @@ class Journal:
                     "category_id": 1,
                     "keypoints": person["keypoints"],
                     "score": person["score"],
+                    **_track(person),
                 }
 
     def masks(self) -> Iterator[dict[str, Any]]:
@@ -160,6 +161,7 @@ class Journal:
                     "category_id": 1,
                     "segmentation": person["mask"],
                     "score": person["mask_score"],
+                    **_track(person),
                 }
 
     def close(self) -> None:
@@ -202,6 +204,8 @@ class Journal:
 def identify(config: Any, names: list[str]) -> str:
     """Return what two command lines have in common whose results may stand in one journal."""
     options = {key: value for key, value in config.as_dict().items() if key not in _FREE}
+    if not options.get("track"):  # as the lines of versions without tracking
+        options = {key: value for key, value in options.items() if key not in ("track", "tracking")}
     options = {
         key: {name: one for name, one in value.items() if name not in _FREE} if isinstance(value, dict) else value
         for key, value in options.items()
@@ -221,6 +225,7 @@ def make_record(
             "box": [round(float(value), 4) for value in box],
             "keypoints": result["keypoints"],
             "probabilities": [round(float(value), 4) for value in probabilities],
+            **_track(result),
         }
         for result, box, probabilities in zip(
             prediction.to_coco(image_id), poses.boxes, poses.keypoint_probabilities, strict=True
@@ -268,6 +273,11 @@ def restore(record: dict[str, Any], predictor: Any) -> Prediction:
         image_size=tuple(record["size"] or (0, 0)),
         skeleton=predictor.skeleton,
     )
+
+
+def _track(result: dict[str, Any]) -> dict[str, Any]:
+    """Return the entry of the identity, if people are tracked."""
+    return {"track_id": result["track_id"]} if "track_id" in result else {}
 
 
 def _temporary(beside: str) -> IO[bytes]:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands.boxes import make_finder
-from personlab.commands.flags import UsageError, add_options, apply_flags
+from personlab.commands.flags import UsageError, add_options, apply_flags, choices_of
 from personlab.io.console import log
 from personlab.methods import DEFAULT_METHOD, METHODS, get_method
 from personlab.options import DecodeOptions, MaskOptions
@@ -23,11 +23,26 @@ if TYPE_CHECKING:
     from personlab.methods import Method
     from personlab.predict import Predictor
 
-STAGES = ("read", "resize", "network", "decode", "masks", "draw", "write", "fields")  # in the order of the tables
+STAGES = (
+    "read",
+    "resize",
+    "network",
+    "decode",
+    "masks",
+    "track",
+    "draw",
+    "write",
+    "fields",
+)  # in the order of the tables
 
 
-def add_network(parser: ArgumentParser) -> None:
-    """Add the flags of the network and its input."""
+def add_network(parser: ArgumentParser, default: str = "") -> None:
+    """Add the flags of the network and its input.
+
+    Args:
+        parser: gets the flags.
+        default: what the command does without --weights, for the help.
+    """
     from jsonargparse import ActionYesNo
     from jsonargparse.typing import PositiveFloat, PositiveInt
 
@@ -35,7 +50,7 @@ def add_network(parser: ArgumentParser) -> None:
     group.add_argument(
         "--weights", type=str, metavar="W",
         help="network: a .safetensors file, a tfjs model (its JSON file or folder), an .onnx file that this library "
-        "exported or one of BodyPix, or a name such as bodypix-mobilenet-075",
+        "exported or one of BodyPix, or a name such as people-mobilenet-075" + (f" [{default}]" if default else ""),
     )  # fmt: skip
     group.add_argument(
         "--engine", type=str, choices=("auto", *ENGINES), default="auto",
@@ -94,13 +109,16 @@ def add_min_keypoint(parser: ArgumentParser) -> None:
     )  # fmt: skip
 
 
-def check_weights(weights: str | None) -> None:
-    """Check that the command line has a network.
+def fill_in_weights(config: Any) -> None:
+    """Take the network of the package for photographs where the command line has none.
 
     Raises:
-        UsageError: it has none; the message names those that need no file.
+        UsageError: the method has no such network; the message names those that need no file.
     """
-    if not weights:
+    from personlab.weights import default_name
+
+    config.weights = config.weights or default_name(config.method or DEFAULT_METHOD)
+    if not config.weights:
         raise UsageError(f"--weights: expected {describe_weights()}; got none")
 
 
@@ -155,9 +173,17 @@ def add_other_decoding(parser: ArgumentParser, options: DecodeOptions, what: str
         help="decode as an original program does, number for number, changed by the flags below: "
         + ", ".join(f"{preset} ({name})" for preset, name in presets.items()),
     )  # fmt: skip
-    for name, method in others.items():
-        own = method.options()
-        add_options(parser, f"decoding, for {name}", "decode", own, leave_out=tuple(_names(options)))
+    defaults = {name: method.options() for name, method in others.items()}
+    choices: dict[str, dict[str, None]] = {}  # of a flag, in all methods together
+    for own in defaults.values():
+        for field, values in choices_of(own).items():
+            choices.setdefault(field, {}).update(dict.fromkeys(values))
+    taken = _names(options)
+    for name, own in defaults.items():
+        shared = [field for field in _names(own) if field in taken]
+        title = f"decoding, for {name}" + (f" (and above: {', '.join(shared)})" if shared else "")
+        add_options(parser, title, "decode", own, leave_out=tuple(taken), choices=choices)
+        taken += _names(own)
 
 
 def _names(options: Any) -> list[str]:
@@ -306,11 +332,10 @@ def make_predictor(
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:
     """Log a warning if a network that knows drawn people only is run on other images."""
     from personlab.io.sources import is_drawn
-    from personlab.weights import known_names
+    from personlab.weights import default_name
 
     if predictor.settings.domain == DRAWN and not all(map(is_drawn, sources)):
-        photographs = next(name for name in known_names() if name.startswith("bodypix"))
-        log(f"warning: {weights} knows drawn people only: for photographs use --weights {photographs} or another")
+        log(f"warning: {weights} knows drawn people only: for photographs use --weights {default_name()} or another")
 
 
 def describe_setting(scales: Any, flip: bool) -> str:

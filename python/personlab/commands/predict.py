@@ -14,6 +14,7 @@ from personlab.commands.flags import UsageError
 from personlab.commands.journal import Journal, identify
 from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
+from personlab.commands.tracking import add_track, track_options
 from personlab.io.console import describe_failure, log, timed, warnings_as_lines
 from personlab.io.files import check_folder
 from personlab.io.results import STDOUT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from personlab.predict import Prediction, Predictor
 
 SUMMARY = "find the people in images, videos, streams and cameras"
-USAGE = "INPUT... --weights W [options]"
+USAGE = "INPUT... [options]"
 DESCRIPTION = (
     "Find the people in images and videos, and print tables of their numbers and of the times. Images that cannot be "
     "read are reported and skipped; of damaged images and videos, the readable part is used. Either makes the exit "
@@ -41,6 +42,8 @@ DESCRIPTION = (
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of the command."""
     from jsonargparse import ActionYesNo
+
+    from personlab.weights import default_name
 
     parser.add_argument(
         "inputs", type=str, nargs="+", metavar="INPUT",
@@ -61,6 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--overlay", action=ActionYesNo(no_prefix="no-"), default=True,
         help="draw poses and masks over each image, under its own name, and over each video, as .mp4",
     )  # fmt: skip
+    add_track(parser)
     network.add_min_keypoint(parser)
     parser.add_argument(
         "--fields", action="store_true",
@@ -68,7 +72,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "the fields themselves for `personlab decode`",
     )  # fmt: skip
     add_boxes(parser, annotated=False)
-    network.add_network(parser)
+    network.add_network(parser, default=default_name() or "")
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
     network.add_other_decoding(parser, DecodeOptions())
 
@@ -83,13 +87,14 @@ def run(config: Any) -> None:
     """
     from personlab.io import sources
 
-    network.check_weights(config.weights)
+    network.fill_in_weights(config)
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
     if config.fields and not config.output:
         raise UsageError("--fields: has no effect without --output")
     inputs, problems = sources.find_sources(config.inputs)
     _check_outputs(config, inputs)
     _check_resume(config, inputs)
+    tracking = track_options(config, inputs)
     report = Report()
     for line in sources.skipped_files(config.inputs):
         log(line)
@@ -99,8 +104,10 @@ def run(config: Any) -> None:
         raise ValueError("nothing to predict")
     draws = bool(config.output) and (config.overlay or config.fields)
     predictor = network.make_predictor(
-        config, options, mask_options, masks=config.masks, keep_image=draws, keep_fields=config.fields
-    )
+        config, options, mask_options, masks=config.masks, keep_fields=config.fields,
+        keep_image=draws or (tracking is not None and tracking.flow),
+        streaming=len(inputs) > 1 or inputs[0].kind != "image",
+    )  # fmt: skip
     if config.masks and not predictor.has_masks:
         raise ValueError(f"--masks: expected a network with masks, got {config.weights}, which has none")
     network.warn_of_photographs(config.weights, predictor, inputs)

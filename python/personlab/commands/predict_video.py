@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.commands.journal import restore
 from personlab.commands.report import outcomes
+from personlab.commands.tracking import VideoTracks, track_options
 from personlab.io.console import above_progress, describe_failure, log, timed
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ class _Run:
         self._times: deque[float] = deque()  # seconds of frames that are being predicted
         self._line: dict[str, Any] = {}  # of the last frame: written when it is known whether another follows
         self._is_broken = False
+        options = track_options(config, [])
+        self._tracks = None if options is None else VideoTracks(options, predictor)
         self.frames = 0
 
     @property
@@ -115,8 +118,13 @@ class _Run:
                     reason = describe_failure(f"{self._name}, frame {self.frames}", outcome)
                     self._report.fail(reason)
                     self._add(reason, time)
+                    if self._tracks is not None:
+                        self._tracks.skip()
                     continue
                 times: dict[str, float] = {}
+                if self._tracks is not None:
+                    with timed(times, "track"):
+                        outcome = self._tracks.add(outcome, outcome.image)  # noqa: PLW2901
                 if self._writer is not None:
                     with timed(times, "draw"):
                         image = outcome.draw(min_probability=self._config.min_keypoint)
@@ -194,8 +202,12 @@ class _Run:
         last = journal.take_back(self._name)
         lines = itertools.chain(journal.records(self._name), [last] if last else [])
         for line, frame in zip(lines, frames, strict=False):
+            prediction = restore(line, self._predictor)
+            if self._tracks is not None and "error" in line:
+                self._tracks.skip()
+            elif self._tracks is not None:
+                prediction = self._tracks.add_again(prediction, frame.image, line, self._config.jsonl)
             if self._writer is not None and "error" not in line:
-                prediction = restore(line, self._predictor)
                 self._writer.write(prediction.draw(frame.image, min_probability=self._config.min_keypoint), frame.time)
             self.frames += 1
         self._line = last or {}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
 
 _OUTLINE_SHARE = 0.53  # of a person's box, about COCO's mean
-_MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
+MAX_SIDE = 32_766  # pixels of an image: OpenCV warps no larger ones
 _MAX_AREA = 1e10  # pixels: COCO's evaluation ignores larger people
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _MAX_PATH_BYTES, _MAX_PART_BYTES = 3072, 255  # of a file's path and of each of its parts, as file systems allow
@@ -65,7 +65,7 @@ def read_images(entries: Sequence[Mapping[str, Any]], path: PathLike) -> dict[in
     for place, entry in enumerate(entries):
         number = read_integer(entry, "id", f"{path}: images[{place}]")
         label = f"{path}: image {number}"
-        height, width = (read_integer(entry, name, label, high=_MAX_SIDE) for name in ("height", "width"))
+        height, width = (read_integer(entry, name, label, high=MAX_SIDE) for name in ("height", "width"))
         check_pixels((width, height), label)
         image = Image(read_name(entry.get("file_name"), label), (height, width))
         if images.setdefault(number, image) != image:

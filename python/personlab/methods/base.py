@@ -122,6 +122,8 @@ class Published:
     """
 
     shipped: Mapping[str, Path]  # name -> checkpoint in the package
+    default: str | None = None
+    """name of the network for photographs that predicts where none is named"""
     digests: Mapping[str, str] = field(default_factory=dict)
     """name -> SHA-256 of the weights (`personlab.weights.download.digest`)"""
     base_url: str = ""  # of the server

@@ -1,1 +1,1 @@
-"""Metrics of results: average precision, its uncertainty, and the reliability of scores."""
+"""Metrics of results: average precision and its uncertainty, reliability of scores, PCKh, and tracks of joints."""

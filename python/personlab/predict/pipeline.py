@@ -17,7 +17,7 @@ from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stage, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,9 +55,14 @@ class Pipeline:
             frames = stage.work(frames)
         return frames[0]
 
-    def stream(self, images: Iterable[Any]) -> Stream[Prediction]:
-        """Return an iterator over the predictions of images, as `Predictor.stream` describes it."""
-        return Stream(_frames_of(images), self._stages(), self.deliver)
+    def stream(self, images: Iterable[Any], deliver: Callable[[Frame], Prediction] | None = None) -> Stream[Prediction]:
+        """Return an iterator over the predictions of images, as `Predictor.stream` describes it.
+
+        Args:
+            images: as `Predictor.stream` takes them.
+            deliver: makes the prediction of each frame, in order; `deliver` of this pipeline if left out.
+        """
+        return Stream(_frames_of(images), self._stages(), deliver or self.deliver)
 
     def stream_fields(self, images: Iterable[Any]) -> Stream[Any]:
         """Return an iterator over the fields of images, which are not decoded."""

@@ -46,6 +46,9 @@ class Prediction:
     skeleton: Skeleton = COCO_PERSON
     """the keypoints and edges of the poses"""
 
+    track_ids: NDArray[np.int64] | None = None
+    """(P,) identities over the frames of a video, from 1, -1 for none; None unless tracked (`Predictor.track`)"""
+
     damage: str = ""
     """damage of the image's file, of which only a part could be decoded; empty if it is sound"""
 
@@ -56,8 +59,15 @@ class Prediction:
         return f"Prediction({', '.join(parts)})"
 
     def to_coco(self, image_id: int) -> list[dict[str, Any]]:
-        """Return COCO keypoint results, as `Poses.to_coco` does."""
-        return self.poses.to_coco(image_id)
+        """Return COCO keypoint results, as `Poses.to_coco` does, with `track_id` where people are tracked."""
+        return self._with_ids(self.poses.to_coco(image_id))
+
+    def _with_ids(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Add track_id, None for none, to each result, if there are ids."""
+        if self.track_ids is not None:
+            for result, track_id in zip(results, self.track_ids.tolist(), strict=True):
+                result["track_id"] = track_id if track_id > 0 else None
+        return results
 
     def masks_to_coco(self, image_id: int) -> list[dict[str, Any]]:
         """Return COCO segmentation results, run-length encoded at the image's size, one for each person.
@@ -73,13 +83,13 @@ class Prediction:
             raise ValueError("masks: expected a prediction with masks, got one without")
         width, height = self.image_size
         if self.masks.shape[1:] == (height, width):
-            return mask_results(self.poses, self.masks, image_id, scores=self.mask_scores)
+            return self._with_ids(mask_results(self.poses, self.masks, image_id, scores=self.mask_scores))
         results = []
         scores = self.poses.scores if self.mask_scores is None else self.mask_scores
         for j, mask in enumerate(self.masks):  # one at a time: together they are too large
             large = _enlarged(mask, (width, height))[None]
             results += mask_results(self.poses[j], large, image_id, scores=scores[j : j + 1])
-        return results
+        return self._with_ids(results)
 
     def draw(self, image: NDArray[np.uint8] | None = None, *, min_probability: float = 0.2) -> NDArray[np.uint8]:
         """Return the image with masks, if any, and poses over it.
@@ -102,7 +112,9 @@ class Prediction:
         if masks is not None and masks.shape[1:] != image.shape[:2]:
             size = (image.shape[1], image.shape[0])
             masks = np.array([_enlarged(mask, size) for mask in masks], bool).reshape(-1, *image.shape[:2])
-        return visualize.overlay(image, self.poses, masks, skeleton=self.skeleton, min_probability=min_probability)
+        return visualize.overlay(
+            image, self.poses, masks, skeleton=self.skeleton, min_probability=min_probability, track_ids=self.track_ids
+        )
 
 
 def _enlarged(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_]:

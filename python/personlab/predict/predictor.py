@@ -11,6 +11,7 @@ from personlab.methods.base import InputOptions, Setup
 from personlab.predict.boxes import Boxed
 from personlab.predict.load import LoadedNetwork, load_network
 from personlab.predict.pipeline import Pipeline
+from personlab.weights.download import default_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
     import torch
 
     from personlab.predict.engines import EngineName, Precision
+    from personlab.predict.frame import Frame
     from personlab.predict.prediction import Prediction
     from personlab.predict.stream import Stream
     from personlab.skeleton import Skeleton
+    from personlab.track import TrackOptions
 
 _LONG_EDGE = 641  # unless the caller or the network says another
 
@@ -40,7 +43,7 @@ class Predictor:
     Args:
         weights: a network (`personlab.nn.PersonLab` or another method's, which is put into eval mode), what
             `load_model` takes, an ONNX file that `export_onnx` wrote, or the attribute `loaded` of another predictor,
-            whose engine is then shared.
+            whose engine is then shared; if left out, the network of the package for photographs.
         engine: what runs the network. "auto": PyTorch on GPUs and for a network passed as `weights`, else the first of
             "openvino", "onnxruntime" and "torch" that is installed. The first two run an exported file, which is made
             once (this takes torch and onnxscript) and kept beside the weights. The attribute `engine` is the one in
@@ -77,6 +80,8 @@ class Predictor:
             `keep_image` they are decoded whole.
         finder: what finds people for a method that looks at one at a time, such as simple_baseline: a predictor, whose
             people's boxes it takes; without, images come with boxes.
+        streaming: whether the engine is prepared for `stream` alone, which saves compiling the network a second time; a
+            single image then takes longer.
         keep_fields: whether predictions hold the network's fields.
         keep_image: whether predictions hold the image.
 
@@ -88,7 +93,7 @@ class Predictor:
 
     def __init__(
         self,
-        weights: Any,
+        weights: Any = default_name(),  # noqa: B008  # a constant of the package
         *,
         engine: EngineName = "auto",
         precision: Precision = "auto",
@@ -110,6 +115,7 @@ class Predictor:
         bgr: bool = False,
         reduced_reading: bool = True,
         finder: Predictor | None = None,
+        streaming: bool = False,
         keep_fields: bool = False,
         keep_image: bool = False,
     ) -> None:
@@ -146,7 +152,7 @@ class Predictor:
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
         self.finder = self._check_finder(finder)
-        self._engine.prepare(self.method.outputs(self.masks))
+        self._engine.prepare(self.method.outputs(self.masks), streaming=bool(streaming))
         place: Any = self._engine.device
         self._stays_on_device = place is not None and self.method.can_decode_on(place, config)
         self._setup = Setup(
@@ -233,7 +239,36 @@ class Predictor:
         """What the method is called with: the configuration of the network, its settings, and those of this object."""
         return self._setup
 
-    def _pipeline(self) -> Pipeline:
+    def track(self, frames: Iterable[Any], options: TrackOptions | None = None) -> Stream[Prediction]:
+        """Return an iterator over the predictions of the frames of a video, as `stream`, with `track_ids`.
+
+        Args:
+            frames: what `__call__` takes, in any iterable, which is read in another thread. A frame that cannot be
+                read raises when its turn comes, and counts as one without people.
+            options: how to track.
+
+        Raises:
+            ImportError: SciPy is missing, or OpenCV for optical flow.
+            TypeError: options of another type.
+        """
+        from personlab.track import Tracker
+
+        tracker = Tracker(self.skeleton, options)
+        pipeline = self._pipeline(keep_image=self.keep_image or tracker.options.flow)
+
+        def deliver(frame: Frame) -> Prediction:
+            try:
+                prediction = pipeline.deliver(frame)
+            except BaseException:
+                tracker.skip()
+                raise
+            width, height = prediction.image_size
+            ids = tracker.update(prediction.poses, masks=prediction.masks, image=prediction.image, size=(height, width))
+            return replace(prediction, track_ids=ids, image=prediction.image if self.keep_image else None)
+
+        return pipeline.stream(frames, deliver)
+
+    def _pipeline(self, *, keep_image: bool | None = None) -> Pipeline:
         """Return the pipeline of the attributes as they are now."""
         return Pipeline(
             method=self.method,
@@ -246,7 +281,7 @@ class Predictor:
             bgr=self.bgr,
             reduced_reading=self.reduced_reading,
             keep_fields=self.keep_fields,
-            keep_image=self.keep_image,
+            keep_image=self.keep_image if keep_image is None else keep_image,
             finder=None if self.finder is None else replace(self.finder._pipeline(), keep_image=True, bgr=self.bgr),
         )
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _BACKBONE = "backbone."  # of the names of parameters; all others are heads, unless the network says which are
 # options that are no fields of a network's configuration
-_NOT_CONFIG = ("weights", "imagenet", "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
+_STARTS = ("weights", "imagenet", "backbone_weights")
+_NOT_CONFIG = (*_STARTS, "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
 
 
 def make_network(
@@ -51,14 +52,17 @@ def make_network(
     if asked.get("masks") and not has_masks:
         raise ValueError("network.masks: expected data with masks, got none")
     asked |= known or {}
+    starts = [name for name in _STARTS if getattr(options, name) is not None]
+    if len(starts) > 1:
+        raise ValueError(f"network: expected either {' or '.join(starts)}, got both")
     if options.weights is None:
         masks = {"masks": has_masks} if "masks" in fits else {}
         model = method.network(method.config(**{**masks, **asked}, skeleton=skeleton))
     else:
         model = _started(method, options.weights, asked, skeleton, has_masks=has_masks)
+    if options.backbone_weights is not None:
+        _fill_backbone(model, options.backbone_weights)
     if options.imagenet is not None:
-        if options.weights is not None:
-            raise ValueError("network: expected either weights or imagenet, got both")
         if not model.config.backbone.startswith("resnet"):
             raise ValueError(f"network.imagenet: expected network.backbone to be a ResNet, got {model.config.backbone}")
         load_imagenet(model, options.imagenet)
@@ -84,6 +88,22 @@ def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skel
     if wrong := [name for name in missing if not _is_head(model, name)]:
         raise ValueError(f"network.weights: {weights} lacks {wrong[0]}")
     return model
+
+
+def _fill_backbone(model: Any, weights: str) -> None:
+    """Copy the backbone of a network of any method, its statistics of batch norm too."""
+    from personlab.weights import load_model
+
+    own, theirs = (
+        {name: value for name, value in one.state_dict().items() if name.startswith(_BACKBONE)}
+        for one in (model, load_model(weights))
+    )
+    if not own or {n: v.shape for n, v in own.items()} != {n: v.shape for n, v in theirs.items()}:
+        expected = f"{model.config.backbone} of the same width" if own else "none, for its layers have other names"
+        raise ValueError(f"network.backbone_weights: expected {expected}, got {weights}")
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(theirs[name])
 
 
 def _is_head(model: Any, name: str) -> bool:

@@ -17,6 +17,7 @@ class NetworkOptions:
     Attributes:
         weights: network to start from, a file or a name as `load_model` takes it; heads of another skeleton start anew
         imagenet: start a ResNet's backbone from torchvision's ImageNet weights in this safetensors file
+        backbone_weights: network of any method whose backbone, of the same kind and width, the backbone starts as
         backbone: network below the heads [mobilenet_v1, of simple_baseline resnet50]; hourglass is the published
             network of simple_pose; resnet18 and resnet34 are for simple_baseline
         width: factor on the channels of mobilenet_v1: 0.5, 0.75 or 1 [1]
@@ -40,6 +41,7 @@ class NetworkOptions:
 
     weights: str | None = None
     imagenet: str | None = None
+    backbone_weights: str | None = None
     backbone: (
         Literal["mobilenet_v1", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hourglass"] | None
     ) = None

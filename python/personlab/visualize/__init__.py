@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from personlab._lazy import lazy_names
 from personlab.io.images import write_image
 from personlab.visualize.canvas import canvas, read_image
-from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours
+from personlab.visualize.people import draw_masks, draw_poses, overlay, person_colours, track_colours
 from personlab.visualize.sheet import contact_sheet, write_gallery
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ __all__ = [
     "overlay",
     "person_colours",
     "read_image",
+    "track_colours",
     "write_gallery",
     "write_image",
 ]

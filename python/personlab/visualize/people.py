@@ -29,6 +29,7 @@ _MIN_PROBABILITY = 0.2  # keypoints of lower probability are mostly wrong: they 
 _SIDES = {"left": (255, 0.45), "right": (0, 0.3)}  # shades of a person's colour: target grey level, share
 _FACE = re.compile(r"(?:^|[^a-z])(?:nose|eye|ear|mouth|head|face)(?:[^a-z]|$)", re.IGNORECASE)
 _BODY_COST, _HEAD_COST = 1, 8  # of a pixel below a label
+_NO_TRACK = (150, 150, 150)  # colour of people without an id
 
 
 def _shade(colour: Any, target: int, share: float) -> list[int]:
@@ -41,7 +42,33 @@ def person_colours(count: int) -> Image:
     return np.array([colours[j % len(colours)] for j in range(count)], np.uint8).reshape(count, 3)
 
 
-def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4) -> Image:
+def track_colours(track_ids: Any) -> Image:
+    """Return the colour of each id, (count, 3) uint8 RGB, as of person 1, 2 .. in `person_colours`; grey below 1.
+
+    Raises:
+        TypeError: no integers.
+        ValueError: no list of them.
+    """
+    ids = to_numpy(track_ids, "track_ids")
+    if ids.dtype.kind not in "iu" and ids.size:
+        raise TypeError(f"track_ids: expected integers, got {ids.dtype}")
+    check_shape(ids, "track_ids", (None,), "(P,)")
+    palette = person_colours(len(_SHADES) * len(marks.PALETTE))
+    colours = palette[(ids.astype(np.int64) - 1) % len(palette)].reshape(-1, 3)
+    colours[ids < 1] = _NO_TRACK
+    return colours
+
+
+def _colours(count: int, track_ids: Any) -> Image:
+    """Return the colours of people by their ids, or by their places without."""
+    if track_ids is None:
+        return person_colours(count)
+    colours = track_colours(track_ids)
+    check_shape(colours, "track_ids", (count, 3), "(P, 3)")
+    return colours
+
+
+def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4, track_ids: Any = None) -> Image:
     """Fill each person's mask with a translucent colour and draw its outline.
 
     A pixel of several people has the colour of the best of them; all outlines are drawn.
@@ -50,6 +77,7 @@ def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4) -> Image:
         image: (H, W, 3) uint8 RGB, not written to.
         masks: (P, H, W) bool, best first as `decode_masks` gives them.
         opacity: share of the colour in the fill, 0 to 1.
+        track_ids: (P,) identities, by which people have their colours; -1 for none.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -66,7 +94,7 @@ def draw_masks(image: Image, masks: Masks, *, opacity: float = 0.4) -> Image:
     if image.size == 0:
         return image
     free = np.ones(image.shape[:2], np.bool_)
-    colours = person_colours(len(masks))
+    colours = _colours(len(masks), track_ids)
     for mask, colour in zip(masks, colours, strict=True):
         _tint(image, mask & free, colour, opacity)
         free &= ~mask
@@ -93,6 +121,7 @@ def draw_poses(
     skeleton: Skeleton = COCO_PERSON,
     min_probability: float = _MIN_PROBABILITY,
     labels: bool = True,
+    track_ids: Any = None,
 ) -> Image:
     """Draw each person's keypoints, the edges between them, and a label with the person's number and score.
 
@@ -106,6 +135,8 @@ def draw_poses(
         skeleton: the keypoints and edges of the poses.
         min_probability: of keypoints and edges that are drawn.
         labels: whether to draw number and score of each person.
+        track_ids: (P,) identities, as `Tracker` gives them: people have the colour and the number of their id, and
+            those of -1 are grey, without a number.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -114,7 +145,7 @@ def draw_poses(
         TypeError: an argument of the wrong type.
         ValueError: an argument of the wrong shape.
     """
-    return _draw(as_image(image).copy(), poses, None, skeleton, min_probability, labels=labels)
+    return _draw(as_image(image).copy(), poses, None, skeleton, min_probability, labels=labels, track_ids=track_ids)
 
 
 def overlay(
@@ -124,27 +155,40 @@ def overlay(
     *,
     skeleton: Skeleton = COCO_PERSON,
     min_probability: float = _MIN_PROBABILITY,
+    track_ids: Any = None,
 ) -> Image:
     """Draw masks, unless None, and poses over the image; arguments and errors as in `draw_masks` and `draw_poses`."""
     if masks is not None and len(masks) != len(poses):
         raise ValueError(f"masks: expected one for each of {len(poses)} poses, got {len(masks)}")
-    image = as_image(image).copy() if masks is None else draw_masks(image, masks)
-    return _draw(image, poses, masks, skeleton, min_probability, labels=True)
+    image = as_image(image).copy() if masks is None else draw_masks(image, masks, track_ids=track_ids)
+    return _draw(image, poses, masks, skeleton, min_probability, labels=True, track_ids=track_ids)
 
 
 def _draw(
-    image: Image, poses: Poses, masks: Masks | None, skeleton: Skeleton, min_probability: float, *, labels: bool
+    image: Image,
+    poses: Poses,
+    masks: Masks | None,
+    skeleton: Skeleton,
+    min_probability: float,
+    *,
+    labels: bool,
+    track_ids: Any,
 ) -> Image:
     """Draw poses on `image` itself, labels last."""
     check_shape(poses.keypoints, "poses.keypoints", (None, skeleton.n_keypoints, 2), "(P, K, 2)")
     if image.size == 0:
         return image
-    colours = person_colours(len(poses))
+    colours = _colours(len(poses), track_ids)
     shown = np.isfinite(poses.keypoints).all(axis=2) & (poses.keypoint_probabilities >= min_probability)
     for j in reversed(range(len(poses))):
         _draw_person(image, poses.keypoints[j], poses.keypoint_probabilities[j], shown[j], colours[j], skeleton)
     if labels:
-        _draw_labels(image, poses, shown, masks, skeleton)
+        numbers = np.arange(len(poses)) + 1 if track_ids is None else to_numpy(track_ids, "track_ids")
+        texts = [
+            f"{number}: {score:.2f}" if number > 0 else f"{score:.2f}"
+            for number, score in zip(numbers.tolist(), poses.scores.tolist(), strict=True)
+        ]
+        _draw_labels(image, poses, shown, masks, skeleton, list(zip(texts, colours, strict=True)))
     return image
 
 
@@ -188,8 +232,10 @@ def _shade_of_side(colour: Any, side: str) -> Any:
     return _shade(colour, *_SIDES[side]) if side else colour
 
 
-def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, skeleton: Skeleton) -> None:
-    """Draw number and score of each person on `image` itself, above the mask or the keypoints, avoiding heads."""
+def _draw_labels(
+    image: Image, poses: Poses, shown: Flags, masks: Masks | None, skeleton: Skeleton, labels: list[tuple[str, Any]]
+) -> None:
+    """Draw the label of each person, text and colour, on `image` itself, above mask or keypoints, not on heads."""
     busy = np.zeros(image.shape[:2], np.uint8)
     if masks is not None and len(masks):
         busy[np.logical_or.reduce(masks)] = _BODY_COST
@@ -197,7 +243,7 @@ def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, 
     for points, on_face in zip(poses.keypoints, shown & face, strict=True):
         if on_face.any():
             _cover(busy, points[on_face], _HEAD_COST)
-    for j, colour in enumerate(person_colours(len(poses))):
+    for j, (text, colour) in enumerate(labels):
         box = None if masks is None else _mask_box(masks[j])
         points = poses.keypoints[j][shown[j]]
         if box is None and len(points):
@@ -205,7 +251,7 @@ def _draw_labels(image: Image, poses: Poses, shown: Flags, masks: Masks | None, 
             forehead = 0.1 * float(high[1] - low[1])
             box = (float(low[0]), float(low[1]) - forehead, float(high[0]), float(high[1]))
         if box is not None:
-            draw_label(image, f"{j + 1}: {poses.scores[j]:.2f}", box, colour, busy)
+            draw_label(image, text, box, colour, busy)
 
 
 def _cover(busy: Any, points: Any, cost: int) -> None:

@@ -6,6 +6,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from personlab.methods import METHODS, get_method
 from personlab.nn.state import fill
 from personlab.settings import Settings
@@ -21,7 +23,7 @@ from personlab.weights.checkpoint import (
     save_model,
     save_stored,
 )
-from personlab.weights.download import cache_folder, download, hint, known_names, parse_name
+from personlab.weights.download import cache_folder, default_name, download, hint, known_names, parse_name
 from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ __all__ = [
     "UnknownChange",
     "cache_folder",
     "convert",
+    "default_name",
     "download",
     "known_names",
     "load_checkpoint",
@@ -47,6 +50,8 @@ __all__ = [
     "load_stored",
     "save_model",
 ]
+
+_MAX_FLOAT16 = 65504.0
 
 
 class UnknownChange(ValueError):  # noqa: N818
@@ -126,23 +131,26 @@ def convert(
     *,
     stride: int | None = None,
     method: str | Method | None = None,
+    float16: bool = False,
     changes: Mapping[str, Any] | None = None,
 ) -> Any:
-    """Write a published network as a checkpoint; needs no torch but for files of torch.save.
+    """Write a network as a checkpoint; needs no torch but for files of torch.save.
 
     Args:
-        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, weights of Simple Pose (.pth), or a
-            published network's name.
+        src: a tfjs graph model (its JSON or its folder), an ONNX file of BodyPix, weights of Simple Pose (.pth), a
+            published network's name, or a checkpoint, whose settings stay.
         dst: the file to write, whole or not at all; ends in .safetensors.
         stride: of the output, input pixels; the source's own where left out.
         method: of the network, by name or as a record; the one whose file `src` is where left out.
+        float16: whether the file holds weights in 16 bits, which are read as float32.
         changes: fields of the configuration that the weights do not tell, by name.
 
     Returns:
         The configuration of the network: `personlab.nn.ModelConfig`, or that of another method.
 
     Raises:
-        ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written.
+        ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written, or a weight
+            lies beyond the range of float16.
         UnknownChange: a name that the configuration does not have.
     """
     check_name(dst)
@@ -153,8 +161,18 @@ def convert(
         if unknown := [name for name in changes if name not in known]:
             raise UnknownChange(unknown[0], stored.method.name)
         stored = stored._replace(weights=stored.weights._replace(config=replace(stored.weights.config, **changes)))
-    save_stored(stored, dst)
+    save_stored(_in_float16(stored) if float16 else stored, dst)
     return stored.weights.config
+
+
+def _in_float16(stored: Stored) -> Stored:
+    state = dict(stored.weights.state)
+    for name, array in state.items():
+        if array.dtype.kind == "f":
+            state[name] = np.clip(array, -_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16)
+            if not (np.abs(array) <= _MAX_FLOAT16).all():
+                raise ValueError(f"{name}: expected weights of at most {_MAX_FLOAT16:g} for float16, got larger ones")
+    return stored._replace(weights=stored.weights._replace(state=state))
 
 
 def load_stored(

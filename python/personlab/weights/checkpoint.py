@@ -150,10 +150,10 @@ def read_settings(path: str | os.PathLike[str]) -> Settings:
 
 
 def _read_array(file: Any, path: str | os.PathLike[str], name: str) -> NDArray[Any]:
-    """Return a tensor of an open checkpoint; bfloat16, which NumPy lacks, as float32."""
-    if file.get_slice(name).get_dtype() != "BF16":
+    """Return a tensor of an open checkpoint; one of 16 bits as float32."""
+    if file.get_slice(name).get_dtype() != "BF16":  # which NumPy lacks
         array: NDArray[Any] = file.get_tensor(name)
-        return array
+        return array.astype(np.float32) if array.dtype == np.float16 else array
     with Path(path).open("rb") as raw:
         length = int.from_bytes(raw.read(8), "little")
         entry = json.loads(raw.read(length))[name]

@@ -14,13 +14,14 @@ import numpy as np
 
 from personlab.io.console import progress_bar
 from personlab.io.limits import read_limited
-from personlab.methods import METHODS, get_method
+from personlab.methods import DEFAULT_METHOD, METHODS, get_method
 from personlab.methods.base import Weights
 from personlab.settings import Settings
 from personlab.weights.fetch import TOTAL, download_pace, fetch, fetch_bytes
 from personlab.weights.lock import locked
 
 if TYPE_CHECKING:
+    from personlab.methods import Method
     from personlab.methods.base import Published
     from personlab.weights.pace import Pace
 
@@ -44,6 +45,12 @@ def known_names() -> tuple[str, ...]:
     """Return the names of networks, those in the package first; `-stride8` or `-stride16` may follow a name."""
     published = _all_published()
     return (*(name for one in published for name in one.shipped), *(name for one in published for name in one.digests))
+
+
+def default_name(method: str | Method = DEFAULT_METHOD) -> str | None:
+    """Return the name of the network for photographs that a method predicts with where none is named, if any."""
+    published = get_method(method).published
+    return None if published is None else published.default
 
 
 def parse_name(text: str) -> Name | None:

@@ -18,6 +18,9 @@ struct Register<F32x16> {
   static constexpr int kLanes = 16;
   static PERSONLAB_INLINE_MEMBER F32x16 broadcast(float v) { return _mm512_set1_ps(v); }
   static PERSONLAB_INLINE_MEMBER F32x16 load(const float* from) { return _mm512_loadu_ps(from); }
+  static PERSONLAB_INLINE_MEMBER F32x16 load(const std::uint8_t* from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  }
   static PERSONLAB_INLINE_MEMBER F32x16 load(const Float16* from) { return _mm512_cvtph_ps(load_bits(from)); }
   static PERSONLAB_INLINE_MEMBER F32x16 load(const Bfloat16* from) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(load_bits(from)), 16));

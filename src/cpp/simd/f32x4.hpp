@@ -6,7 +6,9 @@
 
 #include "simd/vectors.hpp"
 
-#if defined(__SSE2__)
+#if defined(__SSE4_1__)
+#include <smmintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -108,6 +110,22 @@ struct Register<F32x4> {
     std::memcpy(&v, from, sizeof v);
     return v;
   }
+  static PERSONLAB_INLINE_MEMBER F32x4 load(const std::uint8_t* from) {
+#if defined(__SSE2__)
+    std::int32_t word;
+    std::memcpy(&word, from, sizeof word);
+    __m128i bytes = _mm_cvtsi32_si128(word);
+#if defined(__SSE4_1__)
+    bytes = _mm_cvtepu8_epi32(bytes);
+#else
+    bytes = _mm_unpacklo_epi16(_mm_unpacklo_epi8(bytes, _mm_setzero_si128()), _mm_setzero_si128());
+#endif
+    return _mm_cvtepi32_ps(bytes);
+#else
+    const auto one = [from](int i) { return static_cast<float>(from[i]); };
+    return F32x4{one(0), one(1), one(2), one(3)};
+#endif
+  }
   template <typename T>
   static PERSONLAB_INLINE_MEMBER F32x4 load(const T* from) {
 #if defined(__SSE2__)
@@ -160,6 +178,34 @@ PERSONLAB_INLINE F32x4 exp2_of_shifted(F32x4 v) {
   return v;
 }
 
+// Integers 0 .. 255 as bytes.
+PERSONLAB_INLINE void store_bytes(I32x4 v, std::uint8_t* to) {
+#if defined(__SSE2__)
+  const __m128i words = _mm_packs_epi32(reinterpret_cast<__m128i>(v), _mm_setzero_si128());
+  const std::int32_t word = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
+  std::memcpy(to, &word, sizeof word);
+#else
+  for (int i = 0; i < 4; ++i) to[i] = static_cast<std::uint8_t>(v[i]);
+#endif
+}
+
+struct Rows4 {
+  F32x4 row[4];
+};
+
+// Rows as columns.
+PERSONLAB_INLINE Rows4 transpose(F32x4 a, F32x4 b, F32x4 c, F32x4 d) {
+#if defined(__SSE2__)
+  const __m128 ab = _mm_unpacklo_ps(a, b), cd = _mm_unpacklo_ps(c, d);
+  const __m128 ab_high = _mm_unpackhi_ps(a, b), cd_high = _mm_unpackhi_ps(c, d);
+  return {
+      {_mm_movelh_ps(ab, cd), _mm_movehl_ps(cd, ab), _mm_movelh_ps(ab_high, cd_high), _mm_movehl_ps(cd_high, ab_high)}};
+#else
+  return {{F32x4{a[0], b[0], c[0], d[0]}, F32x4{a[1], b[1], c[1], d[1]}, F32x4{a[2], b[2], c[2], d[2]},
+           F32x4{a[3], b[3], c[3], d[3]}}};
+#endif
+}
+
 // --- halves: two floats each -----------------------------------------------------------------------------------------
 
 PERSONLAB_INLINE F32x4 load_halves(const float* low, const float* high) {
@@ -194,5 +240,16 @@ PERSONLAB_INLINE F32x4 load_halves(const T* low, const T* high) {
 PERSONLAB_INLINE void store_low(F32x4 v, float* to) { std::memcpy(to, &v, 2 * sizeof *to); }
 PERSONLAB_INLINE F32x4 swap_halves(F32x4 v) { return F32x4{v[2], v[3], v[0], v[1]}; }
 PERSONLAB_INLINE F32x4 low_halves(F32x4 a, F32x4 b) { return F32x4{a[0], a[1], b[0], b[1]}; }
+PERSONLAB_INLINE F32x4 high_halves(F32x4 a, F32x4 b) { return F32x4{a[2], a[3], b[2], b[3]}; }
+
+// Rows of a square become its columns.
+PERSONLAB_INLINE void transpose(F32x4 (&rows)[4]) {
+  const auto low = [](F32x4 a, F32x4 b) { return F32x4{a[0], b[0], a[1], b[1]}; };
+  const auto high = [](F32x4 a, F32x4 b) { return F32x4{a[2], b[2], a[3], b[3]}; };
+  const F32x4 p = low(rows[0], rows[1]), q = low(rows[2], rows[3]);
+  const F32x4 r = high(rows[0], rows[1]), s = high(rows[2], rows[3]);
+  rows[0] = low_halves(p, q), rows[1] = high_halves(p, q);
+  rows[2] = low_halves(r, s), rows[3] = high_halves(r, s);
+}
 
 }  // namespace personlab

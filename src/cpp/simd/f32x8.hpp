@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "simd/f32x4.hpp"
 #include "simd/vectors.hpp"
 
 #if defined(__AVX2__)
@@ -18,6 +19,9 @@ struct Register<F32x8> {
   static constexpr int kLanes = 8;
   static PERSONLAB_INLINE_MEMBER F32x8 broadcast(float v) { return _mm256_set1_ps(v); }
   static PERSONLAB_INLINE_MEMBER F32x8 load(const float* from) { return _mm256_loadu_ps(from); }
+  static PERSONLAB_INLINE_MEMBER F32x8 load(const std::uint8_t* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  }
   static PERSONLAB_INLINE_MEMBER F32x8 load(const Float16* from) { return _mm256_cvtph_ps(load_bits(from)); }
   static PERSONLAB_INLINE_MEMBER F32x8 load(const Bfloat16* from) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(load_bits(from)), 16));
@@ -35,6 +39,14 @@ struct Register<I32x8> {
     return reinterpret_cast<I32x8>(_mm256_loadu_si256(static_cast<const __m256i*>(from)));
   }
 };
+
+// Four lanes from lane First on.
+template <int First>
+PERSONLAB_INLINE F32x4 lanes_from(F32x8 v) {
+  if constexpr (First == 0) return _mm256_castps256_ps128(v);
+  const __m256i order = _mm256_setr_epi32(First, First + 1, First + 2, First + 3, 0, 0, 0, 0);
+  return _mm256_castps256_ps128(_mm256_permutevar8x32_ps(v, order));
+}
 
 PERSONLAB_INLINE void store(F32x8 v, float* to) { _mm256_storeu_ps(to, v); }
 PERSONLAB_INLINE void store(I32x8 v, std::int32_t* to) {

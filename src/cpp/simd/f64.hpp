@@ -7,6 +7,10 @@
 #include "simd/f32x4.hpp"
 #include "simd/vectors.hpp"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace personlab {
 
 #ifdef PERSONLAB_VECTORS
@@ -120,7 +124,27 @@ struct Register<F64x2x2> {
     return {Register<F64x2>::load(from), Register<F64x2>::load(from + 2)};
   }
   static PERSONLAB_INLINE_MEMBER F64x2x2 repeat(double x, double y) { return {F64x2{x, y}, F64x2{x, y}}; }
+  static PERSONLAB_INLINE_MEMBER F64x2x2 to_double(const F32x4& v) {
+    return {low_to_double(v), low_to_double(swap_halves(v))};
+  }
+  static PERSONLAB_INLINE_MEMBER F64x2x2 to_double(const I32x4& v) {
+    const auto one = [](std::int32_t lane) { return static_cast<double>(lane); };
+    return {F64x2{one(v[0]), one(v[1])}, F64x2{one(v[2]), one(v[3])}};
+  }
 };
+
+PERSONLAB_INLINE I32x4 to_int(const F64x2x2& v) {
+  const auto one = [](double lane) { return static_cast<std::int32_t>(lane); };
+  return I32x4{one(v.low[0]), one(v.low[1]), one(v.high[0]), one(v.high[1])};
+}
+PERSONLAB_INLINE unsigned mask_bits(const I64x2& mask) {
+#if defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_pd(reinterpret_cast<__m128d>(mask)));
+#else
+  return (mask[0] != 0 ? 1U : 0U) | (mask[1] != 0 ? 2U : 0U);
+#endif
+}
+PERSONLAB_INLINE unsigned mask_bits(const Two<I64x2>& mask) { return mask_bits(mask.low) | mask_bits(mask.high) << 2; }
 
 #ifdef PERSONLAB_VECTORS
 
@@ -145,9 +169,31 @@ struct Register<F64x4> {
     return v;
   }
   static PERSONLAB_INLINE_MEMBER F64x4 repeat(double x, double y) { return F64x4{x, y, x, y}; }
+  static PERSONLAB_INLINE_MEMBER F64x4 to_double(const F32x4& v) { return __builtin_convertvector(v, F64x4); }
+  static PERSONLAB_INLINE_MEMBER F64x4 to_double(const I32x4& v) { return __builtin_convertvector(v, F64x4); }
 };
 
+PERSONLAB_INLINE I32x4 to_int(const F64x4& v) { return __builtin_convertvector(v, I32x4); }
+PERSONLAB_INLINE unsigned mask_bits(const I64x4& mask) {
+#if defined(__AVX2__)
+  return static_cast<unsigned>(_mm256_movemask_pd(reinterpret_cast<__m256d>(mask)));
+#else
+  return mask_bits(I64x2{mask[0], mask[1]}) | mask_bits(I64x2{mask[2], mask[3]}) << 2;
 #endif
+}
+
+#endif
+
+// --- four doubles and four floats or integers ------------------------------------------------------------------------
+
+template <typename V>
+PERSONLAB_INLINE V to_double(const F32x4& v) {
+  return Register<V>::to_double(v);
+}
+template <typename V>
+PERSONLAB_INLINE V to_double(const I32x4& v) {
+  return Register<V>::to_double(v);
+}
 
 // x, y, x, y.
 template <typename V>

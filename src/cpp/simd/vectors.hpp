@@ -6,7 +6,7 @@
 //   select(mask, a, b)  any(mask)  all(mask)  mask_bits(mask)   bit i of mask_bits is lane i
 //   to_int(v)  to_float(v)  floor(v)           to_int truncates
 //
-// min(a, b) and max(a, b) are b where either lane is NaN. load<V> of 16-bit elements gives float32.
+// min(a, b) and max(a, b) are b where either lane is NaN. load<V> of 16-bit elements and of bytes gives float32.
 #pragma once
 
 #include "base/elements.hpp"

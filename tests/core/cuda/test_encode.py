@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from cuda_device import make_gpu
+from cuda_device import OnDevice, make_gpu
 from scenes import SKELETONS, array, people_keypoints
 
 from personlab import COCO_PERSON, encode_targets, stages
@@ -74,6 +74,16 @@ def test_targets_of_people_are_the_cores(gpu):
 def test_nobody(gpu):
     for masks in (None, np.zeros((0, 33, 49), bool)):
         assert_as_the_core(gpu, np.zeros((0, 4, 3), np.float32), masks, size=(33, 49), stride=8, skeleton=TREE)
+
+
+@pytest.mark.cuda_host
+def test_no_masks_at_no_address_are_masks(monkeypatch):  # torch's tensors without elements lie nowhere
+    host, keypoints = make_gpu("host", monkeypatch), np.zeros((0, 4, 3), np.float32)
+    masks = OnDevice(np.zeros((0, 33, 49), bool), data=(0, False))
+    targets = encode_targets(host.put(keypoints), masks, size=(33, 49), stride=8, skeleton=TREE)
+    assert host.get(targets.segmentation_valid).all()
+    unknown = encode_targets(host.put(keypoints), None, size=(33, 49), stride=8, skeleton=TREE)
+    assert not host.get(unknown.segmentation_valid).any()
 
 
 def test_a_keypoint_that_is_not_finite_counts_as_not_labelled(gpu):

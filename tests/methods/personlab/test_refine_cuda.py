@@ -68,7 +68,7 @@ def by_the_core(of, by, channels, grad, stride, steps):
 
 def results_of(run, of, by, channels, grad, stride, steps):
     refined = run(of, by, channels, stride=stride, steps=steps)
-    gradients = torch.autograd.grad(refined, (of, by), grad)
+    gradients = torch.autograd.grad(refined, (of, by), grad, materialize_grads=True)  # without steps none by S
     return [tensor.detach().cpu().numpy() for tensor in (refined, *gradients)]
 
 

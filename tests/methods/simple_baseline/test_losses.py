@@ -10,16 +10,16 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from personlab import COCO_PERSON  # noqa: E402
+from personlab.methods.simple_baseline.backends import reference  # noqa: E402
 from personlab.methods.simple_baseline.loss_options import SimpleBaselineLossOptions  # noqa: E402
 from personlab.methods.simple_baseline.losses import make_losses, map_loss  # noqa: E402
-from personlab.methods.simple_baseline.views import unflip  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
 
 def total(maps, target, valid, **options):
     losses = make_losses(SimpleBaselineLossOptions(**options))
-    return losses(SimpleNamespace(heatmaps=maps), SimpleNamespace(heatmaps=target, valid=valid))["total"]
+    return losses(SimpleNamespace(heatmaps=maps), SimpleNamespace(heatmaps=target, weights=valid))["total"]
 
 
 def test_by_hand():
@@ -46,7 +46,7 @@ def test_the_port_to_tensorflow(data):
 def test_the_original_in_pytorch(data):
     golden = np.load(data / "top_down" / "ms_topdown.npz")
     upright, mirrored = (golden[name].astype(np.float32) for name in ("ms_heatmaps_f16", "ms_flipped_f16"))
-    target = torch.from_numpy((upright + unflip(mirrored, COCO_PERSON)) * 0.5)
+    target = torch.from_numpy(reference.merge(upright, mirrored, flip=COCO_PERSON.flip, shift=1))
     maps = torch.from_numpy(upright).requires_grad_(True)
     loss = total(maps, target, torch.from_numpy(golden["ms_loss_weight"][..., 0]), scale=0.5)
     loss.backward()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -19,16 +20,17 @@ from personlab.data.coco import People  # noqa: E402
 from personlab.data.images import DrawnImages, Example  # noqa: E402
 from personlab.data.single import DrawnPeople, person_boxes  # noqa: E402
 from personlab.data.synthetic import make_scene  # noqa: E402
+from personlab.methods.base import Boxes, InputOptions, Setup  # noqa: E402
 from personlab.methods.simple_baseline.ceiling import perfect_fields  # noqa: E402
 from personlab.methods.simple_baseline.config import SimpleBaselineConfig  # noqa: E402
 from personlab.methods.simple_baseline.fields import SimpleBaselineFields  # noqa: E402
-from personlab.methods.simple_baseline.loss_options import SimpleBaselineLossOptions  # noqa: E402
-from personlab.methods.simple_baseline.maps import draw_maps, find_peaks, suppress  # noqa: E402
 from personlab.methods.simple_baseline.method import METHOD  # noqa: E402
 from personlab.methods.simple_baseline.network import Outputs, SimpleBaseline  # noqa: E402
-from personlab.methods.simple_baseline.people import decode_people, encode_person  # noqa: E402
-from personlab.methods.simple_baseline.pose_options import SimpleBaselineOptions  # noqa: E402
-from personlab.methods.simple_baseline.views import draw_crop, take_crop, unflip  # noqa: E402
+from personlab.methods.simple_baseline.options import SimpleBaselineOptions  # noqa: E402
+from personlab.methods.simple_baseline.targets import encode_targets  # noqa: E402
+from personlab.methods.simple_baseline.views import draw_crop, take_crop  # noqa: E402
+from personlab.settings import Settings  # noqa: E402
+from personlab.skeleton import MPII_PERSON, POSETRACK_PERSON  # noqa: E402
 from personlab.train import DataOptions, EvaluationOptions, NetworkOptions, train  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -41,46 +43,59 @@ def scene_people(seed=3, people=2):
     return scene, People(scene.keypoints, scene.masks, np.zeros((97, 129), bool))
 
 
-def test_a_gaussian_is_read_where_it_was_drawn():
-    points = np.array([[3.3, 5.8], [0.0, 0.2], [10.9, 7.0], [-2.5, 4.0], [12.0, 9.75]])  # two of them outside
-    maps = draw_maps(points, (9, 12), 2.0)
-    found, values = find_peaks(maps)
-    np.testing.assert_allclose(found, points, atol=2e-4)
-    assert values[0] == maps[0].max()
-    empty = find_peaks(np.full((1, 9, 12), np.nan, np.float32))
-    np.testing.assert_array_equal(empty[0], [[0, 0]])
-    np.testing.assert_array_equal(empty[1], [0])
-
-
-def test_of_two_alike_the_better_stays():
-    keypoints = np.array([[[0.0, 0.0], [10, 10]], [[0, 0], [90, 90]], [[0, 0], [10, 10]]])
-    counted, sigmas = np.ones((3, 2), bool), np.array([0.1, 0.1])
-    kept = suppress(keypoints, counted, np.array([0.5, 0.4, 0.6]), np.full(3, 100.0), sigmas, 0.9)
-    assert kept.tolist() == [2, 1]
-    counted[1, 1] = False  # the first keypoint alone counts in both: the same place
-    assert suppress(keypoints, counted, np.array([0.5, 0.4, 0.6]), np.full(3, 100.0), sigmas, 0.9).tolist() == [2]
+def setup(options=SimpleBaselineOptions(), config=TINY, **inputs):  # noqa: B008  # frozen
+    return Setup(config=config, settings=Settings(), inputs=InputOptions(long_edge=641, **inputs), options=options)
 
 
 def test_perfect_maps_give_the_annotations_back():
     _, people = scene_people()
-    fields = perfect_fields(people, options=SimpleBaselineOptions(min_score=0.0), size=SIZE)
-    poses = decode_people(fields, COCO_PERSON, SimpleBaselineOptions(min_score=0.0))
+    poses = METHOD.decode(perfect_fields(people, options=METHOD.every_pose, size=SIZE), setup())
     labelled = people.keypoints[..., 2] > 0
     for own, shown in zip(people.keypoints, labelled, strict=True):
         errors = np.abs(poses.keypoints[:, shown] - own[shown, :2]).max(axis=(1, 2))
         assert errors.min() < 0.05
 
 
-def test_the_golden_map_where_the_centre_is_a_cell(data):
-    golden = np.load(data / "top_down" / "crop_target_coco.npz")
-    cells = np.floor(golden["train_coord"][0] / 4 + 0.5)
-    keypoints = np.column_stack([cells * 4, golden["train_valid"][0]])
-    targets = encode_person(keypoints, (256, 192), SimpleBaselineLossOptions())
-    valid = golden["train_valid"][0]
-    np.testing.assert_allclose(
-        targets.heatmaps[valid], golden["train_heatmap_0"].transpose(2, 0, 1)[valid] / 255, atol=1e-6
-    )
-    np.testing.assert_array_equal(targets.valid, valid)
+@pytest.mark.parametrize("name", ["coco", "mpii", "posetrack"])
+def test_what_the_originals_wrote_by_their_presets(data, name):
+    """Crops of the mirrored and the plain image, decoded, as the record of the method does it."""
+    arrays = np.load(data / "top_down" / f"decode_{name}.npz")
+    case = json.loads((data / "top_down" / f"decode_{name}.json").read_text())
+    ears = replace(
+        POSETRACK_PERSON, flip=(*range(5), *POSETRACK_PERSON.flip[5:])
+    )  # which the original leaves as they are
+    skeleton = {"coco": COCO_PERSON, "mpii": MPII_PERSON, "posetrack": ears}[name]
+    config = SimpleBaselineConfig(skeleton=skeleton)
+    how = setup(METHOD.presets[f"tensorflow_{name}"][0], config, flip=True)
+    images = dict.fromkeys(one["image_id"] for one in case["detections"])
+    ways, people, shown = [], [], np.zeros((4000, 4000, 3), np.uint8)
+    for image in images:
+        people.append([one for one in case["detections"] if one["image_id"] == image])
+        boxes, scores = (np.array([one[key] for one in people[-1]], float) for key in ("bbox", "score"))
+        prepared = METHOD.prepare(shown, how, [], Boxes(boxes, scores))
+        assert [view.shape for view in prepared.views] == [(len(boxes), 256, 192, 3)] * 2
+        ways.append(prepared.way)
+    outputs = [{"heatmaps": arrays[f"{one}heatmaps_f16"].transpose(0, 3, 1, 2)} for one in ("", "flipped_")]
+    rows = []
+    for image, fields in zip(images, METHOD.merge(iter(outputs), ways, how, True), strict=True):
+        rows += [(image, pose) for pose in METHOD.decode(fields, how)]
+    assert len(rows) == len(case["results"])
+    for (image, pose), expected in zip(rows, case["results"], strict=True):
+        assert image == expected["image_id"]
+        points = np.array(expected["keypoints"]).reshape(-1, 3)[:, :2]
+        np.testing.assert_allclose(pose.keypoints[0], points, rtol=0, atol=6e-4)  # written to three places
+
+
+def test_the_originals_mirror_the_crop_itself(data):
+    """Where the default mirrors it so that cells meet."""
+    image = np.load(data / "top_down" / "crop_target_coco.npz")["image"]
+    boxes = Boxes(np.array([[30.0, 20, 50, 90], [-7, 3, 33, 60]]), np.ones(2))
+    plain, other = METHOD.prepare(image, setup(METHOD.presets["pytorch_coco"][0], flip=True), [], boxes).views
+    np.testing.assert_array_equal(other, plain[:, :, ::-1])
+    plain, other = METHOD.prepare(image, setup(flip=True), [], boxes).views
+    np.testing.assert_array_equal(other[:, :, 1:], plain[:, :, :0:-1])
+    plain, other = METHOD.prepare(image, setup(SimpleBaselineOptions(flip_shift=0), flip=True), [], boxes).views
+    np.testing.assert_array_equal(other[:, :, :-3], plain[:, :, -4::-1])
 
 
 def test_views_of_training_are_those_of_the_originals(data):
@@ -120,22 +135,14 @@ def test_views_of_training_are_those_of_the_originals(data):
         np.testing.assert_allclose(keypoints[valid, :2], coord[valid], atol=2e-2)
 
 
-def test_maps_of_mirrored_crops_come_back_in_their_place():
-    maps = np.random.default_rng(0).random((2, 17, 4, 6), np.float32)
-    back = unflip(maps, COCO_PERSON)
-    np.testing.assert_array_equal(back[:, 0, :, 1:], maps[:, 0, :, :0:-1])
-    np.testing.assert_array_equal(back[:, 1, :, 1:], maps[:, 2, :, :0:-1])  # left eye and right eye
-    np.testing.assert_array_equal(back[:, 0, :, 0], maps[:, 0, :, -1])  # column 0 stays
-
-
 class Teller(SimpleBaseline):
     """Says of each crop where its brightest pixel is, for every keypoint."""
 
     def forward(self, images):
         light = images.float().mean(1)[:, ::4, ::4].flatten(1)
         y, x = np.divmod(light.argmax(1).numpy(), images.shape[3] // 4)
-        cells = np.repeat(np.stack([x, y], -1)[:, None], 17, 1).astype(float)
-        return Outputs(torch.from_numpy(draw_maps(cells, (images.shape[2] // 4, images.shape[3] // 4), 2.0)))
+        points = np.repeat(np.stack([4 * x, 4 * y, np.ones(len(x))], -1)[:, None], 17, 1)
+        return Outputs(torch.from_numpy(encode_targets(points, size=tuple(images.shape[2:])).heatmaps))
 
 
 def spot(x, y):
@@ -245,11 +252,13 @@ def test_commands(trained, tmp_path, capsys):
 def test_fields_survive_their_file(tmp_path):
     _, people = scene_people()
     fields = perfect_fields(people, options=SimpleBaselineOptions(), size=SIZE)
-    fields.save(tmp_path / "fields.npz")
-    again = METHOD.load(tmp_path / "fields.npz", False)
-    for name in ("heatmaps", "affines", "areas", "scores"):
-        np.testing.assert_array_equal(getattr(again, name), getattr(fields, name))
-    assert again.size == (97, 129)
+    for mirrored in (None, fields.heatmaps * np.float32(0.5)):
+        replace(fields, mirrored=mirrored).save(tmp_path / "fields.npz")
+        again = METHOD.load(tmp_path / "fields.npz", False)
+        for name in ("heatmaps", "affines", "scores"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(fields, name))
+        np.testing.assert_array_equal(again.mirrored, mirrored)
+        assert again.size == (97, 129)
     np.savez(tmp_path / "less.npz", heatmaps=fields.heatmaps)
     with pytest.raises(ValueError, match=r"less\.npz: expected an array 'affines', got heatmaps"):
         SimpleBaselineFields.load(tmp_path / "less.npz")

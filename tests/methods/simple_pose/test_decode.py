@@ -154,10 +154,23 @@ def test_many_pairs_are_told_as_few_are():
             decode_steps(heat, limbs, parts=parts, options=SimplePoseOptions(min_score=0), backend=backend)
             for backend in ("cpu", "reference")
         ]
-        assert (steps[0].peaks.keypoints == 0).sum() * (steps[0].peaks.keypoints == 1).sum() > 1000
+        assert (steps[0].peaks.keypoints == 0).sum() * (steps[0].peaks.keypoints == 1).sum() > 1024
         assert [one[:3] for one in steps[0].connections] == [one[:3] for one in steps[1].connections]
         assert len(steps[0].connections) > 20
         assert_agrees(heat, limbs, grid, SimplePoseOptions(min_score=0), parts)
+
+
+def test_strictly_more_than_all_samples_support_no_limb():
+    """The demo script wants more than the share: with a share of 1, no limb is one."""
+    heat, limbs, grid = perfect_maps(crowd(2, size=(60, 75), tall=45), (60, 75), height=160)
+    where = {"stride": grid.stride, "input_size": grid.input_size, "size": grid.size, "parts": COCO_PARTS}
+    for own in ({}, {"demo": True}):
+        options = SimplePoseOptions.original(min_support=1, limb_threshold=0, **own)
+        steps, expected = (
+            decode_steps(heat, limbs, **where, options=options, backend=backend) for backend in ("cpu", "reference")
+        )
+        assert_same_steps(steps, expected)
+        assert (len(steps.connections) == 0) == bool(own)
 
 
 def test_several_scales_equal_their_mean(host_backend):

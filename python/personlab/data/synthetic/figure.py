@@ -89,7 +89,7 @@ class Figure:
         return Figure(self.keypoints + shift, shapes)
 
 
-def _direction(angle: float) -> Floats:
+def direction(angle: float) -> Floats:
     """Return the unit vector `angle` radians from straight down towards larger x."""
     return np.array([math.sin(angle), math.cos(angle)])
 
@@ -98,7 +98,7 @@ def _joints(rng: np.random.Generator) -> dict[str, Floats]:
     """Draw the joints of a body of height 1 with the pelvis at (0, 0)."""
     degree = math.pi / 180
     lean, yaw = rng.normal(0.0, 8.0) * degree, rng.uniform(-50.0, 50.0) * degree
-    across, down = np.array([math.cos(lean), -math.sin(lean)]), _direction(lean)
+    across, down = np.array([math.cos(lean), -math.sin(lean)]), direction(lean)
     joints = {"pelvis": np.zeros(2), "neck": -0.30 * down}
     for side, sign in SIDES:
         joints[f"{side}_shoulder"] = joints["neck"] + sign * 0.105 * math.cos(yaw) * across
@@ -115,13 +115,14 @@ def _joints(rng: np.random.Generator) -> dict[str, Floats]:
             ("ankle", "knee", shin, 0.225),
         ):
             projected = length * rng.uniform(0.75, 1.0)  # foreshortened
-            joints[f"{side}_{limb}"] = joints[f"{side}_{start}"] + projected * _direction(lean + angle * degree)
-    return joints | _head(rng, joints["neck"], lean, yaw)
+            joints[f"{side}_{limb}"] = joints[f"{side}_{start}"] + projected * direction(lean + angle * degree)
+    return joints | draw_head(rng, joints["neck"], lean, yaw)
 
 
-def _head(rng: np.random.Generator, neck: Floats, lean: float, yaw: float) -> dict[str, Floats]:
+def draw_head(rng: np.random.Generator, neck: Floats, lean: float, yaw: float) -> dict[str, Floats]:
+    """Draw the joints of the head over a neck, of a body of height 1; lean and yaw in radians."""
     tilt = lean + rng.normal(0.0, 8.0) * math.pi / 180
-    across, down = np.array([math.cos(tilt), -math.sin(tilt)]), _direction(tilt)
+    across, down = np.array([math.cos(tilt), -math.sin(tilt)]), direction(tilt)
     centre, turn = neck - 0.095 * down, math.sin(yaw)
     head = {"head": centre, "chin": centre + 0.045 * down, "nose": centre + 0.03 * turn * across + 0.008 * down}
     for side, sign in SIDES:
@@ -174,6 +175,10 @@ def _shapes(rng: np.random.Generator, joints: Mapping[str, Floats], height: floa
 
 def make_figure(rng: np.random.Generator, height: float) -> Figure:
     """Draw a person of random pose and colours, `height` pixels tall when upright, with the pelvis at (0, 0)."""
-    joints = {name: height * point for name, point in _joints(rng).items()}
+    return dress(rng, {name: height * point for name, point in _joints(rng).items()}, height)
+
+
+def dress(rng: np.random.Generator, joints: Mapping[str, Floats], height: float) -> Figure:
+    """Draw the colours of a person with these joints, pixels, `height` pixels tall when upright."""
     keypoints = np.array([joints[name] for name in COCO_PERSON.names])
     return Figure(keypoints, tuple(_shapes(rng, joints, height)))

@@ -52,10 +52,10 @@ def make_scene(seed: int | Sequence[int], *, size: tuple[int, int] = (481, 641),
     people = as_integer(people, "people", 0, _MAX_PEOPLE)
     rng = np.random.default_rng(seed)
     placed, masks = _place(rng, height, width, people)
-    image = _background(rng, height, width)
+    image = draw_background(rng, height, width)
     for person in reversed(placed):
         for trace in person.traces:
-            _paint(image, trace, rng.uniform(0.0, 2 * np.pi), person.shift)
+            paint(image, trace, rng.uniform(0.0, 2 * np.pi), person.shift)
     image *= 1.0 + 0.15 * _smooth_noise(rng, height, width, cell=160)
     grain = _NORMAL * np.float32(rng.uniform(1.0, 5.0))
     image += np.take(grain, rng.integers(0, len(grain), image.shape, np.uint8))
@@ -99,7 +99,7 @@ class _Trace(NamedTuple):
     def window(self, shift: tuple[int, int], height: int, width: int) -> tuple[slice, slice]:
         """Return the rows and columns of an H x W image that the shape touches, moved by `shift` (x, y) pixels."""
         (h, w), (x, y) = self.distance.shape, shift
-        return _clip(self.top + y, h, height), _clip(self.left + x, w, width)
+        return clip(self.top + y, h, height), clip(self.left + x, w, width)
 
 
 class _Placed(NamedTuple):
@@ -110,7 +110,7 @@ class _Placed(NamedTuple):
     shift: tuple[int, int]  # (x, y) from the traces to the image, whole pixels: distances stay valid
 
 
-def _clip(start: int, length: int, limit: int) -> slice:
+def clip(start: int, length: int, limit: int) -> slice:
     """Return the part of `length` pixels from `start` that lies in 0..limit."""
     return slice(min(max(start, 0), limit), min(max(start + length, 0), limit))
 
@@ -119,14 +119,15 @@ def _shift(pixels: slice, shift: int) -> slice:
     return slice(pixels.start + shift, pixels.stop + shift)
 
 
-def _trace(shape: Shape) -> _Trace:
+def trace_shape(shape: Shape) -> _Trace:
+    """Return a shape with the distances of the pixels around it."""
     left, top, right, bottom = (math.floor(edge) for edge in shape.box)
     x = np.arange(left, right + 1, dtype=np.float32)
     y = np.arange(top, bottom + 1, dtype=np.float32)[:, None]
     return _Trace(shape, left, top, shape.distance(x, y))
 
 
-def _silhouette(traces: list[_Trace]) -> tuple[NDArray[np.bool_], int, int]:
+def silhouette(traces: list[_Trace]) -> tuple[NDArray[np.bool_], int, int]:
     """Return the mask (h, w) of a person's shapes, and the column and row of its first pixel."""
     left, top = min(trace.left for trace in traces), min(trace.top for trace in traces)
     right = max(trace.left + trace.distance.shape[1] for trace in traces)
@@ -148,12 +149,12 @@ def _place(rng: np.random.Generator, height: int, width: int, people: int) -> tu
         figure = make_figure(rng, tall)
         x, y = _draw_place(rng, height, width)
         figure = figure.moved(np.array([x % 1, y % 1]))  # places to try differ by whole pixels
-        traces = [_trace(shape) for shape in figure.shapes]
-        body, left, top = _silhouette(traces)
+        traces = [trace_shape(shape) for shape in figure.shapes]
+        body, left, top = silhouette(traces)
         area, best, shift = max(int(np.count_nonzero(body)), 1), -1, (0, 0)
         for _ in range(_MAX_PLACES):
             column, row = left + math.floor(x), top + math.floor(y)
-            rows, columns = _clip(row, body.shape[0], height), _clip(column, body.shape[1], width)
+            rows, columns = clip(row, body.shape[0], height), clip(column, body.shape[1], width)
             shown = body[_shift(rows, -row), _shift(columns, -column)] & free[rows, columns]
             visible = int(np.count_nonzero(shown))
             if visible > best:
@@ -173,7 +174,7 @@ def _draw_place(rng: np.random.Generator, height: int, width: int) -> tuple[floa
     return rng.uniform(0.05, 0.95) * width, rng.uniform(0.4, 0.7) * height
 
 
-def _paint(image: Pixels, trace: _Trace, phase: float, shift: tuple[int, int] = (0, 0)) -> None:
+def paint(image: Pixels, trace: _Trace, phase: float, shift: tuple[int, int] = (0, 0)) -> None:
     """Draw a shape on a (3, H, W) image, blended over one pixel at its outline and darker towards it."""
     shape, left, top, whole = trace
     rows, columns = trace.window(shift, *image.shape[1:])
@@ -215,7 +216,7 @@ def _spread(values: Pixels, cell: int, length: int) -> Pixels:
     return spread.reshape(-1, values.shape[1])[:length]
 
 
-def _background(rng: np.random.Generator, height: int, width: int) -> Pixels:
+def draw_background(rng: np.random.Generator, height: int, width: int) -> Pixels:
     """Draw a background (3, H, W): a gradient, boxes and posts as distractors, and noise of two scales."""
     first, second = rng.uniform(40, 220, (2, 3))
     angle = rng.uniform(0.0, 2 * np.pi)
@@ -232,7 +233,7 @@ def _background(rng: np.random.Generator, height: int, width: int) -> Pixels:
             corners = np.stack([centre, centre + rng.uniform(-0.5, 0.5, 2) * min(height, width)])
         colour = rng.uniform(20, 235, 3)
         shape = Shape(corners, (float(half.min()) / 3,) * 2, colour, rng.uniform(0.0, 0.3))
-        _paint(image, _trace(shape), rng.uniform(0, 6))
+        paint(image, trace_shape(shape), rng.uniform(0, 6))
     for cell, contrast in ((48, 18.0), (5, 10.0)):
         noise = _smooth_noise(rng, height, width, cell)
         image += noise * (contrast * rng.uniform(0.5, 1.0, 3)).astype(np.float32)[:, None, None]

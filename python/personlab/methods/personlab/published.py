@@ -1,4 +1,4 @@
-"""PersonLab networks by name: the one in the package, and Google's PoseNet and BodyPix."""
+"""PersonLab networks by name: those in the package, and Google's PoseNet and BodyPix."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from personlab.methods.base import Weights
 
+_SHIPPED = Path(__file__).parent / "shipped"
 _NAME = re.compile(r"(bodypix|posenet)-mobilenet-(050|075|100)")
 _PATH = "{family}/mobilenet/quant2/{width}/model-stride16.json"  # weights of 16 bits; the same for each stride
 
@@ -31,7 +32,8 @@ def _read(model: TfjsModel, read: Callable[[str, int], bytes]) -> Weights:
 
 
 PUBLISHED = Published(
-    shipped={"drawn-mobilenet-050": Path(__file__).parent / "shipped" / "drawn-mobilenet-050.safetensors"},
+    shipped={name: _SHIPPED / f"{name}.safetensors" for name in ("people-mobilenet-075", "drawn-mobilenet-050")},
+    default="people-mobilenet-075",
     digests={
         "bodypix-mobilenet-075": "75a37f6bd4879ed2509fa1baaff42be216f78355d2253ad70901917d1718b018",
         "posenet-mobilenet-075": "5e0d5832e84c5c7e910e6200e9e3cebba40fe7d36e4529e8e1ae844a39d3b98c",

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from personlab.data.single import person_boxes
-from personlab.methods.simple_baseline.boxes import box_fault, crop_affines, grow_boxes, map_points
+from personlab.methods.simple_baseline.boxes import box_fault, crop_affines, map_points
 from personlab.methods.simple_baseline.config import STRIDE
+from personlab.methods.simple_baseline.decode import decode_simple_baseline
 from personlab.methods.simple_baseline.fields import SimpleBaselineFields
-from personlab.methods.simple_baseline.loss_options import SimpleBaselineLossOptions
-from personlab.methods.simple_baseline.maps import REACH
-from personlab.methods.simple_baseline.options import CropOptions
-from personlab.methods.simple_baseline.people import decode_people, encode_person
+from personlab.methods.simple_baseline.options import TargetOptions
+from personlab.methods.simple_baseline.targets import encode_targets
+from personlab.methods.simple_baseline.views import crop_options
 from personlab.skeleton import COCO_PERSON, Skeleton
 
 if TYPE_CHECKING:
     from personlab.data.coco import People
-    from personlab.methods.simple_baseline.pose_options import SimpleBaselineOptions
+    from personlab.methods.simple_baseline.options import SimpleBaselineOptions
     from personlab.poses import Poses
 
 _SIZE = (256, 192)  # of the crops, pixels: those of the published networks
@@ -31,25 +31,19 @@ def perfect_fields(
 
     Args:
         people: annotations of the image.
-        options: of prediction.
+        options: of prediction; targets are made by the same rules.
         size: (H, W) of the crops, pixels.
     """
-    shape = people.crowd.shape
+    shape = people.crowd.shape[0], people.crowd.shape[1]
     boxes, labelled = person_boxes(people), np.asarray((people.keypoints[..., 2] > 0).any(axis=1))
-    kept = [n for n in np.flatnonzero(labelled) if box_fault(boxes[n], (shape[0], shape[1])) is None]
-    crops = CropOptions(size=size, padding=options.padding)
-    affines, grown = crop_affines(boxes[kept], options=crops), grow_boxes(boxes[kept], options=crops)
-    maps = np.zeros((len(kept), people.keypoints.shape[1], size[0] // STRIDE, size[1] // STRIDE), np.float32)
-    for own, affine, keypoints in zip(maps, affines, np.asarray(people.keypoints)[kept], strict=True):
-        points = map_points(keypoints[:, :2], affine)
-        reach = STRIDE * REACH
-        inside = ((points >= -reach) & (points < (size[1] + reach, size[0] + reach))).all(axis=1)
-        shown = np.column_stack([points, (keypoints[:, 2] > 0) & inside])
-        own[:] = encode_person(shown, size, SimpleBaselineLossOptions()).heatmaps
-    return SimpleBaselineFields(
-        heatmaps=maps, affines=affines, areas=grown[:, 2] * grown[:, 3], scores=np.ones(len(kept)),
-        size=(shape[0], shape[1]),
-    )  # fmt: skip
+    kept = [n for n in np.flatnonzero(labelled) if box_fault(boxes[n], shape) is None]
+    affines = crop_affines(boxes[kept], options=crop_options(options, size))
+    keypoints = np.array(people.keypoints[kept], np.float64)
+    for own, affine in zip(keypoints, affines, strict=True):
+        own[:, :2] = map_points(own[:, :2], affine)
+    targets = TargetOptions(full_value=options.full_value, rules=options.rules, threads=options.threads)
+    maps = encode_targets(keypoints, size=size, stride=STRIDE, options=targets).heatmaps
+    return SimpleBaselineFields(heatmaps=maps, affines=affines, scores=np.ones(len(kept)), size=shape)
 
 
 def decode_ceiling(
@@ -81,4 +75,8 @@ def decode_ceiling(
     if stride != STRIDE:
         raise ValueError(f"stride: expected {STRIDE}, got {stride}")
     size = _SIZE if long_edge is None else (long_edge, long_edge * 3 // 4)
-    return decode_people(perfect_fields(people, options=options, size=size), skeleton, options), None, None
+    fields = perfect_fields(people, options=options, size=size)
+    poses = decode_simple_baseline(
+        fields.heatmaps, fields.affines, box_scores=fields.scores, skeleton=skeleton, options=options
+    )
+    return poses, None, None

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from personlab.arrays.array import FloatArray
 
-_NAMES = ("heatmaps", "affines", "areas", "scores", "size")
+_NAMES = ("heatmaps", "affines", "scores", "size")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class SimpleBaselineFields:
-    """Heatmaps of P people of an image, each about 0..1 on the grid of a crop.
+    """Heatmaps of P people of an image, each about 0..1 on the grid of a crop, 4 pixels a cell.
 
     Raises:
         ValueError: arrays whose shapes disagree.
@@ -33,16 +33,17 @@ class SimpleBaselineFields:
 
     heatmaps: FloatArray  # (P, K, h, w)
     affines: NDArray[np.float64]  # (P, 2, 3) from pixels (x, y) of the image to those of the crop
-    areas: NDArray[np.float64]  # (P,) of the grown boxes, pixels
     scores: NDArray[np.float64]  # (P,) of the boxes
     size: tuple[int, int]  # (H, W) of the image
+    mirrored: FloatArray | None = None  # (P, K, h, w) of the mirrored crops
 
     def __post_init__(self) -> None:
         check_shape(self.heatmaps, "heatmaps", (None, None, None, None), "(P, K, h, w)")
         count = len(self.heatmaps)
         check_shape(self.affines, "affines", (count, 2, 3), "(P, 2, 3)")
-        for name in ("areas", "scores"):
-            check_shape(getattr(self, name), name, (count,), "(P,)")
+        check_shape(self.scores, "scores", (count,), "(P,)")
+        if self.mirrored is not None:
+            check_shape(self.mirrored, "mirrored", self.heatmaps.shape, "(P, K, h, w)")
 
     @property
     def image_scale(self) -> tuple[float, float]:
@@ -75,6 +76,8 @@ class SimpleBaselineFields:
             OSError: it cannot be written.
         """
         content, arrays = io.BytesIO(), {name: getattr(self, name) for name in _NAMES}
+        if self.mirrored is not None:
+            arrays["mirrored"] = self.mirrored
         np.savez_compressed(content, allow_pickle=False, **arrays)
         write_whole(path, content.getvalue())
 
@@ -89,14 +92,16 @@ class SimpleBaselineFields:
         from personlab.io.npz import read_arrays  # and with it zipfile
 
         try:
-            arrays, names = read_arrays(Path(path), _NAMES, "an .npz file of heatmaps")
+            arrays, names = read_arrays(Path(path), (*_NAMES, "mirrored"), "an .npz file of heatmaps")
             missing = [name for name in _NAMES if name not in arrays]
             if missing:
                 raise ValueError(f"expected an array {missing[0]!r}, got {', '.join(names[:10]) or 'none'}")  # noqa: TRY301
             check_shape(arrays["size"], "size", (2,), "(H, W)")
-            numbers = {name: _finite(arrays[name], name) for name in ("affines", "areas", "scores", "size")}
+            numbers: dict[str, Any] = {name: _finite(arrays[name], name) for name in _NAMES[1:]}
             size: Any = tuple(int(side) for side in numbers.pop("size"))
-            return cls(heatmaps=as_field(arrays["heatmaps"], "heatmaps"), size=size, **numbers)
+            names = [name for name in ("heatmaps", "mirrored") if name in arrays]
+            maps: dict[str, Any] = {name: as_field(arrays[name], name) for name in names}
+            return cls(**maps, size=size, **numbers)
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: {error}") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from personlab.arrays.numbers import as_number
 
@@ -24,7 +24,5 @@ class SimpleBaselineLossOptions:
     sigma: float = 8.0
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(entry.default, float):
-                object.__setattr__(self, entry.name, as_number(value, f"loss.{entry.name}", 1e-6, 4096))
+        for name, low, high in (("scale", 1e-6, 1e6), ("sigma", 0.1, 1000)):
+            object.__setattr__(self, name, as_number(getattr(self, name), f"loss.{name}", low, high))

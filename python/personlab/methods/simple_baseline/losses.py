@@ -31,6 +31,6 @@ def make_losses(options: SimpleBaselineLossOptions) -> Callable[[Outputs, Batch]
     """Return a function from (outputs, batch) to the losses by name: `total` alone."""
 
     def losses(outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
-        return {"total": options.scale * map_loss(outputs.heatmaps.float(), batch.heatmaps, batch.valid)}
+        return {"total": options.scale * map_loss(outputs.heatmaps.float(), batch.heatmaps, batch.weights)}
 
     return losses

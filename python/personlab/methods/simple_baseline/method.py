@@ -9,11 +9,12 @@ from personlab.methods.base import Ceiling, Method
 from personlab.methods.simple_baseline import views
 from personlab.methods.simple_baseline.ceiling import decode_ceiling
 from personlab.methods.simple_baseline.config import STRIDE, SimpleBaselineConfig
+from personlab.methods.simple_baseline.decode import decode_simple_baseline
 from personlab.methods.simple_baseline.fields import SimpleBaselineFields
 from personlab.methods.simple_baseline.loss_options import SimpleBaselineLossOptions
-from personlab.methods.simple_baseline.people import HeatmapTargets, decode_people, encode_person
-from personlab.methods.simple_baseline.pose_options import SimpleBaselineOptions
+from personlab.methods.simple_baseline.options import SimpleBaselineOptions, TargetOptions
 from personlab.methods.simple_baseline.published import PUBLISHED
+from personlab.methods.simple_baseline.targets import CropTargets, encode_targets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,12 @@ if TYPE_CHECKING:
     from personlab.poses import Poses
     from personlab.settings import Settings
 
-EVERY_POSE = SimpleBaselineOptions(min_score=0.0)  # keeps weak people, which average precision counts
+EVERY_POSE = SimpleBaselineOptions()  # keeps weak people, which average precision counts
+_ORIGINALS = {
+    f"{part}_{data_set}": SimpleBaselineOptions.original(part, data_set=data_set)
+    for part in ("tensorflow", "pytorch")
+    for data_set in ("coco", "mpii", "posetrack")
+}
 
 
 def _tune(options: SimpleBaselineOptions, settings: Settings, disk_radius: float | None) -> SimpleBaselineOptions:
@@ -41,7 +47,10 @@ def _tune(options: SimpleBaselineOptions, settings: Settings, disk_radius: float
 
 
 def _decode(fields: SimpleBaselineFields, setup: Setup) -> Poses:
-    return decode_people(fields, setup.config.skeleton, setup.options)
+    return decode_simple_baseline(
+        fields.heatmaps, fields.affines, mirrored=fields.mirrored, box_scores=fields.scores,
+        skeleton=setup.config.skeleton, options=setup.options,
+    )  # fmt: skip
 
 
 def _network(config: SimpleBaselineConfig) -> SimpleBaseline:
@@ -50,10 +59,11 @@ def _network(config: SimpleBaselineConfig) -> SimpleBaseline:
     return SimpleBaseline(config)
 
 
-def encode(people: People, grid: Grid, options: SimpleBaselineLossOptions) -> HeatmapTargets:
+def encode(people: People, grid: Grid, options: SimpleBaselineLossOptions) -> CropTargets:
     """Encode the one person of a crop as training targets."""
     (keypoints,) = people.keypoints
-    return encode_person(keypoints, grid.size, options)
+    targets = TargetOptions(sigma=options.sigma / grid.stride)
+    return encode_targets(keypoints, size=grid.size, stride=grid.stride, options=targets)
 
 
 def _losses(model: SimpleBaseline, options: SimpleBaselineLossOptions) -> Callable[[Any, Any], dict[str, Any]]:
@@ -109,11 +119,12 @@ METHOD = Method(
     name="simple_baseline",
     config=SimpleBaselineConfig,
     fields=SimpleBaselineFields,
-    targets=HeatmapTargets,
+    targets=CropTargets,
     options=SimpleBaselineOptions,
     loss_options=SimpleBaselineLossOptions,
     every_pose=EVERY_POSE,
-    calls=("decode_people", "masks"),
+    presets={name: (options, options) for name, options in _ORIGINALS.items()},
+    calls=("decode_simple_baseline", "masks"),
     outputs=lambda masks: ("heatmaps",),  # noqa: ARG005
     tune=_tune,
     takes_boxes=True,

@@ -1,4 +1,4 @@
-"""From an image and boxes to crops, mirrored ones too, and from the heatmaps of these to those of each person."""
+"""From an image and boxes to crops, mirrored ones too; from heatmaps of these to fields; and views of training."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 from personlab.data.augment import View
 from personlab.data.coco import People
 from personlab.methods.base import Boxes, Prepared
-from personlab.methods.simple_baseline.boxes import CropView, box_fault, crop_affines, grow_boxes
+from personlab.methods.simple_baseline.boxes import box_fault, crop_affines, map_points, random_view
 from personlab.methods.simple_baseline.config import STRIDE
 from personlab.methods.simple_baseline.crops import crop_people
 from personlab.methods.simple_baseline.fields import SimpleBaselineFields
-from personlab.methods.simple_baseline.maps import REACH
 from personlab.methods.simple_baseline.options import CropOptions
 
 if TYPE_CHECKING:
@@ -24,16 +23,14 @@ if TYPE_CHECKING:
     from personlab.data.augment import Augmentation
     from personlab.data.images import Example
     from personlab.methods.base import Arrays, Setup
+    from personlab.methods.simple_baseline.options import SimpleBaselineOptions
     from personlab.skeleton import Skeleton
-
-_ROTATED = 0.6  # share of the views that are (section 4; the originals)
 
 
 class Way(NamedTuple):
     """The way back from the crops of one image."""
 
     affines: NDArray[np.float64]  # (P, 2, 3) from pixels of the image to those of the crop
-    areas: NDArray[np.float64]  # (P,) of the grown boxes, pixels
     scores: NDArray[np.float64]  # (P,) of the boxes
     size: tuple[int, int]  # (H, W) of the image, pixels
 
@@ -55,39 +52,38 @@ def prepare(image: NDArray[np.uint8], setup: Setup, notes: list[str], boxes: Box
         else:
             shown = ", ".join(f"{value:g}" for value in box)
             notes.append(f"box {n} with x, y, w, h = {shown} is left out: it {fault}")
-    own, options = boxes.boxes[kept], crop_options(setup)
-    affines = crop_affines(own, options=options)
-    grown = grow_boxes(own, options=options)
-    views = [crop_people(image, affines, options=options)]
-    if setup.inputs.flip:
-        views.append(_mirrored(image, affines, options))
-    way = Way(affines, grown[:, 2] * grown[:, 3], boxes.scores[kept], size)
-    return Prepared(tuple(views), way)
+    options = crop_options(setup.options, setup.config.input_size)
+    affines = crop_affines(boxes.boxes[kept], options=options)
+    crops = crop_people(image, affines, options=options)
+    views = [crops]
+    if setup.inputs.flip and options.rules == "original":
+        views.append(np.ascontiguousarray(crops[:, :, ::-1]))
+    elif setup.inputs.flip:
+        mirrored = _mirrored(affines, options.size[1], setup.options.flip_shift)
+        views.append(crop_people(image, mirrored, options=options))
+    return Prepared(tuple(views), Way(affines, boxes.scores[kept], size))
 
 
-def crop_options(setup: Setup) -> CropOptions:
-    """Return how people are cut out for a predictor."""
-    options = setup.options
-    return CropOptions(size=setup.config.input_size, padding=options.padding, threads=options.threads)
+def crop_options(options: SimpleBaselineOptions, size: tuple[int, int]) -> CropOptions:
+    """Return how people are cut out in prediction, in crops of (H, W) = `size`."""
+    rules: Any = "default" if options.rules == "default" else "original"
+    return CropOptions(size=size, padding=options.padding, threads=options.threads, rules=rules)
 
 
-def _mirrored(image: NDArray[np.uint8], affines: NDArray[np.float64], options: CropOptions) -> NDArray[np.uint8]:
-    """Return crops mirrored about W / 2, where a cell meets one, as training mirrors them."""
-    mirrored = affines.copy()
-    mirrored[:, 0] *= -1
-    mirrored[:, 0, 2] += options.size[1]
-    return crop_people(image, mirrored, options=options)
+def _mirrored(affines: NDArray[np.float64], width: int, shift: int) -> NDArray[np.float64]:
+    """Return the maps to mirrored crops of a width in pixels, whose cells meet those that decoding merges them with.
 
-
-def unflip(maps: NDArray[np.float32], skeleton: Skeleton) -> NDArray[np.float32]:
-    """Mirror maps (N, K, h, w) of mirrored crops back: the grid, left and right, and one column to the right."""
-    back = maps[:, list(skeleton.flip), :, ::-1].copy()
-    back[..., 1:] = back[..., :-1].copy()
-    return back
+    Cell j of w shows pixel STRIDE j; mirrored back and moved to the right by `shift` columns it is cell
+    w - 1 - j + shift. The originals mirror the pixels of a crop, 1 pixel beside that.
+    """
+    maps = affines.copy()
+    maps[:, 0] *= -1
+    maps[:, 0, 2] += width - STRIDE * (1 - shift)
+    return maps
 
 
 def merge(outputs: Iterable[Arrays], ways: Sequence[Way], setup: Setup, to_host: bool) -> list[SimpleBaselineFields]:
-    """Return the heatmaps of each image's people: the mean with those of the mirrored crops, where there are some.
+    """Return the heatmaps of each image's people, and those of the mirrored crops.
 
     Args:
         outputs: of each view in turn, of the crops of all images.
@@ -98,17 +94,17 @@ def merge(outputs: Iterable[Arrays], ways: Sequence[Way], setup: Setup, to_host:
     del to_host
     config = setup.config
     shape = (0, config.skeleton.n_keypoints, *(side // STRIDE for side in config.input_size))
-    views = [_heatmaps(arrays, shape) for arrays in outputs]
-    maps = views[0]
-    if len(views) > 1:
-        maps = (maps + unflip(views[1], config.skeleton)) * np.float32(0.5)
+    maps, *others = (_heatmaps(arrays, shape) for arrays in outputs)
     fields, first = [], 0
     for way in ways:
-        own = np.ascontiguousarray(maps[first : first + len(way.scores)])
-        first += len(way.scores)
+        own = slice(first, first + len(way.scores))
+        first = own.stop
         fields.append(
-            SimpleBaselineFields(heatmaps=own, affines=way.affines, areas=way.areas, scores=way.scores, size=way.size)
-        )
+            SimpleBaselineFields(
+                heatmaps=maps[own], mirrored=others[0][own] if others else None, affines=way.affines,
+                scores=way.scores, size=way.size,
+            )
+        )  # fmt: skip
     return fields
 
 
@@ -120,36 +116,20 @@ def _heatmaps(arrays: Arrays, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def draw_crop(rng: np.random.Generator, people: People, crop: tuple[int, int], options: Augmentation) -> View:
-    """Draw a random view of the one person of an example, by the distributions of the originals.
-
-    The factor on the box is normal around the middle of `Augmentation.scale` with half its range as deviation, and cut
-    to it; 60 % of the views are rotated, normally with half of `Augmentation.rotation` as deviation, and up to it.
-    """
-    low, high = options.scale
-    middle, deviation = (low + high) / 2, (high - low) / 2
-    factor = min(max(middle + deviation * rng.standard_normal(), low), high)
-    degree = 0.0
-    if rng.random() <= _ROTATED:
-        degree = min(max(options.rotation / 2 * rng.standard_normal(), -options.rotation), options.rotation)
-    flip = bool(rng.random() <= options.flip)
+    """Draw a random view of the one person of an example, by the distributions of the originals."""
     assert people.boxes is not None
-    view = CropView(float(factor), float(degree), flip)
+    view = random_view(rng, scale=options.scale, rotation=options.rotation, flip=options.flip)
     affine = crop_affines(people.boxes, [view], image_width=people.crowd.shape[1], options=CropOptions(size=crop))[0]
-    return View(affine[:, :2], affine[:, 2], flip)
+    return View(affine[:, :2], affine[:, 2], view.flip)
 
 
 def take_crop(example: Example, view: View, crop: tuple[int, int], skeleton: Skeleton) -> Example:
-    """Apply a view to an image and its one person; keypoints outside of the crop lose their label."""
+    """Apply a view to an image and its one person, whose labels stay wherever the keypoints lie."""
     image, people = example
     affine = np.concatenate([view.linear, view.shift[:, None]], axis=1)
     keypoints = people.keypoints.copy()
-    points = keypoints[..., :2].astype(np.float64) @ view.linear.T + view.shift
-    x, y = points[..., 0], points[..., 1]
-    reach = STRIDE * REACH
-    outside = (x < -reach) | (x >= crop[1] + reach) | (y < -reach) | (y >= crop[0] + reach)
-    outside |= keypoints[..., 2] <= 0
-    keypoints[..., :2] = points
-    keypoints[outside] = 0
+    keypoints[..., :2] = map_points(keypoints[..., :2], affine)
+    keypoints[people.keypoints[..., 2] <= 0] = 0
     if view.flipped:
         keypoints = keypoints[:, list(skeleton.flip)]
     empty = np.zeros((len(keypoints), *crop), bool)

@@ -36,8 +36,12 @@ class Engine(Protocol):
     device: Any
     """where outputs are left: a `torch.device`, or None for NumPy arrays"""
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], *, streaming: bool = False) -> None:
         """Make what runs with these outputs need, so that what cannot be made is said before the first image.
+
+        Args:
+            names: of the outputs.
+            streaming: whether runs come from as many threads as `streams`, rather than one at a time.
 
         Raises:
             ValueError: it cannot.

@@ -103,7 +103,7 @@ class OnnxRuntimeEngine:
             raise ValueError(f"expected a network that ONNX Runtime can run, got another ({error})") from None
         self._process = os.getpid()
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], *, streaming: bool = False) -> None:
         """Do nothing: the session was made when it was opened."""
 
     def run(self, images: NDArray[np.uint8], names: Sequence[str]) -> dict[str, NDArray[np.float32]]:

@@ -81,8 +81,9 @@ class OpenVinoEngine:
 
     A run that is alone has all cores; runs at the same time have their own: threads that share an image wait for each
     other, a quarter of their time on two cores, and for longer where another stage takes one of the cores. Each of the
-    two is compiled when it is first needed, in a third of a second for MobileNetV1. Sizes are free in both: a folder of
-    images has dozens, and compiling for each takes longer than it saves.
+    two is compiled when it is first needed, in a third of a second for MobileNetV1; prepared for streaming, the engine
+    has only the second, which then serves runs that are alone, too. Sizes are free in both: a folder of images has
+    dozens, and compiling for each takes longer than it saves.
 
     Args:
         content: of the file.
@@ -118,14 +119,18 @@ class OpenVinoEngine:
         never_end(self._compiled)
         self._begin()
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], *, streaming: bool = False) -> None:
         """Compile what the first run with these outputs needs.
+
+        Args:
+            names: of the outputs.
+            streaming: whether for several runs at once rather than for one that is alone.
 
         Raises:
             ValueError: OpenVINO cannot.
         """
         with PROCESS.busy():
-            self._compile(self._wanted(names), alone=True)
+            self._compile(self._wanted(names), alone=not streaming)
 
     def _wanted(self, names: Sequence[str]) -> tuple[str, ...]:
         return tuple(name for name in names if name in self._names)
@@ -165,7 +170,8 @@ class OpenVinoEngine:
         self._layout.check(images)
         wanted = self._wanted(names)
         with PROCESS.busy(), self._counted() as alone:
-            compiled = self._compile(wanted, alone=alone)
+            serves_alone = (wanted, True) in self._compiled or (wanted, False) not in self._compiled
+            compiled = self._compile(wanted, alone=alone and serves_alone)
             return dict(zip(wanted, compiled.run(self._layout.lay_out(images)), strict=True))
 
     @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from personlab.arrays.numbers import check_type
+from personlab.predict.engines.torch_unplanned import UnplannedConvolutions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,8 +74,9 @@ class TorchEngine:
         self.network, self.device, self.precision = network, device, precision
         self._process = os.getpid()
         self._run = torch.compile(network, dynamic=True) if compiles else network
+        self._unplanned = device.type == "cuda" and not compiles
 
-    def prepare(self, names: Sequence[str]) -> None:
+    def prepare(self, names: Sequence[str], *, streaming: bool = False) -> None:
         """Do nothing: what `torch.compile` makes, it makes at the first image."""
 
     @torch.inference_mode()
@@ -90,7 +93,8 @@ class TorchEngine:
         # NHWC in memory, which PyTorch calls channels_last and keeps.
         pixels = torch.from_numpy(np.ascontiguousarray(images)).to(self.device).permute(0, 3, 1, 2).float()
         precision = _TYPES.get(self.precision)
-        with torch.autocast(self.device.type, dtype=precision, enabled=precision is not None):
+        unplanned = UnplannedConvolutions() if self._unplanned else contextlib.nullcontext()
+        with torch.autocast(self.device.type, dtype=precision, enabled=precision is not None), unplanned:
             outputs = self._run(pixels)
         tensors = {name: getattr(outputs, name, None) for name in names}
         return {name: tensor.float() for name, tensor in tensors.items() if tensor is not None}

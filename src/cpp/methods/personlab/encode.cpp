@@ -153,14 +153,14 @@ void encode_targets(const Annotations& annotations, const Skeleton& skeleton, in
     const bool crowd = annotations.crowd != nullptr && annotations.crowd[pixel] != 0;
     int covering = 0, person = -1;
     bool unlabelled = false;
-    for (int j = 0; annotations.masks != nullptr && j < annotations.n_people; ++j) {
+    for (int j = 0; annotations.has_masks && j < annotations.n_people; ++j) {
       if (annotations.masks[static_cast<std::size_t>(j) * area + pixel] == 0) continue;
       ++covering;
       person = j;
       unlabelled = unlabelled || !people.has_labels(j);
     }
     targets.segmentation[cell] = covering > 0 ? 1.0F : 0.0F;
-    targets.segmentation_valid[cell] = annotations.masks != nullptr && !crowd ? 1 : 0;
+    targets.segmentation_valid[cell] = annotations.has_masks && !crowd ? 1 : 0;
     targets.heatmap_valid[cell] = !crowd && !unlabelled ? 1 : 0;
     if (crowd)
       for (int k = 0; k < count; ++k) targets.short_valid[k * cells + cell] = 0;

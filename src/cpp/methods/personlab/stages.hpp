@@ -111,7 +111,8 @@ void refine_offset_batch_backward(const OffsetBatch<Real>& batch, int threads, c
 // Annotations of one image.
 struct Annotations {
   const float* keypoints;     // (P, K, 3): x, y in input pixels, v > 0 where labelled
-  const std::uint8_t* masks;  // (P, H, W), or null
+  bool has_masks;             // else nothing is known of any person's pixels
+  const std::uint8_t* masks;  // (P, H, W)
   const std::uint8_t* crowd;  // (H, W), or null
   int n_people;
   int height, width;  // H, W of the network input

@@ -176,11 +176,11 @@ void erode(const std::vector<float>& values, const Grid& grid, float* result) {
   const float* all = values.data();
   for (int i = 0; i < grid.h; ++i) {
     for (int j = 0; j < grid.w; ++j) {
-      float least = all[static_cast<std::ptrdiff_t>(i) * grid.w + j];
+      float lowest = all[static_cast<std::ptrdiff_t>(i) * grid.w + j];
       for (int y = std::max(i - 1, 0); y <= std::min(i + 1, grid.h - 1); ++y)
         for (int x = std::max(j - 1, 0); x <= std::min(j + 1, grid.w - 1); ++x)
-          least = std::min(least, all[static_cast<std::ptrdiff_t>(y) * grid.w + x]);
-      result[static_cast<std::ptrdiff_t>(i) * grid.w + j] = least;
+          lowest = std::min(lowest, all[static_cast<std::ptrdiff_t>(y) * grid.w + x]);
+      result[static_cast<std::ptrdiff_t>(i) * grid.w + j] = lowest;
     }
   }
 }

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/elements.hpp"
+#include "base/narrow.hpp"
 #include "base/sampling.hpp"
 #include "methods/simple_pose/maps.hpp"
 
@@ -16,12 +17,6 @@ template <typename T>
 double finite_value(const T& element) {
   const float v = to_float32(element);
   return is_finite(v) ? static_cast<double>(v) : 0.0;
-}
-
-// A number as float32, the largest one where it is too large.
-inline float narrow(double v) {
-  constexpr double most = std::numeric_limits<float>::max();
-  return static_cast<float>(clamp(v, -most, most));
 }
 
 // One axis of maps, enlarged by the stride, cut to what shows the image, and resized to it: cells and weights of each

@@ -15,12 +15,27 @@ struct ShownCells {
   int rows, columns, width;
 };
 
+constexpr int kSampleGroup = 4;  // samples that are read together
+
+// A line on a plane, and where it is sampled: at start + i * step, in cells, for every i of `places`.
+template <typename T>
+struct SampledLine {
+  const T* plane;
+  int height, width;
+  double x0, y0, step_x, step_y;
+  const double* places;  // (count), and as many more as fill a group
+  int count;
+};
+
 template <typename T>
 struct MapKernelsOf {
   // Sets bit i of `bits` where value i of n is at least `lowest`; returns whether any is.
   bool (*threshold)(const T* values, std::size_t n, float lowest, std::uint64_t* bits);
   // Likewise for all cells of the rows shown, but leaves out most of those that a finite neighbour shown exceeds.
   bool (*mark_tops)(const ShownCells<T>& cells, float lowest, std::uint64_t* bits);
+  // Adds the samples to the total in their order, bilinear between cells and cut to 0 .. 1. Returns how
+  // many are not above the threshold.
+  int (*add_samples)(const SampledLine<T>& line, double threshold, double* total);
 };
 
 struct MapKernels {

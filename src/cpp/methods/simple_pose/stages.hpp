@@ -19,10 +19,18 @@ struct GroupScratch {
   std::vector<double> lowest;   // (N) score of a connection of each group
 };
 
+// Two peaks that a limb may join.
+struct PeakPair {
+  int a, b;
+  double length2;  // squared length, image pixels
+  double limit;    // length of limbs of a, at most
+};
+
 // Memory of decoding one image, kept from call to call.
 struct MapScratch {
   struct Worker {
     std::vector<std::uint64_t> bits;
+    std::vector<PeakPair> pairs;
     std::vector<double> plane, line;
     std::vector<std::uint8_t> active;
   };

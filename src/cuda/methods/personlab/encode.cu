@@ -64,14 +64,14 @@ __device__ void read_masks(const Annotations& a, const LabelledPeople& people, c
   const bool crowd = a.crowd != nullptr && a.crowd[pixel] != 0;
   int covering = 0, person = -1;
   bool unlabelled = false;
-  for (int j = 0; a.masks != nullptr && j < a.n_people; ++j) {
+  for (int j = 0; a.has_masks && j < a.n_people; ++j) {
     if (a.masks[static_cast<std::size_t>(j) * area + pixel] == 0) continue;
     ++covering;
     person = j;
     unlabelled = unlabelled || !people.has_labels(j);
   }
   targets.segmentation[cell] = covering > 0 ? 1.0F : 0.0F;
-  targets.segmentation_valid[cell] = a.masks != nullptr && !crowd ? 1 : 0;
+  targets.segmentation_valid[cell] = a.has_masks && !crowd ? 1 : 0;
   targets.heatmap_valid[cell] = !crowd && !unlabelled ? 1 : 0;
   scratch.alone[cell] = covering == 1 ? person : -1;
   scratch.counts[cell] = crowd ? 0 : 1;

@@ -269,7 +269,7 @@ def test_convert_ends_in_one_line_about_what_is_wrong(data, tmp_path, capsys):
         (
             1,
             ["nothing", file],
-            "nothing: no such file, nor the name of a network: drawn-mobilenet-050, ",
+            "nothing: no such file, nor the name of a network: people-mobilenet-075, ",
         ),
         (1, [data / "weights" / "posenet-mobilenet-075", tmp_path / "out.pt"], "expected a file name that ends in"),
         (2, [data / "weights" / "posenet-mobilenet-075", file, "--stride", "32"], "--stride: invalid choice: 32"),

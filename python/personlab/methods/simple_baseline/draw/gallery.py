@@ -10,12 +10,13 @@ from personlab.arrays.numbers import as_integer
 from personlab.io.image_header import check_pixels
 from personlab.io.images import as_image
 from personlab.io.imaging import fit
+from personlab.methods.simple_baseline.backends import reference
 from personlab.methods.simple_baseline.config import STRIDE
 from personlab.methods.simple_baseline.crops import crop_people
+from personlab.methods.simple_baseline.decode import decode_simple_baseline
 from personlab.methods.simple_baseline.draw.maps import enlarged, tinted
-from personlab.methods.simple_baseline.options import CropOptions
-from personlab.methods.simple_baseline.people import decode_people
-from personlab.methods.simple_baseline.pose_options import SimpleBaselineOptions
+from personlab.methods.simple_baseline.options import SimpleBaselineOptions
+from personlab.methods.simple_baseline.views import crop_options
 from personlab.skeleton import COCO_PERSON, Skeleton
 from personlab.visualize.people import overlay
 from personlab.visualize.sheet import contact_sheet
@@ -67,12 +68,20 @@ def fields_gallery(
     del masks
     background = canvas(fields) if image is None else as_image(image)
     small = _shrunk(background, as_integer(longest_side, "longest_side", 1))
-    poses = decode_people(fields, skeleton, options) if poses is None else poses
+    if poses is None:
+        poses = decode_simple_baseline(
+            fields.heatmaps, fields.affines, mirrored=fields.mirrored, box_scores=fields.scores, skeleton=skeleton,
+            options=options,
+        )  # fmt: skip
     factors = [new / max(old, 1) for new, old in zip(small.shape[1::-1], background.shape[1::-1], strict=True)]
     drawn = {"people": overlay(small, poses.scaled(*factors), None, skeleton=skeleton)}
     height, width = (cells * STRIDE for cells in fields.heatmaps.shape[2:])
-    shown = crop_people(background, fields.affines, options=CropOptions(size=(height, width)))
-    tops = fields.heatmaps.max(axis=1, initial=0)
+    shown = crop_people(background, fields.affines, options=crop_options(options, (height, width)))
+    maps = fields.heatmaps
+    if fields.mirrored is not None:
+        maps = reference.merge(maps, fields.mirrored, flip=skeleton.flip, shift=options.flip_shift)
+    maps = maps / np.float32(options.full_value)
+    tops = maps.max(axis=1, initial=0)
     tiles = {
         f"{n + 1}: {fields.scores[n]:.2f}": tinted(crop, enlarged(top, (height, width)))
         for n, (crop, top) in enumerate(zip(shown, tops, strict=True))
@@ -82,7 +91,7 @@ def fields_gallery(
     for n in range(min(len(tiles), as_integer(crops, "crops", 0))):
         each = {
             name: tinted(shown[n], enlarged(values, (height, width)))
-            for name, values in zip(skeleton.names, fields.heatmaps[n], strict=True)
+            for name, values in zip(skeleton.names, maps[n], strict=True)
         }
         drawn[f"crop_{n + 1}"] = contact_sheet(each, columns=6)
     return drawn

@@ -53,7 +53,7 @@ def encode_targets(
     for array in arrays.values():
         stream.keep_alive(array, keypoints, masks, crowd)
     stream.native.encode_targets(
-        keypoints=keypoints.pointer, masks=0 if masks is None else masks.pointer,
+        keypoints=keypoints.pointer, has_masks=masks is not None, masks=0 if masks is None else masks.pointer,
         crowd=0 if crowd is None else crowd.pointer, n_people=people, size=size,
         skeleton=device_skeleton(stream, skeleton), stride=stride, disk_radius=disk_radius,
         scratch=address_of(scratch), **{name: address_of(array) for name, array in arrays.items()},

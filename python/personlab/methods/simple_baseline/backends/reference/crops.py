@@ -33,7 +33,7 @@ def crop_image(image: NDArray[np.uint8], affines: Array, *, size: tuple[int, int
 
 
 def positions(affine: Array, size: tuple[int, int], fine: int, kept: int) -> list[tuple[NDArray[np.int64], Array]]:
-    """Returns where each pixel of a crop is read, for x and y: the pixel before, and the next one's share (h, w, 1)."""
+    """Returns where pixels of a crop are read, for x and y: the pixel before, and the share of the next (h, w, 1)."""
     rows, columns, axes = np.arange(size[0]), np.arange(size[1]), []
     for along, down, start in inverse(affine):
         steps = np.rint(along * columns * 2**fine)[None] + np.rint((down * rows + start) * 2**fine)[:, None]
