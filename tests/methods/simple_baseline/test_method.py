@@ -221,34 +221,6 @@ def test_it_trains_saves_and_goes_on(trained, tmp_path):
     assert main(["train", "--method", "simple_baseline", "--output", str(tmp_path / "more"), *flags]) == 0
 
 
-def test_commands(trained, tmp_path, capsys):
-    weights = str(trained[1].weights)
-    assert main(["scenes", "--output", str(tmp_path / "s"), "--count", "2", "--size", "97", "129"]) == 0
-    images, annotations = str(tmp_path / "s" / "images"), str(tmp_path / "s" / "person_keypoints.json")
-    scored = ["evaluate", "--annotations", annotations, "--images", images, "--weights", weights]
-    assert main([*scored, "--boxes", "true"]) == 0
-    assert "keypoint AP" in capsys.readouterr().out
-    assert main(scored) == 2
-    assert "--boxes: expected a file of detections, personlab or a network that finds people" in capsys.readouterr().err
-    assert main([*scored, "--boxes", str(tmp_path / "none.json")]) == 1
-    assert "none.json" in capsys.readouterr().err
-    boxes = tmp_path / "boxes.json"
-    boxes.write_text(json.dumps([{"image_id": 1, "bbox": [10, 10, 50, 80], "score": 0.5}]))
-    drawn = [f"{images}/{1:012d}.png", "--weights", weights, "--boxes"]
-    out = ["--output", str(tmp_path / "out"), "--fields", "--json", str(tmp_path / "r.json"), "--decode.min_score", "0"]
-    assert main(["predict", *drawn, str(boxes), *out]) == 0
-    (row,) = json.loads((tmp_path / "r.json").read_text())
-    assert row["image_id"] == 1
-    fields = next((tmp_path / "out").glob("*-fields")) / "fields.npz"
-    assert len(SimpleBaselineFields.load(fields).heatmaps) == 1
-    assert {path.stem for path in fields.parent.glob("*.png")} >= {"people", "crops", "crop_1"}
-    assert main(["predict", *drawn, "true"]) == 2
-    assert main(["evaluate", "--annotations", annotations, "--ceiling", "--method", "simple_baseline"]) == 0
-    assert "0.9" in capsys.readouterr().out
-    assert main(["evaluate", *scored[1:5], "--weights", "drawn-mobilenet-050", "--boxes", "true"]) == 2
-    assert "--boxes: has no effect on a network of personlab" in capsys.readouterr().err
-
-
 def test_fields_survive_their_file(tmp_path):
     _, people = scene_people()
     fields = perfect_fields(people, options=SimpleBaselineOptions(), size=SIZE)
