@@ -1,7 +1,11 @@
-"""Attributes worked out once, without a lock: that of `functools.cached_property` before 3.12 may outlast a fork."""
+"""Attributes worked out once, and pickles without them.
+
+They take no lock: that of `functools.cached_property` before 3.12 may outlast a fork.
+"""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -33,3 +37,13 @@ class Cached(Generic[T]):
         value = self._make(instance)
         instance.__dict__[self._name] = value
         return value
+
+
+class PicklesFields:
+    """A base of dataclasses that pickle their fields alone, without what `Cached` keeps."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)

@@ -146,7 +146,7 @@ def _parse(argv: list[str]) -> Any:
             raise UsageError(f"{name}expected a value, got an empty word: is a variable of the shell not set?")
     parser, shown = _parser()
     try:
-        config = parser.parse_args(join_pairs(argv))
+        config = parser.parse_args(join_pairs([_hyphenated(word) for word in argv]))
     except ArgumentError as error:
         command = f"{argv[0]} " if argv and argv[0] in COMMANDS else ""
         raise UsageError(f"{_plain(str(error), shown)} (see personlab {command}--help)") from None
@@ -157,6 +157,11 @@ def _parse(argv: list[str]) -> Any:
     arguments = config[config.command]
     arguments.command, arguments.argv = config.command, argv
     return arguments
+
+
+def _hyphenated(word: str) -> str:
+    """Return a flag in the help's spelling, also where it was given as Python and configurations spell it."""
+    return re.sub(r"^--[a-z]+(?:_[a-z]+)+(?==|$)", lambda match: match[0].replace("_", "-"), word)
 
 
 def _plain(message: str, shown: Mapping[str, str]) -> str:
@@ -171,7 +176,7 @@ def _plain(message: str, shown: Mapping[str, str]) -> str:
         (r"Not of type \w*Int: invalid literal for int\(\) with base 10: '(.*?)'", r"expected an integer, got \1"),
         (r"Not of type \w+: could not convert string to float: '(.*?)'", r"expected a number, got \1"),
         (r'Parser key "([\w.]+)"(?: element \d+)?:', r"argument --\1:"),
-        (r"--[a-z]+(?:_[a-z]+)+\b", lambda match: match[0].replace("_", "-")),
+        (r"(?<=argument )--[a-z]+(?:_[a-z]+)+\b", lambda match: _hyphenated(match[0])),
         (r"Expected an? <class '(\w+)'>\. Got value:", r"expected \1, got"),
         (r"[Ee]xpected (a )?tuple( with 2 elements)?(, got|\. Got value:)", "expected two numbers, got"),
         (r"Not of type \w*Float: (\S+) does not conform to restriction v(\S+)", r"expected a number \2, got \1"),

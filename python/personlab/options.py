@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from personlab._cached import Cached
+from personlab._cached import Cached, PicklesFields
 from personlab.arrays.numbers import as_integer, as_number
 
 if TYPE_CHECKING:
@@ -31,18 +31,8 @@ def _choice(options: object, name: str, choices: tuple[str, ...]) -> None:
         raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {getattr(options, name)!r}")
 
 
-class _Picklable:
-    """Pickles the fields only, without the cached copy of the compiled core."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-
-
 @dataclass(frozen=True, kw_only=True)
-class DecodeOptions(_Picklable):
+class DecodeOptions(PicklesFields):
     """Options of keypoint detection and grouping (PersonLab, section 3.1).
 
     With `threads` above 1, threads of a pool that the whole process shares help the caller: with images of a batch, or
@@ -172,7 +162,7 @@ class DecodeOptions(_Picklable):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaskOptions(_Picklable):
+class MaskOptions(PicklesFields):
     """Options of assigning pixels to poses (PersonLab, section 3.2).
 
     Attributes:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from personlab._cached import Cached
+from personlab._cached import Cached, PicklesFields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Skeleton:
+class Skeleton(PicklesFields):
     """K keypoint types joined by E undirected edges (PersonLab, section 3.1.2).
 
     The edges need not form a tree: grouping follows them best-first and takes each keypoint once.
@@ -95,12 +95,6 @@ class Skeleton:
         from personlab import _core
 
         return _core.Skeleton(n_keypoints=self.n_keypoints, edges=self.edges, sigmas=self.sigmas)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("names", "edges", "sigmas", "flip")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
 
 def _tuple_of(values: Any, name: str, expected: str, read: Callable[[Any], Any]) -> tuple[Any, ...]:

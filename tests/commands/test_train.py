@@ -233,6 +233,10 @@ def test_lists_are_words_and_teachers_are_json(run, monkeypatch):
         (["--teachers", '[{"weights": "w"}]'], "teachers[0].fields: expected a value, got none"),
         (["--teachers", '[{"weights": "w", "fields": ["x"], "y": 1}]'], "teachers[0].y: expected one of weights, "),
         (["--network.fit_heads", "segmentation"], "network.fit_heads: expected teachers to fit heads to, got none"),
+        (["--network.fit_heads", "--passes", "0"], "passes: expected"),  # no heads, as with []
+        (["--network.fit_heads", "[]", "--passes", "0"], "passes: expected"),
+        (["--batch_size", "x"], "argument --batch-size: expected int, got x"),
+        (["--batch_sizes", "x"], "unrecognized arguments: --batch-sizes x"),
         (["--teaching.min_probability", "2"], "teaching.min_probability: expected"),
         (["--method", "simple_pose", "--teaching.mid", "2"], "teaching.mid: expected none, for losses of simple_pose"),
     ],

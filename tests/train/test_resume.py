@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file
@@ -77,6 +78,29 @@ def test_a_run_killed_and_resumed_equals_one_that_was_not(whole, tmp_path, numbe
     steps = [json.loads(line)["step"] for line in (folder / "log.jsonl").read_text().splitlines()]
     assert steps == [2, 4, 6, 6]
     assert not list(folder.glob("*.part")) + list(folder.glob(".*.part"))
+
+
+def test_a_killed_process_of_the_loader_is_named_and_costs_no_checkpoint(whole, tmp_path, monkeypatch):
+    import multiprocessing
+
+    import personlab.train.loop as loop
+
+    add, config = loop.Meter.add, tiny(tmp_path / "run", checkpoint_every=1)
+    config = replace(config, data=replace(config.data, workers=1))
+
+    def kill(meter, *step):
+        add(meter, *step)
+        if (tmp_path / "run" / "checkpoint.safetensors").exists():
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGKILL)
+                process.join()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop.Meter, "add", kill)
+        with pytest.raises(ChildProcessError, match=r"a process that makes batches ended: DataLoader worker"):
+            train(config)
+    train(config, resume=True)
+    assert same(tensors(whole[0]), tensors(tmp_path / "run"))
 
 
 def test_a_run_killed_during_its_last_evaluation_is_scored_when_resumed(whole, tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def add_options(
         metavar = field.metadata.get("metavar") or _metavar(hint)
         more: dict[str, Any] = {"type": field.metadata.get("flag", hint)}
         if get_origin(hint) is tuple and get_args(hint)[1:] == (Ellipsis,) and "flag" not in field.metadata:
-            more = {"type": get_args(hint)[0], "nargs": "+"}
+            more = {"type": get_args(hint)[0], "nargs": "*"}
         group.add_argument(f"--{name}", default=None, help=text.replace("%", "%%"), metavar=metavar, **more)
     for name, default in nested:
         add_options(parser, name, name, default)
@@ -129,7 +129,7 @@ def apply_flags(options: Any, flags: Any) -> Any:
         if dataclasses.is_dataclass(own):
             values[name] = apply_flags(own, value)
         elif value is not None:
-            values[name] = value
+            values[name] = () if value == ["[]"] else value  # as configurations spell that there is none
     try:
         return dataclasses.replace(options, **values)
     except (TypeError, ValueError) as error:

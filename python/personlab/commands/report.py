@@ -85,8 +85,9 @@ class Report:
         run, rest = min(in_network, wall), total - in_network  # several images in it at once add up to more
         hidden = min(max(run + rest - wall, 0.0), rest)
         stream.write(
-            f"\n{self.done} images in {wall:.2f} s ({self.done / wall:.1f} a second): the network ran for "
-            f"{run:.2f} s, everything else for {rest:.2f} s, {hidden:.2f} s of it while the network ran\n"
+            f"\n{self.done} image{'s' * (self.done != 1)} in {wall:.2f} s ({self.done / wall:.1f} a second): "
+            f"the network ran for {run:.2f} s, everything else for {rest:.2f} s, {hidden:.2f} s of it while the "
+            "network ran\n"
         )
 
     def check(self) -> None:

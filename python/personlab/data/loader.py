@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -215,6 +216,21 @@ def read_batches(loader: DataLoader[Any]) -> Generator[Batch]:
     finally:
         if loader.num_workers:
             batches._shutdown_workers()
+
+
+@contextlib.contextmanager
+def lost_workers_named() -> Iterator[None]:
+    """Name a loader's process that was killed; torch says so between any two statements of the training process.
+
+    Raises:
+        ChildProcessError: one was, as by a system that is out of memory.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not str(error).startswith("DataLoader worker"):
+            raise
+        raise ChildProcessError(f"a process that makes batches ended: {' '.join(str(error).split())}") from None
 
 
 def _collate(views: list[tuple[Any, ...]]) -> Batch:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from personlab.arrays.numbers import check_type
+from personlab.data.loader import lost_workers_named
 from personlab.data.single import single_people
 from personlab.methods import get_method
 from personlab.methods.base import NoOptions
@@ -78,6 +79,7 @@ def train(
 
     Raises:
         BlockingIOError: another training runs in `config.output`.
+        ChildProcessError: a process that makes batches was killed; `resume` goes on from the last checkpoint.
         FileExistsError: `config.output` holds a run, and `resume` is not set.
         FloatingPointError: a loss or a gradient became infinite or NaN.
         ImportError, OSError: a package or a file is missing.
@@ -193,7 +195,7 @@ class _Run:
         meter = Meter(config.batch_size, self.place)
         model: Any = state.model
         loader = source.loader(model.config, first_step=state.step, steps=config.steps)
-        with graceful_stop() as received, contextlib.closing(meter.waiting(loader)) as batches:
+        with graceful_stop() as received, lost_workers_named(), contextlib.closing(meter.waiting(loader)) as batches:
             for batch in batches:
                 losses, gradient = self._step(batch.to(self.place.device))
                 state.step += 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _BACKBONE = "backbone."  # of the names of parameters; all others are heads, unless the network says which are
 # options that are no fields of a network's configuration
 _STARTS = ("weights", "imagenet", "backbone_weights")
-_NOT_CONFIG = (*_STARTS, "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
+_NOT_CONFIG = (*_STARTS, "mean_with", "freeze_norm", "freeze", "fit_heads", "fit_images", "ridge")
 
 
 def make_network(
@@ -55,11 +55,14 @@ def make_network(
     starts = [name for name in _STARTS if getattr(options, name) is not None]
     if len(starts) > 1:
         raise ValueError(f"network: expected either {' or '.join(starts)}, got both")
+    if options.mean_with and options.weights is None:
+        raise ValueError("network.mean_with: expected network.weights beside it, got none")
     if options.weights is None:
         masks = {"masks": has_masks} if "masks" in fits else {}
         model = method.network(method.config(**{**masks, **asked}, skeleton=skeleton))
     else:
-        model = _started(method, options.weights, asked, skeleton, has_masks=has_masks)
+        source = _mean(method, (options.weights, *options.mean_with))
+        model = _started(method, source, options.weights, asked, skeleton, has_masks=has_masks)
     if options.backbone_weights is not None:
         _fill_backbone(model, options.backbone_weights)
     if options.imagenet is not None:
@@ -70,10 +73,29 @@ def make_network(
     return model
 
 
-def _started(method: Method, weights: str, asked: dict[str, Any], skeleton: Skeleton, *, has_masks: bool) -> Any:
+def _mean(method: Method, weights: tuple[str, ...]) -> Any:
+    """Return the network of these weights, or of the mean of several."""
     from personlab.weights import load_model
 
-    source = load_model(weights, method=method)
+    first, *others = (load_model(one, method=method) for one in weights)
+    if not others:
+        return first
+    states = [network.state_dict() for network in (first, *others)]
+    for other, state, path in zip(others, states[1:], weights[1:], strict=True):
+        if other.config != first.config or state.keys() != states[0].keys():
+            raise ValueError(f"network.mean_with: expected a network with the settings of {weights[0]}, got {path}")
+    means = {
+        name: torch.stack([state[name].double() for state in states]).mean(0).to(value.dtype)
+        for name, value in states[0].items()
+        if value.is_floating_point()
+    }
+    first.load_state_dict({**states[0], **means})
+    return first
+
+
+def _started(
+    method: Method, source: Any, weights: str, asked: dict[str, Any], skeleton: Skeleton, *, has_masks: bool
+) -> Any:
     for name in ("backbone", "width", "stacks", "channels", "increase", "style"):
         if name in asked and asked[name] != (own := getattr(source.config, name)):
             raise ValueError(f"network.{name}: expected {own} as in the weights, got {asked[name]}")

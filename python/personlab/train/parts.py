@@ -16,6 +16,8 @@ class NetworkOptions:
 
     Attributes:
         weights: network to start from, a file or a name as `load_model` takes it; heads of another skeleton start anew
+        mean_with: more such weights, of runs from the same start: training starts from the mean of all, which is often
+            better than each (model soups, Wortsman et al., ICML 2022)
         imagenet: start a ResNet's backbone from torchvision's ImageNet weights in this safetensors file
         backbone_weights: network of any method whose backbone, of the same kind and width, the backbone starts as
         backbone: network below the heads [mobilenet_v1, of simple_baseline resnet50]; hourglass is the published
@@ -40,6 +42,7 @@ class NetworkOptions:
     """
 
     weights: str | None = None
+    mean_with: tuple[str, ...] = ()
     imagenet: str | None = None
     backbone_weights: str | None = None
     backbone: (
@@ -62,8 +65,9 @@ class NetworkOptions:
     ridge: float = 1e-6
 
     def __post_init__(self) -> None:
-        for name in ("freeze", "fit_heads"):  # flags give lists
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("mean_with", "freeze", "fit_heads"):  # flags give lists, configurations a word where it is one
+            value: Any = getattr(self, name)
+            object.__setattr__(self, name, (value,) if isinstance(value, str) else tuple(value))
 
     def check(self) -> None:
         """Check the values.

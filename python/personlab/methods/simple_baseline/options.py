@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from personlab._cached import Cached
+from personlab._cached import Cached, PicklesFields
 from personlab.arrays.numbers import as_integer, as_number, as_size
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class TargetOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimpleBaselineOptions:
+class SimpleBaselineOptions(PicklesFields):
     """Options of prediction: how people are cut out, and how poses are read from the heatmaps of one person each.
 
     Attributes:
@@ -194,12 +194,6 @@ class SimpleBaselineOptions:
         if data_set == "mpii":
             fixed |= {"rescoring": "box", "oks_threshold": 1.0}
         return cls(**{**fixed, **changes})
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
     @Cached
     def native(self) -> _core.SimpleBaselineOptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from personlab._cached import Cached
+from personlab._cached import Cached, PicklesFields
 from personlab.arrays.numbers import as_integer, as_number
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ ORIGINALS: tuple[Rules, ...] = ("part_b", "demo", "part_a")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SimplePoseOptions:
+class SimplePoseOptions(PicklesFields):
     """Options of finding people in maps of keypoints and limbs.
 
     With `threads` above 1, threads of a pool that the whole process shares help the caller: with images of a batch, or
@@ -116,12 +116,6 @@ class SimplePoseOptions:
                 "min_keypoints": 2, "rules": "part_a",
             }  # fmt: skip
         return cls(**{**fixed, **changes})
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
     @Cached
     def native(self) -> _core.SimplePoseOptions:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import operator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from personlab._cached import Cached
+from personlab._cached import Cached, PicklesFields
 from personlab.arrays.numbers import check_type
 from personlab.skeleton import COCO_PERSON, Skeleton
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BodyParts:
+class BodyParts(PicklesFields):
     """The keypoints and limbs that maps show, and the skeleton of the people that come of them.
 
     Args:
@@ -56,12 +56,6 @@ class BodyParts:
         return _core.LimbSkeleton(
             n_keypoints=self.skeleton.n_keypoints, limbs=self.skeleton.edges, people=self.keypoints
         )
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("skeleton", "person", "keypoints")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
     @classmethod
     def of(cls, skeleton: Skeleton) -> BodyParts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from personlab._cached import Cached
+from personlab._cached import Cached, PicklesFields
 from personlab.arrays.numbers import as_integer, as_number
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ TargetRules = Literal["default", "part_b", "part_a"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class TargetOptions:
+class TargetOptions(PicklesFields):
     """How people become maps.
 
     Attributes:
@@ -72,12 +72,6 @@ class TargetOptions:
         if part == "A":
             fixed |= {"keypoint_sigma": 7.0, "limb_sigma": 5.0, "threshold": 0.01, "rules": "part_a"}
         return cls(**{**fixed, **changes})
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
 
     @Cached
     def native(self) -> _core.MapTargetOptions:
