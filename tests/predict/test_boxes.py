@@ -180,21 +180,23 @@ def test_a_data_set_with_its_own_boxes():
 
 
 def test_boxes_of_poses_hold_keypoints_with_a_margin_and_masks():
-    keypoints = np.zeros((2, 17, 2), np.float32)
+    keypoints = np.zeros((3, 17, 2), np.float32)
     keypoints[0, 0], keypoints[0, 1:] = (10, 20), (20, 40)
     keypoints[0, 16] = 500, 500  # not probable
-    keypoints[1] = 7, 9
-    probabilities = np.ones((2, 17), np.float32)
+    keypoints[1] = 7, 9  # a box of a pixel
+    keypoints[2] = keypoints[0]
+    probabilities = np.ones((3, 17), np.float32)
     probabilities[0, 16] = 0.05
     probabilities[1] = 0  # none is: all count
-    poses = Poses(keypoints, probabilities, np.array([0.5, 0.25], np.float32))
+    probabilities[2, 1:] = 0  # one is: all count, too
+    poses = Poses(keypoints, probabilities, np.array([0.5, 0.25, 0.125], np.float32))
     plain = boxes_of(Prediction(poses=poses, masks=None, image_size=(60, 50)))
-    np.testing.assert_allclose(plain.boxes, [[9, 18, 12, 24], [7, 9, 0, 0]], atol=1e-5)
-    np.testing.assert_array_equal(plain.scores, [0.5, 0.25])
-    masks = np.zeros((2, 25, 30), bool)  # at half the size
+    np.testing.assert_allclose(plain.boxes, [[9, 18, 12, 24], [7, 9, 1, 1], [-39, -28, 588, 576]], atol=1e-3)
+    np.testing.assert_array_equal(plain.scores, [0.5, 0.25, 0.125])
+    masks = np.zeros((3, 25, 30), bool)  # at half the size
     masks[0, 6:22, 3:8] = True
     shown = boxes_of(Prediction(poses=poses, masks=masks, image_size=(60, 50)))
-    np.testing.assert_allclose(shown.boxes, [[6, 12, 14, 32], [7, 9, 0, 0]], atol=1e-5)
+    np.testing.assert_allclose(shown.boxes, [[6, 12, 14, 32], *plain.boxes[1:]], atol=1e-5)
 
 
 def written(path, content):

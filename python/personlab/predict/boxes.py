@@ -137,16 +137,18 @@ def true_boxes(annotations: COCO, category: str = "person") -> dict[int, Boxes]:
 def boxes_of(prediction: Prediction) -> Boxes:
     """Return boxes around the people that another network found, with their scores.
 
-    A box holds the mask where there is one, and the keypoints of some probability with a margin.
+    A box holds the mask where there is one, and the keypoints of some probability with a margin, all where at most one
+    has it; it is at least a pixel large.
     """
     poses, boxes = prediction.poses, []
     factors = _mask_factors(prediction)
     for n in range(len(poses)):
         points = poses.keypoints[n][poses.keypoint_probabilities[n] >= _MIN_PROBABILITY].astype(np.float64)
-        if len(points) == 0:
+        if len(points) < 2:
             points = poses.keypoints[n].astype(np.float64)
         low, high = points.min(axis=0), points.max(axis=0)
         low, high = low - _MARGIN * (high - low), high + _MARGIN * (high - low)
+        high = np.maximum(high, low + 1)
         if prediction.masks is not None and prediction.masks[n].any():
             rows, columns = (np.flatnonzero(prediction.masks[n].any(axis=axis)) for axis in (1, 0))
             low = np.array([columns[0], rows[0]]) * factors
