@@ -57,7 +57,7 @@ def write(path, content):
 
 
 def test_boxes_of_annotations_and_of_personlab(weights, scenes, capsys):
-    scenes += ["--engine", "torch"]
+    scenes += ["--engine", "torch", "--long-edge", "129"]
     for boxes in ("true", "personlab"):
         assert main(["evaluate", *scenes, "--weights", weights, "--boxes", boxes]) == 0
         assert "keypoint AP" in capsys.readouterr().out
