@@ -206,7 +206,8 @@ def test_shipped_configurations_are_read(name, monkeypatch):
 def test_drawn_is_what_the_package_ships():
     names = shipped_configs()
     published = ["paper-resnet101", "paper-resnet152", "people-mobilenet-075"]
-    assert names == ["drawn", "finetune", "mobilenet", *published, "simple-pose-drawn"]
+    top_down = [f"simple-baseline-{data}" for data in ("coco", "drawn", "mpii", "posetrack")]
+    assert names == ["drawn", "finetune", "mobilenet", *published, *top_down, "simple-pose-drawn"]
 
 
 def test_lists_are_words_and_teachers_are_json(run, monkeypatch):

@@ -12,10 +12,12 @@ import numpy as np
 
 from personlab.commands.flags import UsageError
 from personlab.commands.network import add_method, required
+from personlab.data.coco import People
+from personlab.data.single import person_boxes
 from personlab.data.synthetic.scenes import Scene, make_scene
 from personlab.io.console import log, write_table
 from personlab.methods import DEFAULT_METHOD, get_method
-from personlab.methods.base import InputOptions, Setup
+from personlab.methods.base import Boxes, InputOptions, Setup
 from personlab.metrics.oks import match_people
 
 if TYPE_CHECKING:
@@ -167,12 +169,20 @@ def make_demo(method: str | Method = DEFAULT_METHOD, *, people: int = 5, seed: i
         mask_options=None if record.mask_options is None else record.mask_options(threads=threads),
     )
     names = record.outputs(record.decode_masks is not None and bool(network.config.masks))
-    prepared = record.prepare(scene.image, setup, [])
+    prepared = record.prepare(scene.image, setup, [], *([_boxes(scene)] if record.takes_boxes else []))
     seconds, outputs = _timed(lambda: [network.engine.run(view, names) for view in prepared.views])
     (fields,) = record.merge(outputs, [prepared.way], setup, True)
     milliseconds, poses, masks = _decode(record, fields.to_host(), setup)
     matched, error = match_people(poses, scene.keypoints)
     return Demo(scene, setup, fields, poses, masks, matched, error, {"network": 1e3 * seconds, **milliseconds})
+
+
+def _boxes(scene: Scene) -> Boxes:
+    """Return the boxes of the people of a scene, for a method that looks at one person at a time."""
+    people = People(scene.keypoints, scene.masks, np.zeros(scene.image.shape[:2], bool))
+    boxes = person_boxes(people)
+    boxes = boxes[boxes[:, 2:].all(axis=1)]
+    return Boxes(boxes, np.ones(len(boxes)))
 
 
 def _timed(call: Callable[[], Result]) -> tuple[float, Result]:

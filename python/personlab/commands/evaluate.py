@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from personlab.commands import compare, metric, network, reliability
+from personlab.commands.boxes import add_boxes, boxes_by_image
 from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
@@ -83,6 +84,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )  # fmt: skip
     metric.add_arguments(parser)
     reliability.add_arguments(parser)
+    add_boxes(parser, annotated=True)
     network.add_network(parser)
     network.add_decoding(parser, _EVERY_POSE, _POSENET)
     network.add_other_decoding(parser, _EVERY_POSE)
@@ -219,7 +221,10 @@ def _predict(config: Any, predictor: Predictor, annotations: COCO, label: str) -
     from personlab.predict.dataset import predict_dataset
 
     with warnings_as_lines(), progress_bar(len(annotations.imgs), label) as bar:
-        results = predict_dataset(predictor, annotations, config.images, progress=bar.update)
+        results = predict_dataset(
+            predictor, annotations, config.images, boxes=boxes_by_image(config, predictor, annotations),
+            progress=bar.update,
+        )  # fmt: skip
     for name, error in results.problems.items():
         log(f"skipped {describe_failure(str(Path(config.images) / name), error)}")
     if len(results.problems) == len(annotations.imgs):

@@ -9,7 +9,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from jsonargparse import ArgumentParser
 
@@ -35,8 +35,21 @@ def field_docs(options: type) -> dict[str, str]:
     return docs
 
 
+def choices_of(options: Any) -> dict[str, tuple[str, ...]]:
+    """Return the choices of each field of an options dataclass that takes one of some texts."""
+    hints = get_type_hints(type(options))
+    names = [field.name for field in dataclasses.fields(options)]
+    return {name: get_args(hints[name]) for name in names if get_origin(hints[name]) is Literal}
+
+
 def add_options(
-    parser: ArgumentParser, title: str, prefix: str, options: Any, *, leave_out: str | tuple[str, ...] = ()
+    parser: ArgumentParser,
+    title: str,
+    prefix: str,
+    options: Any,
+    *,
+    leave_out: str | tuple[str, ...] = (),
+    choices: Mapping[str, Iterable[str]] = {},
 ) -> None:
     """Add one flag `--prefix.name` for each field of an options dataclass; flags left out read None.
 
@@ -49,6 +62,7 @@ def add_options(
         prefix: of the flags; none where empty.
         options: an instance, whose values the help shows as defaults.
         leave_out: fields that get no flag.
+        choices: other ones than the field's own, by name.
     """
     group = parser.add_argument_group(title)
     hints, docs = get_type_hints(type(options)), field_docs(type(options))
@@ -58,6 +72,8 @@ def add_options(
             continue
         name = f"{prefix}.{field.name}" if prefix else field.name.replace("_", "-")
         hint, default = hints[field.name], getattr(options, field.name)
+        if field.name in choices:
+            hint = Literal[tuple(choices[field.name])]
         if dataclasses.is_dataclass(default):
             nested.append((name, default))
             continue

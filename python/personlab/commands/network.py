@@ -6,7 +6,8 @@ import dataclasses
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from personlab.commands.flags import UsageError, add_options, apply_flags
+from personlab.commands.boxes import make_finder
+from personlab.commands.flags import UsageError, add_options, apply_flags, choices_of
 from personlab.io.console import log
 from personlab.methods import DEFAULT_METHOD, METHODS, get_method
 from personlab.options import DecodeOptions, MaskOptions
@@ -172,9 +173,17 @@ def add_other_decoding(parser: ArgumentParser, options: DecodeOptions, what: str
         help="decode as an original program does, number for number, changed by the flags below: "
         + ", ".join(f"{preset} ({name})" for preset, name in presets.items()),
     )  # fmt: skip
-    for name, method in others.items():
-        own = method.options()
-        add_options(parser, f"decoding, for {name}", "decode", own, leave_out=tuple(_names(options)))
+    defaults = {name: method.options() for name, method in others.items()}
+    choices: dict[str, dict[str, None]] = {}  # of a flag, in all methods together
+    for own in defaults.values():
+        for field, values in choices_of(own).items():
+            choices.setdefault(field, {}).update(dict.fromkeys(values))
+    taken = _names(options)
+    for name, own in defaults.items():
+        shared = [field for field in _names(own) if field in taken]
+        title = f"decoding, for {name}" + (f" (and above: {', '.join(shared)})" if shared else "")
+        add_options(parser, title, "decode", own, leave_out=tuple(taken), choices=choices)
+        taken += _names(own)
 
 
 def _names(options: Any) -> list[str]:
@@ -315,7 +324,9 @@ def make_predictor(
         asked |= {"options": _own_options(config, method, base), "mask_options": None, "disk_radius": None}
     elif foreign := [name for name in _asked(config) if name not in _names(options)]:
         raise UsageError(f"--decode.{foreign[0]}: has no effect on a network of {method.name}")
-    return predictor.Predictor(loaded, **asked)
+    inputs = {name: asked[name] for name in ("batch_size", "max_pixels", "long_edge")}
+    finder = make_finder(config, loaded, every_pose=every_pose, **inputs)
+    return predictor.Predictor(loaded, **asked, finder=finder)
 
 
 def warn_of_photographs(weights: str, predictor: Predictor, sources: Iterable[Source]) -> None:

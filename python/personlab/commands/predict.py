@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.commands import json_flag, network
 from personlab.commands.background import in_background
+from personlab.commands.boxes import add_boxes, boxes_by_image
 from personlab.commands.flags import UsageError
 from personlab.commands.journal import Journal, identify
 from personlab.commands.predict_video import predict_video
@@ -20,9 +21,12 @@ from personlab.io.results import STDOUT
 from personlab.options import DecodeOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from jsonargparse import ArgumentParser
 
     from personlab.io.sources import Source
+    from personlab.methods.base import Boxes
     from personlab.predict import Prediction, Predictor
 
 SUMMARY = "find the people in images, videos, streams and cameras"
@@ -67,6 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="draw the network's output for each image and the steps of its decoding, in a folder NAME-fields, with "
         "the fields themselves for `personlab decode`",
     )  # fmt: skip
+    add_boxes(parser, annotated=False)
     network.add_network(parser, default=default_name() or "")
     network.add_decoding(parser, DecodeOptions(), DecodeOptions.posenet())
     network.add_other_decoding(parser, DecodeOptions())
@@ -106,6 +111,7 @@ def run(config: Any) -> None:
     if config.masks and not predictor.has_masks:
         raise ValueError(f"--masks: expected a network with masks, got {config.weights}, which has none")
     network.warn_of_photographs(config.weights, predictor, inputs)
+    boxes = _read_boxes(config, predictor, inputs)
     if config.output:
         Path(config.output).mkdir(parents=True, exist_ok=True)
     for path in _result_files(config).values():
@@ -114,7 +120,7 @@ def run(config: Any) -> None:
         run_id = identify(config, [source.name for source in inputs])
         report.journal = Journal(config.jsonl, run_id, beside=config.json, resume=config.resume)
     try:
-        _process(config, predictor, inputs, report)
+        _process(config, predictor, inputs, report, boxes)
     finally:
         report.close()
     if report.interrupted:
@@ -122,13 +128,15 @@ def run(config: Any) -> None:
     report.check()
 
 
-def _process(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
+def _process(
+    config: Any, predictor: Predictor, inputs: list[Source], report: Report, boxes: Mapping[int, Boxes] | None
+) -> None:
     """Predict all inputs, and write results and tables; where that is interrupted, a part of the results."""
     _use_one_thread_in_opencv()
     start = time.perf_counter()
     try:
         with warnings_as_lines():
-            _predict(config, predictor, inputs, report)
+            _predict(config, predictor, inputs, report, boxes)
     except BaseException:
         with contextlib.suppress(OSError):  # the disk may be full: the first error is the one to report
             report.write(config, is_part=True)
@@ -170,6 +178,14 @@ def _result_files(config: Any) -> dict[str, Path]:
     return {**json_flag.result_files(config.json, masks=config.masks), **lines}
 
 
+def _read_boxes(config: Any, predictor: Predictor, inputs: list[Source]) -> Mapping[int, Boxes] | None:
+    """Read the boxes of --boxes FILE, by image id; None where the predictor finds them or takes none."""
+    boxes = boxes_by_image(config, predictor)
+    if boxes is not None and (moving := [source.name for source in inputs if source.kind != "image"]):
+        raise UsageError(f"--boxes: expected images beside a file of boxes, which has image ids, got {moving[0]}")
+    return boxes
+
+
 def _check_resume(config: Any, inputs: list[Source]) -> None:
     """Check that --jsonl and --resume go together with the other flags and the inputs."""
     if config.json == config.jsonl == STDOUT:
@@ -182,8 +198,11 @@ def _check_resume(config: Any, inputs: list[Source]) -> None:
             raise UsageError(f"--resume: expected inputs that can be read again, got {source.kind} {source.name}")
 
 
-def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Report) -> None:
+def _predict(
+    config: Any, predictor: Predictor, inputs: list[Source], report: Report, boxes: Mapping[int, Boxes] | None
+) -> None:
     from personlab.io import sources
+    from personlab.predict.boxes import with_boxes
 
     drawings = sources.drawing_names(inputs)
     drawn = dict(zip(inputs, drawings, strict=True))
@@ -200,7 +219,14 @@ def _predict(config: Any, predictor: Predictor, inputs: list[Source], report: Re
         return _draw(config, predictor, outcome, drawn[source], folders[source])
 
     with (
-        contextlib.closing(outcomes(predictor, [one.readable() for one, _ in left], len(left), "images")) as stream,
+        contextlib.closing(
+            outcomes(
+                predictor,
+                with_boxes([one.readable() for one, _ in left], [n for _, n in left], boxes),
+                len(left),
+                "images",
+            )
+        ) as stream,
         contextlib.closing(in_background(draw, ((*at, one) for at, one in zip(left, stream, strict=True)))) as results,
     ):
         for (source, image_id, outcome), times in results:

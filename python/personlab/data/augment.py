@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from personlab.arrays.numbers import as_integer, as_number
 from personlab.data.coco import People
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from personlab.data.images import Example
@@ -69,6 +71,15 @@ class View(NamedTuple):
     linear: NDArray[np.float64]  # (2, 2) of x, y
     shift: NDArray[np.float64]  # (2,) pixels: point p of the image is linear @ p + shift in the view
     flipped: bool  # mirrored: left and right keypoints are swapped
+
+
+class Show(NamedTuple):
+    """How training shows an example."""
+
+    draw: Callable[[np.random.Generator, People, tuple[int, int], Augmentation], View]
+    """(random numbers, people of the image, (H, W) of the view, options) -> a random view"""
+    take: Callable[[Any, View, tuple[int, int], Skeleton], Any]
+    """(`Example`, view, (H, W) of it, skeleton) -> the pixels and people of the view, as an `Example`"""
 
 
 def draw_view(rng: np.random.Generator, people: People, crop: tuple[int, int], options: Augmentation) -> View:

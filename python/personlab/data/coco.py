@@ -30,6 +30,7 @@ class People(NamedTuple):
     masks: NDArray[np.bool_]  # (P, H, W)
     crowd: NDArray[np.bool_]  # (H, W) regions without annotations of single people: no loss counts there
     unoutlined: NDArray[np.bool_] | None = None  # (H, W) grown boxes of people without outline; None: none
+    boxes: NDArray[np.floating[Any]] | None = None  # (P, 4) x, y, w, h pixels as annotated, zeros where unknown
 
 
 def gather_people(
@@ -63,7 +64,7 @@ def gather_people(
         unoutlined = np.zeros_like(region)
         for box in boxes[people & ~outlined]:
             unoutlined[grow_box(box, region.shape)] = True
-    return People(keypoints[people], masks[people], region, unoutlined)
+    return People(keypoints[people], masks[people], region, unoutlined, boxes[people])
 
 
 def grow_box(box: Iterable[float], size: tuple[int, ...]) -> tuple[slice, slice]:

@@ -145,6 +145,18 @@ class CocoImages:
             OSError: the file cannot be read.
             ValueError: the file is not an image, or has another size than its annotations state.
         """
+        image = self.read(number)
+        people = self._index.people(number, str(self.path(number)))
+        if self.empty_is_unknown and self._index.first[number] == self._index.first[number + 1]:
+            people = people._replace(crowd=np.ones_like(people.crowd))  # no loss counts in a crowd
+        return Example(image, people)
+
+    def read(self, number: int) -> NDArray[np.uint8]:
+        """Read image `number`, (H, W, 3) RGB.
+
+        Raises:
+            OSError, ValueError: as `load`.
+        """
         from personlab.io.images import read_image
 
         path = self.path(number)
@@ -152,10 +164,19 @@ class CocoImages:
         image = read_image(path)
         if image.shape[:2] != size:
             raise ValueError(f"{path}: expected (H, W) = {size} as annotated, got {image.shape[:2]}")
-        people = self._index.people(number, str(path))
-        if self.empty_is_unknown and self._index.first[number] == self._index.first[number + 1]:
-            people = people._replace(crowd=np.ones_like(people.crowd))  # no loss counts in a crowd
-        return Example(image, people)
+        return image
+
+    def single_people(self) -> list[tuple[int, NDArray[np.float32], NDArray[np.float32]]]:
+        """Return number of the image, keypoints (K, 3) and box x, y, w, h of each labelled person, crowds left out.
+
+        People whose box does not touch the image are left out, too.
+        """
+        index = self._index
+        images = np.repeat(np.arange(len(index.sizes)), np.diff(index.first))
+        (x, y, w, h), (height, width) = index.boxes.T, index.sizes[images].T
+        touches = (w * h > 0) & (x + w > 0) & (y + h > 0) & (x < width) & (y < height)
+        rows = np.flatnonzero(index.labelled & ~index.crowd & touches)
+        return [(int(images[row]), index.keypoints[row], index.boxes[row]) for row in rows]
 
 
 def check_files(folder: Path, names: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from personlab.arrays.numbers import as_integer, as_size
-from personlab.data.augment import Augmentation, draw_view, jitter_colour, take_view
+from personlab.data.augment import Augmentation, Show, draw_view, jitter_colour, take_view
 from personlab.data.grid import Grid, check_sides
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class Views(Dataset[tuple[Any, ...]]):
         augmentation: random changes of the views.
         seed: of views and their order.
         teachers: (number of the image, its (H, W), view, grid) -> arrays by name, which are part of the batch.
+        show: how views are drawn; those of whole images where left out.
 
     Raises:
         ValueError: a crop that no grid of this stride lies over.
@@ -104,11 +105,13 @@ class Views(Dataset[tuple[Any, ...]]):
         augmentation: Augmentation,
         seed: int,
         teachers: Callable[[int, tuple[int, int], View, Grid], Mapping[str, Any]] | None = None,
+        show: Show | None = None,
     ) -> None:
         check_sides(as_size(crop, "crop", minimum=1), "crop", stride=stride, step=input_step)
         self.images, self.encode, self.options, self.crop = images, encode, options, crop
         self.grid = Grid(crop, stride, images.skeleton, images.has_masks)
         self.augmentation, self.seed, self.teachers = augmentation, seed, teachers
+        self.show = Show(draw_view, take_view) if show is None else show
         self._order: tuple[int, Any] = (-1, None)  # round, permutation
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
@@ -116,8 +119,8 @@ class Views(Dataset[tuple[Any, ...]]):
         rng = np.random.default_rng((self.seed, number, _VIEW))
         place = self._image(number)
         example = self.images.load(place)
-        view = draw_view(rng, example.people, self.crop, self.augmentation)
-        image, people = take_view(example, view, self.crop, self.images.skeleton)
+        view = self.show.draw(rng, example.people, self.crop, self.augmentation)
+        image, people = self.show.take(example, view, self.crop, self.images.skeleton)
         image = jitter_colour(rng, image, self.augmentation.colour)
         targets = self.encode(people, self.grid, self.options)
         if self.teachers is None:

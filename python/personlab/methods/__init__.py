@@ -18,7 +18,7 @@ __all__ = ["DEFAULT_METHOD", "METHODS", "Method", "get_method", "method_of"]
 DEFAULT_METHOD = "personlab"  # of checkpoints and networks that name none
 
 METHODS: Mapping[str, str] = MappingProxyType(
-    {name: f"personlab.methods.{name}.method" for name in ("personlab", "simple_pose")}
+    {name: f"personlab.methods.{name}.method" for name in ("personlab", "simple_pose", "simple_baseline")}
 )
 """module by name of the method; its `METHOD` is the record"""
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from personlab.data.augment import Show
     from personlab.data.coco import People
     from personlab.data.grid import Grid
     from personlab.poses import Poses
@@ -28,10 +29,19 @@ class Weights(NamedTuple):
     state: Mapping[str, NDArray[Any]]  # weights by name, as in a checkpoint
 
 
+class Boxes(NamedTuple):
+    """Where the P people of an image are, for methods that look at one person at a time."""
+
+    boxes: NDArray[Any]  # (P, 4) x, y, w, h pixels of the image, float64
+    scores: NDArray[Any]  # (P,) how sure their detector is, float64
+
+
 class Prepared(NamedTuple):
     """An image as its method shows it to the network, and the way back."""
 
-    views: tuple[NDArray[Any], ...]  # (n, H, W, 3) uint8 RGB: a run of the network each, of n rows of one size
+    views: tuple[NDArray[Any], ...]
+    """(n, H, W, 3) uint8 RGB: inputs of the network, n of one size; n is the same in each view, and may be 0"""
+
     way: Any  # what `Method.merge` needs to know of these views and of the image
 
 
@@ -191,18 +201,22 @@ class Method:
     size_rest: int | None = None  # H and W of all views, modulo the stride; None: views of any size
     outputs: Callable[[bool], tuple[str, ...]]  # (masks) -> names of the outputs that decoding needs, in export's order
     tune: Callable[[Any, Settings, float | None], Any]  # (options, settings, disk radius asked for) -> options
-    prepare: Callable[[Any, Setup, list[str]], Prepared]
-    """image (H, W, 3) or, with `reduction`, a `personlab.io.reduced.ReducedImage`; and where to note what it changes"""
+    takes_boxes: bool = False  # whether it looks at one person at a time: `prepare` takes `Boxes`, too
+    prepare: Callable[..., Prepared]
+    """(image, setup, notes) or, with `takes_boxes`, (image, setup, notes, boxes): image (H, W, 3) or, with `reduction`,
+    a `personlab.io.reduced.ReducedImage`; and where to note what it changes"""
     reduction: Callable[[tuple[int, int], Setup], float] | None = None
     """(w, h) of an image -> the factor by which it may be read smaller; without it, images are read whole"""
     merge: Callable[[Iterable[Arrays], Sequence[Any], Setup, bool], list[Any]]
-    """(outputs of each view, ways of the images that share them, setup, whether to copy to the host) -> fields"""
+    """(outputs of each view, without names where it has no rows, ways of the images that share them, setup, whether to
+    copy to the host) -> fields"""
     can_decode_on: Callable[[torch.device, Any], bool]  # (device, config): whether fields may stay where outputs are
     decode: Callable[[Any, Setup], Poses]  # fields -> people in pixels of the fields
     decode_masks: Callable[[Poses, Any, tuple[int, int], Setup], tuple[NDArray[Any], NDArray[Any]]] | None = None
     """(people as decoded, fields, (H, W) of the masks, setup) -> bool (P, H, W) and scores (P,)"""
 
     # Training
+    show: Show | None = None  # how views are drawn and taken; with `takes_boxes`, of one person each; None: of images
     network: Callable[[Any], Any]  # (config) -> a network, randomly initialised
     encode: Callable[[People, Grid, Any], Any]  # (people, grid, `TrainConfig.loss`) -> targets; runs in any process
     losses: Callable[[Any, Any], Callable[[Any, Any], Mapping[str, Any]]]

@@ -11,6 +11,7 @@ from personlab.skeleton import Skeleton
 
 BackboneName = Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152"]
 Norm = Literal["batch", "none"]
+Style = Literal["pytorch", "caffe"]  # of a ResNet's bottlenecks: the stride at the 3x3 or at the first 1x1 convolution
 Normalization = Literal["minus_one_to_one", "imagenet"]
 Config = TypeVar("Config")
 
@@ -36,7 +37,7 @@ def check_norm(norm: Any) -> None:
     check_choice(norm, "norm", get_args(Norm))
 
 
-def check_normalization(normalization: Any, backbone: BackboneName) -> Normalization:
+def check_normalization(normalization: Any, backbone: str) -> Normalization:
     """Return how pixels are normalised; None becomes what the backbone's published weights were trained with.
 
     Raises:
@@ -49,7 +50,7 @@ def check_normalization(normalization: Any, backbone: BackboneName) -> Normaliza
     return chosen
 
 
-def check_width(width: Any, backbone: BackboneName) -> float:
+def check_width(width: Any, backbone: str) -> float:
     """Return the factor on channel counts as a float.
 
     Raises:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from personlab.metrics.coco import average_precision, has_labels, has_outlines
+from personlab.predict.boxes import with_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from pycocotools.coco import COCO
 
+    from personlab.methods.base import Boxes
     from personlab.metrics.coco import Evaluator, Precision
     from personlab.predict.predictor import Predictor
     from personlab.skeleton import Skeleton
@@ -37,6 +39,7 @@ def predict_dataset(
     annotations: COCO,
     images: str | os.PathLike[str] | Mapping[int, Any],
     *,
+    boxes: Mapping[int, Boxes] | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Results:
     """Find the people in every image of an annotation file.
@@ -46,6 +49,7 @@ def predict_dataset(
             average precision.
         annotations: from `personlab.metrics.coco.load_annotations`.
         images: the folder that the file names in the annotations are in, or images by their id.
+        boxes: of people by image id, for methods that look at one person at a time; None: the predictor finds them.
         progress: called after each image.
 
     Raises:
@@ -58,7 +62,7 @@ def predict_dataset(
     else:
         names, sources = [f"image {number}" for number in numbers], [images[number] for number in numbers]
     results = Results()
-    with predictor.stream(sources) as stream:
+    with predictor.stream(with_boxes(sources, numbers, boxes)) as stream:
         for number, name in zip(numbers, names, strict=True):
             try:
                 prediction = next(stream)

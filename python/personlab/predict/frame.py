@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from personlab.methods.base import Prepared
+    from personlab.methods.base import Boxes, Prepared
     from personlab.predict.prediction import Prediction
 
 
@@ -22,6 +22,7 @@ class Frame:
     source: Any = None
     image: Any = None  # (h, w, 3) uint8 RGB, or a `ReducedImage`
     size: tuple[int, int] = (0, 0)  # (w, h)
+    boxes: Boxes | None = None  # of its people, for methods that take them
     prepared: Prepared | None = None
     fields: Any = None  # `Method.fields`, or the like on a GPU
     prediction: Prediction | None = None

@@ -10,13 +10,14 @@ import numpy as np
 
 from personlab.io.images import read_image, read_reduced
 from personlab.io.reduced import size_of
+from personlab.predict.boxes import Boxed, boxes_of
 from personlab.predict.engines.layout import count_cores
 from personlab.predict.frame import Frame
 from personlab.predict.prediction import Prediction
 from personlab.predict.stream import Stage, Stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _MASK_BYTES = 128  # max bytes of the masks of one image, for each pixel of `InputOptions.max_pixels`
 _MAX_WORKERS = 4  # threads that read, and that decode: one keeps two cores of an engine busy
+_MIN_ROWS = 32  # inputs in one run of the network, where there are so many and `batch_size` is smaller
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Pipeline:
     reduced_reading: bool = False  # whether large files may be read at a fraction of their size
     keep_fields: bool = False
     keep_image: bool = False
+    finder: Pipeline | None = None  # what finds the boxes that the method takes; it keeps images
 
     def run(self, image: Any) -> Frame:
         """Predict one image in the calling thread."""
@@ -63,9 +66,13 @@ class Pipeline:
 
     def stream_fields(self, images: Iterable[Any]) -> Stream[Any]:
         """Return an iterator over the fields of images, which are not decoded."""
-        return Stream(_frames_of(images), self._stages()[:2], self._deliver_fields)
+        return Stream(_frames_of(images), self._stages()[:-1], self._deliver_fields)
 
-    def _stages(self) -> tuple[Stage, Stage, Stage]:
+    def _stages(self) -> tuple[Stage, ...]:
+        finding = () if self.finder is None else self.finder._stages()
+        return (*finding, *self._own_stages())
+
+    def _own_stages(self) -> tuple[Stage, Stage, Stage]:
         many = max(min(count_cores() // 2, _MAX_WORKERS), 1)
         decoders = many if self.to_host else 1  # decoding on a GPU queues its work on one stream
         return (
@@ -83,13 +90,24 @@ class Pipeline:
 
     def _prepare_frame(self, frame: Frame) -> None:
         with frame.stage("read"):
-            frame.image = self._read(frame)
-            frame.size = size_of(frame.image)
+            if self.finder is None:
+                frame.image = self._read(frame)
+                frame.size = size_of(frame.image)
+            else:
+                _take_people(frame)
         if frame.error is None:
             with frame.stage("resize"):
-                frame.prepared = self.method.prepare(frame.image, self.setup, frame.notes)
+                frame.prepared = self.method.prepare(frame.image, self.setup, frame.notes, *self._boxes(frame))
         if not self.keep_image:
             frame.image = None
+
+    def _boxes(self, frame: Frame) -> tuple[Any, ...]:
+        """Return what the method takes beside an image."""
+        if not self.method.takes_boxes:
+            return ()
+        if frame.boxes is None:
+            raise ValueError(f"boxes: expected the boxes of people, which {self.method.name} takes, got none")
+        return (frame.boxes,)
 
     def _read(self, frame: Frame) -> Any:
         reduction = self.method.reduction
@@ -113,13 +131,21 @@ class Pipeline:
             prepared = [frame.prepared for frame in group if frame.prepared is not None]
             names = self.method.outputs(self.masks)
             views = (_joined(rows) for rows in zip(*(one.views for one in prepared), strict=True))
-            outputs = (self.engine.run(images, names) for images in views)
+            outputs = (self._outputs(images, names) for images in views)
             fields = self.method.merge(outputs, [one.way for one in prepared], self.setup, self.to_host)
             for frame, own in zip(group, fields, strict=True):
                 frame.fields, frame.prepared = own, None
         share, error = first.times["network"] / len(group), first.error
         for frame in group:
             frame.times["network"], frame.error = share, error
+
+    def _outputs(self, images: NDArray[Any], names: Sequence[str]) -> Mapping[str, Any]:
+        """Run the network over the rows of a view, not too many at once; without rows there are no outputs."""
+        step = max(self.batch_size, _MIN_ROWS)
+        runs = [self.engine.run(images[first : first + step], names) for first in range(0, len(images), step)]
+        if len(runs) < 2:
+            return runs[0] if runs else {}
+        return {name: _stacked([run[name] for run in runs]) for name in runs[0]}
 
     def _decode(self, frames: list[Frame]) -> list[Frame]:
         """Decode fields into poses and masks."""
@@ -193,9 +219,10 @@ def _frames_of(sources: Iterable[Any]) -> Iterator[Frame]:
         frame = Frame()
         with frame.stage("read"):
             try:
-                frame.source = next(iterator)
+                source = next(iterator)
             except StopIteration:
                 return
+            frame.source, frame.boxes = (source.image, source.people) if isinstance(source, Boxed) else (source, None)
         broken = frame.error is not None  # later the frame may have an error of its own
         yield frame
         if broken:
@@ -204,3 +231,20 @@ def _frames_of(sources: Iterable[Any]) -> Iterator[Frame]:
 
 def _joined(views: Sequence[NDArray[Any]]) -> NDArray[Any]:
     return views[0] if len(views) == 1 else np.concatenate(views)
+
+
+def _stacked(arrays: Sequence[Any]) -> Any:
+    """Return the outputs of several runs as one, where the engine leaves them."""
+    if isinstance(arrays[0], np.ndarray):
+        return np.concatenate(arrays)
+    import torch
+
+    return torch.cat(list(arrays))
+
+
+def _take_people(frame: Frame) -> None:
+    """Take what the finder has made of an image: the image, and boxes around its people unless the frame has some."""
+    assert frame.prediction is not None
+    if frame.boxes is None:
+        frame.boxes = boxes_of(frame.prediction)
+    frame.image, frame.prediction = frame.prediction.image, None

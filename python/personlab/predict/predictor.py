@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 from personlab.arrays.numbers import as_integer, as_number, check_type
 from personlab.io.resize import MAX_SIDE
 from personlab.methods.base import InputOptions, Setup
+from personlab.predict.boxes import Boxed
 from personlab.predict.load import LoadedNetwork, load_network
 from personlab.predict.pipeline import Pipeline
 from personlab.weights.download import default_name
@@ -77,6 +78,8 @@ class Predictor:
         reduced_reading: whether JPEG files at least twice as large as the network input are decoded at 1/2, 1/4 or 1/8
             of their size, which is faster; poses and masks are in the image's own pixels all the same. With
             `keep_image` they are decoded whole.
+        finder: what finds people for a method that looks at one at a time, such as simple_baseline: a predictor, whose
+            people's boxes it takes; without, images come with boxes.
         streaming: whether the engine is prepared for `stream` alone, which saves compiling the network a second time; a
             single image then takes longer.
         keep_fields: whether predictions hold the network's fields.
@@ -111,6 +114,7 @@ class Predictor:
         max_pixels: int = 4096 * 4096,
         bgr: bool = False,
         reduced_reading: bool = True,
+        finder: Predictor | None = None,
         streaming: bool = False,
         keep_fields: bool = False,
         keep_image: bool = False,
@@ -147,6 +151,7 @@ class Predictor:
         self.masks = bool(masks) and self.has_masks
         if self.flip:
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
+        self.finder = self._check_finder(finder)
         self._engine.prepare(self.method.outputs(self.masks), streaming=bool(streaming))
         place: Any = self._engine.device
         self._stays_on_device = place is not None and self.method.can_decode_on(place, config)
@@ -169,18 +174,33 @@ class Predictor:
         """
         return self.loaded.network
 
+    def _check_finder(self, finder: Predictor | None) -> Predictor | None:
+        """Check that a finder and the method go together, and the inputs with a method that looks at one person."""
+        name = self.method.name
+        if self.method.takes_boxes and self.scales != (1.0,):
+            raise ValueError(f"scales: expected 1, for {name} shows each person at one size, got {self.scales}")
+        if finder is None:
+            return None
+        check_type(finder, "finder", Predictor)
+        if not self.method.takes_boxes:
+            raise ValueError(f"finder: expected None, for {name} finds people itself, got one of {finder.method.name}")
+        if finder.method.takes_boxes:
+            raise ValueError(f"finder: expected a network that finds people, got one of {finder.method.name}")
+        return finder
+
     @overload
     def __call__(self, image: list[Any] | tuple[Any, ...]) -> list[Prediction]: ...
 
     @overload
-    def __call__(self, image: Any) -> Prediction: ...
+    def __call__(self, image: Any, boxes: Any = None) -> Prediction: ...
 
-    def __call__(self, image: Any) -> Prediction | list[Prediction]:
+    def __call__(self, image: Any, boxes: Any = None) -> Prediction | list[Prediction]:
         """Find the people of one image, or of each in a list.
 
         Args:
-            image: a file's path, a PIL image, a uint8 array (`personlab.io.images.read_image`), or a list of
-                these.
+            image: a file's path, a PIL image, a uint8 array (`personlab.io.images.read_image`), any of these with boxes
+                (`personlab.predict.Boxed`), or a list of such.
+            boxes: (P, 4) x, y, w, h pixels, of the people of one image, for a method that looks at one at a time.
 
         Returns:
             `Prediction`, or a list of them for a list.
@@ -190,6 +210,8 @@ class Predictor:
             TypeError: no image.
             ValueError: a file that is no image, or an array of another shape.
         """
+        if boxes is not None:
+            image = Boxed(image, boxes)
         if isinstance(image, (list, tuple)):
             with self.stream(image) as stream:
                 return list(stream)
@@ -260,6 +282,7 @@ class Predictor:
             reduced_reading=self.reduced_reading,
             keep_fields=self.keep_fields,
             keep_image=self.keep_image if keep_image is None else keep_image,
+            finder=None if self.finder is None else replace(self.finder._pipeline(), keep_image=True, bgr=self.bgr),
         )
 
 

@@ -43,6 +43,7 @@ class BatchSource:
         views = Views(
             self.images, self.method.encode, config.loss, crop=config.data.crop, stride=network.stride,
             input_step=input_step(network), augmentation=config.augmentation, seed=config.seed, teachers=self.teachers,
+            show=self.method.show,
         )  # fmt: skip
         return make_loader(
             views, sampler, workers=config.data.workers, pin_memory=place.device.type == "cuda",

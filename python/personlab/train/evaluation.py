@@ -21,6 +21,7 @@ from personlab.io.resize import MAX_SIDE
 from personlab.methods import method_of
 from personlab.metrics.coco import index_for_scoring
 from personlab.predict import Predictor
+from personlab.predict.boxes import true_boxes
 from personlab.predict.dataset import predict_dataset, score_results
 from personlab.settings import Settings
 
@@ -78,7 +79,8 @@ class Evaluation:
         """
         start = time.perf_counter()
         predictor = Predictor(_as_saved(model), options=method_of(model).every_pose)
-        results = predict_dataset(predictor, self._annotations, self._images)
+        boxes = true_boxes(self._annotations, self._category) if predictor.method.takes_boxes else None
+        results = predict_dataset(predictor, self._annotations, self._images, boxes=boxes)
         if results.problems:
             name, error = next(iter(results.problems.items()))
             raise ValueError(f"{name}: {error}")

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from personlab.arrays.numbers import check_type
 from personlab.data.loader import lost_workers_named
+from personlab.data.single import single_people
 from personlab.methods import get_method
 from personlab.methods.base import NoOptions
 from personlab.train.batches import BatchSource
@@ -100,7 +101,8 @@ def train(
             torch.set_num_threads(config.threads)
         set_seed(config.seed)
         images = open_images(config)
-        config = with_steps(config, len(images))
+        shown = single_people(images) if method.takes_boxes else images
+        config = with_steps(config, len(shown))
         teachers = Teachers(config, method, images) if config.teachers else None
         taught = () if teachers is None else teachers.names
         model = start_network(config, method, images, place, taught=taught)
@@ -113,7 +115,7 @@ def train(
             lock.take()
             check_folder(folder, config, resume=resume)
         resumed = resume and (folder / CHECKPOINT).exists()
-        source = BatchSource(config, method, images, teachers, place, lock)
+        source = BatchSource(config, method, shown, teachers, place, lock)
         state = _begin(source, model, metadata or {}, resumed=resumed)
         place.check_same(state.step, "output")
         check_steps(folder, config, state.step)

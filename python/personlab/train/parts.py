@@ -19,16 +19,20 @@ class NetworkOptions:
         mean_with: more such weights, of runs from the same start: training starts from the mean of all, which is often
             better than each (model soups, Wortsman et al., ICML 2022)
         imagenet: start a ResNet's backbone from torchvision's ImageNet weights in this safetensors file
-        backbone: network below the heads [mobilenet_v1]; hourglass is the published network of simple_pose
+        backbone_weights: network of any method whose backbone, of the same kind and width, the backbone starts as
+        backbone: network below the heads [mobilenet_v1, of simple_baseline resnet50]; hourglass is the published
+            network of simple_pose; resnet18 and resnet34 are for simple_baseline
         width: factor on the channels of mobilenet_v1: 0.5, 0.75 or 1 [1]
         stride: output stride, input pixels: 16 or 8, of simple_pose also 4 [16, of simple_pose 8]
         masks: heads for segmentation and long-range offsets [true if the data has masks]
         refine_steps: refinements inside the network; 0 leaves them to the decoder and the losses [0]
         intermediate: second set of heads, for training only [false]
         stacks: number of hourglasses, one behind the other [4]
-        channels: channels of the finest features of an hourglass [256]
+        channels: channels of the finest features of an hourglass, of simple_baseline those of a deconvolution [256]
         increase: more channels at each coarser scale of an hourglass [128]
         features: stride of the features of a small backbone of simple_pose, 8 or 16 [8]
+        style: of the bottlenecks of a ResNet of simple_baseline: the stride at the 3x3 (pytorch) or at the first 1x1
+            convolution (caffe) [pytorch]
         freeze_norm: batch norm keeps its statistics; for few images per process
         freeze: parts that are not trained: backbone, or heads by the names of their fields
         fit_heads: heads that start as the linear map of the backbone's features that is nearest to the teachers'
@@ -40,7 +44,10 @@ class NetworkOptions:
     weights: str | None = None
     mean_with: tuple[str, ...] = ()
     imagenet: str | None = None
-    backbone: Literal["mobilenet_v1", "resnet50", "resnet101", "resnet152", "hourglass"] | None = None
+    backbone_weights: str | None = None
+    backbone: (
+        Literal["mobilenet_v1", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "hourglass"] | None
+    ) = None
     width: float | None = None
     stride: int | None = None
     masks: bool | None = None
@@ -50,6 +57,7 @@ class NetworkOptions:
     channels: int | None = None
     increase: int | None = None
     features: int | None = None
+    style: Literal["pytorch", "caffe"] | None = None
     freeze_norm: bool = False
     freeze: tuple[str, ...] = ()
     fit_heads: tuple[str, ...] = ()
@@ -89,7 +97,7 @@ class DataOptions:
         scene_size: (H, W) of drawn scenes, pixels
         scene_people: min and max number of people in a drawn scene
         crop: (H, W) of the network input, pixels; each a multiple of the stride plus 1, of simple_pose a
-            multiple of 16, or of 64 for the hourglass
+            multiple of 16, or of 64 for the hourglass; of simple_baseline the size of people's crops, of 32
         workers: processes that make batches; 0: the training process itself
     """
 

@@ -84,7 +84,8 @@ def start_network(
         ValueError: settings at odds with the network or the images.
     """
     has_masks = images.has_masks or "segmentation" in taught
-    model = make_network(method, config.network, images.skeleton, has_masks=has_masks)
+    known = {} if not method.takes_boxes else {"input_size": config.data.crop}
+    model = make_network(method, config.network, images.skeleton, has_masks=has_masks, known=known)
     check_sides(config.data.crop, "data.crop", stride=model.config.stride, step=input_step(model.config))
     model.settings = scored_with(config, model.config, domain=images.domain)
     if config.augmentation.flip:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from personlab.weights.onnx_file import is_exported
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import torch
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Checkpoint",
     "Stored",
+    "UnknownChange",
     "cache_folder",
     "convert",
     "default_name",
@@ -52,6 +53,10 @@ __all__ = [
 ]
 
 _MAX_FLOAT16 = 65504.0
+
+
+class UnknownChange(ValueError):  # noqa: N818
+    """A change of a configuration that has no such field: its name, and the method."""
 
 
 def load_model(
@@ -129,6 +134,7 @@ def convert(
     method: str | Method | None = None,
     mean_with: Sequence[str | os.PathLike[str]] = (),
     float16: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> Any:
     """Write a network as a checkpoint; needs no torch but for files of torch.save.
 
@@ -140,6 +146,7 @@ def convert(
         method: of the network, by name or as a record; the one whose file `src` is where left out.
         mean_with: more networks, as `src`; the mean of all is written. One that stands there twice counts twice.
         float16: whether the file holds weights in 16 bits, which are read as float32.
+        changes: fields of the configuration that the weights do not tell, by name.
 
     Returns:
         The configuration of the network: `personlab.nn.ModelConfig`, or that of another method.
@@ -147,6 +154,7 @@ def convert(
     Raises:
         ImportError, OSError, TypeError, ValueError: as `load_model`; also where `dst` cannot be written, or a weight
             lies beyond the range of float16.
+        UnknownChange: a name that the configuration does not have.
     """
     check_name(dst)
     path, own = find_source(src, stride)
@@ -156,6 +164,11 @@ def convert(
         sources = [str(one) for one in (src, *mean_with)]
         stored = stored._replace(weights=mean_weights([stored.weights, *(one.weights for one in others)], sources))
     stored = stored._replace(metadata={"source": ", ".join(Path(one).name for one in (src, *mean_with))})
+    if changes:
+        known = {field.name for field in fields(stored.weights.config)}
+        if unknown := [name for name in changes if name not in known]:
+            raise UnknownChange(unknown[0], stored.method.name)
+        stored = stored._replace(weights=stored.weights._replace(config=replace(stored.weights.config, **changes)))
     save_stored(_in_float16(stored) if float16 else stored, dst)
     return stored.weights.config
 

@@ -236,8 +236,9 @@ def test_perfect_maps_lead_back_to_the_keypoints():
     boxes = np.concatenate([people.min(axis=1), np.ptp(people, axis=1)], axis=1)
     affines = crop_affines(boxes)
     crops = np.concatenate([np.stack(list(map(map_points, people, affines))), np.ones((5, 17, 1))], axis=2)
-    maps, weights = encode_targets(crops)
-    assert weights.all()
+    targets = encode_targets(crops)
+    maps = targets.heatmaps
+    assert targets.weights.all()
     options = SimpleBaselineOptions(oks_threshold=1.0)
     poses = decode_simple_baseline(maps, affines, options=options)
     np.testing.assert_allclose(poses.keypoints, people, atol=1e-3)

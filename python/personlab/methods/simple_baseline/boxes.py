@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DEFAULTS = CropOptions()
+_ROTATED = 0.6  # share of the views of training that are
 _FARTHEST = 1e9  # pixels from the corner of an image
 
 
@@ -32,15 +33,27 @@ class CropView(NamedTuple):
 _PLAIN = CropView()
 
 
-def random_view(rng: np.random.Generator) -> CropView:
+def random_view(
+    rng: np.random.Generator,
+    *,
+    scale: tuple[float, float] = (0.7, 1.3),
+    rotation: float = 80,
+    flip: float = 0.5,
+) -> CropView:
     """Draw a view for training by the distributions of the originals, and in their order.
 
-    The box is scaled by 1 + 0.3 N, 0.7 to 1.3; 60 % of the views are rotated by 40 N degrees, up to 80; half of them
-    show the mirrored image.
+    Args:
+        rng: random numbers.
+        scale: bounds of the factor on the box; it is normal, with its mean in their middle and half their distance as
+            deviation.
+        rotation: bound of the rotation, degrees; 60 % of the views are rotated, normally with half of it as deviation.
+        flip: share of the views that show the mirrored image.
     """
-    scale = min(max(1 + 0.3 * rng.standard_normal(), 0.7), 1.3)
-    degree = min(max(40 * rng.standard_normal(), -80), 80) if rng.random() <= 0.6 else 0.0
-    return CropView(float(scale), float(degree), bool(rng.random() <= 0.5))
+    low, high = scale
+    factor = min(max((low + high) / 2 + (high - low) / 2 * rng.standard_normal(), low), high)
+    rotated = rng.random() <= _ROTATED
+    degree = min(max(rotation / 2 * rng.standard_normal(), -rotation), rotation) if rotated else 0.0
+    return CropView(float(factor), float(degree), bool(rng.random() <= flip))
 
 
 def box_fault(box: Sequence[float] | NDArray[Any], image_size: tuple[int, int] | None = None) -> str | None:

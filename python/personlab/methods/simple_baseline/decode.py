@@ -45,7 +45,8 @@ def decode_simple_baseline(
         backend: the compiled core, or the float64 reference in NumPy.
 
     Returns:
-        `Poses` in pixels of the image, best first; all N in the order of their boxes if `options.oks_threshold` is 1.
+        `Poses` in pixels of the image, best first, or in the order of their boxes if `options.oks_threshold` is 1;
+        those of at least `options.min_score`.
 
     Raises:
         TypeError: an argument of the wrong type, or maps on a GPU.
@@ -62,8 +63,10 @@ def decode_simple_baseline(
             to_float32(maps), None if other is None else to_float32(other), **how, options=options
         )
         keypoints, scores, probabilities, totals = (_narrow(one) for one in made)
-        return Poses(keypoints, scores, totals, probabilities)
-    return Poses._trusted(_core.decode_baseline(maps=maps, mirrored=other, **how, options=options.native))
+        poses = Poses(keypoints, scores, totals, probabilities)
+    else:
+        poses = Poses._trusted(_core.decode_baseline(maps=maps, mirrored=other, **how, options=options.native))
+    return poses[poses.scores >= options.min_score] if options.min_score > 0 else poses
 
 
 def _narrow(values: Any) -> FloatArray:

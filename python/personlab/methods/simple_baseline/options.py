@@ -17,6 +17,7 @@ Position = Literal["parabola", "dark", "quarter", "cell"]
 Rescoring = Literal["confident", "mean", "box"]
 DataSet = Literal["coco", "mpii", "posetrack"]
 MAX_CROP = 8192  # pixels each way
+_OUTSIDE = ("padding", "min_score")  # options of prediction that the compiled decoder does not see
 
 
 def _choose(options: object, name: str, choices: tuple[str, ...]) -> None:
@@ -117,9 +118,10 @@ class TargetOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class SimpleBaselineOptions(PicklesFields):
-    """Options of reading poses from the heatmaps of one person each.
+    """Options of prediction: how people are cut out, and how poses are read from the heatmaps of one person each.
 
     Attributes:
+        padding: factor on the box of a person, once it has the shape of a crop
         position: where a keypoint lies: at the vertex of parabolas through the logarithms of its map (exact for a
             Gaussian), at the maximum by DARK, a quarter cell from the highest towards its higher neighbours, or there
         blur: sigma of DARK's Gaussian filter, cells
@@ -129,6 +131,7 @@ class SimpleBaselineOptions(PicklesFields):
             ("confident"), mean of all values ("mean"), or the score of its box ("box")
         keypoint_threshold: values up to it do not count in "confident"; a pose without others has score 0
         oks_threshold: poses more similar than this to a better one are dropped; 1 keeps all, in the order of boxes
+        min_score: min score of a pose; 0 keeps all
         threads: threads that share the work of one call, the caller's included
         rules: this library's decoder, or an original's number for number (see `original`)
 
@@ -137,6 +140,7 @@ class SimpleBaselineOptions(PicklesFields):
         ValueError: a value out of range.
     """
 
+    padding: float = 1.25
     position: Position = "parabola"
     blur: float = 2.0
     full_value: float = 1.0
@@ -144,13 +148,15 @@ class SimpleBaselineOptions(PicklesFields):
     rescoring: Rescoring = "confident"
     keypoint_threshold: float = 0.2
     oks_threshold: float = 0.9
+    min_score: float = 0.0
     threads: int = 1
     rules: Rules = "default"
 
     def __post_init__(self) -> None:
         freeze = object.__setattr__
         for name, low, high in (
-            ("blur", 0.1, 16), ("full_value", 1e-6, 1e6), ("keypoint_threshold", -1e6, 1e6), ("oks_threshold", 0, 1),
+            ("padding", 0.01, 100), ("blur", 0.1, 16), ("full_value", 1e-6, 1e6), ("keypoint_threshold", -1e6, 1e6),
+            ("oks_threshold", 0, 1), ("min_score", 0, 1),
         ):  # fmt: skip
             freeze(self, name, as_number(getattr(self, name), name, low, high))
         freeze(self, "flip_shift", as_integer(self.flip_shift, "flip_shift", 0, 1))
@@ -194,7 +200,8 @@ class SimpleBaselineOptions(PicklesFields):
         """Return the compiled core's copy of these options."""
         from personlab import _core
 
-        return _core.SimpleBaselineOptions(**{field.name: getattr(self, field.name) for field in fields(self)})
+        names = [field.name for field in fields(self) if field.name not in _OUTSIDE]
+        return _core.SimpleBaselineOptions(**{name: getattr(self, name) for name in names})
 
 
 def _full_value(part: str) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 _DEFAULTS = TargetOptions()
 
 
-class CropTargets(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class CropTargets:
     """What a network has to output for a crop, or for each of N crops. Cell (i, j) lies at its pixel (s j, s i)."""
 
     heatmaps: FloatArray  # ([N,] K, h, w)

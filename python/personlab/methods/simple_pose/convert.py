@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-import zipfile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from personlab.methods.base import Weights
 from personlab.methods.simple_pose.config import SimplePoseConfig
 from personlab.methods.simple_pose.network import SimplePose
+from personlab.nn.pickles import load_state
 from personlab.nn.state import check_shapes, describe
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PREFIX = "posenet."  # of the names of weights
-_WRAPPERS = ("module.",)  # in front of it, of data-parallel training
 _ENTRY = "weights"  # of the published file, beside the state of the optimizer
 _FIRST = f"{_PREFIX}pre.conv1.weight"
 _STACK = re.compile(rf"{_PREFIX}hourglass\.(\d+)\.")
@@ -38,51 +35,16 @@ def read_published(path: Path) -> Weights | None:
     Raises:
         ValueError: weights of such a network that lack some or have others, or other shapes.
     """
-    state = _state(_load(path))
-    if state is None:
+    named = load_state(path, entry=_ENTRY)
+    if named is None:
+        return None
+    state = {name if name.startswith(_PREFIX) else f"{_PREFIX}{name}": value for name, value in named.items()}
+    if _FIRST not in state:
         return None
     try:
         return _network(state)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
-
-
-def _load(path: Path) -> Any:
-    """Return the objects of the file; None where torch refuses them."""
-    import torch
-
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:  # torch.save compresses nothing; what does could be a thousandfold
-            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                return None
-    try:
-        with path.open("rb") as file, warnings.catch_warnings():  # a name could make it another format
-            warnings.simplefilter("ignore")  # of pickles of other versions
-            return torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        AttributeError, EOFError, ImportError, IndexError, KeyError, MemoryError, OverflowError, RecursionError,
-        RuntimeError, TypeError, ValueError, pickle.UnpicklingError,
-    ):  # fmt: skip  # whatever damage makes of it
-        return None
-
-
-def _state(loaded: Any) -> dict[str, Tensor] | None:
-    """Return the weights under the published names; None where the first of them is missing."""
-    import torch
-
-    if isinstance(loaded, dict) and isinstance(loaded.get(_ENTRY), dict):
-        loaded = loaded[_ENTRY]
-    if not isinstance(loaded, dict):
-        return None
-    state = {}
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            return None
-        own = name
-        for wrapper in _WRAPPERS:
-            own = own.removeprefix(wrapper)
-        state[own if own.startswith(_PREFIX) else f"{_PREFIX}{own}"] = value
-    return state if _FIRST in state else None
 
 
 def _network(state: Mapping[str, Tensor]) -> Weights:

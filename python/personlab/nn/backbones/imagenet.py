@@ -14,12 +14,14 @@ from personlab.nn.backbones.resnet import ResNet
 if TYPE_CHECKING:
     from torch import Tensor
 
+_LAYERS = ("conv1", "bn1", "layer1", "layer2", "layer3", "layer4")
+
 
 def load_imagenet(model: Any, state: Mapping[str, Tensor] | str | os.PathLike[str]) -> None:
     """Copy torchvision's weights of the same ResNet into a network's backbone; its heads stay as they are.
 
     Args:
-        model: a network whose `backbone` is a ResNet with batch norm.
+        model: a network whose `backbone` is a ResNet with batch norm, or which has the layers of one itself.
         state: torchvision's state dict, or a safetensors file of it; the classifier `fc` is not read. Pickles are not
             either: loading one runs the code in it. `safetensors.torch.save_file(torchvision_model.state_dict(),
             path)` makes the file.
@@ -30,14 +32,16 @@ def load_imagenet(model: Any, state: Mapping[str, Tensor] | str | os.PathLike[st
         ValueError: not a safetensors file, another backbone, or a weight is missing, unknown or of another shape;
             nothing is copied then.
     """
-    if not isinstance(model.backbone, ResNet) or model.config.norm != "batch":
-        got = f"{model.config.backbone} with norm {model.config.norm}"
+    layers = _layers_of(model)
+    if layers is None:
+        got = f"{model.config.backbone} with norm {getattr(model.config, 'norm', 'batch')}"
         raise ValueError(f"model: expected a ResNet with batch norm, got {got}")
     if isinstance(state, (str, os.PathLike)):
         state = _read(Path(state))
     if not isinstance(state, Mapping):
         raise TypeError(f"state: expected a state dict or the path of a safetensors file, got {type(state).__name__}")
-    ours = model.backbone.state_dict()  # the tensors themselves, not copies
+    # the tensors themselves, not copies
+    ours = {f"{name}.{key}": value for name, layer in layers.items() for key, value in layer.state_dict().items()}
     theirs = {name: value for name, value in state.items() if not name.startswith("fc.")}
     # Files from before PyTorch 0.4.1 do not count batches; nothing here reads the count.
     missing = [name for name in ours if name not in theirs and not name.endswith("num_batches_tracked")]
@@ -50,6 +54,14 @@ def load_imagenet(model: Any, state: Mapping[str, Tensor] | str | os.PathLike[st
     with torch.no_grad():
         for name, value in theirs.items():
             ours[name].copy_(value)
+
+
+def _layers_of(model: Any) -> dict[str, Any] | None:
+    """Return the layers of a network's ResNet by name; None where it has none, or one without batch norm."""
+    if isinstance(model.backbone, ResNet):
+        return dict(model.backbone.named_children()) if model.config.norm == "batch" else None
+    own = {name: layer for name, layer in model.named_children() if name in _LAYERS}
+    return own if len(own) == len(_LAYERS) else None
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""Drawings of heatmaps and of what decoding makes of them."""
