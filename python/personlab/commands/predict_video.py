@@ -107,7 +107,7 @@ class _Run:
         self._draw_again(frames)
         resumed = self.frames
         try:
-            for outcome in outcomes(self._predictor, self._images(frames), self._left(), self._name):
+            for outcome in outcomes(self._frames_predictor(), self._images(frames), self._left(), self._name):
                 if isinstance(outcome, Exception) and not self._times:  # it is reading that failed
                     self._report.fail(describe_failure(self._name, outcome))
                     self._is_broken = True
@@ -178,6 +178,9 @@ class _Run:
         self.frames += 1
         if self._video.is_live:
             self.write_line()
+
+    def _frames_predictor(self) -> Any:
+        return self._predictor if self._tracks is None else self._tracks.predictor
 
     def _left(self) -> int | None:
         return None if self._video.count is None else max(self._video.count - self.frames, 0)

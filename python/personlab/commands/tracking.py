@@ -9,8 +9,9 @@ import numpy as np
 
 from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.io.results import decode_runs
-from personlab.poses import Poses
+from personlab.predict.propagation import Propagation
 from personlab.track import NO_ID, Tracker, TrackOptions
+from personlab.track.written import as_written
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
@@ -60,6 +61,9 @@ class VideoTracks:
 
     def __init__(self, options: TrackOptions, predictor: Predictor) -> None:
         self._tracker = Tracker(predictor.skeleton, options)
+        self._propagation = Propagation(predictor) if options.propagate else None
+        self.predictor: Any = predictor if self._propagation is None else self._propagation
+        """what predicts the frames, by its `stream`"""
 
     def add(self, prediction: Prediction, image: NDArray[np.uint8] | None) -> Prediction:
         """Return the prediction of the next frame with its identities."""
@@ -69,7 +73,7 @@ class VideoTracks:
             runs = [result["segmentation"]["counts"] for result in prediction.masks_to_coco(0)]
             masks = np.array([decode_runs(one, (height, width)) for one in runs], bool).reshape(-1, height, width)
         size = (height, width) if min(height, width) > 0 else None
-        ids = self._tracker.update(_as_written(prediction.poses), masks=masks, image=image, size=size)
+        ids = self._tracker.update(as_written(prediction.poses), masks=masks, image=image, size=size)
         return replace(prediction, track_ids=ids)
 
     def add_again(
@@ -81,6 +85,8 @@ class VideoTracks:
             UsageError: the line has others, as from another version of SciPy or a changed file.
         """
         tracked = self.add(prediction, image)
+        if self._propagation is not None:
+            self._propagation.see(image, prediction.poses)
         assert tracked.track_ids is not None
         written = [person.get("track_id", NO_ID) for person in line["people"]]
         if [one if one > 0 else None for one in tracked.track_ids.tolist()] != written:
@@ -93,12 +99,3 @@ class VideoTracks:
     def skip(self) -> None:
         """Pass over a frame without results."""
         self._tracker.skip()
-
-
-def _as_written(poses: Poses) -> Poses:
-    """Return poses rounded as lines of results hold them."""
-    keypoints, scores, chances = (
-        np.array([round(value, 4) for value in array.ravel().tolist()], np.float32).reshape(array.shape)
-        for array in (poses.keypoints, poses.keypoint_scores, poses.keypoint_probabilities)
-    )
-    return Poses(keypoints, scores, poses.scores, chances)

@@ -14,7 +14,7 @@ from personlab.predict.pipeline import Pipeline
 from personlab.weights.download import default_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import torch
 
@@ -251,14 +251,19 @@ class Predictor:
             ImportError: SciPy is missing, or OpenCV for optical flow.
             TypeError: options of another type.
         """
+        from personlab.predict.propagation import Propagation
         from personlab.track import Tracker
 
         tracker = Tracker(self.skeleton, options)
         pipeline = self._pipeline(keep_image=self.keep_image or tracker.options.flow)
+        predict: Callable[[Frame], Prediction] = pipeline.deliver
+        if tracker.options.propagate:
+            propagation = Propagation(self)
+            pipeline, predict = propagation.finder, propagation.deliver
 
         def deliver(frame: Frame) -> Prediction:
             try:
-                prediction = pipeline.deliver(frame)
+                prediction = predict(frame)
             except BaseException:
                 tracker.skip()
                 raise

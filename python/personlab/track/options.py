@@ -41,6 +41,8 @@ class TrackOptions:
         return_distance: standard deviation of the place of a return from that place, sizes of the person
         return_growth: standard deviation of the size of a person who returns, as a factor
         flow: predict the place of people by the optical flow of the images (OpenCV) instead of the motion so far
+        propagate: for networks that take boxes: look for the people of the frame before where optical flow moves them,
+            too; frames then go one by one
 
     Raises:
         TypeError: a value of the wrong type, or an unknown name.
@@ -61,11 +63,13 @@ class TrackOptions:
     return_distance: float = 1.0
     return_growth: float = 1.3
     flow: bool = False
+    propagate: bool = False
 
     def __post_init__(self) -> None:
         for name, (low, high) in _NUMBERS.items():
             object.__setattr__(self, name, as_number(getattr(self, name), name, low, high))
         for name, (low, high) in _INTEGERS.items():
             object.__setattr__(self, name, as_integer(getattr(self, name), name, int(low), int(high)))
-        if not isinstance(self.flow, bool):
-            raise TypeError(f"flow: expected a bool, got {self.flow!r}")
+        for name in ("flow", "propagate"):
+            if not isinstance(value := getattr(self, name), bool):
+                raise TypeError(f"{name}: expected a bool, got {value!r}")
