@@ -436,20 +436,6 @@ def test_equals_reference_at_the_size_of_the_image(compiled, load_fields, rememb
     assert masks.any()
 
 
-def test_masks_do_not_depend_on_threads(load_fields):
-    fields = load_fields("couple_641_s16")
-    poses = core_poses(fields, paper_options(hough_stride=2))
-    one, *others = (
-        decode_masks(
-            poses, fields.segmentation, fields.long_offsets, short_offsets=fields.short_offsets,
-            stride=fields.stride, size=(200, 300), options=mask_options(threads=threads),
-        ).tobytes()
-        for threads in (1, 2, 5)
-    )  # fmt: skip
-    assert others == [one, one]
-    assert any(one)
-
-
 @pytest.mark.parametrize("exclusive", [False, True])
 @pytest.mark.parametrize("size", [(161, 241), (100, 187)], ids=str)
 def test_equals_reference_on_a_drawn_crowd(compiled, size, exclusive):
