@@ -216,6 +216,7 @@ def target_scratch_bytes(*, n_people: int, n_keypoints: int, height: int, width:
 def encode_targets(
     *,
     keypoints: int,
+    has_masks: bool,
     masks: int,
     crowd: int,
     n_people: int,

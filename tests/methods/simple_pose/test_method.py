@@ -154,7 +154,9 @@ def test_losses_of_another_method_are_refused(tmp_path):
         TrainConfig(method="simple_pose", loss=LossOptions())
     with pytest.raises(TypeError, match="loss: expected SimplePoseLossOptions, got LossOptions"):
         train(TrainConfig(output=str(tmp_path / "run")), method="simple_pose")
-    with pytest.raises(ValueError, match=r"method: expected one of personlab, simple_pose, got 'pose'"):
+    with pytest.raises(
+        ValueError, match=r"method: expected one of personlab, simple_pose, simple_baseline, got 'pose'"
+    ):
         TrainConfig(method="pose")
 
 
