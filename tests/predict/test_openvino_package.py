@@ -68,3 +68,31 @@ def test_what_streams_is_compiled_once(monkeypatch):
         for prediction, other in zip(found, expected, strict=True):
             assert_same_poses(prediction.poses, other.poses, pixels=1e-2, score=1e-3)
     assert len(compiled) == 1
+
+
+FIRST_RUNS = """
+import os, sys, threading
+import numpy as np
+from personlab.predict.load import load_network
+sys.setswitchinterval(1e-6)
+engine = load_network("drawn-mobilenet-050", engine="openvino", device="cpu").engine
+engine.prepare(("heatmaps",), streaming=True)
+start, image = threading.Barrier(4), np.zeros((1, 65, 81, 3), np.uint8)
+
+def run():
+    start.wait()
+    engine.run(image, ("heatmaps",))
+
+threads = [threading.Thread(target=run, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(20)
+os._exit(any(thread.is_alive() for thread in threads))
+"""
+
+
+def test_the_first_runs_at_once_do_not_wait_for_each_other_for_ever():
+    """Without its tables made before, every second process hung in OpenVINO."""
+    children = [subprocess.Popen([sys.executable, "-c", FIRST_RUNS]) for _ in range(4)]
+    assert [child.wait(120) for child in children] == [0] * 4
