@@ -21,8 +21,7 @@ class UnplannedConvolutions(TorchFunctionMode):
 
     cuDNN takes about 35 ms to plan a convolution for a size that it has not seen (`benchmarks/gpu_network.py`), thus a
     second for a MobileNet, and photographs come in many sizes. Pointwise convolutions are products of matrices;
-    depthwise ones, and those of a few channels, run in kernels of PyTorch's own. Others stay with cuDNN, which is
-    several times as fast at them.
+    depthwise ones, and those of a few channels, run in kernels of PyTorch's own. Dense ones stay with cuDNN.
     """
 
     def __torch_function__(
