@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import threading
 import time
 
@@ -82,6 +84,30 @@ def test_what_is_finished_at_an_interruption_is_yielded_first():
     with pytest.raises(KeyboardInterrupt):
         seen.extend(n for n, _ in in_background(work, items()))
     assert seen == [0, 1]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
+def test_an_interruption_while_the_loop_waits_for_a_result_yields_that_result():
+    waiting, done, seen = threading.Event(), [], []
+
+    def work(n):
+        if n == 1:
+            waiting.wait(5)
+            time.sleep(0.1)  # the loop waits for this result by now
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.1)
+        done.append(n)
+        return n
+
+    def items():
+        yield from range(3)
+        waiting.set()
+        yield 3
+
+    with pytest.raises(KeyboardInterrupt):
+        for n, _ in in_background(work, items()):
+            seen.append(n)
+    assert seen == done == [0, 1]
 
 
 def test_closing_waits_for_the_call_in_progress_and_starts_no_other():

@@ -53,7 +53,8 @@ def in_background(
         ended.set()
         executor.shutdown()
         while pending and pending[0][1].exception() is None:
-            yield from _results(pending, len(pending) - 1)
+            item, future = pending.popleft()
+            yield item, future.result()
         raise
     finally:
         ended.set()
@@ -63,5 +64,7 @@ def in_background(
 def _results(pending: deque[tuple[A, Future[B]]], ahead: int) -> Iterator[tuple[A, B]]:
     """Yield what is finished, and wait until at most so many items are left."""
     while len(pending) > ahead or (pending and pending[0][1].done()):
-        item, result = pending.popleft()
-        yield item, result.result()
+        item, future = pending[0]
+        result = future.result()  # Ctrl-C here leaves the item to the caller
+        pending.popleft()
+        yield item, result
