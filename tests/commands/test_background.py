@@ -105,8 +105,7 @@ def test_an_interruption_while_the_loop_waits_for_a_result_yields_that_result():
         yield 3
 
     with pytest.raises(KeyboardInterrupt):
-        for n, _ in in_background(work, items()):
-            seen.append(n)
+        seen.extend(n for n, _ in in_background(work, items()))
     assert seen == done == [0, 1]
 
 
