@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
@@ -19,12 +18,13 @@ import torch
 from safetensors.torch import load_file
 from shared import DATA
 
+from personlab.data.annotations import read_annotations
 from personlab.data.augment import Augmentation
 from personlab.data.images import CocoImages
 from personlab.data.loader import StepSampler, Views, make_loader, read_batches
 from personlab.data.shards.images import ShardImages
 from personlab.data.shards.write import write_shards
-from personlab.data.split import choose_images, only_images
+from personlab.data.split import choose_images
 from personlab.io.images import StoredImage
 from personlab.methods import get_method
 from personlab.train import (
@@ -42,24 +42,27 @@ CROP, STRIDE = (257, 257), 16
 FORMATS = ("files", "tar", "parquet")
 
 
-def sources(annotations: Path, images: Path, folder: Path, count: int, per_shard: int):
-    """Return functions that open `count` images as files and as shards, which are written into a folder."""
-    from personlab.data.annotations import read_annotations
-
+def write_sources(annotations: Path, images: Path, folder: Path, count: int, per_shard: int):
+    """Write some images as an annotation file and as shards; return functions that open each."""
     read = read_annotations(annotations)
-    chosen = only_images(read, choose_images(read, min(count, len(read.images))), "images")
-    ids = folder / "ids.txt"
-    ids.write_text("".join(f"{number}\n" for number in read.images if number not in chosen.images))
-    held_out = {"held_out": ids} if ids.stat().st_size else {}
+    ids = set(choose_images(read, min(count, len(read.images))))
+    content = json.loads(annotations.read_text())
+    content["images"] = [entry for entry in content["images"] if entry["id"] in ids]
+    content["annotations"] = [entry for entry in content["annotations"] if entry["image_id"] in ids]
+    own = folder / "annotations.json"
+    own.write_text(json.dumps(content))
+    read = read_annotations(own)
     for name in FORMATS[1:]:
-        start = time.perf_counter()
-        paths = write_shards(chosen, images, folder / name, ending=f".{name}", count=per_shard)
-        seconds, size = time.perf_counter() - start, sum(path.stat().st_size for path in paths)
-        print(f"{name}: {len(chosen.images)} images, {len(paths)} shards, {size / 1e6:.1f} MB, {seconds:.1f} s")
-    size = sum((images / name).stat().st_size for name in chosen.names())
-    print(f"files: {size / 1e6:.1f} MB of images")
+        start = time.process_time()
+        paths = write_shards(read, images, folder / name, ending=f".{name}", count=per_shard)
+        seconds, size = time.process_time() - start, sum(path.stat().st_size for path in paths)
+        print(
+            f"{name}: {len(ids)} images in {len(paths)} shards, {size / 1e6:.1f} MB, written in {seconds:.1f} s of CPU"
+        )
+    size = sum((images / name).stat().st_size for name in read.names())
+    print(f"files: {size / 1e6:.1f} MB of images, {own.stat().st_size / 1e6:.1f} MB of annotations")
     return {
-        "files": lambda: CocoImages(annotations, images, **held_out),
+        "files": lambda: CocoImages(own, images),
         "tar": lambda: ShardImages(folder / "tar"),
         "parquet": lambda: ShardImages(folder / "parquet"),
     }
@@ -74,46 +77,47 @@ def views_of(images) -> Views:
     return Views(images, method.encode, method.loss_options(), crop=CROP, stride=STRIDE, augmentation=VIEW, seed=0)
 
 
-def measure_access(opened, rounds: int) -> None:
-    """Print opening and reading in random order, warm; the bytes are the same."""
-    order = np.random.default_rng(0).permutation(len(opened["files"][0]))
-    times = {name: [] for name in opened}
+def measure_access(openers, rounds: int) -> None:
+    """Print the CPU time of opening and of reading in random order, warm; the bytes are the same."""
+    opening, times = {name: [] for name in openers}, {name: [] for name in openers}
+    opened = {name: opener() for name, opener in openers.items()}  # imports, and fills the caches
+    order = np.random.default_rng(0).permutation(len(opened["files"]))
     for _ in range(rounds):
         expected = None
-        for name, (images, _) in opened.items():
-            start = time.perf_counter()
+        for name, opener in openers.items():
+            start = time.process_time()
+            images = opener()
+            opening[name].append(time.process_time() - start)
+            start = time.process_time()
             read = [content(images.source(number)) for number in order]
-            times[name].append((time.perf_counter() - start) / len(order))
+            times[name].append(time.process_time() - start)
             assert expected is None or read == expected
             expected = read
-    print("| | opening, ms an image | one image in random order, us (min) |\n|---|---|---|")
-    for name, (images, seconds) in opened.items():
-        print(f"| {name} | {1e3 * seconds / len(images):.3f} | {1e6 * min(times[name]):.0f} |")
+    print("| CPU time, min | opening, ms an image | an image in random order, us |\n|---|---|---|")
+    for name in openers:
+        print(f"| {name} | {1e3 * min(opening[name]) / len(order):.3f} | {1e6 * min(times[name]) / len(order):.0f} |")
 
 
-def measure_loader(opened, steps: int, rounds: int, workers: int, batch_size: int) -> None:
-    """Print images a second of the loader; the batches are the same."""
-    speeds = {name: [] for name in opened}
-    for turn in range(rounds):
+def measure_loader(openers, steps: int, rounds: int, batch_size: int) -> None:
+    """Print images a second of a core that makes batches and does nothing else; the batches are the same."""
+    views = {name: views_of(opener()) for name, opener in openers.items()}
+    times = {name: [] for name in openers}
+    for turn in range(-1, rounds):  # the first fills caches
         batches = {}
-        for name, (images, _) in opened.items():
-            sampler = StepSampler(batch_size, first_step=turn * steps, steps=(turn + 1) * steps)
-            with contextlib.closing(read_batches(make_loader(views_of(images), sampler, workers=workers))) as loader:
-                first = next(loader)
-                start = time.perf_counter()
-                count = sum(1 for _ in loader)
-            speeds[name].append(count * batch_size / (time.perf_counter() - start))
-            batches[name] = first
-        one = batches["files"]
-        for other in batches.values():
-            assert torch.equal(one.images, other.images)
-            assert all(torch.equal(value, other.targets[key]) for key, value in one.targets.items())
-    print(
-        f"| loader, {workers} workers | images/s (max of {rounds}) | against files (median of rounds) |\n|---|---|---|"
-    )
-    for name, values in speeds.items():
-        ratio = statistics.median(a / b for a, b in zip(values, speeds["files"], strict=True))
-        print(f"| {name} | {max(values):.1f} | {ratio:.3f} |")
+        for name, own in views.items():
+            sampler = StepSampler(batch_size, first_step=(turn + 1) * steps, steps=(turn + 2) * steps)
+            start = time.process_time()
+            batches[name] = list(read_batches(make_loader(own, sampler, workers=0)))
+            if turn >= 0:
+                times[name].append(time.process_time() - start)
+        for expected, *others in zip(*batches.values(), strict=True):
+            for other in others:
+                assert torch.equal(expected.images, other.images)
+                assert all(torch.equal(value, other.targets[key]) for key, value in expected.targets.items())
+    print("| loader, one core | images/s of CPU time (mean) | time against files (median of rounds) |\n|---|---|---|")
+    for name, own in times.items():
+        ratio = statistics.median(a / b for a, b in zip(own, times["files"], strict=True))
+        print(f"| {name} | {rounds * steps * batch_size / sum(own):.1f} | {ratio:.3f} |")
 
 
 def run_config(folder: Path, data: DataOptions, **more) -> TrainConfig:
@@ -200,16 +204,12 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        openers = sources(arguments.annotations, arguments.images, folder, arguments.count, arguments.per_shard)
-        opened = {}
-        for kind, opener in openers.items():
-            start = time.perf_counter()
-            opened[kind] = (opener(), time.perf_counter() - start)
+        openers = write_sources(arguments.annotations, arguments.images, folder, arguments.count, arguments.per_shard)
         data = DataOptions(shards=str(folder / "tar"), crop=CROP, workers=arguments.workers)
         if "access" in parts:
-            measure_access(opened, arguments.rounds)
+            measure_access(openers, arguments.rounds)
         if "loader" in parts:
-            measure_loader(opened, arguments.steps, arguments.rounds, arguments.workers, 8)
+            measure_loader(openers, arguments.steps, arguments.rounds, 8)
         if "nodes" in parts:
             compare_nodes(folder, data, min(arguments.steps, 20))
         if "plan" in parts:
