@@ -149,7 +149,8 @@ def torchrun(config: TrainConfig, folder: Path, nodes: int) -> None:
 def compare_nodes(folder: Path, data: DataOptions, steps: int) -> None:
     """Print how far the weights of two nodes are from those of one, and of one process."""
     frozen = NetworkOptions(width=0.5, stride=STRIDE, freeze_norm=True)  # batch norm sees each process's images
-    more = {"steps": steps, "network": frozen, "data": replace(data, workers=1)}
+    sgd = OptimizerOptions(name="sgd", rate=1e-2, warmup=0, schedule="constant")  # AdamW makes much of rounding
+    more = {"steps": steps, "network": frozen, "optimizer": sgd, "data": replace(data, workers=1)}
     weights = {}
     for name, nodes in (("two nodes", 2), ("one node", 1), ("one process", 0)):
         config = run_config(folder / name.replace(" ", "-"), **more)
@@ -163,7 +164,7 @@ def compare_nodes(folder: Path, data: DataOptions, steps: int) -> None:
         differences = [float((two[key].double() - value.double()).abs().max()) for key, value in weights[name].items()]
         print(f"{steps} steps on two nodes of one process against {name}: largest difference {max(differences):.2e}")
     assert all(torch.equal(two[key], value) for key, value in weights["one node"].items())
-    assert all(torch.allclose(two[key], value, rtol=1e-3, atol=1e-5) for key, value in weights["one process"].items())
+    assert all(torch.allclose(two[key], value, rtol=1e-4, atol=1e-6) for key, value in weights["one process"].items())
 
 
 def compare_plan(folder: Path, data: DataOptions, steps: int, seconds: float, rounds: int) -> None:

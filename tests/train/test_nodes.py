@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import replace
 
 import pytest
 import torch
-from nodes import kill_node, lines_of, start_nodes
+from nodes import ForkedNodes, start_nodes
 from shard_files import shard, write_dataset
 from tiny_runs import tensors, tiny
 
@@ -36,25 +37,26 @@ def save(config, folder):
 
 
 def test_a_lost_node_costs_no_more_than_the_last_checkpoint(config, tmp_path):
-    """A node is killed; the other one ends with a line; both go on, and equal one process."""
+    """A node is killed; the other one ends with a line; both go on under torchrun, and equal one process."""
     endless, path = save(replace(config, steps=10_000), tmp_path)
     folder = tmp_path / "run"
-    processes = start_nodes("--config", path)
+    nodes = ForkedNodes(tmp_path, [["--config", path], ["--config", path]])
     deadline = time.monotonic() + 200
     while not (folder / "checkpoint.safetensors").exists():
-        assert all(process.poll() is None for process in processes), [p.communicate() for p in processes]
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    kill_node(processes[1])
-    _, err = processes[0].communicate(timeout=120)
-    assert processes[0].returncode == 1
-    assert [line for line in lines_of(err) if "error" in line] == [
-        line for line in lines_of(err) if "another process of the run ended or is out of reach" in line
-    ]
+    nodes.kill(1)
+    (code, lines), (killed, _) = nodes.wait()
+    assert (code, killed) == (1, -9)
+    assert re.match(
+        r"personlab: error: another process of the run ended or is out of reach \(.*\): start all of them again with "
+        r"--resume$",
+        lines[-1],
+    )
     done = json.loads((folder / "log.jsonl").read_text().splitlines()[-1])["step"]
-    steps = max(done + 4, 6)
+    steps = max(done + 3, 6)
     processes = start_nodes("--config", path, "--resume", "--steps", steps)
-    outputs = [process.communicate(timeout=200) for process in processes]
+    outputs = [process.communicate(timeout=240) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert outputs[0][0].split()[:2] == ["steps", str(steps)]
     assert outputs[1][0] == ""  # the first process writes, once
@@ -66,14 +68,22 @@ def test_a_lost_node_costs_no_more_than_the_last_checkpoint(config, tmp_path):
     assert not list(folder.glob(".*"))
 
 
-def test_a_folder_that_a_node_does_not_see_is_named(config, tmp_path):
-    """A second node needs no output while a run begins, and the checkpoint to go on."""
+def test_nodes_that_cannot_share_a_run_say_why(config, tmp_path):
+    """A second node needs no output while a run begins, and the checkpoint to go on; settings and data are the same."""
     config, path = save(replace(config, steps=2), tmp_path)
     train(config)
-    processes = start_nodes("--config", path, "--resume", "--steps", 4, own=((), ("--output", tmp_path / "other")))
-    outputs = [process.communicate(timeout=200) for process in processes]
-    for process, (_, err) in zip(processes, outputs, strict=True):
-        assert process.returncode == 1
-        expected = "personlab: error: output: expected a folder that every process sees, got [2, 0] steps done"
-        assert lines_of(err)[-1] == expected
+    part = f"{config.data.shards}/*0-of*"
+    cases = [
+        (["--resume", "--steps", 4], ["--resume", "--steps", 4, "--output", tmp_path / "other"],
+         "output: expected a folder that every process sees, got [2, 0] steps done"),
+        (["--output", tmp_path / "new"], ["--output", tmp_path / "other", "--batch-size", 8],
+         "batch_size: expected the same in every process, got 4, 8"),
+        (["--output", tmp_path / "new"], ["--output", tmp_path / "other", "--data.shards", part],
+         "data: expected the same images and annotations in every process, got others"),
+    ]  # fmt: skip
+    runs = [[["--config", path, *own] for own in case[:2]] for case in cases]
+    results = ForkedNodes(tmp_path, *runs).wait()
+    for place, (code, lines) in enumerate(results):
+        assert (code, lines[-1]) == (1, f"personlab: error: {cases[place // 2][2]}")
     assert not (tmp_path / "other").exists()
+    assert not (tmp_path / "new").exists()
