@@ -122,7 +122,7 @@ def measure_loader(openers, steps: int, rounds: int, batch_size: int) -> None:
 
 def run_config(folder: Path, data: DataOptions, **more) -> TrainConfig:
     settings = {
-        "output": str(folder), "batch_size": 8, "threads": 1, "log_every": 10, "checkpoint_every": 1000,
+        "output": str(folder), "batch_size": 8, "threads": 1, "log_every": 5, "checkpoint_every": 1000,
         "network": NetworkOptions(width=0.5, stride=STRIDE), "data": data, "augmentation": VIEW,
         "optimizer": OptimizerOptions(warmup=2), "evaluation": EvaluationOptions(),
     }  # fmt: skip
@@ -214,7 +214,7 @@ def main() -> None:
         if "nodes" in parts:
             compare_nodes(folder, data, min(arguments.steps, 20))
         if "plan" in parts:
-            compare_plan(folder, data, arguments.steps, arguments.seconds, min(arguments.rounds, 3))
+            compare_plan(folder, data, arguments.steps, arguments.seconds, arguments.rounds)
 
 
 if __name__ == "__main__":

@@ -279,7 +279,9 @@ def test_damage_is_an_error_or_changes_nothing(shards):
             assert "\n" not in error
             named += 1
         else:
-            assert all(np.array_equal(a.image, b.image) for a, b in zip(loaded, again, strict=True))
+            for one, other in zip(loaded, again, strict=True):
+                assert np.array_equal(one.image, other.image)
+                assert path.suffix == ".tar" or same_people(one.people, other.people)  # texts in tars have no checksum
     assert named > 100
 
 

@@ -70,7 +70,7 @@ def open_parquet(path: Path) -> Any:
     """
     parquet = parquet_module()
     try:
-        file = parquet.ParquetFile(path)
+        file = parquet.ParquetFile(path, page_checksum_verification=True)
         kinds = {field.name: str(field.type) for field in file.schema_arrow}
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such file") from None

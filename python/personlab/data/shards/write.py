@@ -164,7 +164,7 @@ def _write_parquet(path: Path, samples: Iterator[_Written]) -> None:
     try:
         with parquet_module().ParquetWriter(
             partial, schema, compression={KEY: "none", IMAGE: "none", ANNOTATIONS: "zstd"}, use_dictionary=False,
-            write_statistics=False,
+            write_statistics=False, write_page_checksum=True,
         ) as writer:  # fmt: skip
             for sample in samples:
                 row = {KEY: [sample.key], IMAGE: [sample.image], ANNOTATIONS: [sample.text.decode()]}
