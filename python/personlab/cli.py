@@ -32,8 +32,10 @@ COMMANDS = (
     "decode",
     "evaluate",
     "train",
+    "plan",
     "convert",
     "convert-annotations",
+    "shard",
     "export",
     "scenes",
     "split",
@@ -43,7 +45,7 @@ COMMANDS = (
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
 _EXTRAS = (
     "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "openvino",
-    "pycocotools", "safetensors", "scipy", "torch", "tqdm", "yaml",
+    "pyarrow", "pycocotools", "safetensors", "scipy", "torch", "tqdm", "yaml",
 )  # fmt: skip
 
 
