@@ -36,15 +36,19 @@ class Annotations(NamedTuple):
     notes: tuple[str, ...] = ()  # one line for each reason why annotations were left out
     info: Any = None  # the file's own `info`
 
-    def skeleton(self) -> Skeleton:
+    def skeleton(self, *, joined: bool = True) -> Skeleton:
         """Return the skeleton of the category's own keypoints and edges.
+
+        Args:
+            joined: whether edges have to join all keypoints, as for methods that group keypoints into people.
 
         Raises:
             ValueError: the category has no keypoints, or its edges do not join them all.
         """
         try:
             skeleton = skeleton_of(self.category)
-            check_joined(self.category, skeleton)
+            if joined:
+                check_joined(self.category, skeleton)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
         return skeleton

@@ -85,6 +85,8 @@ class AnnotatedImages:
         whole: those that `held_out` chooses from.
         skeleton: of the keypoints, which are in the order of the annotations unless the category names the same ones in
             another order; `skeleton_of` the file's category where left out.
+        joined: whether edges of the category have to join all keypoints, as for methods that group keypoints into
+            people.
         labelled_only: leave out images without labelled keypoints.
         held_out: images to leave out, as `personlab.data.split.held_out_ids` takes them.
         empty_is_unknown: in images without annotations no loss counts, else they show nobody.
@@ -99,6 +101,7 @@ class AnnotatedImages:
         whole: Annotations,
         *,
         skeleton: Skeleton | None,
+        joined: bool,
         labelled_only: bool,
         held_out: str | os.PathLike[str] | None,
         empty_is_unknown: bool,
@@ -107,7 +110,7 @@ class AnnotatedImages:
         if skeleton is not None:
             with contextlib.suppress(ValueError):  # other names: the caller vouches for their order
                 read = read.of_skeleton(skeleton)
-        self.skeleton = skeleton or read.skeleton()
+        self.skeleton = skeleton or read.skeleton(joined=joined)
         if held_out is not None:
             read = without_images(read, held_out_ids(held_out, whole), held_out)
         listed = read.labelled_images() if labelled_only else read
@@ -186,7 +189,7 @@ class CocoImages(AnnotatedImages):
         images: the folder with the images.
         instances: COCO's instances JSON: adds masks that `annotations` lacks, matched by annotation id, and people
             whom `annotations` does not list; these have no labelled keypoints.
-        skeleton, labelled_only, held_out, empty_is_unknown: as `AnnotatedImages` takes them.
+        skeleton, joined, labelled_only, held_out, empty_is_unknown: as `AnnotatedImages` takes them.
         category: name or number of the category (`personlab.data.category.choose_category`).
 
     Raises:
@@ -202,6 +205,7 @@ class CocoImages(AnnotatedImages):
         *,
         instances: str | os.PathLike[str] | None = None,
         skeleton: Skeleton | None = None,
+        joined: bool = True,
         category: str = "person",
         labelled_only: bool = False,
         held_out: str | os.PathLike[str] | None = None,
@@ -213,7 +217,7 @@ class CocoImages(AnnotatedImages):
         if instances is not None:
             read = join(read, read_annotations(instances, read.category["name"], n_keypoints=0))
         super().__init__(
-            read, whole, skeleton=skeleton, labelled_only=labelled_only, held_out=held_out,
+            read, whole, skeleton=skeleton, joined=joined, labelled_only=labelled_only, held_out=held_out,
             empty_is_unknown=empty_is_unknown,
         )  # fmt: skip
         read.names()  # raises where one is missing

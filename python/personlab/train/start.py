@@ -17,6 +17,7 @@ from personlab.data.images import AnnotatedImages, CocoImages, DrawnImages
 from personlab.data.shards.images import ShardImages
 from personlab.data.sides import unpaired_sides
 from personlab.data.unlabelled import WithUnlabelled
+from personlab.methods import get_method
 from personlab.train.evaluation import is_scored, scored_with
 from personlab.train.network import make_network
 from personlab.train.optimize import with_warmup_within
@@ -52,21 +53,21 @@ def open_images(config: TrainConfig) -> Images:
     data = config.data
     if data.is_drawn:
         return DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
-    images = _annotated(data)
+    images = _annotated(data, joined=not get_method(config.method).takes_boxes)
     return images if data.unlabelled is None else WithUnlabelled(images, data.unlabelled)
 
 
-def _annotated(data: DataOptions) -> AnnotatedImages:
+def _annotated(data: DataOptions, *, joined: bool) -> AnnotatedImages:
     unknown = data.empty == "unknown"
     if data.shards is not None:
         return ShardImages(
-            data.shards, category=data.category, labelled_only=data.labelled_only, held_out=data.held_out,
-            empty_is_unknown=unknown,
+            data.shards, category=data.category, joined=joined, labelled_only=data.labelled_only,
+            held_out=data.held_out, empty_is_unknown=unknown,
         )  # fmt: skip
     assert data.annotations is not None
     assert data.images is not None
     return CocoImages(
-        data.annotations, data.images, instances=data.instances, category=data.category,
+        data.annotations, data.images, instances=data.instances, category=data.category, joined=joined,
         labelled_only=data.labelled_only, held_out=data.held_out, empty_is_unknown=unknown,
     )  # fmt: skip
 

@@ -19,7 +19,7 @@ class ShardImages(AnnotatedImages):
 
     Args:
         source: a folder, a file or a pattern (`personlab.data.shards.shard_set.find_shards`).
-        skeleton, labelled_only, held_out, empty_is_unknown: as `AnnotatedImages` takes them.
+        skeleton, joined, labelled_only, held_out, empty_is_unknown: as `AnnotatedImages` takes them.
         category: name or number of the category (`personlab.data.category.choose_category`).
 
     Raises:
@@ -31,6 +31,7 @@ class ShardImages(AnnotatedImages):
         source: str | os.PathLike[str],
         *,
         skeleton: Skeleton | None = None,
+        joined: bool = True,
         category: str = "person",
         labelled_only: bool = False,
         held_out: str | os.PathLike[str] | None = None,
@@ -39,7 +40,7 @@ class ShardImages(AnnotatedImages):
         count = None if skeleton is None else skeleton.n_keypoints
         whole, self.stored = read_shards(source, category, n_keypoints=count)
         super().__init__(
-            whole, whole, skeleton=skeleton, labelled_only=labelled_only, held_out=held_out,
+            whole, whole, skeleton=skeleton, joined=joined, labelled_only=labelled_only, held_out=held_out,
             empty_is_unknown=empty_is_unknown,
         )  # fmt: skip
         self.notes += self.stored.notes
