@@ -11,6 +11,7 @@ from shard_files import shard, write_dataset
 from tiny_runs import tiny
 
 from personlab.cli import main
+from personlab.commands.plan import _three
 from personlab.nn import ModelConfig, PersonLab
 from personlab.train import DataOptions, TeacherOptions, train
 from personlab.train.forecast import Costs, Row, Speed, count_saves, forecast
@@ -124,6 +125,14 @@ def test_the_command_says_it_in_words_and_as_json(tmp_path, capfd):
     out, err = capfd.readouterr()
     assert json.loads(out)["memory"]["worker_peak"] == 0
     assert "loader alone" in err
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.000123, "0.000123"), (0.7, "0.700"), (2.345, "2.35"), (220.9, "221"), (1234.4, "1234")],
+)
+def test_numbers_have_three_digits_that_count(value, text):
+    assert _three(value) == text
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,8 +83,8 @@ def _write(planned: Plan, stream: TextIO) -> None:
     write_table(["images per second", "mean", "slowest part", "fastest part"], [_speed(*one) for one in speeds], stream)
     hours = [planned.hours(speed) for speed in planned.together]
     stream.write(
-        f"\n{config.steps} steps of {config.batch_size} images: {hours[0]:.2f} hours, from {hours[2]:.2f} to "
-        f"{hours[1]:.2f}, {planned.saves} checkpoints of {planned.saving:.2f} s among them, without evaluations\n\n"
+        f"\n{config.steps} steps of {config.batch_size} images: {_three(hours[0])} hours, from {_three(hours[2])} to "
+        f"{_three(hours[1])}, {planned.saves} checkpoints of {planned.saving:.2f} s among them, without evaluations\n\n"
     )
     memory = [[name.replace("_", " "), _mega(size)] for name, size in planned.memory.items()]
     write_table(["memory", "MB"], memory, stream)
@@ -96,14 +97,20 @@ def _write(planned: Plan, stream: TextIO) -> None:
 
 
 def _speed(name: str, speed: Speed) -> list[str]:
-    return [name, *(f"{value:.1f}" for value in speed)]
+    return [name, *map(_three, speed)]
 
 
 def _row(planned: Plan, row: Row) -> list[str]:
+    speeds = row.low, row.high
     hours = planned.hours(row.high), planned.hours(row.low)
-    return [
-        str(row.processes), str(row.batch_size), f"{row.low:.1f} to {row.high:.1f}", f"{hours[0]:.2f} to {hours[1]:.2f}"
-    ]  # fmt: skip
+    ranges = [" to ".join(map(_three, pair)) for pair in (speeds, hours)]
+    return [str(row.processes), str(row.batch_size), *ranges]
+
+
+def _three(value: float) -> str:
+    """Return a number with at least three digits that count, and all of those before the point."""
+    digits = max(2 - math.floor(math.log10(value)), 0) if value > 0 else 0
+    return f"{value:.{digits}f}"
 
 
 def _mega(size: int) -> str:
