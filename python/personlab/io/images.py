@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,13 +33,40 @@ _END_OF_PNG = b"IEND\xaeB`\x82"
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
 
+@dataclass(frozen=True, eq=False)
+class ImageContent:
+    """An image file that is in memory, as from an archive: what is done with a path is done with it."""
+
+    name: str
+    """of the file, for messages"""
+
+    content: bytes | Exception
+    """of the file, or why there is none: raised where the image is read"""
+
+    def __str__(self) -> str:
+        return self.name
+
+    def read(self) -> bytes:
+        """Return the content of the file.
+
+        Raises:
+            Exception: the one that stands for it.
+            ValueError: it is too long.
+        """
+        if isinstance(self.content, Exception):
+            raise self.content
+        if len(self.content) > MAX_BYTES:
+            raise ValueError(f"{self.name}: expected a file of at most {MAX_BYTES} bytes, got {len(self.content)}")
+        return self.content
+
+
 def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
     """Read an image of any of these kinds as (H, W, 3) uint8 RGB.
 
     Args:
-        source: a file's path; a PIL image of 8 bits a channel; or a uint8 array or tensor in host memory of shape
-            (H, W, 3), (H, W, 4), whose alpha is left out, (H, W) or (H, W, 1), which is grey. Files and PIL images are
-            turned the way their EXIF orientation says.
+        source: a file's path, or `ImageContent`; a PIL image of 8 bits a channel; or a uint8 array or tensor in host
+            memory of shape (H, W, 3), (H, W, 4), whose alpha is left out, (H, W) or (H, W, 1), which is grey. Files and
+            PIL images are turned the way their EXIF orientation says.
         bgr: an array's channels are blue, green, red, as OpenCV reads them.
         damage: gets a line about a damaged file, of which the part that could be decoded is returned; without it, that
             line is a RuntimeWarning.
@@ -48,7 +76,7 @@ def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = Non
         TypeError: another kind of object, or an array of another element type.
         ValueError: a file that holds no image, an array of another shape, or no pixels.
     """
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, _FILES):
         image, line = read_image_file(source)
         if line and damage is None:
             warnings.warn(line, RuntimeWarning, stacklevel=2)
@@ -74,12 +102,15 @@ def read_reduced(
     Raises:
         FileNotFoundError, TypeError, ValueError: as `read_image` raises them.
     """
-    if not isinstance(source, (str, os.PathLike)):
+    if not isinstance(source, _FILES):
         return _from_object(source, bgr=bgr)
     image, line = _read_file(source, reduction)
     if line:
         damage.append(line)
     return image
+
+
+_FILES = (str, os.PathLike, ImageContent)
 
 
 def _from_object(source: Any, *, bgr: bool) -> Image:
@@ -90,7 +121,7 @@ def _from_object(source: Any, *, bgr: bool) -> Image:
     return _from_array(to_numpy(source, "image"), bgr=bgr)
 
 
-def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
+def read_image_file(path: str | os.PathLike[str] | ImageContent) -> tuple[Image, str]:
     """Read an image file as (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
 
     Of a damaged file, the part that could be decoded is returned; missing rows of a JPEG file are grey.
@@ -108,9 +139,9 @@ def read_image_file(path: str | os.PathLike[str]) -> tuple[Image, str]:
 
 
 def _read_file(
-    path: str | os.PathLike[str], reduction: Callable[[Size], float] | None = None
+    path: str | os.PathLike[str] | ImageContent, reduction: Callable[[Size], float] | None = None
 ) -> tuple[Image | ReducedImage, str]:
-    content = bytes(read_up_to(path, MAX_BYTES))
+    content = path.read() if isinstance(path, ImageContent) else bytes(read_up_to(path, MAX_BYTES))
     check_image(content, str(path))
     library, kind = imaging_library(), read_format(content)
     plan = None if reduction is None else plan_reduction(content, reduction)
