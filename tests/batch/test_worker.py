@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -12,12 +14,19 @@ import pytest
 from batch_runs import Killed, Remembering, make_predictor, run_here, scene, write_scenes, write_tar, write_walk
 
 from personlab.batch import read_errors, read_manifest, read_people
-from personlab.batch.setup import Setup
+from personlab.batch.setup import EngineError, Setup
 from personlab.batch.work import Worker
 from personlab.io.images import write_image
 from personlab.io.sources import Source
 from personlab.io.video import Video
 from personlab.track import TrackOptions
+
+
+@pytest.fixture(autouse=True)
+def _unsynced(monkeypatch):
+    """Does not wait for the disk, which takes most of the time of these jobs."""
+    monkeypatch.setattr("personlab.io.files._sync", lambda _: None)
+    monkeypatch.setattr("personlab.batch.storage._sync_folder", lambda _: None)
 
 
 @pytest.fixture(scope="module")
@@ -27,9 +36,10 @@ def predictor():
 
 @pytest.fixture(scope="module")
 def worker(predictor, tmp_path_factory):
-    """A worker that all jobs here share; each job gives it its own folder."""
+    """A worker that jobs share, which predicts each image once; each job gives it its own folder."""
+    remembering = Remembering(predictor)
     setup = Setup(
-        output=str(tmp_path_factory.mktemp("none")), make_predictor=lambda: predictor, part=4, piece=6, column=None,
+        output=str(tmp_path_factory.mktemp("none")), make_predictor=lambda: remembering, part=4, piece=6, column=None,
         track=None,
     )  # fmt: skip
     return Worker(setup)
@@ -50,8 +60,8 @@ def tables(output):
     return [read(output).to_pylist() for read in (read_people, read_manifest, read_errors)]
 
 
-def test_images_equal_the_predictor(predictor, worker, scenes, tmp_path):
-    run_here([scenes], tmp_path / "o", worker=worker)
+def test_images_equal_the_predictor(predictor, scenes, tmp_path):
+    run_here([scenes], tmp_path / "o", predictor=lambda: predictor)
     people, manifest, errors = tables(tmp_path / "o")
     assert errors == []
     files = sorted(map(str, scenes.iterdir()))
@@ -209,14 +219,13 @@ def test_bad_inputs_are_rows(worker, scenes, tmp_path):
     assert sum(row["failed"] for row in manifest) == 8
 
 
-def test_every_crash_is_mended(predictor, worker, scenes, tmp_path):
+def test_every_crash_is_mended(worker, scenes, tmp_path):
     folder = tmp_path / "i"
     folder.mkdir()
     for file in sorted(scenes.iterdir())[:4]:
         (folder / file.name).write_bytes(file.read_bytes())
     (folder / "b.jpg").write_bytes(b"no image")
     write_walk(folder / "v.mp4", 12)
-    worker = Worker(replace(worker.setup, make_predictor=lambda: Remembering(predictor)))
     run_here([folder], tmp_path / "whole", worker=worker)
     expected = tables(tmp_path / "whole")
     files = sorted(str(path.relative_to(tmp_path / "whole")) for path in (tmp_path / "whole").rglob("*.parquet"))
@@ -241,3 +250,76 @@ def test_a_later_run_adds_what_is_new_alone(worker, scenes, tmp_path):
     assert run_here([folder], tmp_path / "o", worker=worker) == []
     run_here([folder], tmp_path / "one", worker=worker)
     assert tables(tmp_path / "o") == tables(tmp_path / "one")
+
+
+def test_evaluate_reads_the_folder_of_a_job(worker, tmp_path, capsys):
+    from personlab.cli import main
+
+    assert main(["scenes", "--output", str(tmp_path / "s"), "--count", "6", "--size", "121", "161"]) == 0
+    run_here([tmp_path / "s" / "images"], tmp_path / "o", worker=worker)
+    people = read_people(tmp_path / "o").to_pylist()
+    listed = [
+        {
+            "image_id": int(row["file"][-16:-4]),
+            "category_id": 1,
+            "keypoints": [round(value, 4) for value in row["keypoints"]],
+            "score": row["score"],
+        }
+        for row in people
+    ]
+    (tmp_path / "r.json").write_text(json.dumps(listed))
+    printed = []
+    for results in (tmp_path / "o", tmp_path / "r.json"):
+        capsys.readouterr()
+        annotations = str(tmp_path / "s" / "person_keypoints.json")
+        assert main(["evaluate", "--annotations", annotations, "--results", str(results)]) == 0
+        printed.append([line.split()[:3] for line in capsys.readouterr().out.splitlines()[1:]])
+    assert printed[0] == printed[1]
+    assert float(printed[0][0][2]) > 0.1
+
+
+def test_other_options_and_other_folders_are_refused(worker, scenes, tmp_path):
+    run_here([scenes], tmp_path / "o", worker=worker)
+    with pytest.raises(ValueError, match=r"another part \(4, now 5\): give the same options"):
+        run_here([scenes], tmp_path / "o", worker=worker, part=5)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(ValueError, match="expected a new or empty folder, or one of a job, got x in it"):
+        run_here([scenes], tmp_path / "full", worker=worker)
+    with pytest.raises(ValueError, match="expected the folder of a job"):
+        read_people(tmp_path / "full")
+
+
+def test_units_with_errors_are_done_again_on_demand(worker, tmp_path):
+    folder = write_scenes(tmp_path / "i", 2)
+    (folder / "bad.png").write_bytes(b"no image")
+    run_here([folder], tmp_path / "o", worker=worker)
+    write_image(folder / "bad.png", scene(5))
+    assert run_here([folder], tmp_path / "o", worker=worker) == []
+    assert len(run_here([folder], tmp_path / "o", worker=worker, retry_errors=True)) == 1
+    people, manifest, errors = tables(tmp_path / "o")
+    assert (len(manifest), errors) == (3, [])
+    assert str(folder / "bad.png") in {row["file"] for row in people}
+
+
+def test_a_network_that_fails_on_all_images_stops_the_job(predictor, worker, scenes, tmp_path):
+    class Broken(Remembering):
+        @contextlib.contextmanager
+        def stream(self, images):
+            yield _Failing(map(str, images))
+
+    setup = replace(worker.setup, make_predictor=lambda: Broken(predictor))
+    with pytest.raises(EngineError, match="the network fails on all images: no memory left"):
+        run_here([scenes], tmp_path / "o", worker=Worker(setup))
+    assert read_manifest(tmp_path / "o").num_rows == 0
+
+
+class _Failing:
+    """Raises at each image, and goes on."""
+
+    def __init__(self, images):
+        self._images = images
+
+    def __next__(self):
+        next(self._images)
+        raise RuntimeError("no memory\nleft")

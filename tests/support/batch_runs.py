@@ -18,7 +18,7 @@ from personlab.batch.setup import Setup
 from personlab.batch.storage import Files, Store
 from personlab.batch.work import Divider, Worker
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.images import read_image, write_image
+from personlab.io.images import ImageContent, write_image
 
 NETWORK = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
 
@@ -74,10 +74,12 @@ class Remembering:
         yield map(self._predict, images)
 
     def _predict(self, source):
-        image = read_image(source)
-        key = image.tobytes()
+        if isinstance(source, np.ndarray):
+            key = source.tobytes()
+        else:
+            key = source.read() if isinstance(source, ImageContent) else Path(source).read_bytes()
         if key not in self._known:
-            self._known[key] = self._predictor(image)
+            self._known[key] = self._predictor(source)
         return self._known[key]
 
 
@@ -106,7 +108,7 @@ class DyingStore(Store):
         super().delete(name)
 
 
-def run_here(words, output, *, predictor=None, track=None, dies=None, worker=None, identity=None, **options):
+def run_here(words, output, *, predictor=None, track=None, dies=None, worker=None, retry_errors=False, **options):
     """Run a job in this process; `dies`: at its n-th write. Returns the outcomes."""
     options = BatchOptions(**{"part": 4, "piece": 6, **options})
     setup = Setup(
@@ -114,9 +116,9 @@ def run_here(words, output, *, predictor=None, track=None, dies=None, worker=Non
         column=options.column, track=track,
     )  # fmt: skip
     store = Store(str(output)) if dies is None else DyingStore(str(output), dies)
-    job = Job(store, identity or {"part": options.part})
+    job = Job(store, {"part": options.part})
     try:
-        job.clean()
+        job.clean(retry_errors=retry_errors)
         inputs = find_inputs([str(word) for word in words], Files())
         divider, worker = Divider(setup), worker or Worker(setup)
         worker.store, worker.setup = store, setup

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from personlab.batch.storage import WEB, as_address
+from personlab.batch.storage import HIDDEN, WEB, as_address
 from personlab.io.sources import IMAGES, VIDEOS, begins_as_video, scheme_of
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def find_inputs(words: Sequence[str], files: Files) -> Inputs:
             source, matches = _expand(word, files)
         except (OSError, ValueError) as error:
             line = " ".join(str(getattr(error, "strerror", None) or error).split())
-            inputs.problems.append(line if line.startswith(word) else f"{word}: {line}")
+            begins = line.startswith(word) or HIDDEN in line
+            inputs.problems.append(line if begins else f"{word}: {line}")
             continue
         count = 0
         for kind, address in matches:
@@ -127,7 +128,7 @@ def _expand_remote(address: str, files: Files) -> tuple[str, Iterable[tuple[Kind
         if _MAGIC.search(path):
             base, pattern = _base(path), path.split("/")
             names = [name for name in listed(base, deep=True) if _matches(name.split("/"), pattern)]
-            return start + base, _known(f"{start}{name}{mark}{query}" for name in names)
+            return (start + base).rstrip("/"), _known(f"{start}{name}{mark}{query}" for name in names)
         info = system.get_file_info(path)
         if info.type == FileType.Directory:
             return prefix, _known(f"{start}{name}{mark}{query}" for name in listed(path, deep=False))

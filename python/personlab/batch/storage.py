@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 WEB = ("http", "https")
+HIDDEN = "***"  # in place of a name and a password
 _WRITES_WHOLE = ("s3", "gcs", "abfs", "py::fsspec+s3", "py::fsspec+gcs")  # an object appears once it is written
 
 
@@ -35,7 +36,7 @@ def as_address(text: str) -> str:
     if scheme == "file":
         return os.path.abspath(url2pathname(urlsplit(text).path))  # noqa: PTH100
     if re.match(r"[^/?#@]*:[^/?#@]*@", text[len(scheme) + 3 :]):
-        shown = text[: len(scheme) + 3] + "***" + text[text.index("@") :]
+        shown = text[: len(scheme) + 3] + HIDDEN + text[text.index("@") :]
         raise ValueError(f"{shown}: expected an address without a password: put it in the environment")
     return text
 
@@ -63,7 +64,8 @@ class Files:
             except (ArrowInvalid, NotImplementedError, TypeError) as error:
                 raise ValueError(f"{address}: expected an address of a file system, got: {_line(error)}") from None
         system, root = self._systems[key]
-        return system, f"{root.rstrip('/')}/{parts.path.lstrip('/')}".rstrip("/")
+        start = root.rstrip("/") + "/" if root else ""  # some begin with a slash, some with the bucket
+        return system, (start + parts.path.lstrip("/")).rstrip("/")
 
     def read(self, address: str) -> bytes:
         """Return the content of a file of at most `MAX_BYTES`.
