@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CORES = 4  # of a worker: no engine runs more images at once
 _STORE = 256 << 20  # bytes of shared memory on this machine: units are small, for workers read the images themselves
+_ATTEMPTS = 3  # to start Ray
 _GROUP = 32  # units that one task divides
 INSTALL = "batch needs Ray: pip install 'personlab[ray]'"
 
@@ -91,12 +92,12 @@ class Pool:
         options, level = self._options, logging.INFO if self._verbose else logging.CRITICAL
         quiet: dict[str, Any] = {"logging_level": level, "log_to_driver": self._verbose}
         if options.address is not None:
-            self._ray.init(address=options.address, **quiet)
+            self._connect(address=options.address, **quiet)
             self.layout = self._on_cluster()
         else:
             cores = options.cores or min(count_cores(), _CORES)
             actors = options.actors or max(count_cores() // cores, 1)
-            self._ray.init(
+            self._connect(
                 num_cpus=actors * cores, include_dashboard=False, object_store_memory=_STORE, **quiet,
                 **({} if self._uses_gpus else {"num_gpus": 0}),
             )  # fmt: skip
@@ -107,6 +108,24 @@ class Pool:
             self.layout = Layout(actors, cores, gpus)
         logging.getLogger("ray").setLevel(level)
         logging.getLogger("ray.data").setLevel(level)
+
+    def _connect(self, **arguments: Any) -> None:
+        """Start Ray, or reach a cluster: a machine with much else to do may miss the moment that Ray waits for.
+
+        Raises:
+            ConnectionError: it does not start, or there is no such cluster.
+        """
+        is_here = self._options.address is None
+        for left in reversed(range(_ATTEMPTS if is_here else 1)):
+            try:
+                self._ray.init(**arguments)
+            except Exception as error:  # noqa: BLE001, PERF203  # Ray raises that class itself
+                self._ray.shutdown()
+                if not left:
+                    where = "to start" if is_here else f"a cluster at {self._options.address}"
+                    raise ConnectionError(f"expected Ray {where}, got: {' '.join(str(error).split())}") from None
+            else:
+                return
 
     def _gpus(self) -> float:
         """Return the GPUs of a worker."""
