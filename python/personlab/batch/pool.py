@@ -117,10 +117,13 @@ class Pool:
         """
         is_here = self._options.address is None
         for left in reversed(range(_ATTEMPTS if is_here else 1)):
+            before = _children()
             try:
                 self._ray.init(**arguments)
-            except Exception as error:  # noqa: BLE001, PERF203  # Ray raises that class itself
+            except Exception as error:  # noqa: BLE001  # Ray raises that class itself
                 self._ray.shutdown()
+                for process in _children() - before:  # Ray leaves those that did start
+                    process.kill()
                 if not left:
                     where = "to start" if is_here else f"a cluster at {self._options.address}"
                     raise ConnectionError(f"expected Ray {where}, got: {' '.join(str(error).split())}") from None
@@ -192,6 +195,13 @@ class Pool:
             if isinstance(outcome, Exception):
                 raise outcome
             yield outcome
+
+
+def _children() -> set[Any]:
+    """Return the processes that this one has started, and theirs."""
+    import psutil  # Ray brings it along
+
+    return set(psutil.Process().children(recursive=True))
 
 
 @contextlib.contextmanager
