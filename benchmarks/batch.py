@@ -144,7 +144,7 @@ def tree(process):
 
 
 def workers(process):
-    """The actors of a job that runs."""
+    """The actors among what descends from a process."""
     import psutil
 
     own = []
@@ -155,60 +155,91 @@ def workers(process):
     return own
 
 
+@contextlib.contextmanager
+def cluster(nodes):
+    """Ray nodes of so many cores each, on this machine; yields the address."""
+    from ray.cluster_utils import Cluster
+
+    first, *others = ({"num_cpus": cores, "object_store_memory": 100 << 20} for cores in nodes)
+    one = Cluster(initialize_head=True, head_node_args={**first, "include_dashboard": False})
+    try:
+        for other in others:
+            one.add_node(**other)
+        yield one.address
+    finally:
+        one.shutdown()
+
+
 def kills(options):
     """Kill parts of jobs at random times, and compare the rows with those of an uninterrupted one."""
-    import psutil
-
     inputs = draw(options.work, options.images, options.videos, damaged=50)
     words = [inputs / "images", inputs / "videos"]
-    edge = ["--long-edge", options.long_edge, "--part", 32, "--piece", 12, "--track"]
+    flags = ["--long-edge", options.long_edge, "--part", 16, "--piece", 12, "--track", "--cores", 1, "--actors", 2]
     whole = options.work / "out-whole"
     shutil.rmtree(whole, ignore_errors=True)
-    _, seconds = timed(batch(words, whole, *edge), options.work / "whole.log")
-    expected = rows(whole)
-    print(f"uninterrupted: {seconds:.1f} s, {expected[0].num_rows} people, {expected[1].num_rows} images and frames, "
-          f"{expected[2].num_rows} errors")  # fmt: skip
-    print("\n| run | killed | at, s | starts | equal |\n|---|---|---|---|---|")
     generator = random.Random(options.seed)
-    for run in range(options.runs):
-        what = ("worker", "driver", "job")[run % 3]
-        output = options.work / "out-killed"
-        shutil.rmtree(output, ignore_errors=True)
-        starts, moments = 0, []
-        while True:
-            starts += 1
-            with (options.work / "killed.log").open("w") as log:
-                process = subprocess.Popen(
-                    batch(words, output, *edge), stdout=log, stderr=log, start_new_session=True
-                )  # fmt: skip
-            begun = time.perf_counter()
-            for _ in range(2 if starts <= 2 else 0):
-                wait = generator.uniform(0.15, 0.6) * seconds
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(wait)
-                if process.poll() is not None:
-                    break
-                targets = {"worker": workers(process), "driver": tree(process)[:1], "job": tree(process)}[what]
-                for target in targets[: 1 if what == "worker" else None]:
-                    with contextlib.suppress(psutil.Error):
-                        target.kill()
-                if targets:
-                    moments.append(f"{time.perf_counter() - begun:.0f}")
-                if what != "worker":
-                    break
-            code = process.wait(20 * seconds)
-            if code == 0:
+    with cluster([2]) as address:
+        shared = [*flags, "--address", address]
+        timed(batch(words, options.work / "out-whole", *shared), options.work / "whole.log")
+        shutil.rmtree(whole)
+        _, seconds = timed(batch(words, whole, *shared), options.work / "whole.log")
+        expected = rows(whole)
+        print(f"uninterrupted: {seconds:.1f} s, {expected[0].num_rows} people, {expected[1].num_rows} images and "
+              f"frames, {expected[2].num_rows} errors", flush=True)  # fmt: skip
+        listed(expected[2])
+        print("\n| run | killed | at, s | starts | equal |\n|---|---|---|---|---|", flush=True)
+        for run in range(options.runs):
+            what = ("worker", "driver", "job")[run % 3]
+            if what != "job":
+                killed(
+                    options, run, what, batch(words, options.work / "out-killed", *shared), seconds, expected, generator
+                )
+    for run in range(2, options.runs, 3):  # a Ray of their own, which is killed, too
+        command = batch(words, options.work / "out-killed", *flags)
+        killed(options, run, "job", command, 2 * seconds, expected, generator)
+
+
+def listed(errors):
+    """Print how many inputs are listed as damaged, and some reasons."""
+    reasons = Counter(row["reason"] for row in errors.to_pylist())
+    print(f"\n{errors.num_rows} damaged inputs are listed; reasons by number:")
+    for reason, count in reasons.most_common(5):
+        print(f"- {count}: {reason}", flush=True)
+
+
+def killed(options, run, what, command, seconds, expected, generator):
+    """Run a command until it ends by itself, kill a part of it twice, and compare its rows."""
+    import psutil
+
+    output = options.work / "out-killed"
+    shutil.rmtree(output, ignore_errors=True)
+    starts, moments = 0, []
+    while True:
+        starts += 1
+        with (options.work / "killed.log").open("w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        begun = time.perf_counter()
+        while len(moments) < 2 and process.poll() is None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(generator.uniform(0.2, 0.8) * seconds)
+            if process.poll() is not None:
                 break
-            assert code == -signal.SIGKILL, (code, (options.work / "killed.log").read_text())
-            time.sleep(1)
-        own = rows(output)
-        equal = all(one.equals(other) for one, other in zip(own, expected, strict=True))
-        print(f"| {run + 1} | {what} | {', '.join(moments)} | {starts} | {'yes' if equal else 'NO'} |", flush=True)
-        assert equal
-    reasons = {row["reason"] for row in expected[2].to_pylist()}
-    print(f"\n{expected[2].num_rows} damaged inputs are listed, with {len(reasons)} reasons:\n")
-    for row in expected[2].slice(0, 4).to_pylist():
-        print(f"- {Path(row['file']).name}: {row['reason']}")
+            targets = {"worker": workers(psutil.Process()), "driver": tree(process)[:1], "job": tree(process)}[what]
+            for target in targets[: 1 if what == "worker" else None]:
+                with contextlib.suppress(psutil.Error):
+                    target.kill()
+            if targets:
+                moments.append(f"{time.perf_counter() - begun:.0f}")
+            if what != "worker":
+                break
+        code = process.wait(60 + 20 * seconds)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, (code, (options.work / "killed.log").read_text())
+        time.sleep(1)
+    equal = all(one.equals(other) for one, other in zip(rows(output), expected, strict=True))
+    print(f"| {run + 1} | {what} | {', '.join(moments)} | {starts} | {'yes' if equal else 'NO'} |", flush=True)
+    assert equal
 
 
 def links(work, count, few=200):
@@ -279,23 +310,16 @@ def memory(options):
 
 def nodes(options):
     """Share a job between two Ray nodes on this machine, of one core each."""
-    from ray.cluster_utils import Cluster
-
     inputs = draw(options.work, options.images, options.videos)
     words = [inputs / "images", inputs / "videos"]
     edge = ["--long-edge", options.long_edge, "--cores", 1]
     expected = options.work / "out-one"
     shutil.rmtree(expected, ignore_errors=True)
     _, alone = timed(batch(words, expected, *edge, "--actors", 1), options.work / "one.log")
-    more = {"num_cpus": 1, "object_store_memory": 100 << 20}
-    cluster = Cluster(initialize_head=True, head_node_args={**more, "include_dashboard": False})
-    try:
-        cluster.add_node(**more)
+    with cluster([1, 1]) as address:
         output = options.work / "out-nodes"
         shutil.rmtree(output, ignore_errors=True)
-        _, both = timed(batch(words, output, *edge, "--address", cluster.address), options.work / "nodes.log")
-    finally:
-        cluster.shutdown()
+        _, both = timed(batch(words, output, *edge, "--address", address), options.work / "nodes.log")
     equal = all(one.equals(other) for one, other in zip(rows(output), rows(expected), strict=True))
     assert equal
     shares = shares_of(output)

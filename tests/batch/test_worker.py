@@ -323,3 +323,22 @@ class _Failing:
     def __next__(self):
         next(self._images)
         raise RuntimeError("no memory\nleft")
+
+
+def test_an_image_that_ends_the_process_is_a_row(predictor, worker, tmp_path):
+    class Ending(Remembering):
+        def _predict(self, source):
+            if str(source).endswith("000003.png"):
+                raise Killed
+            return super()._predict(source)
+
+    folder = write_scenes(tmp_path / "i", 4)
+    setup = replace(worker.setup, make_predictor=lambda: Ending(predictor))
+    for _ in range(4):
+        with pytest.raises(Killed):
+            run_here([folder], tmp_path / "o", worker=Worker(setup))
+    run_here([folder], tmp_path / "o", worker=Worker(setup))
+    _, manifest, errors = tables(tmp_path / "o")
+    assert [row["failed"] for row in manifest] == [False, False, True, False], errors
+    assert [row["reason"] for row in errors] == ["expected an image, got a file at which the process ends"]
+    assert list((tmp_path / "o" / "_tries").iterdir()) == []

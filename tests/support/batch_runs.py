@@ -99,9 +99,9 @@ class DyingStore(Store):
             raise Killed
         self.left -= 1
 
-    def write(self, name, content):
+    def write(self, name, content, *, sync=True):
         self._count()
-        super().write(name, content)
+        super().write(name, content, sync=sync)
 
     def delete(self, name):
         self._count()

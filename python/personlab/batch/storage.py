@@ -172,8 +172,13 @@ class Store:
         with self._system.open_input_file(self._path(name)) as file:
             return bytes(file.read())
 
-    def write(self, name: str, content: bytes) -> None:
+    def write(self, name: str, content: bytes, *, sync: bool = True) -> None:
         """Put a file in place, whole, in one step, after the disk has its content; replaces an older one.
+
+        Args:
+            name: of the file.
+            content: of it.
+            sync: without, a folder of this machine gets the file at once: it outlives the process, not the machine.
 
         Raises:
             OSError: it cannot be written.
@@ -181,6 +186,9 @@ class Store:
         path = self._path(name)
         if self._system is None:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if not sync:
+                Path(path).write_bytes(content)
+                return
             write_whole(path, content)
             _sync_folder(Path(path).parent)
             return

@@ -32,6 +32,7 @@ from personlab.batch.tables import (
     people_schema,
     to_bytes,
 )
+from personlab.batch.tries import FOLDER, Tries
 from personlab.io.console import describe_failure
 from personlab.io.images import ImageContent
 from personlab.io.sources import scheme_of
@@ -118,17 +119,9 @@ class Worker:
                 yield outcome
 
     def _predict(self, unit: Unit, rows: Rows) -> None:
-        places: deque[Place] = deque()
         engine_failures = 0
         last: Exception | None = None
-
-        def images() -> Iterator[Any]:
-            for place, source in self._sources(unit):
-                places.append(place)
-                yield source
-
-        for outcome in self.outcomes(images()):
-            place = places.popleft() if places else Place(unit.address)  # else it is the file of all that failed
+        for place, outcome in self._placed(unit):
             if isinstance(outcome, Exception):
                 rows.fail(place, describe_failure(place.file, outcome))
                 engine_failures += isinstance(outcome, (MemoryError, RuntimeError))
@@ -137,6 +130,34 @@ class Worker:
                 rows.add(place, outcome)
         if engine_failures > 1 and engine_failures == len(rows.manifest):
             raise EngineError(f"the network fails on all images: {' '.join(str(last).split())}")
+
+    def _placed(self, unit: Unit) -> Iterator[tuple[Place, Prediction | Exception]]:
+        """Yield the place of each image, and its prediction, or the exception instead."""
+        places: deque[Place] = deque()
+        tries = Tries(self.store, unit.key)
+
+        def images() -> Iterator[Any]:
+            for place, source in self._sources(unit):
+                places.append(place)
+                yield source
+
+        if not tries.are_many:
+            for outcome in self.outcomes(images()):
+                yield places.popleft() if places else Place(unit.address), outcome  # else it is the file of all
+            return
+        sources = self._sources(unit)
+        while True:
+            try:
+                place, source = next(sources)
+            except StopIteration:
+                return
+            except (*FAILURES, tarfile.TarError) as error:
+                yield Place(unit.address), error
+                return
+            if tries.begin(place.file):
+                yield from ((place, outcome) for outcome in self.outcomes([source]))
+            else:
+                yield place, ValueError(f"{place.file}: expected an image, got a file at which the process ends")
 
     def _sources(self, unit: Unit) -> Iterator[tuple[Place, Any]]:
         """Yield the images of a unit, and their places."""
@@ -197,6 +218,7 @@ class Worker:
         manifest = rows.manifest_table()
         manifest = manifest.replace_schema_metadata({"worker": json.dumps(self.facts)})
         self.store.write(manifest_file(unit.key), to_bytes(manifest))
+        self.store.delete(f"{FOLDER}/{unit.key}")
         return Outcome(
             inputs=len(rows.manifest), failed=rows.failed, people=rows.count, errors=len(rows.errors)
         )  # fmt: skip
