@@ -1,8 +1,7 @@
-"""Measures `personlab batch`: throughput, kills, memory, nodes, and many images, each by its own command.
+"""Measures `personlab batch`: throughput, kills, nodes, and many images, each by its own command.
 
 python benchmarks/batch.py throughput [--images N] [--videos N] [--long-edge N] [--rounds N]
 python benchmarks/batch.py kills [--runs N]
-python benchmarks/batch.py memory [--counts N N]
 python benchmarks/batch.py nodes
 python benchmarks/batch.py scale [--counts N ...] [--target N]
 
@@ -10,9 +9,10 @@ Prints Markdown. Every form draws its inputs (`personlab scenes`, and videos of 
 later runs use them again, and asserts the rows that it times. `throughput` runs `personlab predict` and `personlab
 batch` in turns on the same cores. `kills` sends SIGKILL to a worker, to the driver, or to all processes of the job at
 random times, starts the command again where it has ended, and compares all rows with those of an uninterrupted run;
-50 inputs are damaged. `memory` sums the resident memory of the driver and of the workers, without the pages that they
-share, over jobs of two sizes. `nodes` starts two Ray nodes on this machine and counts what each has done. `scale` times
-jobs of several sizes, whose images are hard links to a few, and computes a job of --target images from them.
+50 inputs are damaged. `nodes` starts two Ray nodes on this machine and counts what each has done. `scale` times
+jobs of several sizes, whose images are hard links to a few, and computes a job of --target images from them; it also
+prints the memory of the driver and of the workers that no other process shares: at a quarter of the time, at the end,
+and the max.
 """
 
 from __future__ import annotations
@@ -292,22 +292,6 @@ def watched(command, log):
     return printed, time.perf_counter() - start, watch
 
 
-def memory(options):
-    """Compare the memory of jobs of two sizes."""
-    print("| images | driver, MB: at a quarter, end, max | workers, MB: at a quarter, end, max |\n|---|---|---|")
-    for count in options.counts:
-        output = options.work / "out-memory"
-        shutil.rmtree(output, ignore_errors=True)
-        folder = links(options.work, count)
-        _, _, watch = watched(batch([folder], output, "--long-edge", options.long_edge), options.work / "memory.log")
-        cells = [
-            " ".join(f"{value / 1e6:.0f}" for value in (series[len(series) // 4], series[-1], max(series)))
-            for series in (watch.driver, watch.workers)
-        ]
-        assert rows(output)[1].num_rows == count
-        print(f"| {count} | {cells[0]} | {cells[1]} |", flush=True)
-
-
 def nodes(options):
     """Share a job between two Ray nodes on this machine, of one core each."""
     inputs = draw(options.work, options.images, options.videos)
@@ -339,7 +323,8 @@ def shares_of(output):
 def scale(options):
     """Time jobs of several sizes, and compute a larger one."""
     points = []
-    print("| images | seconds | images a second | bytes written an image | driver, MB |\n|---|---|---|---|---|")
+    print("| images | seconds | images a second | bytes written an image | MB of the driver | of the workers |")
+    print("|---|---|---|---|---|---|", flush=True)
     for count in options.counts:
         output = options.work / "out-scale"
         shutil.rmtree(output, ignore_errors=True)
@@ -349,8 +334,12 @@ def scale(options):
         written = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
         assert rows(output)[1].num_rows == count
         points.append((count, seconds, written))
-        print(f"| {count} | {seconds:.1f} | {count / seconds:.1f} | {written / count:.0f} | "
-              f"{max(watch.driver, default=0) / 1e6:.0f} |", flush=True)  # fmt: skip
+        cells = [
+            " ".join(f"{value / 1e6:.0f}" for value in (series[len(series) // 4], series[-1], max(series)))
+            for series in (watch.driver, watch.workers)
+        ]
+        print(f"| {count} | {seconds:.1f} | {count / seconds:.1f} | {written / count:.0f} | {cells[0]} | {cells[1]} |",
+              flush=True)  # fmt: skip
     (first, low, _), (last, high, written) = points[0], points[-1]
     rate = (last - first) / (high - low)
     start = low - first / rate
@@ -368,7 +357,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
     for run, images, videos, counts in (
-        (throughput, 5000, 20, None), (kills, 120, 2, None), (memory, 0, 0, [1000, 20000]), (nodes, 400, 4, None),
+        (throughput, 5000, 20, None), (kills, 120, 2, None), (nodes, 400, 4, None),
         (scale, 0, 0, [1000, 10000, 100000]),
     ):  # fmt: skip
         one = commands.add_parser(run.__name__)

@@ -52,6 +52,8 @@ def test_the_command_equals_predict(cluster, inputs, tmp_path, capsys):
     assert ", 1 errors in " in out
     assert err.splitlines()[-1].startswith("personlab: warning: 1 inputs failed or are damaged")
     assert main(["predict", str(inputs), "--jsonl", str(tmp_path / "p.jsonl"), *FLAGS, "--masks"]) == 1
+    assert main(["batch", str(inputs), "--output", str(tmp_path / "o"), *FLAGS, *more, "--flip"]) == 2
+    assert "comes from a job with another --flip (False, now True): give the same" in capsys.readouterr().err
     people, manifest, errors = rows(tmp_path / "o")
     assert [row["file"] for row in errors] == [str(inputs / "bad.jpg")]
     lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]

@@ -74,7 +74,9 @@ def run(config: Any) -> None:
         ValueError: no input could be read, or a word names none.
     """
     from personlab.batch import BatchOptions, OptionsError, run_batch
+    from personlab.batch.pool import import_ray
 
+    import_ray()  # says first what is missing
     network.fill_in_weights(config)
     own = {field.name: getattr(config, field.name) for field in dataclasses.fields(BatchOptions)}
     options = apply_flags(BatchOptions(), SimpleNamespace(**own))
@@ -99,15 +101,11 @@ def run(config: Any) -> None:
 def make_predictor(config: Any) -> Any:
     """Make the predictor of the flags, as `personlab predict` does."""
     options, mask_options = network.decode_options(config, DecodeOptions(), DecodeOptions.posenet())
+    track = track_options(config, [])
     return network.make_predictor(
         config, options, mask_options, masks=config.masks, streaming=True,
-        keep_image=bool(config.track and apply_tracking(config).flow),
+        keep_image=track is not None and track.flow,
     )  # fmt: skip
-
-
-def apply_tracking(config: Any) -> Any:
-    """Return the options of the tracker."""
-    return track_options(config, [])
 
 
 def _check(config: Any) -> None:
