@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from batch_runs import write_scenes, write_tar, write_walk
 
-from personlab.batch import read_errors, read_manifest, read_people
+from personlab import Predictor
+from personlab.batch import BatchOptions, annotate, read_errors, read_manifest, read_people
 from personlab.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*")  # Ray's own
@@ -70,3 +72,16 @@ def test_the_command_equals_predict(cluster, inputs, tmp_path, capsys):
     times = {(line["file"], line["frame"]): line["time"] for line in lines if line["frame"] is not None}
     done = {(row["file"], row["frame"]): round(row["time"], 6) for row in manifest if row["frame"] is not None}
     assert done == times
+
+
+def test_annotate_equals_the_command(cluster, inputs, tmp_path):
+    images = sorted(inputs.glob("*.png"))[:2]
+    options = BatchOptions(address=cluster, cores=1, actors=1)
+    more = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
+    summary = annotate(images, tmp_path / "o", options=options, **more)
+    predictor = Predictor(**more)
+    expected = [pose.scores[0] for image in images for pose in predictor(str(image)).poses]
+    assert [np.float32(row["score"]) for row in rows(tmp_path / "o")[0]] == expected
+    assert (summary.inputs, summary.failed, summary.people, summary.errors) == (2, 0, len(expected), 0)
+    again = annotate(images, tmp_path / "o", options=options, **more)
+    assert (again.inputs, again.skipped) == (0, 0)

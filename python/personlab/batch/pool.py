@@ -48,7 +48,6 @@ def import_ray() -> Any:
         ImportError: it is not installed; the line says how to do so.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
         import ray.data
@@ -161,7 +160,7 @@ class Pool:
         Args:
             units: in their order.
             setup: of the job.
-            divides: whether some of them are to be divided.
+            divides: whether some of them are to be divided, or there are so many that Ray gets them in groups.
 
         Raises:
             EngineError: the network cannot be made ready, or fails on all images.
@@ -190,11 +189,15 @@ class Pool:
             batch_size=1, num_cpus=layout.cores, **({"num_gpus": layout.gpus} if layout.gpus else {}),
             compute=ray.data.ActorPoolStrategy(size=layout.actors),
         )  # fmt: skip
-        for row in dataset.iter_rows():
-            outcome = pickle.loads(row["outcome"])  # noqa: S301  # of an own worker
-            if isinstance(outcome, Exception):
-                raise outcome
-            yield outcome
+        try:
+            for row in dataset.iter_rows():
+                outcome = pickle.loads(row["outcome"])  # noqa: S301  # of an own worker
+                if isinstance(outcome, Exception):
+                    raise outcome
+                yield outcome
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise EngineError(f"Ray gave up: {reason[0].strip()}: the same command goes on") from None
 
 
 def _children() -> set[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,11 +18,13 @@ from personlab.batch.storage import Files, Store
 from personlab.io.console import log, progress_bar
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping, Sequence
 
     from personlab.predict import Predictor
     from personlab.track import TrackOptions
+
+
+_MANY = 1000  # units that Ray gets one by one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +64,7 @@ class Summary:
 
 
 def annotate(
-    sources: Sequence[str | os.PathLike[str]] | str,
+    sources: Sequence[str | os.PathLike[str]] | str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
     track: TrackOptions | None = None,
@@ -83,7 +86,7 @@ def annotate(
         OSError: results cannot be written.
         ValueError: no input, other options than in an earlier run, or another run that writes to the folder.
     """
-    words = [sources] if isinstance(sources, str) else [str(source) for source in sources]
+    words = [str(sources)] if isinstance(sources, (str, os.PathLike)) else [str(source) for source in sources]
     identity = {
         name: value if isinstance(value, (bool, int, str)) else repr(value) for name, value in predictor.items()
     }
@@ -148,9 +151,10 @@ def run_batch(
                 column=options.column, track=track,
             )  # fmt: skip
             units = job.units(inputs, options.part, pool.layout.actors)
-            total = None if inputs.containers else sum(map(len, inputs.images.values()))
-            with progress_bar(total, "batch") as bar:
-                for outcome in pool.run(units, setup, divides=bool(inputs.containers)):
+            images = sum(map(len, inputs.images.values()))
+            divides = bool(inputs.containers) or images > _MANY * options.part
+            with progress_bar(None if inputs.containers else images, "batch") as bar:
+                for outcome in pool.run(units, setup, divides=divides):
                     summary = summary.add(outcome)
                     bar.update(outcome.inputs)
     finally:

@@ -73,7 +73,7 @@ def run(config: Any) -> None:
         UsageError: a flag without effect, or other options than in the job's earlier run.
         ValueError: no input could be read, or a word names none.
     """
-    from personlab.batch import BatchOptions, OptionsError, run_batch
+    from personlab.batch import BatchOptions, EngineError, OptionsError, run_batch
     from personlab.batch.pool import import_ray
 
     import_ray()  # says first what is missing
@@ -95,6 +95,8 @@ def run(config: Any) -> None:
         )  # fmt: skip
     except OptionsError as error:
         raise UsageError(f"--output: {error}") from None
+    except EngineError as error:
+        raise ValueError(str(error)) from None
     _report(config, summary)
 
 
