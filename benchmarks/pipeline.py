@@ -1,13 +1,14 @@
 """Times `personlab predict` beside an earlier commit, and the stages beside the network's engine alone.
 
-python benchmarks/pipeline.py [--base COMMIT] [--rounds N] [--weights FILE ...]
+python benchmarks/pipeline.py [--base COMMIT] [--rounds N] [--weights FILE ...] [--int8]
 python benchmarks/pipeline.py --large [--weights FILE ...]
 
 Prints Markdown. The first form builds the earlier commit, and runs both in turns on coco-mini with masks: images a
 second as the command prints them. Then, in one process: the wall and core time of an image in the engine alone, whose
 inputs lie ready and which runs in as many threads as it has use for; the same for the whole pipeline; and the time of
-each stage by itself. The second form enlarges coco-mini two and three times, and prints the average precision and the
-time of reading with and without reduced reading.
+each stage by itself. With --int8, this package runs what `personlab export --precision int8` makes of the network,
+calibrated on images of coco-people, and the average precision of both is printed. The second form enlarges coco-mini
+two and three times, and prints the average precision and the time of reading with and without reduced reading.
 """
 
 from __future__ import annotations
@@ -45,13 +46,41 @@ def images_a_second(site, weights):
     return float(rate)
 
 
-def compare(sites, weights, rounds):
-    """Return the images a second of each package, in rounds."""
+def compare(sites, rounds):
+    """Return the images a second of each package, a folder and the network it runs, in rounds."""
     rates = {name: [] for name in sites}
     for _ in range(rounds):
-        for name, site in sites.items():
+        for name, (site, weights) in sites.items():
             rates[name].append(images_a_second(site, weights))
     return rates
+
+
+def export_int8(weights, folder):
+    """Quantise a network as a user does, and return the file."""
+    file = Path(folder) / f"{weights.parent.name}-{weights.stem}-int8.onnx"
+    command = [sys.executable, "-m", "personlab", "export", str(weights), str(file), "--stride", "16"]
+    command += ["--precision", "int8", "--calibrate", str(DATA / "coco-people" / "images")]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return file
+
+
+def average_precisions(weights, **settings):
+    """Return the average precision of keypoints and of masks on coco-mini, every pose kept."""
+    from personlab import Predictor
+    from personlab.data.annotations import read_annotations
+    from personlab.methods import get_method
+    from personlab.metrics.coco import index_for_scoring
+    from personlab.predict.dataset import predict_dataset, score_results
+
+    options = get_method("personlab").every_pose
+    predictor = Predictor(weights, stride=16, long_edge=641, options=options, **settings)
+    scores = []
+    for kind, name in (("keypoint", "person_keypoints.json"), ("mask", "instances.json")):
+        path = str(DATA / "coco-mini" / "annotations" / name)
+        annotations = index_for_scoring(read_annotations(path, "person"), labelled_only=False)
+        results = predict_dataset(predictor, annotations, IMAGES)
+        scores.append(score_results(annotations, results, predictor.skeleton, masks=kind == "mask")[kind].ap)
+    return scores
 
 
 class Timed:
@@ -199,6 +228,12 @@ def print_rates(weights, rates):
     print(f"| ratio | {now / then:.2f} |", flush=True)
 
 
+def print_scores(scores):
+    print("\n| | keypoint AP | mask AP |\n|---|---|---|")
+    for name, (keypoint, mask) in scores.items():
+        print(f"| {name} | {keypoint:.4f} | {mask:.4f} |", flush=True)
+
+
 def print_times(times):
     rest = times["core"] - times["engine core"]
     stages = sum(times[stage] for stage in STAGES)
@@ -219,6 +254,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--weights", nargs="+", type=Path, default=[DATA / "weights" / name for name in WEIGHTS])
     parser.add_argument("--large", action="store_true", help="average precision with and without reduced reading")
+    parser.add_argument("--int8", action="store_true", help="run the int8 export of the network")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)  # prints times of this package
     arguments = parser.parse_args()
     if arguments.one:
@@ -233,10 +269,16 @@ def main():
     here = Path(personlab.__file__).resolve().parents[1]
     with tempfile.TemporaryDirectory() as folder:
         base = Path(arguments.base)
-        sites = {arguments.base: base if base.is_dir() else build(arguments.base, Path(folder)), "this package": here}
+        site = base if base.is_dir() else build(arguments.base, Path(folder))
         for weights in arguments.weights:
-            print_rates(weights, compare(sites, weights, arguments.rounds))
-            command = [sys.executable, __file__, "--one", "--rounds", str(arguments.rounds), "--weights", str(weights)]
+            own = export_int8(weights, folder) if arguments.int8 else weights
+            rates = compare({arguments.base: (site, weights), "this package": (here, own)}, arguments.rounds)
+            print_rates(weights, rates)
+            if arguments.int8:
+                print_scores(
+                    {"float32": average_precisions(weights, precision="float32"), "int8": average_precisions(own)}
+                )
+            command = [sys.executable, __file__, "--one", "--rounds", str(arguments.rounds), "--weights", str(own)]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
             print_times(json.loads(done.stdout))
 

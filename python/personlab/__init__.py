@@ -27,7 +27,7 @@ from personlab.methods.simple_pose.options import SimplePoseOptions
 from personlab.methods.simple_pose.parts import BodyParts
 from personlab.options import DecodeOptions, MaskOptions
 from personlab.poses import Poses
-from personlab.skeleton import COCO_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
+from personlab.skeleton import COCO_PERSON, CROWDPOSE_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
 from personlab.track import Tracker, TrackOptions
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [  # noqa: RUF022  # as `sorted` orders them
     "BodyParts",
     "COCO_PERSON",
+    "CROWDPOSE_PERSON",
     "DecodeOptions",
     "Fields",
     "MPII_PERSON",

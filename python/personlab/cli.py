@@ -162,6 +162,8 @@ def _parse(argv: list[str]) -> Any:
 
 def _hyphenated(word: str) -> str:
     """Return a flag in the help's spelling, also where it was given as Python and configurations spell it."""
+    if word.partition("=")[0] in ("--print_config", "--print-config"):  # the parser's own flag
+        return word.replace("print-config", "print_config")
     return re.sub(r"^--[a-z]+(?:_[a-z]+)+(?==|$)", lambda match: match[0].replace("_", "-"), word)
 
 

@@ -189,3 +189,19 @@ POSETRACK_PERSON = Skeleton(
     flip=(0, 1, 2, *COCO_PERSON.flip[3:]),
 )
 """The 17 keypoints of PoseTrack 2018, in the order of its files; ears are never labelled there."""
+
+_CROWDPOSE_NAMES = (*_COCO_NAMES[5:], "head", "neck")
+
+CROWDPOSE_PERSON = Skeleton(
+    names=_CROWDPOSE_NAMES,
+    edges=_edges(
+        _CROWDPOSE_NAMES,
+        "neck-head neck-left_shoulder left_shoulder-left_elbow left_elbow-left_wrist left_shoulder-left_hip "
+        "left_hip-left_knee left_knee-left_ankle neck-right_shoulder right_shoulder-right_elbow "
+        "right_elbow-right_wrist right_shoulder-right_hip right_hip-right_knee right_knee-right_ankle",
+    ),
+    # Of its evaluation: COCO's, and the shoulder's for head and neck.
+    sigmas=(*COCO_PERSON.sigmas[5:], 0.079, 0.079),
+    flip=(*(mirror - 5 for mirror in COCO_PERSON.flip[5:]), 12, 13),
+)
+"""The 14 keypoints of CrowdPose, in the order of its files."""

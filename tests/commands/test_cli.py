@@ -91,6 +91,14 @@ def test_version_and_help(run):
         assert "%(" not in out
 
 
+@pytest.mark.parametrize("flag", ["--print_config", "--print-config", "--print_config=skip_default"])
+def test_the_settings_of_training_are_printed_and_can_be_read_again(run, flag):
+    code, out, _ = run("train", "--config", "simple-baseline-drawn", "--batch_size", "7", flag)
+    assert code == 0
+    Path("again.yaml").write_text(out)
+    assert run("train", "--config", "again.yaml", "--print_config")[1].count("batch_size: 7\n") == 1
+
+
 def test_help_tells_every_option_with_its_meaning_and_default(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     out = " ".join(run("decode", "--help")[1].split())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from annotation_files import NAMES, PERSON, good, write
 pytest.importorskip("cv2")
 pytest.importorskip("pycocotools")
 
-from personlab import COCO_PERSON, Skeleton
+from personlab import COCO_PERSON, CROWDPOSE_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
 from personlab.data.annotations import read_annotations
 from personlab.data.category import check_joined, choose_category, keypoint_order, skeleton_of
 from personlab.data.images import CocoImages
@@ -264,3 +265,16 @@ def test_a_given_skeleton_takes_its_keypoints_by_name(tmp_path):
     np.testing.assert_array_equal(again.keypoints, first.keypoints[:, [2, 0, 1]])
     unknown = CocoImages(path, images, skeleton=network_of("a", "b", "c")).load(0).people
     np.testing.assert_array_equal(unknown.keypoints, first.keypoints)
+
+
+@pytest.mark.parametrize("known", [COCO_PERSON, CROWDPOSE_PERSON, MPII_PERSON, POSETRACK_PERSON])
+def test_data_sets_have_their_own_skeletons_whatever_edges_their_files_list(known):
+    """Those of PoseTrack and CrowdPose list COCO's edges: without mirror image, or of keypoints that they lack."""
+    coco = [[16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10]]
+    category = {"name": "person", "keypoints": list(known.names), "skeleton": coco}
+    assert skeleton_of(category) is known
+    sigmas = [0.1] * known.n_keypoints
+    assert skeleton_of({**category, "sigmas": sigmas}) == dataclasses.replace(known, sigmas=sigmas)
+    assert len(known.directed_flip) == 2 * (known.n_keypoints - 1)
+    with pytest.raises(ValueError, match="expected pairs of two keypoints, numbers from 1 to 2 or names, got 16"):
+        skeleton_of({"name": "person", "keypoints": ["a", "b"], "skeleton": coco})

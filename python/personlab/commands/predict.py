@@ -180,9 +180,17 @@ def _result_files(config: Any) -> dict[str, Path]:
 
 def _read_boxes(config: Any, predictor: Predictor, inputs: list[Source]) -> Mapping[int, Boxes] | None:
     """Read the boxes of --boxes FILE, by image id; None where the predictor finds them or takes none."""
+    from personlab.io.sources import image_ids
+
     boxes = boxes_by_image(config, predictor)
     if boxes is not None and (moving := [source.name for source in inputs if source.kind != "image"]):
         raise UsageError(f"--boxes: expected images beside a file of boxes, which has image ids, got {moving[0]}")
+    if boxes is not None:
+        ids = image_ids([source.name for source in inputs])
+        if not set(ids) & set(boxes):
+            got = f"image ids {min(boxes)} to {max(boxes)}" if boxes else "none of a person"
+            wanted = f"image ids {min(ids)} to {max(ids)}"
+            log(f"warning: {config.boxes} has no box of an input: expected {wanted}, got {got}")
     return boxes
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.data.coco_file import as_integer_or_none, one_line, read_numbers, shown
 from personlab.data.sides import find_flip, words_of
-from personlab.skeleton import COCO_PERSON, Skeleton
+from personlab.skeleton import COCO_PERSON, CROWDPOSE_PERSON, MPII_PERSON, POSETRACK_PERSON, Skeleton
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Category = Mapping[str, Any]
 
 _DEFAULT_SIGMA = 0.05  # OKS sigma of keypoints other than COCO's: about the middle of COCO's
+_KNOWN = (COCO_PERSON, CROWDPOSE_PERSON, MPII_PERSON, POSETRACK_PERSON)  # skeletons of data sets
 _FLAGS = "--category, or --data.category in training, takes a name or a number"
 
 
@@ -88,15 +89,17 @@ def keypoint_order(category: Category, skeleton: Skeleton) -> list[int] | None:
 
 
 def skeleton_of(category: Category, *, sigmas: Sequence[float] | None = None) -> Skeleton:
-    """Return the skeleton of a category of a COCO file: `COCO_PERSON` where the names are its own, else the file's.
+    """Return the skeleton of a category: the library's where its keypoints are those of a known data set.
 
-    Edges are the category's `skeleton`. Left and right are its `flip_pairs`, else they are matched by name in any
-    spelling: left_x beside right_x, L-x beside R-x, xLeft beside xRight. An edge or a pair is two keypoints, as numbers
-    from 1 or as names.
+    The files of PoseTrack and CrowdPose list COCO's edges, which do not fit their keypoints. Edges of others are the
+    category's `skeleton`. Left and right are its `flip_pairs`, else they are matched by name in any spelling: left_x
+    beside right_x, L-x beside R-x, xLeft beside xRight. An edge or a pair is two keypoints, as numbers from 1 or as
+    names.
 
     Args:
         category: has `keypoints`, the names.
-        sigmas: OKS sigmas; where left out, the category's `sigmas`, else COCO's for its names and 0.05 for others.
+        sigmas: OKS sigmas; where left out, the category's `sigmas`, else the library's for known names and 0.05 for
+            others.
 
     Raises:
         ValueError: the category has no keypoints, or a pair names none of them.
@@ -108,8 +111,9 @@ def skeleton_of(category: Category, *, sigmas: Sequence[float] | None = None) ->
     own: Any = category.get("sigmas") if sigmas is None else list(sigmas)
     if own is not None:
         own = tuple(read_numbers(own, label, "a list of numbers as sigmas").tolist())
-    if names == COCO_PERSON.names:
-        return COCO_PERSON if own is None else replace(COCO_PERSON, sigmas=own)
+    for known in _KNOWN:
+        if names == known.names:
+            return known if own is None else replace(known, sigmas=own)
     edges = dict.fromkeys(_pairs(category, "skeleton", names))
     try:
         return Skeleton(

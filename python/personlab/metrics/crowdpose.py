@@ -13,6 +13,7 @@ import numpy as np
 
 from personlab.data.coco_file import read_entries, read_integer, read_json, shown
 from personlab.data.sides import words_of
+from personlab.skeleton import CROWDPOSE_PERSON
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
     from personlab.data.coco_file import PathLike
     from personlab.skeleton import Skeleton
 
-SIGMAS = (0.079, 0.079, 0.072, 0.072, 0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089, 0.079, 0.079)
-"""OKS sigmas of shoulders, elbows, wrists, hips, knees and ankles, left before right, then head and neck."""
-
+SIGMAS = CROWDPOSE_PERSON.sigmas
 _SIGMA_OF = dict(zip(("shoulder", "elbow", "wrist", "hip", "knee", "ankle"), SIGMAS[::2], strict=False))
 _SIGMA_OF |= {"head": SIGMAS[12], "top": SIGMAS[12], "neck": SIGMAS[13]}
 LEVELS = ("easy", "medium", "hard")

@@ -149,7 +149,7 @@ class Predictor:
         self.skeleton: Skeleton = config.skeleton
         self.has_masks = self.method.decode_masks is not None and bool(config.masks)
         self.masks = bool(masks) and self.has_masks
-        if self.flip:
+        if self.flip and not self.method.takes_boxes:  # one person at a time needs no edges
             _ = self.skeleton.directed_flip  # refuses a skeleton that has no mirror image
         self.finder = self._check_finder(finder)
         self._engine.prepare(self.method.outputs(self.masks), streaming=bool(streaming))

@@ -88,7 +88,7 @@ def start_network(
     model = make_network(method, config.network, images.skeleton, has_masks=has_masks, known=known)
     check_sides(config.data.crop, "data.crop", stride=model.config.stride, step=input_step(model.config))
     model.settings = scored_with(config, model.config, domain=images.domain)
-    if config.augmentation.flip:
+    if config.augmentation.flip and not method.takes_boxes:  # one person at a time needs no edges
         _ = images.skeleton.directed_flip  # refuses a skeleton that has no mirror image
     if not config.network.freeze_norm and place.count > 1 and place.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]

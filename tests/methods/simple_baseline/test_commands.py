@@ -94,6 +94,11 @@ def test_a_file_of_boxes_loses_no_person(weights, tmp_path, capsys):
     assert json.loads((tmp_path / "d.json").read_text())[0]["keypoints"] == row["keypoints"]
     assert main(["predict", "s/images", "--weights", weights, "--engine", "torch", "--boxes", "none.json"]) == 1
     assert lines(capsys.readouterr())[-1] == "personlab: error: none.json: No such file or directory"
+    for others, got in ((rows[2:3], "image ids 7 to 7"), ([{**rows[0], "category_id": 3}], "none of a person")):
+        boxes = ["--boxes", write(tmp_path / "boxes.json", others)]
+        assert main(["predict", "s/images", "--weights", weights, "--engine", "torch", *boxes]) == 0
+        (line,) = [line for line in lines(capsys.readouterr()) if "has no box of an input" in line]
+        assert line.endswith(f"boxes.json has no box of an input: expected image ids 1 to 2, got {got}")
 
 
 def test_annotations_without_box(weights, scenes, capsys, tmp_path):

@@ -413,3 +413,19 @@ def test_mirrored_maps_of_any_width_are_merged_as_by_the_reference(width):
         own, expected = (find_peaks(maps, mirrored, options=options, backend=one) for one in ("cpu", "reference"))
         np.testing.assert_array_equal(own[0], expected[0])
         np.testing.assert_allclose(own[1], expected[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float16])
+def test_the_first_of_equal_cells_is_the_peak_of_maps_of_any_size(kind):
+    rng = np.random.default_rng(3)
+    options = SimpleBaselineOptions(position="cell")
+    for levels in (1, 3, 200):  # all equal; many of the highest; few
+        for height, width in ((1, 1), (3, 5), (16, 16), (15, 17), (32, 48), (64, 48), (96, 71)):
+            maps = (rng.integers(0, levels, (2, 17, height, width)) - 1).astype(kind)
+            maps[1][rng.random(maps[1].shape) < 0.5] = rng.choice([np.nan, np.inf, -np.inf])
+            (at, values) = find_peaks(maps, options=options)
+            finite = np.where(np.isfinite(maps), maps, -np.inf).reshape(2, 17, -1).astype(np.float32)
+            cells, some = finite.argmax(axis=2), np.isfinite(finite).any(axis=2)
+            np.testing.assert_array_equal(values, np.where(some, finite.max(axis=2), 0))
+            np.testing.assert_array_equal(at[..., 0], np.where(some, cells % width, 0))
+            np.testing.assert_array_equal(at[..., 1], np.where(some, cells // width, 0))

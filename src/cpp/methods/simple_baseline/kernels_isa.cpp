@@ -112,47 +112,54 @@ void merge(const T* own, const T* mirrored, const MapShape& shape, float* to) {
       const Floats other = reverse(load<Floats>(mirrored + width - j + shift - kLanes));
       store((load<Floats>(own + j) + other) * half, to + j);
     };
-    std::ptrdiff_t j = 0;
-    for (; j < shift; ++j) add_cell(j);
+    // Lanes of columns before `shift` read from the next row, and are written anew.
+    std::ptrdiff_t j = i + 1 < shape.height ? 0 : shift;
     for (; j + kLanes <= width; j += kLanes) add_lanes(j);
     if (j < width && shift + kLanes <= width) {
       add_lanes(width - kLanes);  // some cells once more
     } else {
       for (; j < width; ++j) add_cell(j);
     }
+    for (j = 0; j < shift; ++j) add_cell(j);
   }
 }
 
-// The highest of n finite cells, and the first of those that are equal; cell n where none is finite.
+// The highest of n finite cells, and the first of those that are equal; cell n where none is finite. Goes through the
+// cells in blocks, and looks for the place in the one block that holds the first of the highest.
 template <typename T>
 TopCell top(const T* cells, std::size_t n) {
-  const Floats limit = broadcast<Floats>(std::numeric_limits<float>::max());
-  constexpr float kLowest = -std::numeric_limits<float>::infinity();
-  Floats best[4];
-  for (Floats& one : best) one = broadcast<Floats>(kLowest);
-  const auto add = [&](Floats& one, const T* from) {
-    const Floats v = load<Floats>(from);
-    one = select(cmp_le(v, limit), max(v, one), one);  // neither NaN nor infinite
-  };
-  std::size_t i = 0;
-  for (; i + 4 * kLanes <= n; i += 4 * kLanes)
-    for (std::size_t lane = 0; lane < 4; ++lane) add(best[lane], cells + i + lane * kLanes);
-  for (; i + kLanes <= n; i += kLanes) add(best[0], cells + i);
-  float lanes[kLanes], value = kLowest;
-  store(max(max(best[0], best[1]), max(best[2], best[3])), lanes);
-  for (const float lane : lanes) value = lane > value ? lane : value;
+  constexpr std::size_t kBlock = 16 * kLanes;
+  constexpr float kLowest = -std::numeric_limits<float>::infinity(), kHighest = std::numeric_limits<float>::max();
+  const Floats limit = broadcast<Floats>(kHighest), lowest = broadcast<Floats>(kLowest);
+  float value = kLowest;
+  std::size_t first = 0, i = 0;  // cell from which the highest is found
+  Floats highest = lowest;
+  for (; i + kBlock <= n; i += kBlock) {
+    Floats best[4] = {lowest, lowest, lowest, lowest};
+    for (std::size_t j = 0; j < kBlock; j += 4 * kLanes) {
+      for (std::size_t lane = 0; lane < 4; ++lane) {
+        const Floats v = load<Floats>(cells + i + j + lane * kLanes);
+        best[lane] = select(cmp_le(v, limit), max(v, best[lane]), best[lane]);  // neither NaN nor infinite
+      }
+    }
+    const Floats block = max(max(best[0], best[1]), max(best[2], best[3]));
+    if (mask_bits(cmp_gt(block, highest)) == 0) continue;
+    float lanes[kLanes];
+    store(block, lanes);
+    for (const float lane : lanes) value = lane > value ? lane : value;
+    first = i, highest = broadcast<Floats>(value);
+  }
   for (; i < n; ++i) {
     const float v = to_float32(cells[i]);
-    if (v <= std::numeric_limits<float>::max() && v > value) value = v;
+    if (v <= kHighest && v > value) value = v, first = i, highest = broadcast<Floats>(v);
   }
   if (value == kLowest) return {0.0F, n};
-  const Floats wanted = broadcast<Floats>(value);
-  for (i = 0; i + kLanes <= n; i += kLanes) {
-    const Floats v = load<Floats>(cells + i);
-    if ((mask_bits(cmp_ge(v, wanted)) & mask_bits(cmp_le(v, wanted))) != 0) break;
+  for (; first + kLanes <= n; first += kLanes) {
+    const Floats v = load<Floats>(cells + first);
+    if ((mask_bits(cmp_ge(v, highest)) & mask_bits(cmp_le(v, highest))) != 0) break;
   }
-  while (!(to_float32(cells[i]) == value)) ++i;
-  return {value, i};
+  while (!(to_float32(cells[first]) == value)) ++first;
+  return {value, first};
 }
 
 }  // namespace
