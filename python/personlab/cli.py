@@ -29,6 +29,7 @@ DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130  # exit codes
 COMMANDS = (
     "demo",
     "predict",
+    "batch",
     "decode",
     "evaluate",
     "train",
@@ -45,7 +46,7 @@ COMMANDS = (
 # modules of optional dependencies, and those that `pip install --no-deps` leaves out
 _EXTRAS = (
     "PIL", "cv2", "google", "hotcoco", "jsonargparse", "onnx", "onnxruntime", "onnxscript", "openvino",
-    "pyarrow", "pycocotools", "safetensors", "scipy", "torch", "tqdm", "yaml",
+    "pyarrow", "pycocotools", "ray", "safetensors", "scipy", "torch", "tqdm", "yaml",
 )  # fmt: skip
 
 
@@ -116,7 +117,7 @@ def _describe(error: Exception) -> str:
             raise error
         if "pip install" in str(error):
             return str(error)
-        extra = package if package == "hotcoco" else "full"
+        extra = {"hotcoco": "hotcoco", "pyarrow": "ray", "ray": "ray"}.get(package, "full")
         return f"this command needs {error.name} ({error}): pip install '{_installed_from()}[{extra}]'"
     return describe_error(error)
 

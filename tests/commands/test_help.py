@@ -18,6 +18,7 @@ from personlab.cli import COMMANDS
 
 pytest.importorskip("jsonargparse")
 
+from personlab.batch import BatchOptions
 from personlab.commands.flags import field_docs
 from personlab.data.augment import Augmentation
 from personlab.train import LossOptions, TeacherOptions, TeachingOptions
@@ -30,6 +31,7 @@ from personlab.train.config import (
 )
 
 OPTIONS = (
+    BatchOptions,
     DecodeOptions,
     MaskOptions,
     TrainConfig,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from personlab.batch import is_job
 from personlab.commands.flags import UsageError
 from personlab.io.console import log, warnings_as_lines, write_table
 from personlab.io.files import check_folder, write_whole
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
     from pycocotools.coco import COCO
 
+    from personlab.data.annotations import Annotations
     from personlab.data.posetrack import Sequences
     from personlab.metrics.poseval import Figures
     from personlab.skeleton import Skeleton
@@ -47,8 +49,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--results", type=str, metavar="FILE",
         help="score these results in place of a network: a list of COCO keypoint results, in which PoseTrack's people "
-        "have track_id; or, with --metric posetrack, a folder of PoseTrack's JSON files, or one of them, as "
-        "--annotations may be, too",
+        "have track_id; or the folder that `personlab batch` wrote, whose files are images by their names; or, with "
+        "--metric posetrack, a folder of PoseTrack's JSON files, or one of them, as --annotations may be, too",
     )  # fmt: skip
     parser.add_argument(
         "--benchmark-results", type=str, metavar="PATH",
@@ -108,7 +110,10 @@ def _file_figures(config: Any) -> dict[str, str]:
     if config.only:
         read = only_images(read, read_ids(config.only), config.only)
     annotations = index_for_scoring(read, bool(config.labelled_only))
-    listed = read_results(config.results, whole, read.n_keypoints)
+    if is_job(config.results):
+        listed = _job_results(config, read)
+    else:
+        listed = read_results(config.results, whole, read.n_keypoints)
     results = [result for result in listed if result["image_id"] in annotations.imgs]
     skeleton = skeleton_of(read.category)
     if config.metric != "coco":
@@ -209,20 +214,48 @@ def _of_images(sequences: Sequences, images: Collection[int]) -> Sequences:
 
 def _posetrack_files(config: Any) -> dict[str, str]:
     """Score a list of COCO results, or PoseTrack's own files, against PoseTrack's files or a converted one."""
-    from personlab.data.posetrack import layout_of
-    from personlab.data.posetrack_files import frames_of_results, is_list, keypoint_names_of, read_sequences
+    from personlab.data.posetrack_files import is_list, read_sequences
     from personlab.data.result_files import read_list
 
     truth = read_sequences(config.annotations)
+    if is_job(config.results):
+        from personlab.data.annotations import read_annotations
+
+        results = _job_results(config, read_annotations(config.annotations, config.category or "person"))
+        return _score_list(config, truth, results)
     if not is_list(config.results):
         if config.benchmark_results:
             raise UsageError("--benchmark-results: has no effect on results in PoseTrack's own files")
         return _poseval(config, truth, read_sequences(config.results))
-    results = read_list(config.results)
+    return _score_list(config, truth, read_list(config.results))
+
+
+def _score_list(config: Any, truth: Sequences, results: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Score a list of COCO results against PoseTrack's frames."""
+    from personlab.data.posetrack import layout_of
+    from personlab.data.posetrack_files import frames_of_results, keypoint_names_of
+
     found = frames_of_results(results, truth, config.results, layout_of(keypoint_names_of(config.annotations)))
     if config.benchmark_results:
         _write_sequences(config, results)
     return _poseval(config, truth, found)
+
+
+def _job_results(config: Any, annotations: Annotations) -> list[dict[str, Any]]:
+    """Return the results that `personlab batch` wrote of the annotated images.
+
+    Raises:
+        ValueError: none of its files is one of them, or it has other keypoints.
+    """
+    from personlab.batch import coco_results
+
+    names = {number: image.name for number, image in annotations.images.items()}
+    results = list(coco_results(config.results, names))
+    if not results:
+        raise ValueError(f"{config.results}: expected results of the images of {config.annotations}, got none")
+    if (own := len(results[0]["keypoints"]) // 3) != annotations.n_keypoints:
+        raise ValueError(f"{config.results}: expected {annotations.n_keypoints} keypoints, got {own}")
+    return results
 
 
 def _poseval(config: Any, truth: Sequences, found: Sequences) -> dict[str, str]:

@@ -152,22 +152,11 @@ class _Run:
     def report_damage(self) -> None:
         """Log what is missing, and count the input as damaged or failed."""
         video, report = self._video, self._report
-        lines = []
-        if video.missing:
-            count = (
-                f"{video.missing} of {self.frames + video.missing}"
-                if video.counts_frames
-                else (f"at least {video.missing} of its")
-            )
-            lines.append(f"the video is damaged: {count} frames are missing")
-        if video.damaged:
-            lines.append(f"the video is damaged: {video.damaged} of its frames could be decoded in part only")
-        if video.problem:
-            lines.append(f"the stream ended early: {video.problem}")
         if not self.frames and not self._is_broken:
             reason = f" ({video.problem})" if video.problem else ""
             report.fail(f"{self._name}: expected a video, got one without a readable frame{reason}")
             return
+        lines = video.describe_damage(self.frames)
         for line in lines:
             with above_progress():
                 log(f"warning: {self._name}: {line}")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from personlab.commands.flags import UsageError, add_options, apply_flags
-from personlab.io.results import decode_runs
-from personlab.predict.propagation import Propagation
-from personlab.track import NO_ID, Tracker, TrackOptions
-from personlab.track.written import as_written
+from personlab.predict import tracks
+from personlab.track import NO_ID, TrackOptions
 
 if TYPE_CHECKING:
+    import numpy as np
     from jsonargparse import ArgumentParser
     from numpy.typing import NDArray
 
     from personlab.io.sources import Source
-    from personlab.predict import Prediction, Predictor
+    from personlab.predict import Prediction
 
 
 def add_track(parser: ArgumentParser) -> None:
@@ -48,33 +44,8 @@ def track_options(config: Any, inputs: list[Source]) -> TrackOptions | None:
     return options
 
 
-class VideoTracks:
-    """The identities of one video, from what its lines of results hold: reading these again gives the same.
-
-    Args:
-        options: of the tracker.
-        predictor: which makes the predictions.
-
-    Raises:
-        ImportError: SciPy is missing, or OpenCV for optical flow.
-    """
-
-    def __init__(self, options: TrackOptions, predictor: Predictor) -> None:
-        self._tracker = Tracker(predictor.skeleton, options)
-        self._propagation = Propagation(predictor) if options.propagate else None
-        self.predictor: Any = predictor if self._propagation is None else self._propagation
-        """what predicts the frames, by its `stream`"""
-
-    def add(self, prediction: Prediction, image: NDArray[np.uint8] | None) -> Prediction:
-        """Return the prediction of the next frame with its identities."""
-        width, height = prediction.image_size
-        masks = prediction.masks
-        if masks is not None and masks.shape[1:] != (height, width):  # lines hold them at the image's size
-            runs = [result["segmentation"]["counts"] for result in prediction.masks_to_coco(0)]
-            masks = np.array([decode_runs(one, (height, width)) for one in runs], bool).reshape(-1, height, width)
-        size = (height, width) if min(height, width) > 0 else None
-        ids = self._tracker.update(as_written(prediction.poses), masks=masks, image=image, size=size)
-        return replace(prediction, track_ids=ids)
+class VideoTracks(tracks.VideoTracks):
+    """The identities of one video in a run that may go on after a kill."""
 
     def add_again(
         self, prediction: Prediction, image: NDArray[np.uint8], line: dict[str, Any], path: Any
@@ -85,8 +56,7 @@ class VideoTracks:
             UsageError: the line has others, as from another version of SciPy or a changed file.
         """
         tracked = self.add(prediction, image)
-        if self._propagation is not None:
-            self._propagation.see(image, prediction.poses)
+        self.see(image, prediction)
         assert tracked.track_ids is not None
         written = [person.get("track_id", NO_ID) for person in line["people"]]
         if [one if one > 0 else None for one in tracked.track_ids.tolist()] != written:
@@ -95,7 +65,3 @@ class VideoTracks:
                 "write to another file"
             )
         return tracked
-
-    def skip(self) -> None:
-        """Pass over a frame without results."""
-        self._tracker.skip()

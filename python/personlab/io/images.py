@@ -43,6 +43,17 @@ class StoredImage:
     def __str__(self) -> str:
         return self.name
 
+    @classmethod
+    def of(cls, name: str, content: bytes | Exception) -> StoredImage:
+        """Return an image file whose bytes are in memory; an exception is raised in their place."""
+
+        def read() -> bytes:
+            if isinstance(content, Exception):
+                raise content
+            return content
+
+        return cls(name, read)
+
 
 def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
     """Read an image of any of these kinds as (H, W, 3) uint8 RGB.
@@ -60,7 +71,7 @@ def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = Non
         TypeError: another kind of object, or an array of another element type.
         ValueError: a file that holds no image, an array of another shape, or no pixels.
     """
-    if isinstance(source, (str, os.PathLike, StoredImage)):
+    if isinstance(source, _FILES):
         image, line = read_image_file(source)
         if line and damage is None:
             warnings.warn(line, RuntimeWarning, stacklevel=2)
@@ -86,12 +97,15 @@ def read_reduced(
     Raises:
         FileNotFoundError, TypeError, ValueError: as `read_image` raises them.
     """
-    if not isinstance(source, (str, os.PathLike, StoredImage)):
+    if not isinstance(source, _FILES):
         return _from_object(source, bgr=bgr)
     image, line = _read_file(source, reduction)
     if line:
         damage.append(line)
     return image
+
+
+_FILES = (str, os.PathLike, StoredImage)
 
 
 def _from_object(source: Any, *, bgr: bool) -> Image:

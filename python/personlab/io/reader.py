@@ -79,7 +79,17 @@ class Reader:
         self._last_lasts: float | None = None  # seconds of the last frame, where the file says so
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], float]]:
-        times = Timeline(self.rate, (self.duration if self._is_file else None) or _MAX_LAST)
+        times = self.timeline()
+        for image, stamp in self.stamped():
+            self._last = times.add(stamp)
+            yield image, self._last
+
+    def timeline(self) -> Timeline:
+        """Return what turns the time stamps of all frames, in their order, into seconds from the first one."""
+        return Timeline(self.rate, (self.duration if self._is_file else None) or _MAX_LAST)
+
+    def stamped(self) -> Iterator[tuple[NDArray[np.uint8], float | None]]:
+        """Yield each frame and its time stamp, seconds; None where it has none."""
         convert = RGBConverter()
         try:
             for frame, is_damaged in self._frames():
@@ -95,8 +105,7 @@ class Reader:
                 stamp = frame.pts if frame.pts is not None else frame.dts
                 base = frame.time_base or self._stream.time_base
                 self._last_lasts = float(frame.duration * base) if frame.duration and base else None
-                self._last = times.add(None if stamp is None or not base else float(stamp * base))
-                yield image, self._last
+                yield image, None if stamp is None or not base else float(stamp * base)
             self.missing = self._count_missing()
         finally:
             self._container.close()

@@ -19,7 +19,7 @@ class Timeline:
     """
 
     def __init__(self, rate: float, longest: float = math.inf) -> None:
-        self._rate, self._longest = rate, longest
+        self.rate, self.longest = rate, longest
         self._start = 0.0  # the time stamp of second 0
         self.last: float | None = None
         """seconds of the last frame"""
@@ -31,15 +31,15 @@ class Timeline:
             self._start = stamp if is_stamp and stamp is not None else 0.0
             self.last = 0.0
             return 0.0
-        follows = self.last + 1 / self._rate
+        follows = self.last + 1 / self.rate
         if not is_stamp or stamp is None:
             self.last = follows
             return follows
         step = stamp - self._start - self.last
-        if 0 < step <= self._longest:
+        if 0 < step <= self.longest:
             self.last += step
             return self.last
-        if step < -_BACK or step > self._longest:
+        if step < -_BACK or step > self.longest:
             self._start = stamp - follows
         self.last = follows
         return follows

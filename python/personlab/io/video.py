@@ -117,6 +117,26 @@ class Video:
         """Frames read so far that could be decoded in part alone."""
         return self._reader.damaged
 
+    def describe_damage(self, frames: int) -> list[str]:
+        """Return a line for each kind of damage, once all are read.
+
+        Args:
+            frames: that were read.
+        """
+        lines = []
+        if self.missing:
+            count = (
+                f"{self.missing} of {frames + self.missing}"
+                if self.counts_frames
+                else f"at least {self.missing} of its"
+            )
+            lines.append(f"the video is damaged: {count} frames are missing")
+        if self.damaged:
+            lines.append(f"the video is damaged: {self.damaged} of its frames could be decoded in part only")
+        if self.problem:
+            lines.append(f"the stream ended early: {self.problem}")
+        return lines
+
     @property
     def problem(self) -> str:
         """Why a stream ended before its end; empty where it did not."""

@@ -1,0 +1,276 @@
+"""Runs units on Ray Data: on this machine or on a cluster, on actors that hold one network each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pickle
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from personlab.batch.cores import pin
+from personlab.batch.setup import EngineError, Outcome
+from personlab.batch.work import Divider, Worker
+from personlab.io.console import describe_error
+from personlab.predict.engines.layout import count_cores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from typing_extensions import Self
+
+    from personlab.batch.options import BatchOptions
+    from personlab.batch.setup import Setup
+    from personlab.batch.units import Unit
+
+_CORES = 4  # of a worker: no engine runs more images at once
+_STORE = 256 << 20  # bytes of shared memory on this machine: units are small, for workers read the images themselves
+_ATTEMPTS = 3  # to start Ray
+_GROUP = 32  # units that one task divides
+INSTALL = "batch needs Ray: pip install 'personlab[ray]'"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many workers there are, and what each of them has."""
+
+    actors: int
+    cores: int
+    gpus: float
+
+
+def import_ray() -> Any:
+    """Return Ray, without statistics of its usage and without lines of its own on the terminal.
+
+    Raises:
+        ImportError: it is not installed; the line says how to do so.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise ImportError(INSTALL, name=error.name) from None
+    return ray
+
+
+class Pool:
+    """Actors on Ray, for the length of a `with` block.
+
+    Args:
+        options: where and how many.
+        uses_gpus: whether workers may have GPUs.
+        verbose: whether Ray's log and its own bars are shown.
+
+    Raises:
+        ConnectionError: no such cluster.
+        ImportError: Ray is not installed.
+        ValueError: more workers than it has room for.
+    """
+
+    def __init__(self, options: BatchOptions, *, uses_gpus: bool = True, verbose: bool = False) -> None:
+        self._ray = import_ray()
+        self._options, self._verbose, self._uses_gpus = options, verbose, uses_gpus
+        self.layout = Layout(1, 1, 0)
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            if not self._verbose:
+                stack.enter_context(_quiet())
+            stack.callback(self._ray.shutdown)
+            self._start()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _start(self) -> None:
+        options, level = self._options, logging.INFO if self._verbose else logging.CRITICAL
+        quiet: dict[str, Any] = {"logging_level": level, "log_to_driver": self._verbose}
+        if options.address is not None:
+            self._connect(address=options.address, **quiet)
+            self.layout = self._on_cluster()
+        else:
+            cores = options.cores or min(count_cores(), _CORES)
+            actors = options.actors or max(count_cores() // cores, 1)
+            self._connect(
+                num_cpus=actors * cores, include_dashboard=False, object_store_memory=_STORE, **quiet,
+                **({} if self._uses_gpus else {"num_gpus": 0}),
+            )  # fmt: skip
+            gpus = self._gpus()
+            if gpus and options.actors is None:
+                actors = max(int(self._ray.cluster_resources().get("GPU", 0) / gpus), 1)
+                cores = options.cores or max(min(count_cores() // actors, _CORES), 1)
+            self.layout = Layout(actors, cores, gpus)
+        logging.getLogger("ray").setLevel(level)
+        logging.getLogger("ray.data").setLevel(level)
+
+    def _connect(self, **arguments: Any) -> None:
+        """Start Ray, or reach a cluster: a machine with much else to do may miss the moment that Ray waits for.
+
+        Raises:
+            ConnectionError: it does not start, or there is no such cluster.
+        """
+        is_here = self._options.address is None
+        for left in reversed(range(_ATTEMPTS if is_here else 1)):
+            before = _children()
+            try:
+                self._ray.init(**arguments)
+            except Exception as error:  # noqa: BLE001  # Ray raises that class itself
+                self._ray.shutdown()
+                for process in _children() - before:  # Ray leaves those that did start
+                    process.kill()
+                if not left:
+                    where = "to start" if is_here else f"a cluster at {self._options.address}"
+                    raise ConnectionError(f"expected Ray {where}, got: {' '.join(str(error).split())}") from None
+            else:
+                return
+
+    def _gpus(self) -> float:
+        """Return the GPUs of a worker."""
+        if self._options.gpus is not None:
+            return float(self._options.gpus)
+        return 1.0 if self._uses_gpus and self._ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
+
+    def _on_cluster(self) -> Layout:
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        gpus = self._gpus()
+        largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
+        cores = self._options.cores or max(min(largest, _CORES), 1)
+
+        def room(node: dict[str, float]) -> int:
+            own = int(node.get("CPU", 0) // cores)
+            return min(own, int(node.get("GPU", 0) // gpus)) if gpus else own
+
+        places = sum(map(room, nodes))
+        actors = self._options.actors or places
+        if not 0 < actors <= places:
+            raise ValueError(
+                f"actors: expected room for {actors or 'one'} on the cluster, of {cores} cores"
+                f"{f' and {gpus:g} GPUs' if gpus else ''} each, got room for {places}"
+            )
+        return Layout(actors, cores, gpus)
+
+    def run(self, units: Iterable[Unit], setup: Setup, *, divides: bool) -> Iterator[Outcome]:
+        """Do units, and yield what became of each as it is done.
+
+        Args:
+            units: in their order.
+            setup: of the job.
+            divides: whether some of them are to be divided, or there are so many that Ray gets them in groups.
+
+        Raises:
+            EngineError: the network cannot be made ready, or fails on all images.
+            OSError: results cannot be written.
+        """
+        ray = self._ray
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = self._verbose
+        context.enable_operator_progress_bars = self._verbose
+        context.print_on_execution_start = self._verbose
+        context.target_min_block_size, context.target_max_block_size = (
+            0,
+            1,
+        )  # each unit is a block: one call of an actor
+        tables = list(_tables(units, _GROUP if divides else 1))
+        if not tables:
+            return
+        dataset = ray.data.from_arrow(tables)
+        if divides:
+            dataset = dataset.map_batches(
+                _divide, fn_kwargs={"setup": setup}, batch_format="pyarrow", batch_size=None, num_cpus=0
+            )
+        layout = self.layout
+        dataset = dataset.map_batches(
+            _Actor, fn_constructor_args=(setup, layout.cores if not layout.gpus else None), batch_format="pyarrow",
+            batch_size=1, num_cpus=layout.cores, **({"num_gpus": layout.gpus} if layout.gpus else {}),
+            compute=ray.data.ActorPoolStrategy(size=layout.actors),
+        )  # fmt: skip
+        try:
+            for row in dataset.iter_rows():
+                outcome = pickle.loads(row["outcome"])  # noqa: S301  # of an own worker
+                if isinstance(outcome, Exception):
+                    raise outcome
+                yield outcome
+        except ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise EngineError(f"Ray gave up: {reason[0].strip()}: the same command goes on") from None
+
+
+def _children() -> set[Any]:
+    """Return the processes that this one has started, and theirs."""
+    import psutil  # Ray brings it along
+
+    return set(psutil.Process().children(recursive=True))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what Ray's compiled parts write to standard error to nowhere; Python's own lines still reach it."""
+    sys.stderr.flush()
+    own = os.dup(2)
+    before, nowhere = sys.stderr, os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    try:
+        with open(own, "w", errors="backslashreplace", buffering=1, closefd=False) as sys.stderr:
+            yield
+    finally:
+        sys.stderr = before
+        os.dup2(own, 2)
+        os.close(own)
+
+
+def _tables(units: Iterable[Unit], size: int) -> Iterator[Any]:
+    import pyarrow as pa
+
+    group: list[bytes] = []
+    for unit in units:
+        group.append(pickle.dumps(unit))
+        if len(group) == size:
+            yield pa.table({"unit": group})
+            group = []
+    if group:
+        yield pa.table({"unit": group})
+
+
+def _divide(table: Any, setup: Setup) -> Iterator[Any]:
+    """Yield a table of one row for each unit that the units of a table are divided into."""
+    import pyarrow as pa
+
+    divider = Divider(setup)
+    for content in table.column("unit").to_pylist():
+        for unit in divider.divide(pickle.loads(content)):  # noqa: S301  # of the driver
+            yield pa.table({"unit": [pickle.dumps(unit)]})
+
+
+class _Actor:
+    """Does units in a process of its own."""
+
+    def __init__(self, setup: Setup, cores: int | None) -> None:
+        import ray
+
+        self._problem: Exception | None = None
+        try:
+            self._slot = None if cores is None else pin(cores)
+            self._worker = Worker(setup, {"node": ray.get_runtime_context().get_node_id()})
+        except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+            self._problem = EngineError(describe_error(error))
+
+    def __call__(self, table: Any) -> Any:
+        import pyarrow as pa
+
+        outcomes = []
+        for content in table.column("unit").to_pylist():
+            outcome: Outcome | Exception | None = self._problem
+            try:
+                outcome = outcome or self._worker.do(pickle.loads(content))  # noqa: S301  # of the driver
+            except EngineError as error:
+                outcome = error
+            except OSError as error:  # of the results: those of inputs are rows
+                outcome = OSError(error.errno, error.strerror, error.filename) if error.errno else OSError(str(error))
+            outcomes.append(pickle.dumps(outcome))
+        return pa.table({"outcome": outcomes})

@@ -1,0 +1,87 @@
+"""The command on Ray: started once for this module, with two processors and a small object store."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from batch_runs import write_scenes, write_tar, write_walk
+
+from personlab import Predictor
+from personlab.batch import BatchOptions, annotate, read_errors, read_manifest, read_people
+from personlab.cli import main
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*")  # Ray's own
+FLAGS = ["--weights", "drawn-mobilenet-050", "--long-edge", "161", "--engine", "onnxruntime", "--precision", "float32"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The address of a small cluster, which jobs of this module share."""
+    from personlab.batch.pool import import_ray
+
+    import_ray()
+    from ray.cluster_utils import Cluster
+
+    one = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 2, "object_store_memory": 100 << 20, "include_dashboard": False},
+    )
+    yield one.address
+    one.shutdown()
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    """A folder with all kinds of inputs, some of them bad."""
+    folder = write_scenes(tmp_path_factory.mktemp("inputs"), 6)
+    write_walk(folder / "v.mp4")
+    write_tar(folder / "t.tar", [(file.name, file.read_bytes()) for file in sorted(folder.glob("*.png"))])
+    (folder / "bad.jpg").write_bytes(b"no image")
+    return folder
+
+
+def rows(output):
+    return [read(output).to_pylist() for read in (read_people, read_manifest, read_errors)]
+
+
+def test_the_command_equals_predict(cluster, inputs, tmp_path, capsys):
+    more = ["--address", cluster, "--cores", "1", "--actors", "2", "--part", "4", "--piece", "6", "--masks"]
+    assert main(["batch", str(inputs), "--output", str(tmp_path / "o"), *FLAGS, *more]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("37 images and frames, ")
+    assert ", 1 errors in " in out
+    assert err.splitlines()[-1].startswith("personlab: warning: 1 inputs failed or are damaged")
+    assert main(["predict", str(inputs), "--jsonl", str(tmp_path / "p.jsonl"), *FLAGS, "--masks"]) == 1
+    assert main(["batch", str(inputs), "--output", str(tmp_path / "o"), *FLAGS, *more, "--flip"]) == 2
+    assert "comes from a job with another --flip (False, now True): give the same" in capsys.readouterr().err
+    people, manifest, errors = rows(tmp_path / "o")
+    assert [row["file"] for row in errors] == [str(inputs / "bad.jpg")]
+    lines = [json.loads(line) for line in (tmp_path / "p.jsonl").read_text().splitlines()]
+    expected = {
+        (line["file"], line["frame"], number): person for line in lines for number, person in enumerate(line["people"])
+    }
+    own = {(row["file"], row["frame"], row["person"]): row for row in people if "t.tar" not in row["file"]}
+    assert set(own) == set(expected)
+    for key, person in expected.items():
+        row = own[key]
+        assert [round(value, 4) for value in row["keypoints"]] == person["keypoints"]
+        assert [round(value, 4) for value in row["box"]] == person["box"]
+        assert (row["score"], row["mask"], row["mask_score"]) == (person["score"], person["mask"], person["mask_score"])
+    times = {(line["file"], line["frame"]): line["time"] for line in lines if line["frame"] is not None}
+    done = {(row["file"], row["frame"]): round(row["time"], 6) for row in manifest if row["frame"] is not None}
+    assert done == times
+
+
+def test_annotate_equals_the_command(cluster, inputs, tmp_path):
+    images = sorted(inputs.glob("*.png"))[:2]
+    options = BatchOptions(address=cluster, cores=1, actors=1)
+    more = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
+    summary = annotate(images, tmp_path / "o", options=options, **more)
+    predictor = Predictor(**more)
+    expected = [pose.scores[0] for image in images for pose in predictor(str(image)).poses]
+    assert [np.float32(row["score"]) for row in rows(tmp_path / "o")[0]] == expected
+    assert (summary.inputs, summary.failed, summary.people, summary.errors) == (2, 0, len(expected), 0)
+    again = annotate(images, tmp_path / "o", options=options, **more)
+    assert (again.inputs, again.skipped) == (0, 0)
