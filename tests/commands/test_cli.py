@@ -92,7 +92,8 @@ def test_version_and_help(run):
 
 
 @pytest.mark.parametrize("flag", ["--print_config", "--print-config", "--print_config=skip_default"])
-def test_the_settings_of_training_are_printed_and_can_be_read_again(run, flag):
+def test_the_settings_of_training_are_printed_and_can_be_read_again(run, flag, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     code, out, _ = run("train", "--config", "simple-baseline-drawn", "--batch_size", "7", flag)
     assert code == 0
     Path("again.yaml").write_text(out)
