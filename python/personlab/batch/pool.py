@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pickle
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -209,16 +211,24 @@ def _children() -> set[Any]:
     return set(psutil.Process().children(recursive=True))
 
 
+class _Stderr(io.TextIOWrapper):
+    """Leaves out what Ray's threads write."""
+
+    def write(self, text: str) -> int:
+        """Write a text, and return its length."""
+        return len(text) if threading.current_thread().name.startswith("ray_") else super().write(text)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Send what Ray's compiled parts write to standard error to nowhere; Python's own lines still reach it."""
+    """Send what Ray writes to standard error to nowhere: its compiled parts, and its threads; other lines reach it."""
     sys.stderr.flush()
     own = os.dup(2)
     before, nowhere = sys.stderr, os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
     try:
-        with open(own, "w", errors="backslashreplace", buffering=1, closefd=False) as sys.stderr:
+        with _Stderr(open(own, "wb", 0, closefd=False), errors="backslashreplace", write_through=True) as sys.stderr:
             yield
     finally:
         sys.stderr = before
