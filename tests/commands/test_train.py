@@ -9,7 +9,7 @@ import pytest
 
 from personlab.cli import main
 from personlab.commands.flags import join_pairs
-from personlab.commands.train import shipped_configs
+from personlab.commands.train_settings import shipped_configs
 from personlab.data.grid import check_sides, input_step
 from personlab.methods import get_method
 from personlab.train import TeacherOptions, TrainConfig

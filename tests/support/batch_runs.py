@@ -18,7 +18,7 @@ from personlab.batch.setup import Setup
 from personlab.batch.storage import Files, Store
 from personlab.batch.work import Divider, Worker
 from personlab.data.synthetic.scenes import numbered_scene
-from personlab.io.images import ImageContent, write_image
+from personlab.io.images import StoredImage, write_image
 
 NETWORK = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
 
@@ -77,7 +77,7 @@ class Remembering:
         if isinstance(source, np.ndarray):
             key = source.tobytes()
         else:
-            key = source.read() if isinstance(source, ImageContent) else Path(source).read_bytes()
+            key = source.read() if isinstance(source, StoredImage) else Path(source).read_bytes()
         if key not in self._known:
             self._known[key] = self._predictor(source)
         return self._known[key]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from published import random_model
+from shard_files import shard
 from taught_runs import COUNT, MASKS, SIZE, config, entries, make_source
 from tiny_runs import same, tensors
 
@@ -20,6 +21,7 @@ from personlab.data.loader import Views
 from personlab.methods import get_method
 from personlab.settings import Settings
 from personlab.train import (
+    DataOptions,
     LossOptions,
     NetworkOptions,
     TrainConfig,
@@ -69,6 +71,17 @@ def test_the_processes_of_a_loader_change_nothing(source, whole, tmp_path):
     settings = config(source, tmp_path / "run")
     train(replace(settings, data=replace(settings.data, workers=1)))
     assert same(tensors(whole), tensors(tmp_path / "run"))
+
+
+def test_images_in_shards_are_taught_as_files_are(source, whole, tmp_path):
+    assert shard(source / "annotations.json", source / "images", tmp_path / "shards", "--count", 3) == 0
+    data = DataOptions(shards=str(tmp_path / "shards"), crop=(65, 81), workers=0)
+    train(config(source, tmp_path / "run", data=data))
+    assert same(tensors(whole), tensors(tmp_path / "run"))
+    kept = [
+        sorted(path.name for path in (folder.parent / "cache").rglob("*.npz")) for folder in (whole, tmp_path / "run")
+    ]
+    assert kept[0] == kept[1]
 
 
 def test_what_is_kept_is_what_the_teacher_says(source, tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.batch.units import Unit, container_key
 from personlab.io.console import describe_error
-from personlab.io.images import MAX_BYTES, ImageContent
+from personlab.io.images import MAX_BYTES, StoredImage
 from personlab.io.sources import IMAGES
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _NAMES = ("file_name", "filename", "file", "path", "image_path", "__key__", "key
 _ROWS = 16  # read at once
 _BLOCK = tarfile.BLOCKSIZE
 
-Member = tuple[str, int, ImageContent]
+Member = tuple[str, int, StoredImage]
 """name, number in its file, and content of an image"""
 
 
@@ -127,7 +127,7 @@ def read_members(unit: Unit, files: Files) -> Iterator[Member]:
                 if info is None:
                     raise tarfile.ReadError("unexpected end of data")
                 name = f"{unit.address}/{info.name}"
-                yield name, number, ImageContent(name, _member(tar, info, name))
+                yield name, number, StoredImage.of(name, _member(tar, info, name))
 
 
 def _member(tar: tarfile.TarFile, info: tarfile.TarInfo, name: str) -> bytes | Exception:
@@ -163,7 +163,7 @@ def read_rows(unit: Unit, files: Files, column: str | None) -> Iterator[Member]:
                 if isinstance(value, dict):
                     text, value = value.get("path") or text, value.get("bytes")  # noqa: PLW2901
                 name = f"{unit.address}/{text or number}"
-                yield name, number, ImageContent(name, _checked(value, name))
+                yield name, number, StoredImage.of(name, _checked(value, name))
                 number += 1
 
 

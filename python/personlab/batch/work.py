@@ -33,7 +33,7 @@ from personlab.batch.tables import (
 )
 from personlab.batch.tries import FOLDER, Tries
 from personlab.io.console import describe_failure
-from personlab.io.images import ImageContent
+from personlab.io.images import StoredImage
 from personlab.io.sources import scheme_of
 
 if TYPE_CHECKING:
@@ -189,11 +189,11 @@ class Worker:
                     waiting.append(pool.submit(self._content, files[number + _READ_AHEAD]))
                 yield content
 
-    def _content(self, file: str) -> ImageContent:
+    def _content(self, file: str) -> StoredImage:
         try:
-            return ImageContent(file, self.files.read(file))
+            return StoredImage.of(file, self.files.read(file))
         except (OSError, ValueError) as error:
-            return ImageContent(file, error)
+            return StoredImage.of(file, error)
 
     def write_people(self, unit: Unit, rows: Rows, number: int) -> int:
         """Put the rows of people so far in place, as part `number`; return the number of parts written."""

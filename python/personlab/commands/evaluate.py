@@ -266,7 +266,7 @@ def _run_ceiling(config: Any, read: Annotations, annotations: COCO, method: Meth
     from personlab.predict.dataset import Results
 
     options, mask_options = network.method_options(config, method, ceiling.options, every_pose=True)
-    skeleton = read.skeleton()
+    skeleton = read.skeleton(joined=not method.takes_boxes)
     listed = read.labelled_images() if config.labelled_only else read
     index = make_index(listed, n_keypoints=skeleton.n_keypoints)
     for line in count_coverage(index).lines():

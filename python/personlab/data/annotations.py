@@ -16,7 +16,7 @@ from personlab.data.coco_file import as_integer_or_none, not_coco, read_entries,
 from personlab.data.entries import read_categories, read_images, read_person
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from personlab.data.coco_file import PathLike
     from personlab.data.entries import Image, Person
@@ -36,15 +36,19 @@ class Annotations(NamedTuple):
     notes: tuple[str, ...] = ()  # one line for each reason why annotations were left out
     info: Any = None  # the file's own `info`
 
-    def skeleton(self) -> Skeleton:
+    def skeleton(self, *, joined: bool = True) -> Skeleton:
         """Return the skeleton of the category's own keypoints and edges.
+
+        Args:
+            joined: whether edges have to join all keypoints, as for methods that group keypoints into people.
 
         Raises:
             ValueError: the category has no keypoints, or its edges do not join them all.
         """
         try:
             skeleton = skeleton_of(self.category)
-            check_joined(self.category, skeleton)
+            if joined:
+                check_joined(self.category, skeleton)
         except ValueError as error:
             raise ValueError(f"{self.path}: {error}") from None
         return skeleton
@@ -112,29 +116,41 @@ def read_annotations(path: PathLike, category: str = "person", *, n_keypoints: i
 class Content:
     """The content of an annotation file; images and categories are checked, annotations when `of` reads them.
 
+    Args:
+        path: the file; where parts are given, the name of them all.
+        parts: name and JSON object of each part of a set of annotations that lies in several files.
+
     Raises:
         OSError: the file cannot be read.
         ValueError: the file is not in COCO's format.
     """
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: PathLike, parts: Iterable[tuple[str, Mapping[str, Any]]] | None = None) -> None:
+        self.path = path
         try:
-            self._read(path, read_json(path))
+            self._read([(str(path), read_json(path))] if parts is None else parts)
         except RecursionError:
             raise not_coco(path, "JSON nested too deep") from None
 
-    def _read(self, path: PathLike, content: Mapping[str, Any]) -> None:
-        self.path, self._info = path, content.get("info")
-        self.images = read_images(read_entries(content, "images", path), path)
-        self.categories = read_categories(read_entries(content, "categories", path), path)
-        entries = read_entries(content, "annotations", path)
-        ids = [as_integer_or_none(entry.get("id")) for entry in entries]
+    def _read(self, parts: Iterable[tuple[str, Mapping[str, Any]]]) -> None:
+        self._info: Any = None
+        images, categories, entries = list[Any](), list[Any](), list[tuple[str, Any]]()
+        last: Any = None  # parts repeat their categories
+        for name, content in parts:
+            self._info = content.get("info") if self._info is None else self._info
+            images.extend(read_images(read_entries(content, "images", name), name).items())
+            if (own := read_entries(content, "categories", name)) != last:
+                categories, last = read_categories([*categories, *own], name), own
+            own = read_entries(content, "annotations", name)
+            entries.extend((f"{name}: annotations[{place}]", entry) for place, entry in enumerate(own))
+        self.images, self.categories = dict(sorted(images, key=lambda one: one[0])), categories
+        ids = [as_integer_or_none(entry.get("id")) for _, entry in entries]
         counts, hashes, repeated = Counter(ids), set(), []
         self._entries: list[tuple[str, int, Mapping[str, Any]]] = []  # label, number of the category, annotation
-        for place, (entry, number) in enumerate(zip(entries, ids, strict=True)):
-            label = f"{path}: annotations[{place}]"
+        for (placed, entry), number in zip(entries, ids, strict=True):
+            label = placed
             if counts[number] == 1 and number is not None:
-                label = f"{path}: annotation {number}"
+                label = f"{placed.rpartition(': ')[0]}: annotation {number}"
             elif (content_hash := hash(repr(entry))) in hashes:
                 repeated.append(label)
                 continue

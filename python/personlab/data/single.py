@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from personlab.data.coco import People
-from personlab.data.images import CocoImages, DrawnImages, Example
+from personlab.data.images import AnnotatedImages, DrawnImages, Example
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def single_people(images: Images) -> Images:
     """
     if isinstance(images, DrawnImages):
         return DrawnPeople(images)
-    if isinstance(images, CocoImages):
+    if isinstance(images, AnnotatedImages):
         return CocoPeople(images)
     raise ValueError(f"images: expected annotated or drawn images, got {type(images).__name__}")
 
@@ -68,11 +68,11 @@ class CocoPeople:
 
     has_masks = False
 
-    def __init__(self, images: CocoImages) -> None:
+    def __init__(self, images: AnnotatedImages) -> None:
         self.images, self.skeleton, self.domain = images, images.skeleton, images.domain
         self._people = images.single_people()
         if len(self._people) == 0:
-            raise ValueError(f"{images.folder}: expected annotations of people with keypoints, got none")
+            raise ValueError(f"{images.name}: expected annotations of people with keypoints, got none")
 
     def __len__(self) -> int:
         return len(self._people)
@@ -81,7 +81,7 @@ class CocoPeople:
         """Read the image of person `number`.
 
         Raises:
-            OSError, ValueError: as `CocoImages.load`.
+            OSError, ValueError: as `AnnotatedImages.load`.
         """
         place, keypoints, box = self._people[number]
         image = self.images.read(place)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from personlab.data.images import CocoImages
+    from personlab.data.images import AnnotatedImages
+    from personlab.io.images import StoredImage
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -32,7 +33,7 @@ class WithUnlabelled:
         ValueError: it holds no images, or some that cannot be read.
     """
 
-    def __init__(self, images: CocoImages, folder: str | os.PathLike[str]) -> None:
+    def __init__(self, images: AnnotatedImages, folder: str | os.PathLike[str]) -> None:
         self.labelled = images
         self.skeleton, self.has_masks, self.domain = images.skeleton, images.has_masks, images.domain
         self.folder = Path(folder)
@@ -46,10 +47,10 @@ class WithUnlabelled:
     def __len__(self) -> int:
         return len(self.labelled) + len(self.names)
 
-    def path(self, number: int) -> Path:
+    def source(self, number: int) -> Path | StoredImage:
         """Return the file of image `number`."""
         count = len(self.labelled)
-        return self.labelled.path(number) if number < count else self.folder / self.names[number - count]
+        return self.labelled.source(number) if number < count else self.folder / self.names[number - count]
 
     def load(self, number: int) -> Example:
         """Read image `number`, with its people or none.
@@ -61,7 +62,7 @@ class WithUnlabelled:
             return self.labelled.load(number)
         from personlab.io.images import read_image
 
-        image = read_image(self.path(number))
+        image = read_image(self.source(number))
         return Example(image, unknown_people((image.shape[0], image.shape[1]), self.skeleton.n_keypoints))
 
 

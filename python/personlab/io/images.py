@@ -33,38 +33,33 @@ _END_OF_PNG = b"IEND\xaeB`\x82"
 _PIL_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "La", "CMYK", "YCbCr", "LAB", "HSV")
 
 
-@dataclass(frozen=True, eq=False)
-class ImageContent:
-    """An image file that is in memory, as from an archive: what is done with a path is done with it."""
+@dataclass(frozen=True)
+class StoredImage:
+    """An image file inside of another file, such as a tar: its name for messages, and what returns its bytes."""
 
     name: str
-    """of the file, for messages"""
-
-    content: bytes | Exception
-    """of the file, or why there is none: raised where the image is read"""
+    read: Callable[[], bytes]
 
     def __str__(self) -> str:
         return self.name
 
-    def read(self) -> bytes:
-        """Return the content of the file.
+    @classmethod
+    def of(cls, name: str, content: bytes | Exception) -> StoredImage:
+        """Return an image file whose bytes are in memory; an exception is raised in their place."""
 
-        Raises:
-            Exception: the one that stands for it.
-            ValueError: it is too long.
-        """
-        if isinstance(self.content, Exception):
-            raise self.content
-        if len(self.content) > MAX_BYTES:
-            raise ValueError(f"{self.name}: expected a file of at most {MAX_BYTES} bytes, got {len(self.content)}")
-        return self.content
+        def read() -> bytes:
+            if isinstance(content, Exception):
+                raise content
+            return content
+
+        return cls(name, read)
 
 
 def read_image(source: Any, *, bgr: bool = False, damage: list[str] | None = None) -> Image:
     """Read an image of any of these kinds as (H, W, 3) uint8 RGB.
 
     Args:
-        source: a file's path, or `ImageContent`; a PIL image of 8 bits a channel; or a uint8 array or tensor in host
+        source: a file's path, or a `StoredImage`; a PIL image of 8 bits a channel; or a uint8 array or tensor in host
             memory of shape (H, W, 3), (H, W, 4), whose alpha is left out, (H, W) or (H, W, 1), which is grey. Files and
             PIL images are turned the way their EXIF orientation says.
         bgr: an array's channels are blue, green, red, as OpenCV reads them.
@@ -110,7 +105,7 @@ def read_reduced(
     return image
 
 
-_FILES = (str, os.PathLike, ImageContent)
+_FILES = (str, os.PathLike, StoredImage)
 
 
 def _from_object(source: Any, *, bgr: bool) -> Image:
@@ -121,7 +116,7 @@ def _from_object(source: Any, *, bgr: bool) -> Image:
     return _from_array(to_numpy(source, "image"), bgr=bgr)
 
 
-def read_image_file(path: str | os.PathLike[str] | ImageContent) -> tuple[Image, str]:
+def read_image_file(path: str | os.PathLike[str] | StoredImage) -> tuple[Image, str]:
     """Read an image file as (H, W, 3) uint8 RGB, turned the way its EXIF orientation says.
 
     Of a damaged file, the part that could be decoded is returned; missing rows of a JPEG file are grey.
@@ -139,9 +134,9 @@ def read_image_file(path: str | os.PathLike[str] | ImageContent) -> tuple[Image,
 
 
 def _read_file(
-    path: str | os.PathLike[str] | ImageContent, reduction: Callable[[Size], float] | None = None
+    path: str | os.PathLike[str] | StoredImage, reduction: Callable[[Size], float] | None = None
 ) -> tuple[Image | ReducedImage, str]:
-    content = path.read() if isinstance(path, ImageContent) else bytes(read_up_to(path, MAX_BYTES))
+    content = path.read() if isinstance(path, StoredImage) else bytes(read_up_to(path, MAX_BYTES))
     check_image(content, str(path))
     library, kind = imaging_library(), read_format(content)
     plan = None if reduction is None else plan_reduction(content, reduction)

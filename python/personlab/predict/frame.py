@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from personlab.io.images import ImageContent
+from personlab.io.images import StoredImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,4 +46,4 @@ class Frame:
     @property
     def name(self) -> str:
         """Name of the image in messages."""
-        return str(self.source) if isinstance(self.source, (str, os.PathLike, ImageContent)) else "image"
+        return str(self.source) if isinstance(self.source, (str, os.PathLike, StoredImage)) else "image"

@@ -96,9 +96,11 @@ class TrainConfig:
 
     def _check_sources(self) -> None:
         data, evaluation = self.data, self.evaluation
-        needing = {name: getattr(data, name) for name in ("instances", "labelled_only", "held_out", "unlabelled")}
-        if data.annotations is None and any(needing.values()):
-            raise ValueError(f"data: expected annotations beside {', '.join(needing)}, got none")
+        needing = {name: getattr(data, name) for name in ("labelled_only", "held_out", "unlabelled")}
+        if data.is_drawn and (data.instances or any(needing.values())):
+            raise ValueError(f"data: expected annotations beside instances, {', '.join(needing)}, got none")
+        if data.shards is not None and (data.annotations or data.images or data.instances):
+            raise ValueError("data: expected either shards or annotations, images and instances, got both")
         if evaluation.annotations is None and data.held_out is None and evaluation.labelled_only:
             raise ValueError("evaluation: expected annotations beside labelled_only, got none")
         if evaluation.patience and evaluation.keep != "best":
@@ -107,7 +109,7 @@ class TrainConfig:
             raise ValueError("data: expected annotations and images together, got only one of them")
         if (evaluation.annotations is None) != (evaluation.images is None):
             raise ValueError("evaluation: expected annotations and images together, got only one of them")
-        if data.annotations is None and evaluation.annotations is None and evaluation.scene_seed == self.seed:
+        if data.is_drawn and evaluation.annotations is None and evaluation.scene_seed == self.seed:
             raise ValueError(f"evaluation.scene_seed: expected another than seed, got {self.seed} for both")
 
     def _check_teachers(self) -> None:
@@ -115,12 +117,12 @@ class TrainConfig:
             raise ValueError(f"teachers: expected none, for networks of {self.method} cannot be taught by others")
         if self.network.fit_heads and not self.teachers:
             raise ValueError("network.fit_heads: expected teachers to fit heads to, got none")
-        if self.steps == 0 and self.data.annotations is None:
+        if self.steps == 0 and self.data.is_drawn:
             raise ValueError("steps: expected an integer from 1, for drawn scenes have no passes, got 0")
         if self.data.unlabelled is not None and not self.teachers:
             raise ValueError("data.unlabelled: expected teachers to learn such images from, got none")
-        if self.teachers and self.data.annotations is None:
-            raise ValueError("teachers: expected data.annotations, for drawn scenes are not kept, got none")
+        if self.teachers and self.data.is_drawn:
+            raise ValueError("teachers: expected data.annotations or data.shards, got none: drawn scenes are not kept")
 
     def to_json(self) -> str:
         """Return the configuration as text that `--config` reads."""

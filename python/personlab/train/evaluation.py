@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from personlab.arrays.numbers import as_integer
 from personlab.data.annotations import join, read_annotations
 from personlab.data.coco import People, make_annotations
 from personlab.data.images import check_files
+from personlab.data.shards.shard_set import read_shards
 from personlab.data.split import held_out_ids, only_images
 from personlab.data.synthetic.scenes import numbered_scene
 from personlab.io.resize import MAX_SIDE
@@ -46,7 +48,7 @@ class Evaluation:
     def __init__(self, config: TrainConfig, model: Any) -> None:
         options = config.evaluation
         self._category = config.data.category
-        self._images: Any = options.images  # the folder, or drawn images by number
+        self._images: Any = options.images  # the folder, or images by number
         self.notes: tuple[str, ...] = ()  # annotations that are left out, a line each
         data = config.data
         if options.annotations is not None or data.held_out is not None:
@@ -54,9 +56,10 @@ class Evaluation:
             if options.annotations is not None:
                 read = read_annotations(options.annotations, self._category)
             else:
-                self._images, read = data.images, _held_out(data)
+                self._images, read = _held_out(data)
             read = read.of_skeleton(model.config.skeleton)
-            check_files(Path(self._images), read.names())
+            if not isinstance(self._images, Mapping):
+                check_files(Path(self._images), read.names())
             self._annotations, self.notes = index_for_scoring(read, options.labelled_only), read.notes
             return
         held_out = [
@@ -91,15 +94,18 @@ class Evaluation:
         return {**figures, "evaluation_seconds": time.perf_counter() - start}
 
 
-def _held_out(data: DataOptions) -> Annotations:
-    """Read the annotations of the images that are held out of training."""
-    assert data.annotations is not None
+def _held_out(data: DataOptions) -> tuple[Any, Annotations]:
+    """Return the images that are held out of training, a folder or images by their ids, and their annotations."""
     assert data.held_out is not None
+    if data.shards is not None:
+        read, stored = read_shards(data.shards, data.category)
+        return stored, only_images(read, held_out_ids(data.held_out, read), data.held_out)
+    assert data.annotations is not None
     read = read_annotations(data.annotations, data.category)
     ids = held_out_ids(data.held_out, read)
     if data.instances is not None:
         read = join(read, read_annotations(data.instances, read.category["name"], n_keypoints=0))
-    return only_images(read, ids, data.held_out)
+    return data.images, only_images(read, ids, data.held_out)
 
 
 def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
@@ -129,7 +135,7 @@ def scored_with(config: TrainConfig, network: Any, *, domain: str) -> Settings:
 def is_scored(config: TrainConfig) -> bool:
     """Return whether a run is scored: one on drawn scenes always, one on photographs if photographs are named."""
     data, evaluation = config.data, config.evaluation
-    return data.annotations is None or evaluation.annotations is not None or data.held_out is not None
+    return data.is_drawn or evaluation.annotations is not None or data.held_out is not None
 
 
 def _as_saved(model: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import time
 from dataclasses import dataclass
@@ -10,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from personlab.arrays.numbers import check_type
 from personlab.data.loader import lost_workers_named
@@ -27,10 +26,11 @@ from personlab.train.folder import check_folder, check_steps, open_folder
 from personlab.train.lock import FolderLock
 from personlab.train.log import Log
 from personlab.train.meter import Meter
-from personlab.train.optimize import make_average, make_optimizer, rate_factor, with_warmup_within
 from personlab.train.processes import process_group
-from personlab.train.start import open_images, remarks, set_seed, start_network, with_steps
+from personlab.train.read_config import flattened
+from personlab.train.start import digest_of, open_images, remarks, set_seed, start_network, with_steps
 from personlab.train.state import CHECKPOINT, State
+from personlab.train.step import Steps, start_state
 from personlab.train.stop import graceful_stop
 from personlab.train.teachers import Teachers
 
@@ -79,7 +79,8 @@ def train(
 
     Raises:
         BlockingIOError: another training runs in `config.output`.
-        ChildProcessError: a process that makes batches was killed; `resume` goes on from the last checkpoint.
+        ChildProcessError: a process that makes batches was killed, or another process of the run ended; `resume` goes
+            on from the last checkpoint.
         FileExistsError: `config.output` holds a run, and `resume` is not set.
         FloatingPointError: a loss or a gradient became infinite or NaN.
         ImportError, OSError: a package or a file is missing.
@@ -103,6 +104,7 @@ def train(
         images = open_images(config)
         shown = single_people(images) if method.takes_boxes else images
         config = with_steps(config, len(shown))
+        place.check_settings(flattened(json.loads(config.to_json())), digest_of(images) if place.count > 1 else "")
         teachers = Teachers(config, method, images) if config.teachers else None
         taught = () if teachers is None else teachers.names
         model = start_network(config, method, images, place, taught=taught)
@@ -143,12 +145,7 @@ def _begin(source: BatchSource, model: Any, metadata: dict[str, Any], *, resumed
         fit_heads(source, model)
         if place.rank == 0:
             write_model(model, folder / START_WEIGHTS, config, step=0, more=metadata)
-    state = State(
-        model,
-        make_average(model, config.optimizer.average),
-        make_optimizer(model, config.optimizer),
-        torch.amp.GradScaler(place.device.type, enabled=config.precision == "float16"),
-    )
+    state = start_state(config, model, place)
     if resumed:
         state.load(folder / CHECKPOINT)
     return state
@@ -168,17 +165,12 @@ class _Run:
         evaluation: Evaluation | None,
         metadata: dict[str, Any],
     ) -> None:
-        self.config, self.method, self.losses = config, method, losses
+        self.config, self.method = config, method
         self.place, self.state, self.log = place, state, log
         self.evaluation, self.metadata = evaluation, metadata
         self.folder = Path(config.output)
         self.keeps_best = config.evaluation.keep == "best" and is_scored(config)
-        self.schedule = with_warmup_within(config.optimizer, config.steps)
-        network: Any = state.model
-        if place.count > 1:
-            network = DistributedDataParallel(network)
-        self.network: Callable[[Tensor], Any] = torch.compile(network) if config.compile else network
-        self.rates = [group["lr"] for group in make_optimizer(state.model, config.optimizer).param_groups]
+        self.steps = Steps(config, losses, place, state)
 
     def run(self, source: BatchSource) -> dict[str, float]:
         """Run the steps that are left and return the figures of the network that the run is for."""
@@ -197,8 +189,7 @@ class _Run:
         loader = source.loader(model.config, first_step=state.step, steps=config.steps)
         with graceful_stop() as received, lost_workers_named(), contextlib.closing(meter.waiting(loader)) as batches:
             for batch in batches:
-                losses, gradient = self._step(batch.to(self.place.device))
-                state.step += 1
+                losses, gradient = self.steps.take(batch.to(self.place.device))
                 meter.add(losses, gradient)
                 self.log.advance()
 
@@ -238,30 +229,6 @@ class _Run:
         step, _ = best_of(evaluations)
         self.log.say(f"the best network is that after step {step}")
         return self.log.scores(step)
-
-    def _step(self, batch: Batch) -> tuple[Mapping[str, Tensor], Tensor]:
-        """Take one optimiser step; returns the losses and the gradient norm before clipping."""
-        config, state = self.config, self.state
-        # learning rate of this step
-        factor = rate_factor(state.step, config.steps, self.schedule)
-        for group, rate in zip(state.optimizer.param_groups, self.rates, strict=True):
-            group["lr"] = rate * factor
-        # forward, in 16 bits where asked for; losses in float32
-        precision = getattr(torch, config.precision)
-        with torch.autocast(self.place.device.type, dtype=precision, enabled=config.precision != "float32"):
-            outputs = self.network(batch.images)
-        losses = self.losses(outputs, batch)
-        # backward
-        state.scaler.scale(losses["total"]).backward()  # type: ignore[no-untyped-call]
-        # clip, step, average
-        state.scaler.unscale_(state.optimizer)
-        parameters = [p for p in state.model.parameters() if p.requires_grad]
-        gradient = nn.utils.clip_grad_norm_(parameters, config.optimizer.clip_norm)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        state.optimizer.zero_grad(set_to_none=True)
-        state.average.update_parameters(state.model)
-        return losses, gradient
 
     def _is_due(self, every: int) -> bool:
         """Return whether what is due every so many steps, and at the end, is due after this one."""

@@ -88,6 +88,7 @@ class DataOptions:
         annotations: COCO's person_keypoints JSON, or a file of that format [drawn scenes]
         images: folder with the images that the annotations name
         instances: COCO's instances JSON, if `annotations` has no masks
+        shards: folder, file or pattern of shards that `personlab shard` wrote, in place of the three above
         category: name of the category; its keypoints become the skeleton
         labelled_only: leave out images without labelled keypoints
         held_out: images that are not trained on: a file of ids, one on each line, the name of a list of the package,
@@ -104,6 +105,7 @@ class DataOptions:
     annotations: str | None = None
     images: str | None = None
     instances: str | None = None
+    shards: str | None = None
     category: str = "person"
     labelled_only: bool = False
     held_out: str | None = None
@@ -113,6 +115,11 @@ class DataOptions:
     scene_people: tuple[int, int] = (1, 5)
     crop: tuple[int, int] = (401, 401)
     workers: int = 1
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether images are drawn: neither annotations nor shards are named."""
+        return self.annotations is None and self.shards is None
 
     def check(self) -> None:
         """Check the values.

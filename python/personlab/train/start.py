@@ -13,9 +13,11 @@ from torch import nn
 
 from personlab.data.coco_file import one_line
 from personlab.data.grid import check_sides, input_step
-from personlab.data.images import CocoImages, DrawnImages
+from personlab.data.images import AnnotatedImages, CocoImages, DrawnImages
+from personlab.data.shards.images import ShardImages
 from personlab.data.sides import unpaired_sides
 from personlab.data.unlabelled import WithUnlabelled
+from personlab.methods import get_method
 from personlab.train.evaluation import is_scored, scored_with
 from personlab.train.network import make_network
 from personlab.train.optimize import with_warmup_within
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from personlab.methods import Method
     from personlab.train.config import TrainConfig
     from personlab.train.evaluation import Evaluation
+    from personlab.train.parts import DataOptions
     from personlab.train.processes import Place
 
 _MIN_STEPS, _MAX_STEPS = 200, 50_000  # of a number of passes
@@ -45,17 +48,35 @@ def open_images(config: TrainConfig) -> Images:
     """Return the images to train on.
 
     Raises:
-        OSError, ValueError: as `CocoImages` raises them.
+        ImportError, OSError, ValueError: as `CocoImages` and `ShardImages` raise them.
     """
     data = config.data
-    if data.annotations is None:
+    if data.is_drawn:
         return DrawnImages(config.seed, size=data.scene_size, people=data.scene_people)
-    assert data.images is not None
-    images = CocoImages(
-        data.annotations, data.images, instances=data.instances, category=data.category,
-        labelled_only=data.labelled_only, held_out=data.held_out, empty_is_unknown=data.empty == "unknown",
-    )  # fmt: skip
+    images = _annotated(data, joined=not get_method(config.method).takes_boxes)
     return images if data.unlabelled is None else WithUnlabelled(images, data.unlabelled)
+
+
+def _annotated(data: DataOptions, *, joined: bool) -> AnnotatedImages:
+    unknown = data.empty == "unknown"
+    if data.shards is not None:
+        return ShardImages(
+            data.shards, category=data.category, joined=joined, labelled_only=data.labelled_only,
+            held_out=data.held_out, empty_is_unknown=unknown,
+        )  # fmt: skip
+    assert data.annotations is not None
+    assert data.images is not None
+    return CocoImages(
+        data.annotations, data.images, instances=data.instances, category=data.category, joined=joined,
+        labelled_only=data.labelled_only, held_out=data.held_out, empty_is_unknown=unknown,
+    )  # fmt: skip
+
+
+def digest_of(images: Images) -> str:
+    """Return a digest of what is trained on: ids, sizes and annotations; the settings of drawn scenes are their own."""
+    if isinstance(images, WithUnlabelled):
+        return f"{digest_of(images.labelled)} {len(images.names)}"
+    return images.digest() if isinstance(images, AnnotatedImages) else type(images).__name__
 
 
 def with_steps(config: TrainConfig, count: int) -> TrainConfig:
@@ -101,7 +122,7 @@ def remarks(config: TrainConfig, images: Images, evaluation: Evaluation | None) 
     if isinstance(images, WithUnlabelled):
         lines.append(f"{len(images.names):,} images without annotations, in which teachers alone teach")
         images = images.labelled
-    if isinstance(images, CocoImages):
+    if isinstance(images, AnnotatedImages):
         lines = [*(f"warning: {note}" for note in images.notes), *lines, *images.coverage.lines()]
     skeleton = images.skeleton
     alone = unpaired_sides(skeleton.names, skeleton.flip) if config.augmentation.flip > 0 else []

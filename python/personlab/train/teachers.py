@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from personlab.data.augment import View
     from personlab.data.grid import Grid
     from personlab.data.images import Images
+    from personlab.io.images import StoredImage
     from personlab.methods import Method
     from personlab.methods.base import Teaching
     from personlab.predict import Predictor
@@ -52,7 +53,7 @@ class Teachers:
     Args:
         config: of the run.
         method: of the networks.
-        images: of the run, each in a file.
+        images: of the run, each in a file or in a shard.
 
     Raises:
         ImportError, OSError: a teacher's weights cannot be loaded.
@@ -64,7 +65,7 @@ class Teachers:
             raise ValueError(f"teachers: expected none, for networks of {method.name} cannot be taught by others")
         self._teaching: Teaching = method.teaching
         self._config, self._method = config, method
-        self._images: Any = images  # each in a file
+        self._images: Any = images  # each with a source
         folder = Path(config.cache) if config.cache is not None else cache_folder() / "fields"
         self._teachers = []
         for number, options in enumerate(config.teachers):
@@ -112,13 +113,18 @@ class Teachers:
 
         return losses
 
+    def count_missing(self) -> int:
+        """Return how many files of fields are still to be made, by the number of those that are kept."""
+        images = len(self._images)
+        return sum(max(images - len(list(teacher.folder.glob("*.npz"))), 0) for teacher in self._teachers)
+
     def fill(self) -> None:
         """Compute the fields that are not kept yet; what a killed call has computed stays.
 
         Raises:
             OSError, ValueError: an image cannot be read, or a file not be written.
         """
-        paths = [self._images.path(number) for number in range(len(self._images))]
+        paths = [self._images.source(number) for number in range(len(self._images))]
         keys = [_key(path) for path in paths]
         for number, teacher in enumerate(self._teachers):
             teacher.folder.mkdir(parents=True, exist_ok=True)
@@ -140,12 +146,12 @@ class Teachers:
 
     def __call__(self, number: int, size: tuple[int, int], view: View, grid: Grid) -> Mapping[str, NDArray[Any]]:
         """Return what the teachers say of a view of image `number` of (H, W) = `size`, as arrays for the batch."""
-        path: Path = self._images.path(number)
+        path: Path | StoredImage = self._images.source(number)
         key = _key(path)
         lessons = [self._lesson(place, key, path) for place in range(len(self._teachers))]
         return self._teaching.show(lessons, size, view, grid)
 
-    def _lesson(self, place: int, key: str, path: Path) -> Lesson:
+    def _lesson(self, place: int, key: str, path: Path | StoredImage) -> Lesson:
         options, folder = self._teachers[place]
         try:
             packed = _read(folder / key)
@@ -187,9 +193,10 @@ def cache_fields(config: TrainConfig) -> None:
     Teachers(config, get_method(config.method), open_images(config)).fill()
 
 
-def _key(path: Path) -> str:
+def _key(path: Path | StoredImage) -> str:
     """Return the name of the file with the fields of an image: a digest of its content."""
-    return f"{hashlib.sha256(path.read_bytes()).hexdigest()[:32]}.npz"
+    content = path.read_bytes() if isinstance(path, Path) else path.read()
+    return f"{hashlib.sha256(content).hexdigest()[:32]}.npz"
 
 
 def _read(path: Path) -> NDArray[np.float16]:
@@ -207,7 +214,7 @@ def _read(path: Path) -> NDArray[np.float16]:
 
 
 @contextlib.contextmanager
-def _named(path: Path) -> Iterator[None]:
+def _named(path: Path | StoredImage) -> Iterator[None]:
     """Name the image in errors of the block."""
     try:
         yield

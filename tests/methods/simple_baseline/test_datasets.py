@@ -105,3 +105,21 @@ def test_posetrack_from_the_network_of_coco(people, capsys):
     data = ("--annotations", "posetrack/train.json", "--images", "posetrack")
     scores = evaluate(capsys, *data, "--weights", weights, "--metric", "posetrack", "--flip")
     assert 0 <= float(scores["AP total"]) <= 100
+
+
+def test_keypoints_without_edges(tmp_path, monkeypatch, capsys):
+    """Methods that look at one person at a time need none; the others say so."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["scenes", "--output", "s", "--count", "2", "--size", "97", "129", "--people", "2", "2"]) == 0
+    content = json.loads(Path("s/person_keypoints.json").read_text())
+    (category,) = content["categories"]
+    category["keypoints"] = [f"point {k}" for k in range(17)]
+    del category["skeleton"]
+    Path("s/a.json").write_text(json.dumps(content))
+    data = ["--data.annotations=s/a.json", "--data.images=s/images"]
+    assert main(["train", "--config", "simple-baseline-drawn", *data, *SMALL, "--output", "run"]) == 0
+    assert load_model("run/weights.safetensors").config.skeleton.edges == ()
+    scored = ("--annotations", "s/a.json", "--images", "s/images", "--weights", "run/weights.safetensors", "--flip")
+    assert 0 <= float(evaluate(capsys, *scored)["keypoint AP"]) <= 1
+    assert main(["train", "--config", "drawn", *data, "--steps=1", "--output", "other"]) == 1
+    assert "expected edges, pairs of numbers from 1, that join all 17 keypoints, got 0" in capsys.readouterr().err
