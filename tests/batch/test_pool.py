@@ -12,7 +12,10 @@ from personlab import Predictor
 from personlab.batch import BatchOptions, annotate, read_errors, read_manifest, read_people
 from personlab.cli import main
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*")  # Ray's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:ray.*"),  # Ray's own
+    pytest.mark.unsanitized,  # Ray starts processes of many threads
+]
 FLAGS = ["--weights", "drawn-mobilenet-050", "--long-edge", "161", "--engine", "onnxruntime", "--precision", "float32"]
 
 

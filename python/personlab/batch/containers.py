@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from personlab.batch.units import Unit, container_key
+from personlab.io.console import describe_error
 from personlab.io.images import MAX_BYTES, StoredImage
 from personlab.io.sources import IMAGES
 
@@ -50,8 +51,8 @@ def divide_tar(unit: Unit, files: Files, part: int) -> Iterator[Unit]:
     except tarfile.TarError as error:
         what = f"a tar that is damaged after {number} images" if number else f"no tar ({error})"
         reason = f"expected a tar without compression, got {what}"
-    except OSError as error:
-        reason = " ".join(str(error.strerror or error).split())
+    except Exception as error:  # noqa: BLE001  # whatever is made of a damaged header
+        reason = describe(error)
     if offsets:
         yield _part(unit, "members", number - len(offsets), len(offsets), offsets[0])
     if reason or not number:
@@ -70,15 +71,14 @@ def _next(tar: tarfile.TarFile) -> tarfile.TarInfo | None:
 def divide_table(unit: Unit, files: Files, part: int, column: str | None) -> Iterator[Unit]:
     """Yield units of whole row groups, together at least `part` rows where there are so many, or a failure."""
     import pyarrow.parquet as pq
-    from pyarrow import ArrowException
 
     try:
         with files.open(unit.address) as file:
             table = pq.ParquetFile(file)
             _columns(table.schema_arrow, column)
             sizes = [table.metadata.row_group(n).num_rows for n in range(table.num_row_groups)]
-    except (ArrowException, OSError, ValueError) as error:
-        yield failure(unit, " ".join(str(error).split()))
+    except Exception as error:  # noqa: BLE001  # whatever is made of a damaged header
+        yield failure(unit, describe(error))
         return
     first = rows = offset = 0
     for number, size in enumerate(sizes):
@@ -90,6 +90,11 @@ def divide_table(unit: Unit, files: Files, part: int, column: str | None) -> Ite
         yield _part(unit, "rows", first, len(sizes) - first, offset)
     else:
         yield failure(unit, "expected images in the Parquet file, got no row")
+
+
+def describe(error: Exception) -> str:
+    """Say in one line why a file cannot be read."""
+    return " ".join(describe_error(error).split()) or type(error).__name__
 
 
 def failure(unit: Unit, reason: str) -> Unit:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import pickle
 import sys
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,19 +94,13 @@ class Pool:
         quiet: dict[str, Any] = {"logging_level": level, "log_to_driver": self._verbose}
         if options.address is not None:
             self._connect(address=options.address, **quiet)
-            self.layout = self._on_cluster()
         else:
-            cores = options.cores or min(count_cores(), _CORES)
-            actors = options.actors or max(count_cores() // cores, 1)
+            asked = (options.actors or 1) * (options.cores or 1)  # may be more than there are: a wish is a wish
             self._connect(
-                num_cpus=actors * cores, include_dashboard=False, object_store_memory=_STORE, **quiet,
+                num_cpus=max(count_cores(), asked), include_dashboard=False, object_store_memory=_STORE, **quiet,
                 **({} if self._uses_gpus else {"num_gpus": 0}),
             )  # fmt: skip
-            gpus = self._gpus()
-            if gpus and options.actors is None:
-                actors = max(int(self._ray.cluster_resources().get("GPU", 0) / gpus), 1)
-                cores = options.cores or max(min(count_cores() // actors, _CORES), 1)
-            self.layout = Layout(actors, cores, gpus)
+        self.layout = self._lay_out()
         logging.getLogger("ray").setLevel(level)
         logging.getLogger("ray.data").setLevel(level)
 
@@ -135,22 +131,26 @@ class Pool:
             return float(self._options.gpus)
         return 1.0 if self._uses_gpus and self._ray.cluster_resources().get("GPU", 0) >= 1 else 0.0
 
-    def _on_cluster(self) -> Layout:
+    def _lay_out(self) -> Layout:
+        """Return how many workers there are, and what each of them has.
+
+        Raises:
+            ValueError: there is no room for them, which Ray would wait for.
+        """
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         gpus = self._gpus()
-        largest = max((int(node.get("CPU", 0)) for node in nodes), default=0)
-        cores = self._options.cores or max(min(largest, _CORES), 1)
+        cores = self._options.cores or max((_cores_of(node, gpus) for node in nodes), default=1)
 
         def room(node: dict[str, float]) -> int:
             own = int(node.get("CPU", 0) // cores)
-            return min(own, int(node.get("GPU", 0) // gpus)) if gpus else own
+            return min(own, int(node.get("GPU", 0) / gpus)) if gpus else own
 
         places = sum(map(room, nodes))
         actors = self._options.actors or places
         if not 0 < actors <= places:
             raise ValueError(
-                f"actors: expected room for {actors or 'one'} on the cluster, of {cores} cores"
-                f"{f' and {gpus:g} GPUs' if gpus else ''} each, got room for {places}"
+                f"actors: expected room for {actors or 'one'} of {cores} cores{f' and {gpus:g} GPUs' if gpus else ''} "
+                f"each, got room for {places}"
             )
         return Layout(actors, cores, gpus)
 
@@ -171,10 +171,8 @@ class Pool:
         context.enable_progress_bars = self._verbose
         context.enable_operator_progress_bars = self._verbose
         context.print_on_execution_start = self._verbose
-        context.target_min_block_size, context.target_max_block_size = (
-            0,
-            1,
-        )  # each unit is a block: one call of an actor
+        context.target_min_block_size = 0
+        context.target_max_block_size = 1  # byte: each unit is a block, and one call of an actor
         tables = list(_tables(units, _GROUP if divides else 1))
         if not tables:
             return
@@ -200,6 +198,12 @@ class Pool:
             raise EngineError(f"Ray gave up: {reason[0].strip()}: the same command goes on") from None
 
 
+def _cores_of(node: dict[str, float], gpus: float) -> int:
+    """Return the cores of a worker on a node: all of its GPUs are to have some."""
+    workers = max(int(node.get("GPU", 0) / gpus), 1) if gpus else 1
+    return max(min(int(node.get("CPU", 0)) // workers, _CORES), 1)
+
+
 def _children() -> set[Any]:
     """Return the processes that this one has started, and theirs."""
     import psutil  # Ray brings it along
@@ -207,16 +211,24 @@ def _children() -> set[Any]:
     return set(psutil.Process().children(recursive=True))
 
 
+class _Stderr(io.TextIOWrapper):
+    """Leaves out what Ray's threads write."""
+
+    def write(self, text: str) -> int:
+        """Write a text, and return its length."""
+        return len(text) if threading.current_thread().name.startswith("ray_") else super().write(text)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Send what Ray's compiled parts write to standard error to nowhere; Python's own lines still reach it."""
+    """Send what Ray writes to standard error to nowhere: its compiled parts, and its threads; other lines reach it."""
     sys.stderr.flush()
     own = os.dup(2)
     before, nowhere = sys.stderr, os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
     try:
-        with open(own, "w", errors="backslashreplace", buffering=1, closefd=False) as sys.stderr:
+        with _Stderr(open(own, "wb", 0, closefd=False), errors="backslashreplace", write_through=True) as sys.stderr:
             yield
     finally:
         sys.stderr = before

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from personlab.predict import Predictor
     from personlab.track import TrackOptions
 
-FAILURES = (MemoryError, OSError, RuntimeError, TypeError, ValueError)  # of one input, not of the program
-
 
 class EngineError(Exception):
     """Nothing of a unit could be predicted, and the reason is not in its files."""

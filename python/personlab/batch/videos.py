@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from personlab.batch.partition import partition_of
-from personlab.batch.setup import FAILURES, Outcome
+from personlab.batch.setup import Outcome
 from personlab.batch.tables import Place, Rows, from_bytes, manifest_file, people_file, to_bytes
 from personlab.batch.units import Unit
 from personlab.io.console import describe_failure
@@ -48,7 +48,7 @@ def divide_video(unit: Unit, setup: Setup) -> Iterator[Unit]:
     needs_images = setup.track is not None and (setup.track.flow or setup.track.propagate)
     pieces = []
     if setup.piece and not needs_images and not scheme_of(unit.address):
-        with contextlib.suppress(*FAILURES):  # which the worker notes
+        with contextlib.suppress(Exception):  # which the worker notes
             pieces = find_pieces(unit.address, setup.piece)
     more: dict[str, Any] = {"key": unit.key, "source": unit.source, "address": unit.address, "what": "video"}
     if not pieces:
@@ -82,7 +82,7 @@ def do_video(worker: Worker, unit: Unit) -> Outcome:
         try:
             path = stack.enter_context(_local(unit.address, worker.files))
             video = Video(Source(path, "video"))
-        except FAILURES as error:
+        except Exception as error:  # noqa: BLE001  # whatever is made of a damaged header
             rows = Rows(unit.source, worker.schema)
             rows.fail(Place(unit.address), describe_failure(path, error).replace(path, unit.address))
             return worker.commit(unit, rows, 0)
@@ -196,7 +196,7 @@ def _stage(worker: Worker, unit: Unit) -> Outcome:
 
     try:
         reader = PieceReader(unit.address, unit.piece)
-    except FAILURES:
+    except Exception:  # noqa: BLE001
         is_broken = True
     for outcome in worker.outcomes(images()) if reader is not None else ():
         if isinstance(outcome, Exception) and not stamps:

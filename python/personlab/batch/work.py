@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import socket
-import tarfile
 import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from personlab.batch import videos
 from personlab.batch.containers import divide_table, divide_tar, read_members, read_rows
 from personlab.batch.partition import partition_of
-from personlab.batch.setup import FAILURES, EngineError, Outcome
+from personlab.batch.setup import EngineError, Outcome
 from personlab.batch.storage import Files, Store
 from personlab.batch.tables import (
     Place,
@@ -114,7 +113,7 @@ class Worker:
                     outcome: Prediction | Exception = next(stream)
                 except StopIteration:
                     return
-                except (*FAILURES, tarfile.TarError) as error:
+                except Exception as error:  # noqa: BLE001  # whatever a decoder raises: it is one input's
                     outcome = error
                 yield outcome
 
@@ -151,7 +150,7 @@ class Worker:
                 place, source = next(sources)
             except StopIteration:
                 return
-            except (*FAILURES, tarfile.TarError) as error:
+            except Exception as error:  # noqa: BLE001
                 yield Place(unit.address), error
                 return
             if tries.begin(place.file):
