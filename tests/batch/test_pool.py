@@ -88,3 +88,11 @@ def test_annotate_equals_the_command(cluster, inputs, tmp_path):
     assert (summary.inputs, summary.failed, summary.people, summary.errors) == (2, 0, len(expected), 0)
     again = annotate(images, tmp_path / "o", options=options, **more)
     assert (again.inputs, again.skipped) == (0, 0)
+
+
+def test_a_cluster_that_is_not_there_is_one_line_at_once(inputs, tmp_path, capsys):
+    argv = ["batch", str(inputs), "--output", str(tmp_path / "o"), *FLAGS, "--address"]
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:none"):
+        assert main([*argv, address]) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert line.startswith(f"personlab: error: expected a Ray cluster at {address}, got: ")

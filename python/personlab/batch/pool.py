@@ -7,10 +7,12 @@ import io
 import logging
 import os
 import pickle
+import socket
 import sys
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from personlab.batch.cores import pin
 from personlab.batch.setup import EngineError, Outcome
@@ -31,6 +33,7 @@ _CORES = 4  # of a worker: no engine runs more images at once
 _STORE = 256 << 20  # bytes of shared memory on this machine: units are small, for workers read the images themselves
 _ATTEMPTS = 3  # to start Ray
 _GROUP = 32  # units that one task divides
+_REACHED = 10.0  # seconds in which a cluster's address answers
 INSTALL = "batch needs Ray: pip install 'personlab[ray]'"
 
 
@@ -93,6 +96,7 @@ class Pool:
         options, level = self._options, logging.INFO if self._verbose else logging.CRITICAL
         quiet: dict[str, Any] = {"logging_level": level, "log_to_driver": self._verbose}
         if options.address is not None:
+            _check_address(options.address)
             self._connect(address=options.address, **quiet)
         else:
             asked = (options.actors or 1) * (options.cores or 1)  # may be more than there are: a wish is a wish
@@ -234,6 +238,22 @@ def _quiet() -> Iterator[None]:
         sys.stderr = before
         os.dup2(own, 2)
         os.close(own)
+
+
+def _check_address(address: str) -> None:
+    """Check that something answers at HOST:PORT or ray://HOST:PORT; Ray itself waits for minutes.
+
+    Raises:
+        ConnectionError: nothing does.
+    """
+    parts = urlsplit(address if "://" in address else f"ray://{address}")
+    try:
+        host, port = parts.hostname, parts.port
+        if host is None or port is None:  # auto, and what else Ray knows
+            return
+        socket.create_connection((host, port), timeout=_REACHED).close()
+    except (OSError, ValueError) as error:
+        raise ConnectionError(f"expected a Ray cluster at {address}, got: {error}") from None
 
 
 def _tables(units: Iterable[Unit], size: int) -> Iterator[Any]:
