@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from yardsticks import resized
 
-from personlab import decode_masks, decode_poses
+from personlab import MaskOptions, decode_masks, decode_poses
 from personlab.methods.personlab.bench import crowd
 
 SMALL, LARGE = (481, 641), (961, 1281)  # (H, W) pixels
@@ -40,6 +40,16 @@ def test_masks_of_a_crowd(gate, people, size, max_ratio):
     assert masks_of(people, size).any(axis=(1, 2)).sum() > 0.8 * people
     name = f"masks, crowd of {people}, {size[0]} x {size[1]}"
     gate(name, lambda: masks_of(people, size), resizing(people, size), "Y34", max_ratio)
+
+
+@pytest.mark.parametrize(("people", "size"), [(50, SMALL), (100, LARGE)])
+def test_two_threads_share_the_masks_of_a_crowd(gate, people, size):
+    def call(threads):
+        return masks_of(people, size, options=MaskOptions(threads=threads))
+
+    np.testing.assert_array_equal(call(1), call(2))
+    name = f"masks, crowd of {people}, {size[0]} x {size[1]}, two threads"
+    gate(name, lambda: call(2), lambda: call(1), "one thread", 1 / 1.5)
 
 
 @pytest.mark.parametrize(("people", "size"), [(50, SMALL), (100, LARGE)])
