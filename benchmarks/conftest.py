@@ -55,8 +55,8 @@ def gate(request):
     The ratio is that of the fastest rounds, which other load on the machine disturbs least.
     """
 
-    def check(what, call, yardstick, unit, max_ratio, rounds=20):
-        times = 1e6 * race(call, yardstick, rounds=rounds)
+    def check(what, call, yardstick, unit, max_ratio, rounds=20, *, warm=0):
+        times = 1e6 * race(call, yardstick, rounds=rounds, warm=warm)
         (fastest, unit_fastest), (median, unit_median) = times.min(axis=0), np.median(times, axis=0)
         ratio = fastest / unit_fastest
         kept = ratio <= max_ratio

@@ -13,12 +13,20 @@ def seconds(call):
     return time.perf_counter() - start
 
 
-def race(one, other, budget=1.5, rounds=20):
-    """Return seconds (rounds, 2) of two calls in turns, so that other load on the machine falls on both."""
+def race(one, other, budget=1.5, rounds=20, *, warm=0):
+    """Return seconds (rounds, 2) of two calls in turns, so that other load on the machine falls on both.
+
+    `warm`: calls of the same, not timed, before each that is, so that what it reads lies in the caches if it has room.
+    """
     one(), other()
     end, times = time.perf_counter() + budget, []
     while len(times) < rounds or time.perf_counter() < end:
-        times.append((seconds(one), seconds(other)))
+        pair = []
+        for call in (one, other):
+            for _ in range(warm):
+                call()
+            pair.append(seconds(call))
+        times.append(pair)
     return np.array(times)
 
 
