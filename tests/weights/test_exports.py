@@ -14,6 +14,7 @@ from personlab.calibration import Calibration
 from personlab.cli import main
 from personlab.data.synthetic import make_scene
 from personlab.nn import ModelConfig, PersonLab, export_onnx
+from personlab.predict.engines import ENGINES
 from personlab.predict.load import load_network
 from personlab.settings import Settings
 from personlab.weights import load_model, save_model
@@ -96,6 +97,15 @@ def test_heads_and_interface_stay_float32(exported, precision):
     (offsets,) = network.run(np.full((1, 65, 97, 3), 200, np.uint8), ["long_offsets"]).values()
     assert (offsets != offsets.astype(np.float16)).mean() > 0.9
     assert {e.key: e.value for e in model.metadata_props} == {e.key: e.value for e in before.metadata_props}
+
+
+def test_quantised_files_compute_the_rest_in_float32(exported):
+    pytest.importorskip("openvino")
+    whole = load_network(exported["float32"], engine="openvino").engine
+    assert whole.precision == ENGINES["openvino"].load().precisions("cpu")[0]
+    assert load_network(exported["int8"], engine="openvino").engine.precision == "float32"
+    native = whole.precision
+    assert load_network(exported["int8"], engine="openvino", precision=native).engine.precision == native
 
 
 def test_networks_that_only_torch_exports_are_reduced_too(tmp_path):

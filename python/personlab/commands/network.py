@@ -59,8 +59,8 @@ def add_network(parser: ArgumentParser, default: str = "") -> None:
     )  # fmt: skip
     group.add_argument(
         "--precision", type=str, choices=("auto", *PRECISIONS), default="auto",
-        help="what it computes in; auto: bfloat16 where processor and engine compute it natively, else float32; "
-        "`personlab evaluate`: float32",
+        help="what it computes in; auto: bfloat16 where processor and engine compute it natively, else float32, also "
+        "beside the whole numbers of quantised files; `personlab evaluate`: float32",
     )  # fmt: skip
     group.add_argument(
         "--device", type=str, metavar="NAME", help="device that runs the network [cuda if available, else cpu]"

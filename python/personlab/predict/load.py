@@ -21,6 +21,7 @@ from personlab.predict.engines import ENGINES, PRECISIONS, check_engine, choose_
 from personlab.predict.exported import exported, read_facts, source_of
 from personlab.settings import Settings
 from personlab.weights.exports import made_without_torch
+from personlab.weights.onnx_file import is_quantised
 
 if TYPE_CHECKING:
     from personlab.methods.base import Method
@@ -81,7 +82,7 @@ def load_network(
         device: None: that of the network where `weights` is one, else CUDA where available, else the CPU.
         engine: one of `ENGINES`; "auto": PyTorch on GPUs and for networks in memory, else the first that is installed.
         precision: one of `PRECISIONS`; "auto": bfloat16 where processor and engine compute it natively, else float32;
-            float32 for networks in memory.
+            float32 for networks in memory, and for the few layers of quantised files that are not in whole numbers.
         engine_options: of `open_engine` of the engine.
         autocast: compute by torch in 16 bits, natively or not.
 
@@ -163,6 +164,8 @@ def _load_file(weights: Any, content: bytes, facts: Facts, wish: _Wish) -> Loade
     if engine == "auto":
         engine = next((name for name in _installed() if ENGINES[name].runs == "files"), "onnxruntime")
         check_engine(engine)
+    if wish.precision == "auto" and is_quantised(content):  # to convert between three types takes longer
+        wish = replace(wish, precision="float32")
     try:
         return _open_file(weights, content, _find_place(engine, wish))
     except ValueError as error:

@@ -49,7 +49,8 @@ class Predictor:
             once (this takes torch and onnxscript) and kept beside the weights. The attribute `engine` is the one in
             use.
         precision: "float32", "bfloat16", "float16" or "auto": bfloat16 where processor and engine compute it natively,
-            else float32; float32 for a network passed as `weights`. The attribute `precision` is the one in use.
+            else float32; float32 for a network passed as `weights`, and for what a quantised file does not compute in
+            whole numbers. The attribute `precision` is the one in use.
         engine_options: for the engine: `compile` for torch; `providers` and `threads` for onnxruntime; properties of
             its CPU device for openvino.
         device: where the network runs, such as "cpu" or "cuda:0"; if left out, that of a network passed as `weights`,

@@ -37,6 +37,11 @@ def is_exported(content: bytes) -> bool:
         return False
 
 
+def is_quantised(content: bytes) -> bool:
+    """Return whether the network of an ONNX file computes in whole numbers, as its operators QuantizeLinear say."""
+    return b"QuantizeLinear" in content
+
+
 def seal(content: bytes, entries: Mapping[str, str]) -> bytes:
     """Return an ONNX file with more metadata entries, and with one that `is_sealed` checks."""
     whole = content + b"".join(_entry(name, value) for name, value in entries.items())

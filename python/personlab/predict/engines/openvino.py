@@ -96,7 +96,8 @@ class OpenVinoEngine:
     def __init__(self, content: bytes, *, precision: str, options: Mapping[str, Any]) -> None:
         self.precision = precision
         own = options.get("NUM_STREAMS")
-        self.streams = own if type(own) is int and own > 0 else min(count_cores(), _MAX_STREAMS)
+        self._parallel = own if type(own) is int and own > 0 else min(count_cores(), _MAX_STREAMS)
+        self.streams = 2 * self._parallel  # as many wait, so that none of OpenVINO's threads does
         self._options = dict(options)
         self._begin()
         try:
@@ -141,7 +142,7 @@ class OpenVinoEngine:
                 properties = {
                     "INFERENCE_PRECISION_HINT": _TYPES[self.precision],
                     "INFERENCE_NUM_THREADS": count_cores(),
-                    "NUM_STREAMS": 1 if alone else self.streams,
+                    "NUM_STREAMS": 1 if alone else self._parallel,
                     **self._options,
                 }
                 graph = openvino.Model([self._graph.output(name) for name in names], self._graph.get_parameters())
