@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.commands.journal import restore
 from personlab.commands.report import outcomes
-from personlab.commands.tracking import VideoTracks, track_options
+from personlab.commands.tracking import ResumableTracks, track_options
 from personlab.io.console import above_progress, describe_failure, log, timed
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class _Run:
         self._line: dict[str, Any] = {}  # of the last frame: written when it is known whether another follows
         self._is_broken = False
         options = track_options(config, [])
-        self._tracks = None if options is None else VideoTracks(options, predictor)
+        self._tracks = None if options is None else ResumableTracks(options, predictor)
         self.frames = 0
 
     @property

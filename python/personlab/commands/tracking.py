@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from personlab.commands.flags import UsageError, add_options, apply_flags
-from personlab.predict import tracks
+from personlab.predict.tracks import VideoTracks
 from personlab.track import NO_ID, TrackOptions
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def track_options(config: Any, inputs: list[Source]) -> TrackOptions | None:
     return options
 
 
-class VideoTracks(tracks.VideoTracks):
+class ResumableTracks(VideoTracks):
     """The identities of one video in a run that may go on after a kill."""
 
     def add_again(
