@@ -14,99 +14,107 @@ namespace personlab {
 namespace PERSONLAB_KERNELS {
 namespace {
 
-// A register of points (x, y), two in each quarter of four floats, and what `follow_points` does with it. A "row" is
-// the 4 floats dx, dy of a cell and dx, dy of the next one; load_rows loads those of the first (0) or second (1) point
-// of every quarter. AVX-512 gains nothing here: what takes the time is fetching single cells. repeat4 repeats four
-// floats; store_index writes the place of each point's cell among the pairs to every other integer.
+// A register of coordinates of points, and what `follow_points` does with it. AVX-512 gains nothing here: what takes
+// the time is fetching single cells.
+#if defined(__AVX2__)
+using Points = F32x8;
+using PointCells = I32x8;
+#else
+using Points = F32x4;
+using PointCells = I32x4;
+#endif
+
+constexpr int kPointLanes = Register<Points>::kLanes;
+
+static_assert(kPointGroup % kPointLanes == 0 && kPointChunk % kLanes == 0);
+
+// The pairs of cells, and of those to the right of them.
+struct CellPairs {
+  Points x, y, right_x, right_y;
+};
+
 #if defined(__AVX2__)
 
-using Points = F32x8;
-
-PERSONLAB_INLINE Points repeat4(const float* from) {
-  return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(from));
-}
-PERSONLAB_INLINE Points repeat2(float x, float y) { return _mm256_setr_ps(x, y, x, y, x, y, x, y); }
-PERSONLAB_INLINE void store_index(I32x8 cell, std::int32_t pitch, std::int32_t* to) {
-  const __m256i parts =
-      _mm256_mullo_epi32(reinterpret_cast<__m256i>(cell), _mm256_setr_epi32(2, pitch, 2, pitch, 2, pitch, 2, pitch));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_add_epi32(parts, _mm256_srli_epi64(parts, 32)));
-}
-PERSONLAB_INLINE Points load_rows(const float* const* from, std::ptrdiff_t further) {
-  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + further)), _mm_loadu_ps(from[2] + further),
-                              1);
-}
-template <int kOrder>
-PERSONLAB_INLINE Points shuffle(Points a, Points b) {
-  return _mm256_shuffle_ps(a, b, kOrder);
+PERSONLAB_INLINE CellPairs load_pairs(const float* data, const std::int32_t* cells) {
+  const auto two = [=](int i) {
+    const __m128 low = _mm_loadu_ps(data + 2 * std::ptrdiff_t{cells[i]});
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(low), _mm_loadu_ps(data + 2 * std::ptrdiff_t{cells[i + 4]}), 1);
+  };
+  const __m256 a = two(0), b = two(1), c = two(2), d = two(3);
+  const __m256 ab = _mm256_unpacklo_ps(a, b), cd = _mm256_unpacklo_ps(c, d);
+  const __m256 ab_right = _mm256_unpackhi_ps(a, b), cd_right = _mm256_unpackhi_ps(c, d);
+  return {_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee), _mm256_shuffle_ps(ab_right, cd_right, 0x44),
+          _mm256_shuffle_ps(ab_right, cd_right, 0xee)};
 }
 
 #else
 
-using Points = F32x4;
-
-PERSONLAB_INLINE Points repeat4(const float* from) { return load<Points>(from); }
-PERSONLAB_INLINE Points repeat2(float x, float y) { return Points{x, y, x, y}; }
-PERSONLAB_INLINE void store_index(I32x4 cell, std::int32_t pitch, std::int32_t* to) {
-  to[0] = cell[1] * pitch + 2 * cell[0];
-  to[2] = cell[3] * pitch + 2 * cell[2];
-}
-PERSONLAB_INLINE Points load_rows(const float* const* from, std::ptrdiff_t further) {
-  return load<Points>(from[0] + further);
-}
-template <int kOrder>
-PERSONLAB_INLINE Points shuffle(Points a, Points b) {
-  return Points{a[kOrder & 3], a[kOrder >> 2 & 3], b[kOrder >> 4 & 3], b[kOrder >> 6 & 3]};
+PERSONLAB_INLINE CellPairs load_pairs(const float* data, const std::int32_t* cells) {
+  const auto one = [=](int i) { return load<F32x4>(data + 2 * std::ptrdiff_t{cells[i]}); };
+  F32x4 rows[4] = {one(0), one(1), one(2), one(3)};
+  transpose(rows);
+  return {rows[0], rows[1], rows[2], rows[3]};
 }
 
 #endif
 
-constexpr int kPointLanes = Register<Points>::kLanes / 2;
+// Where points lie on the grid.
+struct alignas(64) PointSites {
+  PointChunk t;       // in [0, 1] from their cells
+  PointChunk beyond;  // outside the grid, an offset being that of the border
+  std::int32_t cell[kPointChunk];
+};
 
-static_assert(kPointGroup % kPointLanes == 0);
+PERSONLAB_INLINE PointCells place(Points at, float cells, const Pairs& pairs, float* t, float* beyond) {
+  const auto c =
+      min(max(at * broadcast<Points>(pairs.inverse_stride), broadcast<Points>(0.0F)), broadcast<Points>(cells - 1));
+  const PointCells cell = to_int(min(c, broadcast<Points>(cells - 2)));
+  store(c - to_float(cell), t);
+  store(at - c * broadcast<Points>(pairs.stride), beyond);
+  return cell;
+}
 
-// Which floats of a quarter to take: two of the first register, then two of the second.
-constexpr int order(int a, int b, int c, int d) { return a | b << 2 | c << 4 | d << 6; }
-
-void follow_points(const Pairs& pairs, int n, float* points) {
-  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
-  const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
-  const auto stride = broadcast<Points>(pairs.stride), inverse = broadcast<Points>(pairs.inverse_stride);
-  const auto zero = broadcast<Points>(0.0F), one = broadcast<Points>(1.0F);
-  const auto last = repeat2(w - 1, h - 1), last_cell = repeat2(w - 2, h - 2);
-  for (int i = 0; i < n; i += kPointLanes, points += 2 * kPointLanes) {
-    const auto at = load<Points>(points);
-    const auto c = min(max(at * inverse, zero), last);
-    const auto cell = to_int(min(c, last_cell));
-    const auto t = c - to_float(cell), s = one - t;
-    const auto beyond = at - c * stride;  // outside the grid an offset is that of the border
-    std::int32_t index[2 * kPointLanes];
-    store_index(cell, static_cast<std::int32_t>(pitch), index);
-    const float* row[kPointLanes];
-    for (int p = 0; p < kPointLanes; ++p) row[p] = pairs.data + index[2 * p];
-    // First points of the quarters, then second ones: the cells above and below made one, then left and right weighed.
-    const auto first = (shuffle<order(1, 1, 1, 1)>(s, s) * load_rows(row, 0) +
-                        shuffle<order(1, 1, 1, 1)>(t, t) * load_rows(row, pitch)) *
-                       shuffle<order(0, 0, 0, 0)>(s, t);
-    const auto second = (shuffle<order(3, 3, 3, 3)>(s, s) * load_rows(row + 1, 0) +
-                         shuffle<order(3, 3, 3, 3)>(t, t) * load_rows(row + 1, pitch)) *
-                        shuffle<order(2, 2, 2, 2)>(s, t);
-    store(beyond + (shuffle<order(0, 1, 0, 1)>(first, second) + shuffle<order(2, 3, 2, 3)>(first, second)), points);
+// All points before any cell is fetched: no fetch waits for this.
+void place_points(const Pairs& pairs, int n, const PointChunk& points, PointSites& sites) {
+  const Pairs grid = pairs;
+  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
+  for (int i = 0; i < n; i += kPointLanes) {
+    const PointCells column = place(load<Points>(points.x + i), w, grid, sites.t.x + i, sites.beyond.x + i);
+    const PointCells row = place(load<Points>(points.y + i), h, grid, sites.t.y + i, sites.beyond.y + i);
+    store(row * grid.w + column, sites.cell + i);
   }
 }
 
-void follow_in_cell(const Pairs& pairs, int column, int row, int n, const float* t, float* points) {
+void follow_points(const Pairs& pairs, int steps, int n, PointChunk& points) {
+  const float *upper_row = pairs.data, *lower_row = pairs.data + 2 * std::ptrdiff_t{pairs.w};
+  const auto one = broadcast<Points>(1.0F);
+  PointSites sites;
+  for (int step = 0; step < steps; ++step) {
+    place_points(pairs, n, points, sites);
+    for (int i = 0; i < n; i += kPointLanes) {
+      const auto tx = load<Points>(sites.t.x + i), ty = load<Points>(sites.t.y + i), sx = one - tx, sy = one - ty;
+      const CellPairs upper = load_pairs(upper_row, sites.cell + i), lower = load_pairs(lower_row, sites.cell + i);
+      const auto x = (sy * upper.x + ty * lower.x) * sx + (sy * upper.right_x + ty * lower.right_x) * tx;
+      const auto y = (sy * upper.y + ty * lower.y) * sx + (sy * upper.right_y + ty * lower.right_y) * tx;
+      store(load<Points>(sites.beyond.x + i) + x, points.x + i);
+      store(load<Points>(sites.beyond.y + i) + y, points.y + i);
+    }
+  }
+}
+
+void follow_in_cell(const Pairs& pairs, int column, int row, int n, const PointChunk& t, PointChunk& points) {
   const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
-  const float* cell = pairs.data + row * pitch + 2 * column;
-  const auto upper = repeat4(cell), lower = repeat4(cell + pitch), one = broadcast<Points>(1.0F);
-  const auto upper_left = shuffle<order(0, 1, 0, 1)>(upper, upper);
-  const auto upper_right = shuffle<order(2, 3, 2, 3)>(upper, upper);
-  const auto lower_left = shuffle<order(0, 1, 0, 1)>(lower, lower);
-  const auto lower_right = shuffle<order(2, 3, 2, 3)>(lower, lower);
-  for (int i = 0; i < 2 * n; i += 2 * kPointLanes) {
-    const auto at = load<Points>(t + i);
-    const auto x = shuffle<order(0, 0, 2, 2)>(at, at), y = shuffle<order(1, 1, 3, 3)>(at, at);
-    const auto left = (one - y) * upper_left + y * lower_left, right = (one - y) * upper_right + y * lower_right;
-    store((one - x) * left + x * right, points + i);
+  const float *cell = pairs.data + row * pitch + 2 * column, *below = cell + pitch;
+  float* const to[2] = {points.x, points.y};
+  for (int axis = 0; axis < 2; ++axis) {
+    const auto upper_left = broadcast<Floats>(cell[axis]), upper_right = broadcast<Floats>(cell[axis + 2]);
+    const auto lower_left = broadcast<Floats>(below[axis]), lower_right = broadcast<Floats>(below[axis + 2]);
+    const auto one = broadcast<Floats>(1.0F);
+    for (int i = 0; i < n; i += kLanes) {
+      const auto tx = load<Floats>(t.x + i), ty = load<Floats>(t.y + i), sy = one - ty;
+      const auto left = sy * upper_left + ty * lower_left, right = sy * upper_right + ty * lower_right;
+      store((one - tx) * left + tx * right, to[axis] + i);
+    }
   }
 }
 
@@ -133,7 +141,7 @@ class BoxStep {
 
   F32x4 result() {
     columns();
-    if (right_ - left_ < kPointLanes) {
+    if (right_ - left_ < kPairLanes) {
       for (int i = top_ + 1; i <= bottom_; ++i) row(data_ + i * pitch_);
     } else if (top_ < bottom_) {
       long_rows();
@@ -144,6 +152,7 @@ class BoxStep {
 
  private:
   static constexpr int kMaxPieces = 512;
+  static constexpr int kPairLanes = kPointLanes / 2;
 
   static F32x4 between(F32x4 a, F32x4 b, F32x4 t) { return a + (b - a) * t; }
 
@@ -195,14 +204,14 @@ class BoxStep {
     for (int i = top_ + 1; i <= bottom_; ++i) {
       const float* cells = data_ + i * pitch_;
       ends(cells + 2 * left_, cells + 2 * right_);
-      const float* last = cells + 2 * (right_ + 1 - kPointLanes);
-      for (const float* at = cells + 2 * (left_ + 1); at < last; at += 2 * kPointLanes) cover(at);
+      const float* last = cells + 2 * (right_ + 1 - kPairLanes);
+      for (const float* at = cells + 2 * (left_ + 1); at < last; at += 2 * kPairLanes) cover(at);
       cover(last);
     }
-    float corners[2][2 * kPointLanes];
+    float corners[2][2 * kPairLanes];
     store(low, corners[0]);
     store(high, corners[1]);
-    for (int i = 0; i < 2 * kPointLanes; i += 4) {
+    for (int i = 0; i < 2 * kPairLanes; i += 4) {
       low_ = min(load<F32x4>(corners[0] + i), low_);
       high_ = max(load<F32x4>(corners[1] + i), high_);
     }
@@ -255,19 +264,45 @@ void bound_distances(const Boxes& boxes, const Targets* targets, std::size_t pit
   }
 }
 
-bool add_distances(const Target& target, int n, const float* points, float low, float high, float* sums,
-                   std::int32_t* open) {
-  const float x = target.x, y = target.y, weight = target.weight;
-  std::int32_t any = 0;
-  for (int i = 0; i < n; ++i) {
-    const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
-    const float sum = sums[i] + (weight == 0.0F ? 0.0F : weight * sqrtf(dx * dx + dy * dy));
-    sums[i] = sum;
-    const std::int32_t undecided = (sum > low ? -1 : 0) & (sum <= high ? -1 : 0);
-    open[i] |= undecided;
-    any |= undecided;
+void add_distances(const Target* targets, int n_poses, const std::int32_t* listed, int n, const PointChunk& points,
+                   PointSums* sums, PointBits* bits) {
+  for (int j = 0; j < n_poses; ++j) {
+    const Target& target = targets[listed[j]];
+    const auto x = broadcast<Points>(target.x), y = broadcast<Points>(target.y);
+    const auto weight = broadcast<Points>(target.weight);
+    const auto low = broadcast<Points>(target.low), high = broadcast<Points>(target.high);
+    const bool counts = target.weight != 0.0F;
+    float* sum = sums[listed[j]].of;
+    PointBits own{};
+    for (int i = 0; i < n; i += kPointLanes) {
+      auto total = load<Points>(sum + i);
+      if (counts) {
+        const auto dx = load<Points>(points.x + i) - x, dy = load<Points>(points.y + i) - y;
+        total = total + weight * sqrt(dx * dx + dy * dy);
+        store(total, sum + i);
+      }
+      const std::uint64_t within = mask_bits(cmp_le(total, low)), below = mask_bits(cmp_le(total, high));
+      own.within |= within << i;
+      own.open |= (below & ~within) << i;
+    }
+    bits[listed[j]] = own;
   }
-  return any != 0;
+}
+
+void keep_points(std::uint64_t bits, float* values) {
+  float* to = values;
+#if defined(__AVX512F__)
+  for (; bits != 0; bits >>= kLanes, values += kLanes) {
+    const auto some = static_cast<__mmask16>(bits);
+    store(F32x16(_mm512_maskz_compress_ps(some, load<F32x16>(values))), to);
+    to += __builtin_popcount(some);
+  }
+#else
+  for (; bits != 0; bits >>= 1, ++values) {
+    *to = *values;
+    to += bits & 1;
+  }
+#endif
 }
 
 bool read_person_probabilities(const float* upper, const float* lower, float t, int n, std::uint32_t* probability) {
