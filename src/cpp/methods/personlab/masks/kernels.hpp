@@ -33,12 +33,13 @@ struct CellPairs {
   Points x, y, right_x, right_y;
 };
 
+// Loads those of a register of places: at(i) is that of the i-th.
 #if defined(__AVX2__)
 
-PERSONLAB_INLINE CellPairs load_pairs(const float* data, const std::int32_t* cells) {
-  const auto two = [=](int i) {
-    const __m128 low = _mm_loadu_ps(data + 2 * std::ptrdiff_t{cells[i]});
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(low), _mm_loadu_ps(data + 2 * std::ptrdiff_t{cells[i + 4]}), 1);
+template <typename At>
+PERSONLAB_INLINE CellPairs load_pairs(const At& at) {
+  const auto two = [&at](int i) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(i))), _mm_loadu_ps(at(i + 4)), 1);
   };
   const __m256 a = two(0), b = two(1), c = two(2), d = two(3);
   const __m256 ab = _mm256_unpacklo_ps(a, b), cd = _mm256_unpacklo_ps(c, d);
@@ -49,9 +50,9 @@ PERSONLAB_INLINE CellPairs load_pairs(const float* data, const std::int32_t* cel
 
 #else
 
-PERSONLAB_INLINE CellPairs load_pairs(const float* data, const std::int32_t* cells) {
-  const auto one = [=](int i) { return load<F32x4>(data + 2 * std::ptrdiff_t{cells[i]}); };
-  F32x4 rows[4] = {one(0), one(1), one(2), one(3)};
+template <typename At>
+PERSONLAB_INLINE CellPairs load_pairs(const At& at) {
+  F32x4 rows[4] = {load<F32x4>(at(0)), load<F32x4>(at(1)), load<F32x4>(at(2)), load<F32x4>(at(3))};
   transpose(rows);
   return {rows[0], rows[1], rows[2], rows[3]};
 }
@@ -93,7 +94,9 @@ void follow_points(const Pairs& pairs, int steps, int n, PointChunk& points) {
     place_points(pairs, n, points, sites);
     for (int i = 0; i < n; i += kPointLanes) {
       const auto tx = load<Points>(sites.t.x + i), ty = load<Points>(sites.t.y + i), sx = one - tx, sy = one - ty;
-      const CellPairs upper = load_pairs(upper_row, sites.cell + i), lower = load_pairs(lower_row, sites.cell + i);
+      const std::int32_t* cell = sites.cell + i;
+      const CellPairs upper = load_pairs([=](int j) { return upper_row + 2 * std::ptrdiff_t{cell[j]}; });
+      const CellPairs lower = load_pairs([=](int j) { return lower_row + 2 * std::ptrdiff_t{cell[j]}; });
       const auto x = (sy * upper.x + ty * lower.x) * sx + (sy * upper.right_x + ty * lower.right_x) * tx;
       const auto y = (sy * upper.y + ty * lower.y) * sx + (sy * upper.right_y + ty * lower.right_y) * tx;
       store(load<Points>(sites.beyond.x + i) + x, points.x + i);
@@ -118,24 +121,27 @@ void follow_in_cell(const Pairs& pairs, int column, int row, int n, const PointC
   }
 }
 
-// One step for all points in a box (x0, y0, x1, y1). Between four cells an offset field is bilinear, hence so is the
-// position that it leads to, which has its extremes over a rectangle at the corners: the box is cut along rows and
-// columns of cells, and the corners of the pieces are read.
+// Edges of a group's boxes on the grid: x0, y0, x1, y1.
+struct alignas(64) BoxEdges {
+  float t[4][kKeypointGroup];       // in [0, 1] from their cells
+  float beyond[4][kKeypointGroup];  // outside the grid, an offset being that of the border
+  std::int32_t cell[4][kKeypointGroup];
+};
+
+// One step for all points in a box. Between four cells an offset field is bilinear, hence so is the position that it
+// leads to, which has its extremes over a rectangle at the corners: the box is cut along rows and columns of cells, and
+// the corners of the pieces are read.
 class BoxStep {
  public:
-  BoxStep(const Pairs& pairs, const float* data, F32x4 box)
-      : data_(data), pitch_(static_cast<std::ptrdiff_t>(pairs.w) * 2) {
-    const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
-    const F32x4 in_cells = box * broadcast<F32x4>(pairs.inverse_stride);
-    const F32x4 inside = min(max(in_cells, broadcast<F32x4>(0.0F)), F32x4{w - 1, h - 1, w - 1, h - 1});
-    const I32x4 cell = to_int(min(inside, F32x4{w - 2, h - 2, w - 2, h - 2}));
-    t_ = inside - to_float(cell);
-    beyond_ = box - inside * broadcast<F32x4>(pairs.stride);
-    left_ = cell[0];
-    top_ = cell[1];
-    right_ = cell[2];
-    bottom_ = cell[3];
-  }
+  BoxStep(const float* data, std::ptrdiff_t pitch, const BoxEdges& edges, int lane)
+      : data_(data),
+        pitch_(pitch),
+        t_{edges.t[0][lane], edges.t[1][lane], edges.t[2][lane], edges.t[3][lane]},
+        beyond_{edges.beyond[0][lane], edges.beyond[1][lane], edges.beyond[2][lane], edges.beyond[3][lane]},
+        left_(edges.cell[0][lane]),
+        top_(edges.cell[1][lane]),
+        right_(edges.cell[2][lane]),
+        bottom_(edges.cell[3][lane]) {}
 
   bool spreads() const { return (right_ - left_ + 1) * (bottom_ - top_ + 1) > kMaxPieces; }
 
@@ -224,13 +230,132 @@ class BoxStep {
   F32x4 low_, high_;                 // x, y, x, y
 };
 
+PERSONLAB_INLINE Points between(Points a, Points b, Points t) { return a + (b - a) * t; }
+PERSONLAB_INLINE CellPairs between(const CellPairs& a, const CellPairs& b, Points t) {
+  return {between(a.x, b.x, t), between(a.y, b.y, t), between(a.right_x, b.right_x, t),
+          between(a.right_y, b.right_y, t)};
+}
+
+// The least and the largest of some points' coordinates.
+struct PointRange {
+  Points x0, y0, x1, y1;
+
+  // Points t of the way to the cells on the right.
+  static PERSONLAB_INLINE_MEMBER PointRange at(const CellPairs& cells, Points t) {
+    const auto x = between(cells.x, cells.right_x, t), y = between(cells.y, cells.right_y, t);
+    return {x, y, x, y};
+  }
+  PERSONLAB_INLINE_MEMBER void include(const CellPairs& cells, Points t) {
+    const auto x = between(cells.x, cells.right_x, t), y = between(cells.y, cells.right_y, t);
+    x0 = min(x, x0);
+    y0 = min(y, y0);
+    x1 = max(x, x1);
+    y1 = max(y, y1);
+  }
+};
+
+// One step for a register of boxes over up to two cells each way, without a branch: the corners on their edges, and on
+// the border between two cells or, where there is none, on the right and lower edge again.
+class FewCells {
+ public:
+  FewCells(const float* const* data, std::ptrdiff_t pitch, const BoxEdges& edges, int lane)
+      : pitch_(pitch),
+        tx0_(load<Points>(edges.t[0] + lane)),
+        ty0_(load<Points>(edges.t[1] + lane)),
+        tx1_(load<Points>(edges.t[2] + lane)),
+        ty1_(load<Points>(edges.t[3] + lane)) {
+    const auto side = [&edges, lane](int i) { return to_float(load<PointCells>(edges.cell[i] + lane)); };
+    columns_ = side(2) - side(0);
+    rows_ = side(3) - side(1);
+    for (int i = 0; i < kPointLanes; ++i) {
+      const std::ptrdiff_t left = edges.cell[0][lane + i], right = edges.cell[2][lane + i];
+      upper_[i] = data[lane + i] + edges.cell[1][lane + i] * pitch + 2 * left;
+      lower_[i] = data[lane + i] + edges.cell[3][lane + i] * pitch + 2 * left;
+      right_[i] = 2 * (right - left);
+    }
+  }
+
+  // Bits of boxes over one cell, and of those over more than two each way.
+  unsigned single() const { return all_ & ~mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(0.0F))); }
+  unsigned many() const { return mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(1.0F))); }
+
+  PointRange single_cells() const {
+    const CellPairs upper = load_pairs([this](int i) { return upper_[i]; });
+    const CellPairs lower = load_pairs([this](int i) { return upper_[i] + pitch_; });
+    const CellPairs top = between(upper, lower, ty0_), bottom = between(upper, lower, ty1_);
+    PointRange range = PointRange::at(top, tx0_);
+    range.include(top, tx1_);
+    range.include(bottom, tx0_);
+    range.include(bottom, tx1_);
+    return range;
+  }
+
+  PointRange few_cells() const {
+    const auto zero = broadcast<Points>(0.0F);
+    const auto border_x = select(cmp_gt(columns_, zero), zero, tx1_), border_y = select(cmp_gt(rows_, zero), zero, ty1_);
+    const CellPairs upper = load_pairs([this](int i) { return upper_[i]; });
+    const CellPairs next = load_pairs([this](int i) { return upper_[i] + pitch_; });
+    const CellPairs lower = load_pairs([this](int i) { return lower_[i]; });
+    const CellPairs last = load_pairs([this](int i) { return lower_[i] + pitch_; });
+    PointRange range = PointRange::at(between(upper, next, ty0_), tx0_);
+    range.include(between(lower, last, border_y), tx0_);
+    range.include(between(lower, last, ty1_), tx0_);
+    const CellPairs right_upper = load_pairs([this](int i) { return upper_[i] + right_[i]; });
+    const CellPairs right_next = load_pairs([this](int i) { return upper_[i] + pitch_ + right_[i]; });
+    const CellPairs right_lower = load_pairs([this](int i) { return lower_[i] + right_[i]; });
+    const CellPairs right_last = load_pairs([this](int i) { return lower_[i] + pitch_ + right_[i]; });
+    for (const CellPairs& line : {between(right_upper, right_next, ty0_), between(right_lower, right_last, border_y),
+                                  between(right_lower, right_last, ty1_)}) {
+      range.include(line, border_x);
+      range.include(line, tx1_);
+    }
+    return range;
+  }
+
+ private:
+  static constexpr unsigned all_ = (1U << kPointLanes) - 1;
+
+  std::ptrdiff_t pitch_;
+  Points tx0_, ty0_, tx1_, ty1_;
+  Points columns_, rows_;  // borders of cells inside
+  const float *upper_[kPointLanes], *lower_[kPointLanes];
+  std::ptrdiff_t right_[kPointLanes];
+};
+
 void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
-                  float (*boxes)[4]) {
+                  Boxes& boxes) {
   constexpr float kFar = 4 * kFarthest;
-  const F32x4 wider{-slack, -slack, slack, slack};
-  for (int i = 0; i < n; ++i) {
-    BoxStep step(first, first.data + planes[i] * plane, load<F32x4>(boxes[i]));
-    store(step.spreads() ? F32x4{-kFar, -kFar, kFar, kFar} : step.result() + wider, boxes[i]);
+  const Pairs grid = first;
+  const std::ptrdiff_t pitch = 2 * std::ptrdiff_t{grid.w};
+  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
+  float* const sides[4] = {boxes.x0, boxes.y0, boxes.x1, boxes.y1};
+  const float* data[kKeypointGroup];
+  for (int i = 0; i < kKeypointGroup; ++i) data[i] = grid.data + planes[i < n ? i : 0] * plane;
+  BoxEdges edges;
+  const auto wider = broadcast<Points>(slack);
+  for (int i = 0; i < n; i += kPointLanes) {
+    for (int side = 0; side < 4; ++side) {
+      const auto cell = place(load<Points>(sides[side] + i), side % 2 == 0 ? w : h, grid, edges.t[side] + i,
+                              edges.beyond[side] + i);
+      store(cell, edges.cell[side] + i);
+    }
+    const FewCells few(data, pitch, edges, i);
+    const unsigned all = (1U << kPointLanes) - 1, used = n - i < kPointLanes ? (1U << (n - i)) - 1 : all;
+    const unsigned many = few.many() & used;
+    if (many != used) {
+      const PointRange range = (~few.single() & used) == 0 ? few.single_cells() : few.few_cells();
+      store(range.x0 + load<Points>(edges.beyond[0] + i) - wider, boxes.x0 + i);
+      store(range.y0 + load<Points>(edges.beyond[1] + i) - wider, boxes.y0 + i);
+      store(range.x1 + load<Points>(edges.beyond[2] + i) + wider, boxes.x1 + i);
+      store(range.y1 + load<Points>(edges.beyond[3] + i) + wider, boxes.y1 + i);
+    }
+    for (int lane = i; lane < i + kPointLanes; ++lane) {
+      if ((many >> (lane - i) & 1) == 0) continue;
+      BoxStep step(data[lane], pitch, edges, lane);
+      const F32x4 box =
+          step.spreads() ? F32x4{-kFar, -kFar, kFar, kFar} : step.result() + F32x4{-slack, -slack, slack, slack};
+      for (int side = 0; side < 4; ++side) sides[side][lane] = box[side];
+    }
   }
 }
 
