@@ -146,11 +146,14 @@ class BoxStep {
   bool spreads() const { return (right_ - left_ + 1) * (bottom_ - top_ + 1) > kMaxPieces; }
 
   F32x4 result() {
-    columns();
-    if (right_ - left_ < kPairLanes) {
-      for (int i = top_ + 1; i <= bottom_; ++i) row(data_ + i * pitch_);
-    } else if (top_ < bottom_) {
-      long_rows();
+    const float *upper = data_ + top_ * pitch_, *lower = data_ + bottom_ * pitch_;
+    low_ = high_ = ends(upper, t_[1]);
+    include(ends(lower, t_[3]));
+    const int columns = right_ - left_;  // between the left and the right edge
+    if (columns >= kPairLanes) {
+      long_rows(upper, lower);
+    } else {
+      short_rows(upper, lower);
     }
     const F32x4 low = min(low_, swap_halves(low_)), high = max(high_, swap_halves(high_));
     return low_halves(low, high) + beyond_;
@@ -160,59 +163,64 @@ class BoxStep {
   static constexpr int kMaxPieces = 512;
   static constexpr int kPairLanes = kPointLanes / 2;
 
-  static F32x4 between(F32x4 a, F32x4 b, F32x4 t) { return a + (b - a) * t; }
+  template <typename V>
+  static PERSONLAB_INLINE_MEMBER V between(V a, V b, V t) {
+    return a + (b - a) * t;
+  }
 
   void include(F32x4 corners) {
     low_ = min(corners, low_);
     high_ = max(corners, high_);
   }
 
-  // Corners on the upper and lower edge, from left to right.
-  void columns() {
-    const float *upper = data_ + top_ * pitch_, *lower = data_ + bottom_ * pitch_;
+  // Corners on the left and right edge, on a row of cells or t of the way to the next one.
+  F32x4 ends(const float* cells) const { return edges(load<F32x4>(cells + 2 * left_), load<F32x4>(cells + 2 * right_)); }
+  F32x4 ends(const float* cells, float t) const {
+    const auto of_next = broadcast<F32x4>(t);
+    const auto two = [&](const float* at) { return between(load<F32x4>(at), load<F32x4>(at + pitch_), of_next); };
+    return edges(two(cells + 2 * left_), two(cells + 2 * right_));
+  }
+  F32x4 edges(F32x4 left, F32x4 right) const {
+    return between(low_halves(left, right), high_halves(left, right), F32x4{t_[0], t_[0], t_[2], t_[2]});
+  }
+
+  // All other corners: on the upper and lower edge, and on the rows of cells between them.
+  void short_rows(const float* upper, const float* lower) {
     const F32x4 t{t_[1], t_[1], t_[3], t_[3]};
-    const auto column = [&](std::ptrdiff_t j) {
-      const float *u = upper + 2 * j, *l = lower + 2 * j;
-      return between(load_halves(u, l), load_halves(u + pitch_, l + pitch_), t);
-    };
-    F32x4 current = column(left_), next = column(left_ + 1);
-    low_ = high_ = between(current, next, broadcast<F32x4>(t_[0]));
-    for (int j = left_ + 2; j <= right_ + 1; ++j) {
-      include(next);
-      current = next;
-      next = column(j);
+    for (int j = 2 * left_ + 2; j <= 2 * right_; j += 2) {
+      const float *u = upper + j, *l = lower + j;
+      include(between(load_halves(u, l), load_halves(u + pitch_, l + pitch_), t));
     }
-    include(between(current, next, broadcast<F32x4>(t_[2])));
+    for (int i = top_ + 1; i <= bottom_; ++i) {
+      const float *cells = data_ + i * pitch_, *left = cells + 2 * left_ + 2, *right = cells + 2 * right_;
+      include(ends(cells));
+      for (; left < right; left += 4) include(load<F32x4>(left));
+      if (left == right) include(load_halves(right, right));
+    }
   }
 
-  // Corners on a row of cells between the edges.
-  void row(const float* cells) {
-    const float *left = cells + 2 * left_, *right = cells + 2 * right_;
-    ends(left, right);
-    if (left == right) return;
-    for (left += 2; left < right; left += 4) include(load<F32x4>(left));
-    if (left == right) include(load_halves(right, right));
-  }
-
-  // Where a row of cells meets the left and right edge.
-  void ends(const float* left, const float* right) {
-    include(between(load_halves(left, right), load_halves(left + 2, right + 2), F32x4{t_[0], t_[0], t_[2], t_[2]}));
-  }
-
-  // Corners on all these rows, where the cells of each fill a register. The last cells of a row may be read twice.
-  void long_rows() {
-    auto low = load<Points>(data_ + (top_ + 1) * pitch_ + 2 * (left_ + 1)), high = low;
-    const auto cover = [&](const float* cells) {
-      const auto inner = load<Points>(cells);
-      low = min(inner, low);
-      high = max(inner, high);
+  // The same where the cells of a row fill a register. The last cells of a row may be read twice.
+  void long_rows(const float* upper, const float* lower) {
+    const auto t_upper = broadcast<Points>(t_[1]), t_lower = broadcast<Points>(t_[3]);
+    auto low = between(load<Points>(upper + 2 * left_ + 2), load<Points>(upper + pitch_ + 2 * left_ + 2), t_upper);
+    auto high = low;
+    const auto cover = [&](Points corners) {
+      low = min(corners, low);
+      high = max(corners, high);
     };
+    const auto cover_row = [&](const auto& at) {
+      const int last = 2 * (right_ + 1 - kPairLanes);
+      for (int j = 2 * left_ + 2; j < last; j += 2 * kPairLanes) at(j);
+      at(last);
+    };
+    cover_row([&](int j) {
+      cover(between(load<Points>(upper + j), load<Points>(upper + pitch_ + j), t_upper));
+      cover(between(load<Points>(lower + j), load<Points>(lower + pitch_ + j), t_lower));
+    });
     for (int i = top_ + 1; i <= bottom_; ++i) {
       const float* cells = data_ + i * pitch_;
-      ends(cells + 2 * left_, cells + 2 * right_);
-      const float* last = cells + 2 * (right_ + 1 - kPairLanes);
-      for (const float* at = cells + 2 * (left_ + 1); at < last; at += 2 * kPairLanes) cover(at);
-      cover(last);
+      include(ends(cells));
+      cover_row([&](int j) { cover(load<Points>(cells + j)); });
     }
     float corners[2][2 * kPairLanes];
     store(low, corners[0]);
