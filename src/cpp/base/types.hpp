@@ -21,6 +21,16 @@ inline int lowest_bit(std::uint64_t word) {
 #endif
 }
 
+inline int count_bits(std::uint64_t word) {
+#if defined(__GNUC__) || defined(__clang__)
+  return __builtin_popcountll(word);
+#else
+  int count = 0;
+  for (; word != 0; word &= word - 1) ++count;
+  return count;
+#endif
+}
+
 // A local maximum of the Hough scores.
 struct Peak {
   float score;

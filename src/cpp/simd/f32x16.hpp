@@ -48,6 +48,7 @@ PERSONLAB_INLINE void store(F32x16 v, float* to) { _mm512_storeu_ps(to, v); }
 PERSONLAB_INLINE void store(I32x16 v, std::int32_t* to) { _mm512_storeu_si512(to, reinterpret_cast<__m512i>(v)); }
 PERSONLAB_INLINE F32x16 min(F32x16 a, F32x16 b) { return _mm512_min_ps(a, b); }
 PERSONLAB_INLINE F32x16 max(F32x16 a, F32x16 b) { return _mm512_max_ps(a, b); }
+PERSONLAB_INLINE F32x16 sqrt(F32x16 v) { return _mm512_sqrt_ps(v); }
 PERSONLAB_INLINE Mask16 cmp_ge(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_GE_OQ)}; }
 PERSONLAB_INLINE Mask16 cmp_gt(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)}; }
 PERSONLAB_INLINE Mask16 cmp_le(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)}; }

@@ -1,6 +1,8 @@
 // Four floats or integers in one register: on every processor.
 #pragma once
 
+#include <math.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -62,6 +64,10 @@ PERSONLAB_MAP(cmp_lt, std::int32_t, p < q ? -1 : 0)
 PERSONLAB_MAP(cmp_eq, std::int32_t, p == q ? -1 : 0)
 #undef PERSONLAB_MAP
 
+PERSONLAB_INLINE I32x4 operator+(const I32x4& a, const I32x4& b) {
+  return map<std::int32_t>(a, b, [](std::int32_t p, std::int32_t q) { return p + q; });
+}
+PERSONLAB_INLINE I32x4 operator*(const I32x4& a, std::int32_t b) { return {{a[0] * b, a[1] * b, a[2] * b, a[3] * b}}; }
 PERSONLAB_INLINE F32x4 select(I32x4 mask, F32x4 a, F32x4 b) {
   return {{mask[0] ? a[0] : b[0], mask[1] ? a[1] : b[1], mask[2] ? a[2] : b[2], mask[3] ? a[3] : b[3]}};
 }
@@ -162,6 +168,14 @@ PERSONLAB_INLINE unsigned mask_bits(I32x4 mask) {
 
 PERSONLAB_INLINE bool any(I32x4 mask) { return mask_bits(mask) != 0; }
 PERSONLAB_INLINE bool all(I32x4 mask) { return mask_bits(mask) == 0xfU; }
+
+PERSONLAB_INLINE F32x4 sqrt(F32x4 v) {
+#if defined(__SSE2__)
+  return _mm_sqrt_ps(v);
+#else
+  return F32x4{sqrtf(v[0]), sqrtf(v[1]), sqrtf(v[2]), sqrtf(v[3])};
+#endif
+}
 
 // The largest integers not above; |v| < 2^31.
 PERSONLAB_INLINE F32x4 floor(F32x4 v) {

@@ -54,6 +54,7 @@ PERSONLAB_INLINE void store(I32x8 v, std::int32_t* to) {
 }
 PERSONLAB_INLINE F32x8 min(F32x8 a, F32x8 b) { return _mm256_min_ps(a, b); }
 PERSONLAB_INLINE F32x8 max(F32x8 a, F32x8 b) { return _mm256_max_ps(a, b); }
+PERSONLAB_INLINE F32x8 sqrt(F32x8 v) { return _mm256_sqrt_ps(v); }
 PERSONLAB_INLINE I32x8 cmp_ge(F32x8 a, F32x8 b) { return a >= b; }
 PERSONLAB_INLINE I32x8 cmp_gt(F32x8 a, F32x8 b) { return a > b; }
 PERSONLAB_INLINE I32x8 cmp_le(F32x8 a, F32x8 b) { return a <= b; }

@@ -1,7 +1,7 @@
 // The vector vocabulary: what all registers of numbers share. Every operation is the same IEEE operation in the same
 // order for any register, so results are the same for any instruction set.
 //
-//   load<V>(p)  store(v, p)  broadcast<V>(x)  + - * /  min(a, b)  max(a, b)
+//   load<V>(p)  store(v, p)  broadcast<V>(x)  + - * /  min(a, b)  max(a, b)  sqrt(v)
 //   cmp_ge(a, b)  cmp_gt(a, b)  cmp_le(a, b)   a mask, false where a lane is NaN
 //   select(mask, a, b)  any(mask)  all(mask)  mask_bits(mask)   bit i of mask_bits is lane i
 //   to_int(v)  to_float(v)  floor(v)           to_int truncates

@@ -51,8 +51,22 @@ struct Pairs {
   float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
 
-// Points are followed in groups of so many.
-constexpr int kPointGroup = 8;
+// Points are followed in chunks of up to so many, in groups of up to so many. All places of a chunk can be computed with:
+// what lies past the last point is ignored.
+constexpr int kPointChunk = 64, kPointGroup = 8;
+
+struct alignas(64) PointChunk {
+  float x[kPointChunk], y[kPointChunk];
+};
+
+struct alignas(64) PointSums {
+  float of[kPointChunk];
+};
+
+// Points of a chunk, a bit for each.
+struct PointBits {
+  std::uint64_t within, open;
+};
 
 // Sums of packed votes that count for one tile of 16 x 16 points: its own and those of three neighbours. Each is 17
 // rows of 16 sums, the last row for the tile below; the high half of a sum is for the point to the right.
@@ -97,8 +111,10 @@ struct Targets {
   float x[kKeypointGroup], y[kKeypointGroup], weight[kKeypointGroup];
 };
 
+// One keypoint of a pose. A sum of distances up to this one is within reach where it is up to `low`, whatever follows,
+// and out of it where it is above `high`.
 struct Target {
-  float x, y, weight;
+  float x, y, weight, low, high;
 };
 
 // A box of points for each keypoint of a group, input pixels.
@@ -154,26 +170,31 @@ struct Kernels {
   // The same for a mean shift; negative scores count as 0.
   void (*sum_mean_shift)(const float* scores, int n, DiscAxis rows, DiscAxis columns, float radius2, ShiftSums& sums);
 
-  // G += offsets(G) for n points (x, y), input pixels; n is a multiple of kPointGroup.
-  void (*follow_points)(const Pairs& pairs, int n, float* points);
+  // G += offsets(G) for n points, input pixels, so many times.
+  void (*follow_points)(const Pairs& pairs, int steps, int n, PointChunk& points);
 
   // The first step, for points between the four cells from (column, row) on, with t in [0, 1] from that cell.
-  void (*follow_in_cell)(const Pairs& pairs, int column, int row, int n, const float* t, float* points);
+  void (*follow_in_cell)(const Pairs& pairs, int column, int row, int n, const PointChunk& t, PointChunk& points);
 
-  // One step for all points in n boxes (x0, y0, x1, y1), each with its plane of pairs, `plane` floats long: replaces
-  // them by tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything.
+  // One step for all points in the first n boxes, each with its plane of pairs, `plane` floats long: replaces them by
+  // tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything. The others
+  // must be finite, and become undefined.
   void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
-                       float (*boxes)[4]);
+                       Boxes& boxes);
 
   // For the n poses listed: bounds of the weighted distances of a group's keypoints to the points of their boxes; adds
   // their sums to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
   void (*bound_distances)(const Boxes& boxes, const Targets* targets, std::size_t pitch, int n,
                           const std::int32_t* listed, DistanceBounds* bounds, float* lower, float* upper);
 
-  // Adds the weighted distances of n points (x, y) to n sums; one of weight zero is 0, even if infinite; n is a
-  // multiple of kPointGroup. Sets all bits of open[i] where low < sum <= high; returns whether any is.
-  bool (*add_distances)(const Target& target, int n, const float* points, float low, float high, float* sums,
-                        std::int32_t* open);
+  // For the poses listed: adds the weighted distances of n points to the pose's sums; one of weight zero is 0, even if
+  // infinite. Sets bits of points that are within reach, and of those that are neither that nor out of it. Bits past
+  // the last point are undefined.
+  void (*add_distances)(const Target* targets, int n_poses, const std::int32_t* listed, int n, const PointChunk& points,
+                        PointSums* sums, PointBits* bits);
+
+  // Moves those values of a chunk to the front whose bits are set.
+  void (*keep_points)(std::uint64_t bits, float* values);
 
   // Person probabilities in fixed point, rounded down, of logits t of the way from `upper` to `lower`; n is a multiple
   // of kMaxLanes. Returns false, with `probability` undefined, where a logit is not finite.

@@ -284,6 +284,7 @@ const Kernels kKernels{{&threshold, &suppress_non_maxima, &sample, &to_float32_a
                        &follow_boxes,
                        &bound_distances,
                        &add_distances,
+                       &keep_points,
                        &read_person_probabilities,
                        &sum_masked};
 

@@ -14,129 +14,146 @@ namespace personlab {
 namespace PERSONLAB_KERNELS {
 namespace {
 
-// A register of points (x, y), two in each quarter of four floats, and what `follow_points` does with it. A "row" is
-// the 4 floats dx, dy of a cell and dx, dy of the next one; load_rows loads those of the first (0) or second (1) point
-// of every quarter. AVX-512 gains nothing here: what takes the time is fetching single cells. repeat4 repeats four
-// floats; store_index writes the place of each point's cell among the pairs to every other integer.
+// A register of coordinates of points, and what `follow_points` does with it. AVX-512 gains nothing here: what takes
+// the time is fetching single cells.
+#if defined(__AVX2__)
+using Points = F32x8;
+using PointCells = I32x8;
+#else
+using Points = F32x4;
+using PointCells = I32x4;
+#endif
+
+constexpr int kPointLanes = Register<Points>::kLanes;
+
+static_assert(kPointGroup % kPointLanes == 0 && kPointChunk % kLanes == 0);
+
+// The pairs of cells, and of those to the right of them.
+struct CellPairs {
+  Points x, y, right_x, right_y;
+};
+
+// Loads those of a register of places: at(i) is that of the i-th.
 #if defined(__AVX2__)
 
-using Points = F32x8;
-
-PERSONLAB_INLINE Points repeat4(const float* from) {
-  return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(from));
-}
-PERSONLAB_INLINE Points repeat2(float x, float y) { return _mm256_setr_ps(x, y, x, y, x, y, x, y); }
-PERSONLAB_INLINE void store_index(I32x8 cell, std::int32_t pitch, std::int32_t* to) {
-  const __m256i parts =
-      _mm256_mullo_epi32(reinterpret_cast<__m256i>(cell), _mm256_setr_epi32(2, pitch, 2, pitch, 2, pitch, 2, pitch));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_add_epi32(parts, _mm256_srli_epi64(parts, 32)));
-}
-PERSONLAB_INLINE Points load_rows(const float* const* from, std::ptrdiff_t further) {
-  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from[0] + further)), _mm_loadu_ps(from[2] + further),
-                              1);
-}
-template <int kOrder>
-PERSONLAB_INLINE Points shuffle(Points a, Points b) {
-  return _mm256_shuffle_ps(a, b, kOrder);
+template <typename At>
+PERSONLAB_INLINE CellPairs load_pairs(const At& at) {
+  const auto two = [&at](int i) {
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(at(i))), _mm_loadu_ps(at(i + 4)), 1);
+  };
+  const __m256 a = two(0), b = two(1), c = two(2), d = two(3);
+  const __m256 ab = _mm256_unpacklo_ps(a, b), cd = _mm256_unpacklo_ps(c, d);
+  const __m256 ab_right = _mm256_unpackhi_ps(a, b), cd_right = _mm256_unpackhi_ps(c, d);
+  return {_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee), _mm256_shuffle_ps(ab_right, cd_right, 0x44),
+          _mm256_shuffle_ps(ab_right, cd_right, 0xee)};
 }
 
 #else
 
-using Points = F32x4;
-
-PERSONLAB_INLINE Points repeat4(const float* from) { return load<Points>(from); }
-PERSONLAB_INLINE Points repeat2(float x, float y) { return Points{x, y, x, y}; }
-PERSONLAB_INLINE void store_index(I32x4 cell, std::int32_t pitch, std::int32_t* to) {
-  to[0] = cell[1] * pitch + 2 * cell[0];
-  to[2] = cell[3] * pitch + 2 * cell[2];
-}
-PERSONLAB_INLINE Points load_rows(const float* const* from, std::ptrdiff_t further) {
-  return load<Points>(from[0] + further);
-}
-template <int kOrder>
-PERSONLAB_INLINE Points shuffle(Points a, Points b) {
-  return Points{a[kOrder & 3], a[kOrder >> 2 & 3], b[kOrder >> 4 & 3], b[kOrder >> 6 & 3]};
+template <typename At>
+PERSONLAB_INLINE CellPairs load_pairs(const At& at) {
+  F32x4 rows[4] = {load<F32x4>(at(0)), load<F32x4>(at(1)), load<F32x4>(at(2)), load<F32x4>(at(3))};
+  transpose(rows);
+  return {rows[0], rows[1], rows[2], rows[3]};
 }
 
 #endif
 
-constexpr int kPointLanes = Register<Points>::kLanes / 2;
+// Where points lie on the grid.
+struct alignas(64) PointSites {
+  PointChunk t;       // in [0, 1] from their cells
+  PointChunk beyond;  // outside the grid, an offset being that of the border
+  std::int32_t cell[kPointChunk];
+};
 
-static_assert(kPointGroup % kPointLanes == 0);
+PERSONLAB_INLINE PointCells place(Points at, float cells, const Pairs& pairs, float* t, float* beyond) {
+  const auto c =
+      min(max(at * broadcast<Points>(pairs.inverse_stride), broadcast<Points>(0.0F)), broadcast<Points>(cells - 1));
+  const PointCells cell = to_int(min(c, broadcast<Points>(cells - 2)));
+  store(c - to_float(cell), t);
+  store(at - c * broadcast<Points>(pairs.stride), beyond);
+  return cell;
+}
 
-// Which floats of a quarter to take: two of the first register, then two of the second.
-constexpr int order(int a, int b, int c, int d) { return a | b << 2 | c << 4 | d << 6; }
-
-void follow_points(const Pairs& pairs, int n, float* points) {
-  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
-  const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
-  const auto stride = broadcast<Points>(pairs.stride), inverse = broadcast<Points>(pairs.inverse_stride);
-  const auto zero = broadcast<Points>(0.0F), one = broadcast<Points>(1.0F);
-  const auto last = repeat2(w - 1, h - 1), last_cell = repeat2(w - 2, h - 2);
-  for (int i = 0; i < n; i += kPointLanes, points += 2 * kPointLanes) {
-    const auto at = load<Points>(points);
-    const auto c = min(max(at * inverse, zero), last);
-    const auto cell = to_int(min(c, last_cell));
-    const auto t = c - to_float(cell), s = one - t;
-    const auto beyond = at - c * stride;  // outside the grid an offset is that of the border
-    std::int32_t index[2 * kPointLanes];
-    store_index(cell, static_cast<std::int32_t>(pitch), index);
-    const float* row[kPointLanes];
-    for (int p = 0; p < kPointLanes; ++p) row[p] = pairs.data + index[2 * p];
-    // First points of the quarters, then second ones: the cells above and below made one, then left and right weighed.
-    const auto first = (shuffle<order(1, 1, 1, 1)>(s, s) * load_rows(row, 0) +
-                        shuffle<order(1, 1, 1, 1)>(t, t) * load_rows(row, pitch)) *
-                       shuffle<order(0, 0, 0, 0)>(s, t);
-    const auto second = (shuffle<order(3, 3, 3, 3)>(s, s) * load_rows(row + 1, 0) +
-                         shuffle<order(3, 3, 3, 3)>(t, t) * load_rows(row + 1, pitch)) *
-                        shuffle<order(2, 2, 2, 2)>(s, t);
-    store(beyond + (shuffle<order(0, 1, 0, 1)>(first, second) + shuffle<order(2, 3, 2, 3)>(first, second)), points);
+// All points before any cell is fetched: no fetch waits for this.
+void place_points(const Pairs& pairs, int n, const PointChunk& points, PointSites& sites) {
+  const Pairs grid = pairs;
+  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
+  for (int i = 0; i < n; i += kPointLanes) {
+    const PointCells column = place(load<Points>(points.x + i), w, grid, sites.t.x + i, sites.beyond.x + i);
+    const PointCells row = place(load<Points>(points.y + i), h, grid, sites.t.y + i, sites.beyond.y + i);
+    store(row * grid.w + column, sites.cell + i);
   }
 }
 
-void follow_in_cell(const Pairs& pairs, int column, int row, int n, const float* t, float* points) {
-  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
-  const float* cell = pairs.data + row * pitch + 2 * column;
-  const auto upper = repeat4(cell), lower = repeat4(cell + pitch), one = broadcast<Points>(1.0F);
-  const auto upper_left = shuffle<order(0, 1, 0, 1)>(upper, upper);
-  const auto upper_right = shuffle<order(2, 3, 2, 3)>(upper, upper);
-  const auto lower_left = shuffle<order(0, 1, 0, 1)>(lower, lower);
-  const auto lower_right = shuffle<order(2, 3, 2, 3)>(lower, lower);
-  for (int i = 0; i < 2 * n; i += 2 * kPointLanes) {
-    const auto at = load<Points>(t + i);
-    const auto x = shuffle<order(0, 0, 2, 2)>(at, at), y = shuffle<order(1, 1, 3, 3)>(at, at);
-    const auto left = (one - y) * upper_left + y * lower_left, right = (one - y) * upper_right + y * lower_right;
-    store((one - x) * left + x * right, points + i);
+void follow_points(const Pairs& pairs, int steps, int n, PointChunk& points) {
+  const float *upper_row = pairs.data, *lower_row = pairs.data + 2 * std::ptrdiff_t{pairs.w};
+  const auto one = broadcast<Points>(1.0F);
+  PointSites sites;
+  for (int step = 0; step < steps; ++step) {
+    place_points(pairs, n, points, sites);
+    for (int i = 0; i < n; i += kPointLanes) {
+      const auto tx = load<Points>(sites.t.x + i), ty = load<Points>(sites.t.y + i), sx = one - tx, sy = one - ty;
+      const std::int32_t* cell = sites.cell + i;
+      const CellPairs upper = load_pairs([=](int j) { return upper_row + 2 * std::ptrdiff_t{cell[j]}; });
+      const CellPairs lower = load_pairs([=](int j) { return lower_row + 2 * std::ptrdiff_t{cell[j]}; });
+      const auto x = (sy * upper.x + ty * lower.x) * sx + (sy * upper.right_x + ty * lower.right_x) * tx;
+      const auto y = (sy * upper.y + ty * lower.y) * sx + (sy * upper.right_y + ty * lower.right_y) * tx;
+      store(load<Points>(sites.beyond.x + i) + x, points.x + i);
+      store(load<Points>(sites.beyond.y + i) + y, points.y + i);
+    }
   }
 }
 
-// One step for all points in a box (x0, y0, x1, y1). Between four cells an offset field is bilinear, hence so is the
-// position that it leads to, which has its extremes over a rectangle at the corners: the box is cut along rows and
-// columns of cells, and the corners of the pieces are read.
+void follow_in_cell(const Pairs& pairs, int column, int row, int n, const PointChunk& t, PointChunk& points) {
+  const std::ptrdiff_t pitch = static_cast<std::ptrdiff_t>(pairs.w) * 2;
+  const float *cell = pairs.data + row * pitch + 2 * column, *below = cell + pitch;
+  float* const to[2] = {points.x, points.y};
+  for (int axis = 0; axis < 2; ++axis) {
+    const auto upper_left = broadcast<Floats>(cell[axis]), upper_right = broadcast<Floats>(cell[axis + 2]);
+    const auto lower_left = broadcast<Floats>(below[axis]), lower_right = broadcast<Floats>(below[axis + 2]);
+    const auto one = broadcast<Floats>(1.0F);
+    for (int i = 0; i < n; i += kLanes) {
+      const auto tx = load<Floats>(t.x + i), ty = load<Floats>(t.y + i), sy = one - ty;
+      const auto left = sy * upper_left + ty * lower_left, right = sy * upper_right + ty * lower_right;
+      store((one - tx) * left + tx * right, to[axis] + i);
+    }
+  }
+}
+
+// Edges of a group's boxes on the grid: x0, y0, x1, y1.
+struct alignas(64) BoxEdges {
+  float t[4][kKeypointGroup];       // in [0, 1] from their cells
+  float beyond[4][kKeypointGroup];  // outside the grid, an offset being that of the border
+  std::int32_t cell[4][kKeypointGroup];
+};
+
+// One step for all points in a box. Between four cells an offset field is bilinear, hence so is the position that it
+// leads to, which has its extremes over a rectangle at the corners: the box is cut along rows and columns of cells, and
+// the corners of the pieces are read.
 class BoxStep {
  public:
-  BoxStep(const Pairs& pairs, const float* data, F32x4 box)
-      : data_(data), pitch_(static_cast<std::ptrdiff_t>(pairs.w) * 2) {
-    const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
-    const F32x4 in_cells = box * broadcast<F32x4>(pairs.inverse_stride);
-    const F32x4 inside = min(max(in_cells, broadcast<F32x4>(0.0F)), F32x4{w - 1, h - 1, w - 1, h - 1});
-    const I32x4 cell = to_int(min(inside, F32x4{w - 2, h - 2, w - 2, h - 2}));
-    t_ = inside - to_float(cell);
-    beyond_ = box - inside * broadcast<F32x4>(pairs.stride);
-    left_ = cell[0];
-    top_ = cell[1];
-    right_ = cell[2];
-    bottom_ = cell[3];
-  }
+  BoxStep(const float* data, std::ptrdiff_t pitch, const BoxEdges& edges, int lane)
+      : data_(data),
+        pitch_(pitch),
+        t_{edges.t[0][lane], edges.t[1][lane], edges.t[2][lane], edges.t[3][lane]},
+        beyond_{edges.beyond[0][lane], edges.beyond[1][lane], edges.beyond[2][lane], edges.beyond[3][lane]},
+        left_(edges.cell[0][lane]),
+        top_(edges.cell[1][lane]),
+        right_(edges.cell[2][lane]),
+        bottom_(edges.cell[3][lane]) {}
 
   bool spreads() const { return (right_ - left_ + 1) * (bottom_ - top_ + 1) > kMaxPieces; }
 
   F32x4 result() {
-    columns();
-    if (right_ - left_ < kPointLanes) {
-      for (int i = top_ + 1; i <= bottom_; ++i) row(data_ + i * pitch_);
-    } else if (top_ < bottom_) {
-      long_rows();
+    const float *upper = data_ + top_ * pitch_, *lower = data_ + bottom_ * pitch_;
+    low_ = high_ = ends(upper, t_[1]);
+    include(ends(lower, t_[3]));
+    const int columns = right_ - left_;  // between the left and the right edge
+    if (columns >= kPairLanes) {
+      long_rows(upper, lower);
+    } else {
+      short_rows(upper, lower);
     }
     const F32x4 low = min(low_, swap_halves(low_)), high = max(high_, swap_halves(high_));
     return low_halves(low, high) + beyond_;
@@ -144,65 +161,71 @@ class BoxStep {
 
  private:
   static constexpr int kMaxPieces = 512;
+  static constexpr int kPairLanes = kPointLanes / 2;
 
-  static F32x4 between(F32x4 a, F32x4 b, F32x4 t) { return a + (b - a) * t; }
+  template <typename V>
+  static PERSONLAB_INLINE_MEMBER V between(V a, V b, V t) {
+    return a + (b - a) * t;
+  }
 
   void include(F32x4 corners) {
     low_ = min(corners, low_);
     high_ = max(corners, high_);
   }
 
-  // Corners on the upper and lower edge, from left to right.
-  void columns() {
-    const float *upper = data_ + top_ * pitch_, *lower = data_ + bottom_ * pitch_;
+  // Corners on the left and right edge, on a row of cells or t of the way to the next one.
+  F32x4 ends(const float* cells) const { return edges(load<F32x4>(cells + 2 * left_), load<F32x4>(cells + 2 * right_)); }
+  F32x4 ends(const float* cells, float t) const {
+    const auto of_next = broadcast<F32x4>(t);
+    const auto two = [&](const float* at) { return between(load<F32x4>(at), load<F32x4>(at + pitch_), of_next); };
+    return edges(two(cells + 2 * left_), two(cells + 2 * right_));
+  }
+  F32x4 edges(F32x4 left, F32x4 right) const {
+    return between(low_halves(left, right), high_halves(left, right), F32x4{t_[0], t_[0], t_[2], t_[2]});
+  }
+
+  // All other corners: on the upper and lower edge, and on the rows of cells between them.
+  void short_rows(const float* upper, const float* lower) {
     const F32x4 t{t_[1], t_[1], t_[3], t_[3]};
-    const auto column = [&](std::ptrdiff_t j) {
-      const float *u = upper + 2 * j, *l = lower + 2 * j;
-      return between(load_halves(u, l), load_halves(u + pitch_, l + pitch_), t);
-    };
-    F32x4 current = column(left_), next = column(left_ + 1);
-    low_ = high_ = between(current, next, broadcast<F32x4>(t_[0]));
-    for (int j = left_ + 2; j <= right_ + 1; ++j) {
-      include(next);
-      current = next;
-      next = column(j);
+    for (int j = 2 * left_ + 2; j <= 2 * right_; j += 2) {
+      const float *u = upper + j, *l = lower + j;
+      include(between(load_halves(u, l), load_halves(u + pitch_, l + pitch_), t));
     }
-    include(between(current, next, broadcast<F32x4>(t_[2])));
+    for (int i = top_ + 1; i <= bottom_; ++i) {
+      const float *cells = data_ + i * pitch_, *left = cells + 2 * left_ + 2, *right = cells + 2 * right_;
+      include(ends(cells));
+      for (; left < right; left += 4) include(load<F32x4>(left));
+      if (left == right) include(load_halves(right, right));
+    }
   }
 
-  // Corners on a row of cells between the edges.
-  void row(const float* cells) {
-    const float *left = cells + 2 * left_, *right = cells + 2 * right_;
-    ends(left, right);
-    if (left == right) return;
-    for (left += 2; left < right; left += 4) include(load<F32x4>(left));
-    if (left == right) include(load_halves(right, right));
-  }
-
-  // Where a row of cells meets the left and right edge.
-  void ends(const float* left, const float* right) {
-    include(between(load_halves(left, right), load_halves(left + 2, right + 2), F32x4{t_[0], t_[0], t_[2], t_[2]}));
-  }
-
-  // Corners on all these rows, where the cells of each fill a register. The last cells of a row may be read twice.
-  void long_rows() {
-    auto low = load<Points>(data_ + (top_ + 1) * pitch_ + 2 * (left_ + 1)), high = low;
-    const auto cover = [&](const float* cells) {
-      const auto inner = load<Points>(cells);
-      low = min(inner, low);
-      high = max(inner, high);
+  // The same where the cells of a row fill a register. The last cells of a row may be read twice.
+  void long_rows(const float* upper, const float* lower) {
+    const auto t_upper = broadcast<Points>(t_[1]), t_lower = broadcast<Points>(t_[3]);
+    auto low = between(load<Points>(upper + 2 * left_ + 2), load<Points>(upper + pitch_ + 2 * left_ + 2), t_upper);
+    auto high = low;
+    const auto cover = [&](Points corners) {
+      low = min(corners, low);
+      high = max(corners, high);
     };
+    const auto cover_row = [&](const auto& at) {
+      const int last = 2 * (right_ + 1 - kPairLanes);
+      for (int j = 2 * left_ + 2; j < last; j += 2 * kPairLanes) at(j);
+      at(last);
+    };
+    cover_row([&](int j) {
+      cover(between(load<Points>(upper + j), load<Points>(upper + pitch_ + j), t_upper));
+      cover(between(load<Points>(lower + j), load<Points>(lower + pitch_ + j), t_lower));
+    });
     for (int i = top_ + 1; i <= bottom_; ++i) {
       const float* cells = data_ + i * pitch_;
-      ends(cells + 2 * left_, cells + 2 * right_);
-      const float* last = cells + 2 * (right_ + 1 - kPointLanes);
-      for (const float* at = cells + 2 * (left_ + 1); at < last; at += 2 * kPointLanes) cover(at);
-      cover(last);
+      include(ends(cells));
+      cover_row([&](int j) { cover(load<Points>(cells + j)); });
     }
-    float corners[2][2 * kPointLanes];
+    float corners[2][2 * kPairLanes];
     store(low, corners[0]);
     store(high, corners[1]);
-    for (int i = 0; i < 2 * kPointLanes; i += 4) {
+    for (int i = 0; i < 2 * kPairLanes; i += 4) {
       low_ = min(load<F32x4>(corners[0] + i), low_);
       high_ = max(load<F32x4>(corners[1] + i), high_);
     }
@@ -215,13 +238,132 @@ class BoxStep {
   F32x4 low_, high_;                 // x, y, x, y
 };
 
+PERSONLAB_INLINE Points between(Points a, Points b, Points t) { return a + (b - a) * t; }
+PERSONLAB_INLINE CellPairs between(const CellPairs& a, const CellPairs& b, Points t) {
+  return {between(a.x, b.x, t), between(a.y, b.y, t), between(a.right_x, b.right_x, t),
+          between(a.right_y, b.right_y, t)};
+}
+
+// The least and the largest of some points' coordinates.
+struct PointRange {
+  Points x0, y0, x1, y1;
+
+  // Points t of the way to the cells on the right.
+  static PERSONLAB_INLINE_MEMBER PointRange at(const CellPairs& cells, Points t) {
+    const auto x = between(cells.x, cells.right_x, t), y = between(cells.y, cells.right_y, t);
+    return {x, y, x, y};
+  }
+  PERSONLAB_INLINE_MEMBER void include(const CellPairs& cells, Points t) {
+    const auto x = between(cells.x, cells.right_x, t), y = between(cells.y, cells.right_y, t);
+    x0 = min(x, x0);
+    y0 = min(y, y0);
+    x1 = max(x, x1);
+    y1 = max(y, y1);
+  }
+};
+
+// One step for a register of boxes over up to two cells each way, without a branch: the corners on their edges, and on
+// the border between two cells or, where there is none, on the right and lower edge again.
+class FewCells {
+ public:
+  FewCells(const float* const* data, std::ptrdiff_t pitch, const BoxEdges& edges, int lane)
+      : pitch_(pitch),
+        tx0_(load<Points>(edges.t[0] + lane)),
+        ty0_(load<Points>(edges.t[1] + lane)),
+        tx1_(load<Points>(edges.t[2] + lane)),
+        ty1_(load<Points>(edges.t[3] + lane)) {
+    const auto side = [&edges, lane](int i) { return to_float(load<PointCells>(edges.cell[i] + lane)); };
+    columns_ = side(2) - side(0);
+    rows_ = side(3) - side(1);
+    for (int i = 0; i < kPointLanes; ++i) {
+      const std::ptrdiff_t left = edges.cell[0][lane + i], right = edges.cell[2][lane + i];
+      upper_[i] = data[lane + i] + edges.cell[1][lane + i] * pitch + 2 * left;
+      lower_[i] = data[lane + i] + edges.cell[3][lane + i] * pitch + 2 * left;
+      right_[i] = 2 * (right - left);
+    }
+  }
+
+  // Bits of boxes over one cell, and of those over more than two each way.
+  unsigned single() const { return all_ & ~mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(0.0F))); }
+  unsigned many() const { return mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(1.0F))); }
+
+  PointRange single_cells() const {
+    const CellPairs upper = load_pairs([this](int i) { return upper_[i]; });
+    const CellPairs lower = load_pairs([this](int i) { return upper_[i] + pitch_; });
+    const CellPairs top = between(upper, lower, ty0_), bottom = between(upper, lower, ty1_);
+    PointRange range = PointRange::at(top, tx0_);
+    range.include(top, tx1_);
+    range.include(bottom, tx0_);
+    range.include(bottom, tx1_);
+    return range;
+  }
+
+  PointRange few_cells() const {
+    const auto zero = broadcast<Points>(0.0F);
+    const auto border_x = select(cmp_gt(columns_, zero), zero, tx1_), border_y = select(cmp_gt(rows_, zero), zero, ty1_);
+    const CellPairs upper = load_pairs([this](int i) { return upper_[i]; });
+    const CellPairs next = load_pairs([this](int i) { return upper_[i] + pitch_; });
+    const CellPairs lower = load_pairs([this](int i) { return lower_[i]; });
+    const CellPairs last = load_pairs([this](int i) { return lower_[i] + pitch_; });
+    PointRange range = PointRange::at(between(upper, next, ty0_), tx0_);
+    range.include(between(lower, last, border_y), tx0_);
+    range.include(between(lower, last, ty1_), tx0_);
+    const CellPairs right_upper = load_pairs([this](int i) { return upper_[i] + right_[i]; });
+    const CellPairs right_next = load_pairs([this](int i) { return upper_[i] + pitch_ + right_[i]; });
+    const CellPairs right_lower = load_pairs([this](int i) { return lower_[i] + right_[i]; });
+    const CellPairs right_last = load_pairs([this](int i) { return lower_[i] + pitch_ + right_[i]; });
+    for (const CellPairs& line : {between(right_upper, right_next, ty0_), between(right_lower, right_last, border_y),
+                                  between(right_lower, right_last, ty1_)}) {
+      range.include(line, border_x);
+      range.include(line, tx1_);
+    }
+    return range;
+  }
+
+ private:
+  static constexpr unsigned all_ = (1U << kPointLanes) - 1;
+
+  std::ptrdiff_t pitch_;
+  Points tx0_, ty0_, tx1_, ty1_;
+  Points columns_, rows_;  // borders of cells inside
+  const float *upper_[kPointLanes], *lower_[kPointLanes];
+  std::ptrdiff_t right_[kPointLanes];
+};
+
 void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
-                  float (*boxes)[4]) {
+                  Boxes& boxes) {
   constexpr float kFar = 4 * kFarthest;
-  const F32x4 wider{-slack, -slack, slack, slack};
-  for (int i = 0; i < n; ++i) {
-    BoxStep step(first, first.data + planes[i] * plane, load<F32x4>(boxes[i]));
-    store(step.spreads() ? F32x4{-kFar, -kFar, kFar, kFar} : step.result() + wider, boxes[i]);
+  const Pairs grid = first;
+  const std::ptrdiff_t pitch = 2 * std::ptrdiff_t{grid.w};
+  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
+  float* const sides[4] = {boxes.x0, boxes.y0, boxes.x1, boxes.y1};
+  const float* data[kKeypointGroup];
+  for (int i = 0; i < kKeypointGroup; ++i) data[i] = grid.data + planes[i < n ? i : 0] * plane;
+  BoxEdges edges;
+  const auto wider = broadcast<Points>(slack);
+  for (int i = 0; i < n; i += kPointLanes) {
+    for (int side = 0; side < 4; ++side) {
+      const auto cell = place(load<Points>(sides[side] + i), side % 2 == 0 ? w : h, grid, edges.t[side] + i,
+                              edges.beyond[side] + i);
+      store(cell, edges.cell[side] + i);
+    }
+    const FewCells few(data, pitch, edges, i);
+    const unsigned all = (1U << kPointLanes) - 1, used = n - i < kPointLanes ? (1U << (n - i)) - 1 : all;
+    const unsigned many = few.many() & used;
+    if (many != used) {
+      const PointRange range = (~few.single() & used) == 0 ? few.single_cells() : few.few_cells();
+      store(range.x0 + load<Points>(edges.beyond[0] + i) - wider, boxes.x0 + i);
+      store(range.y0 + load<Points>(edges.beyond[1] + i) - wider, boxes.y0 + i);
+      store(range.x1 + load<Points>(edges.beyond[2] + i) + wider, boxes.x1 + i);
+      store(range.y1 + load<Points>(edges.beyond[3] + i) + wider, boxes.y1 + i);
+    }
+    for (int lane = i; lane < i + kPointLanes; ++lane) {
+      if ((many >> (lane - i) & 1) == 0) continue;
+      BoxStep step(data[lane], pitch, edges, lane);
+      const F32x4 box =
+          step.spreads() ? F32x4{-kFar, -kFar, kFar, kFar} : step.result() + F32x4{-slack, -slack, slack, slack};
+      for (int side = 0; side < 4; ++side) sides[side][lane] = box[side];
+    }
   }
 }
 
@@ -255,19 +397,45 @@ void bound_distances(const Boxes& boxes, const Targets* targets, std::size_t pit
   }
 }
 
-bool add_distances(const Target& target, int n, const float* points, float low, float high, float* sums,
-                   std::int32_t* open) {
-  const float x = target.x, y = target.y, weight = target.weight;
-  std::int32_t any = 0;
-  for (int i = 0; i < n; ++i) {
-    const float dx = points[2 * i] - x, dy = points[2 * i + 1] - y;
-    const float sum = sums[i] + (weight == 0.0F ? 0.0F : weight * sqrtf(dx * dx + dy * dy));
-    sums[i] = sum;
-    const std::int32_t undecided = (sum > low ? -1 : 0) & (sum <= high ? -1 : 0);
-    open[i] |= undecided;
-    any |= undecided;
+void add_distances(const Target* targets, int n_poses, const std::int32_t* listed, int n, const PointChunk& points,
+                   PointSums* sums, PointBits* bits) {
+  for (int j = 0; j < n_poses; ++j) {
+    const Target& target = targets[listed[j]];
+    const auto x = broadcast<Points>(target.x), y = broadcast<Points>(target.y);
+    const auto weight = broadcast<Points>(target.weight);
+    const auto low = broadcast<Points>(target.low), high = broadcast<Points>(target.high);
+    const bool counts = target.weight != 0.0F;
+    float* sum = sums[listed[j]].of;
+    PointBits own{};
+    for (int i = 0; i < n; i += kPointLanes) {
+      auto total = load<Points>(sum + i);
+      if (counts) {
+        const auto dx = load<Points>(points.x + i) - x, dy = load<Points>(points.y + i) - y;
+        total = total + weight * sqrt(dx * dx + dy * dy);
+        store(total, sum + i);
+      }
+      const std::uint64_t within = mask_bits(cmp_le(total, low)), below = mask_bits(cmp_le(total, high));
+      own.within |= within << i;
+      own.open |= (below & ~within) << i;
+    }
+    bits[listed[j]] = own;
   }
-  return any != 0;
+}
+
+void keep_points(std::uint64_t bits, float* values) {
+  float* to = values;
+#if defined(__AVX512F__)
+  for (; bits != 0; bits >>= kLanes, values += kLanes) {
+    const auto some = static_cast<__mmask16>(bits);
+    store(F32x16(_mm512_maskz_compress_ps(some, load<F32x16>(values))), to);
+    to += __builtin_popcount(some);
+  }
+#else
+  for (; bits != 0; bits >>= 1, ++values) {
+    *to = *values;
+    to += bits & 1;
+  }
+#endif
 }
 
 bool read_person_probabilities(const float* upper, const float* lower, float t, int n, std::uint32_t* probability) {

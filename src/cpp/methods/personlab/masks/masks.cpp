@@ -234,36 +234,38 @@ class Associator {
     int n = static_cast<int>(count);
     std::int32_t keypoints[kKeypointGroup];
     std::copy_n(listed, count, keypoints);
-    float corners[kKeypointGroup][4];
-    for (float* corner : corners) {
-      corner[0] = task_.x.position[static_cast<std::size_t>(box.x0)];
-      corner[1] = task_.y.position[static_cast<std::size_t>(box.y0)];
-      corner[2] = task_.x.position[static_cast<std::size_t>(box.x1) - 1];
-      corner[3] = task_.y.position[static_cast<std::size_t>(box.y1) - 1];
-    }
-    kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
-    n = keep_narrow(n, max_width, keypoints, corners);
-    for (int step = 0; step < task_.options.long_refine_steps; ++step)
-      kernels().follow_boxes(task_.long_pairs.first, task_.long_pairs.plane_size(), n, keypoints, slack_, corners);
+    Boxes boxes;
+    std::fill_n(boxes.x0, kKeypointGroup, task_.x.position[static_cast<std::size_t>(box.x0)]);
+    std::fill_n(boxes.y0, kKeypointGroup, task_.y.position[static_cast<std::size_t>(box.y0)]);
+    std::fill_n(boxes.x1, kKeypointGroup, task_.x.position[static_cast<std::size_t>(box.x1) - 1]);
+    std::fill_n(boxes.y1, kKeypointGroup, task_.y.position[static_cast<std::size_t>(box.y1) - 1]);
+    const auto follow = [&](const PairGrid& grid) {
+      kernels().follow_boxes(grid.first, grid.plane_size(), n, keypoints, slack_, boxes);
+    };
+    follow(task_.long_pairs);
+    n = keep_narrow(n, max_width, keypoints, boxes);
+    for (int step = 0; step < task_.options.long_refine_steps; ++step) follow(task_.long_pairs);
     for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
-      kernels().follow_boxes(task_.short_pairs->first, task_.short_pairs->plane_size(), n, keypoints, slack_, corners);
-    for (int i = 0; i < n; ++i) {
-      Boxes& boxes = own.boxes[static_cast<std::size_t>(keypoints[i] / kKeypointGroup)];
-      const int lane = keypoints[i] % kKeypointGroup;
-      boxes.x0[lane] = corners[i][0];
-      boxes.y0[lane] = corners[i][1];
-      boxes.x1[lane] = corners[i][2];
-      boxes.y1[lane] = corners[i][3];
-    }
+      follow(*task_.short_pairs);
+    for (int i = 0; i < n; ++i)
+      copy_box(boxes, i, own.boxes[static_cast<std::size_t>(keypoints[i] / kKeypointGroup)],
+               keypoints[i] % kKeypointGroup);
+  }
+
+  static void copy_box(const Boxes& from, int i, Boxes& to, int lane) {
+    to.x0[lane] = from.x0[i];
+    to.y0[lane] = from.y0[i];
+    to.x1[lane] = from.x1[i];
+    to.y1[lane] = from.y1[i];
   }
 
   // Moves those of n keypoints to the front whose boxes are no wider or higher than that; returns how many they are.
-  static int keep_narrow(int n, float max_width, std::int32_t* keypoints, float (*corners)[4]) {
+  static int keep_narrow(int n, float max_width, std::int32_t* keypoints, Boxes& boxes) {
     int kept = 0;
     for (int i = 0; i < n; ++i) {
-      if (!(corners[i][2] - corners[i][0] <= max_width && corners[i][3] - corners[i][1] <= max_width)) continue;
+      if (!(boxes.x1[i] - boxes.x0[i] <= max_width && boxes.y1[i] - boxes.y0[i] <= max_width)) continue;
       keypoints[kept] = keypoints[i];
-      std::copy_n(corners[i], 4, corners[kept++]);
+      copy_box(boxes, i, boxes, kept++);
     }
     return kept;
   }

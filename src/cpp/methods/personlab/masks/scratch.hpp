@@ -45,15 +45,17 @@ struct MaskScratch {
   };
   std::vector<Level> levels;  // one for each size of regions, largest first
 
-  // For the n undecided foreground pixels of one block and its m poses; pitches are the first n in whole groups.
-  std::vector<std::size_t> pixel;    // (n) index in the image
-  std::vector<float> start, points;  // (pitch, 2) pixels in [0, 1] of the block, and G_k in input pixels; whole
-                                     // groups by repeating the last
-  std::vector<float> sums;           // (m, pitch) weighted distances
-  std::vector<std::int32_t> open;    // (pitch) not 0 where any pose is undecided
-  std::vector<float> low;            // (m) sums up to this one are within reach
-  std::vector<std::int32_t> order;   // (K) of keypoints, largest gap between the bounds first
-  std::vector<float> rest_lower, rest_upper;  // (m, K + 1) bounds of the sum over order[i], order[i + 1] and so on
+  // For a block and its m poses.
+  std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
+  std::vector<Target> targets;                // (K, m) in that order
+  std::vector<float> rest_lower, rest_upper;  // (m) bounds of the sum over the keypoints that follow
+
+  // For a chunk of the block's undecided foreground pixels.
+  std::size_t pixel[kPointChunk];  // index in the image
+  PointChunk start{}, points{};    // in [0, 1] of the block, and G_k in input pixels
+  std::vector<PointSums> sums;     // (m) weighted distances
+  std::vector<PointBits> bits;     // (m)
+  std::vector<std::int32_t> open;  // poses that some pixels are undecided for
 
   // For mask scores.
   std::vector<PixelBox> claims;  // (P) the pixels of the strip that may be assigned to each pose
