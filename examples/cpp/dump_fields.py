@@ -1,4 +1,4 @@
-"""Write fields for decode_fields.cpp: python dump_fields.py OUTPUT [FIELDS.npz ...], of a drawn crowd without files."""
+"""Write fields for decode_fields.cpp: dump_fields.py OUTPUT [FIELDS.npz ...], of two drawn crowds without files."""
 
 from __future__ import annotations
 

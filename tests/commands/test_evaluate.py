@@ -233,9 +233,9 @@ def test_annotations_of_another_skeleton_than_the_networks(folder, network, run)
         (
             [],
             2,
-            "either --weights or --ceiling, got neither: --weights takes a network's file or one of",
+            "one of --weights, --ceiling and --results, got none: --weights takes a network's file or one of",
         ),
-        (["--weights", "W", "--ceiling"], 2, "either --weights or --ceiling"),
+        (["--weights", "W", "--ceiling"], 2, "one of --weights, --ceiling and --results, got both"),
         (["--weights", "W"], 2, "--images"),
         (["--ceiling", "--flip"], 2, "have no effect with --ceiling"),
         (["--ceiling", "--json", "annotations.json"], 2, "the file of --annotations, too"),

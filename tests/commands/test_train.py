@@ -203,6 +203,34 @@ def test_shipped_configurations_are_read(name, monkeypatch):
         assert config.data.crop == (801, 801)
 
 
+@pytest.mark.parametrize(
+    ("argv", "files", "shards"),
+    [
+        (["--config", "files.yaml"], ("a.json", "i"), None),
+        (["--config", "files.yaml", "--data.shards", "s"], (None, None), "s"),
+        (["--data.shards=s", "--config", "files.yaml"], (None, None), "s"),
+        (["--config", "files.yaml", "--data.images", "j"], ("a.json", "j"), None),
+        (["--config", "shards.yaml", "--data.annotations", "b", "--data.images", "j"], ("b", "j"), None),
+    ],
+)
+def test_flags_choose_between_files_and_shards(run, tmp_path, monkeypatch, argv, files, shards):
+    """Images that flags name take the place of those of a configuration, as every flag does."""
+    seen = []
+    monkeypatch.setattr("personlab.train.loop.train", lambda config, **_: seen.append(config) or 1 / 0)
+    (tmp_path / "files.yaml").write_text("data: {annotations: a.json, images: i}")
+    (tmp_path / "shards.yaml").write_text("data: {shards: s}")
+    with pytest.raises(ZeroDivisionError):
+        run(*argv)
+    (config,) = seen
+    assert ((config.data.annotations, config.data.images), config.data.shards) == (files, shards)
+
+
+def test_files_and_shards_by_flags_exclude_each_other(run):
+    code, _, err = run("--data.shards", "s", "--data.annotations", "a.json", "--data.images", "i")
+    assert code == 2
+    assert "data: expected either shards or annotations, images and instances, got both" in err
+
+
 def test_drawn_is_what_the_package_ships():
     names = shipped_configs()
     published = ["paper-resnet101", "paper-resnet152", "people-mobilenet-075"]

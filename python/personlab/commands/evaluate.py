@@ -151,8 +151,8 @@ def _check(config: Any) -> None:
     metric.check(config)
     compare.check(config)
     if not config.results and bool(config.weights) == bool(config.ceiling):
-        got = "both" if config.weights else f"neither: --weights takes {network.describe_weights()}"
-        raise UsageError(f"expected either --weights or --ceiling, got {got}")
+        got = "both" if config.weights else f"none: --weights takes {network.describe_weights()}"
+        raise UsageError(f"expected one of --weights, --ceiling and --results, got {got}")
     if config.weights and not config.images:
         raise UsageError("--images: expected the folder with the images, got none")
     if config.ceiling and (config.compare is not None or config.scales or config.flip):

@@ -13,11 +13,14 @@ from personlab.commands.flags import UsageError, add_options, apply_flags
 from personlab.methods import METHODS, get_method
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jsonargparse import ArgumentParser
 
     from personlab.train import TrainConfig
 
 _CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+_FILES, _SHARDS = ("annotations", "images", "instances"), ("shards",)  # settings of `data`: either these or those
 
 
 def shipped_configs() -> list[str]:
@@ -83,6 +86,16 @@ def _defaults(method: str | None) -> TrainConfig:
         raise UsageError(str(error)) from None
 
 
+def _let_flags_choose(data: Any, argv: Sequence[str]) -> None:
+    """Drop the images that --config names where flags name others: shards in place of files, or files of shards."""
+    flags = {word.partition("=")[0] for word in argv}
+    for own, others in ((_SHARDS, _FILES), (_FILES, _SHARDS)):
+        if not flags.isdisjoint(f"--data.{name}" for name in own):
+            for name in others:
+                if f"--data.{name}" not in flags:
+                    setattr(data, name, None)
+
+
 def read_settings(config: Any, *, resume: bool = False) -> TrainConfig:
     """Return the settings that a file and flags give; to resume, over those of the run in the folder.
 
@@ -103,6 +116,7 @@ def read_settings(config: Any, *, resume: bool = False) -> TrainConfig:
         for name, value in vars(getattr(config, part)).items():
             if value is not None and name not in known:
                 raise UsageError(f"{part}.{name}: expected none, for losses of {base.method} have no such option")
+    _let_flags_choose(config.data, config.argv)
     flags = {name: value for name, value in vars(config).items() if name in names}
     for part, known in own.items():
         values = {name: value for name, value in vars(getattr(config, part)).items() if name in known}
