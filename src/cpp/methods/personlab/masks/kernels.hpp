@@ -248,13 +248,7 @@ PERSONLAB_INLINE CellPairs between(const CellPairs& a, const CellPairs& b, Point
 struct PointRange {
   Points x0, y0, x1, y1;
 
-  // Points t of the way to the cells on the right.
-  static PERSONLAB_INLINE_MEMBER PointRange at(const CellPairs& cells, Points t) {
-    const auto x = between(cells.x, cells.right_x, t), y = between(cells.y, cells.right_y, t);
-    return {x, y, x, y};
-  }
-  PERSONLAB_INLINE_MEMBER void include(const CellPairs& cells, Points t) {
-    const auto x = between(cells.x, cells.right_x, t), y = between(cells.y, cells.right_y, t);
+  PERSONLAB_INLINE_MEMBER void include(Points x, Points y) {
     x0 = min(x, x0);
     y0 = min(y, y0);
     x1 = max(x, x1);
@@ -262,72 +256,91 @@ struct PointRange {
   }
 };
 
-// One step for a register of boxes over up to two cells each way, without a branch: the corners on their edges, and on
-// the border between two cells or, where there is none, on the right and lower edge again.
+// One step for a register of boxes over up to three cells each way, without a branch: the corners on their edges, and on
+// the borders between cells or, where there are fewer, some of them again.
 class FewCells {
  public:
-  FewCells(const float* const* data, std::ptrdiff_t pitch, const BoxEdges& edges, int lane)
-      : pitch_(pitch),
+  FewCells(const float* const* data, const Pairs& pairs, const BoxEdges& edges, int lane)
+      : data_(data + lane),
+        pitch_(2 * std::ptrdiff_t{pairs.w}),
         tx0_(load<Points>(edges.t[0] + lane)),
         ty0_(load<Points>(edges.t[1] + lane)),
         tx1_(load<Points>(edges.t[2] + lane)),
         ty1_(load<Points>(edges.t[3] + lane)) {
-    const auto side = [&edges, lane](int i) { return to_float(load<PointCells>(edges.cell[i] + lane)); };
-    columns_ = side(2) - side(0);
-    rows_ = side(3) - side(1);
-    for (int i = 0; i < kPointLanes; ++i) {
-      const std::ptrdiff_t left = edges.cell[0][lane + i], right = edges.cell[2][lane + i];
-      upper_[i] = data[lane + i] + edges.cell[1][lane + i] * pitch + 2 * left;
-      lower_[i] = data[lane + i] + edges.cell[3][lane + i] * pitch + 2 * left;
-      right_[i] = 2 * (right - left);
-    }
+    const auto side = [&edges, lane](int i) { return load<PointCells>(edges.cell[i] + lane); };
+    const PointCells left = side(0), top = side(1), right = side(2), bottom = side(3);
+    columns_ = to_float(right) - to_float(left);
+    rows_ = to_float(bottom) - to_float(top);
+    store(top * pairs.w + left, upper_);
+    store(bottom * pairs.w + left, lower_);
+    store(right, right_);
+    left_ = edges.cell[0] + lane;
   }
 
-  // Bits of boxes over one cell, and of those over more than two each way.
-  unsigned single() const { return all_ & ~mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(0.0F))); }
-  unsigned many() const { return mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(1.0F))); }
+  // Bits of boxes over more than one cell, and of those over more than three, in any way.
+  unsigned several() const { return mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(0.0F))); }
+  unsigned many() const { return mask_bits(cmp_gt(max(columns_, rows_), broadcast<Points>(2.0F))); }
 
   PointRange single_cells() const {
-    const CellPairs upper = load_pairs([this](int i) { return upper_[i]; });
-    const CellPairs lower = load_pairs([this](int i) { return upper_[i] + pitch_; });
+    const CellPairs upper = load_pairs([this](int i) { return at(upper_, i); });
+    const CellPairs lower = load_pairs([this](int i) { return at(upper_, i) + pitch_; });
     const CellPairs top = between(upper, lower, ty0_), bottom = between(upper, lower, ty1_);
-    PointRange range = PointRange::at(top, tx0_);
-    range.include(top, tx1_);
-    range.include(bottom, tx0_);
-    range.include(bottom, tx1_);
+    const auto x = between(top.x, top.right_x, tx0_), y = between(top.y, top.right_y, tx0_);
+    PointRange range{x, y, x, y};
+    range.include(between(top.x, top.right_x, tx1_), between(top.y, top.right_y, tx1_));
+    range.include(between(bottom.x, bottom.right_x, tx0_), between(bottom.y, bottom.right_y, tx0_));
+    range.include(between(bottom.x, bottom.right_x, tx1_), between(bottom.y, bottom.right_y, tx1_));
     return range;
   }
 
   PointRange few_cells() const {
-    const auto zero = broadcast<Points>(0.0F);
+    const auto zero = broadcast<Points>(0.0F), one = broadcast<Points>(1.0F);
+    const auto more_columns = cmp_gt(columns_, one), more_rows = cmp_gt(rows_, one);
     const auto border_x = select(cmp_gt(columns_, zero), zero, tx1_), border_y = select(cmp_gt(rows_, zero), zero, ty1_);
-    const CellPairs upper = load_pairs([this](int i) { return upper_[i]; });
-    const CellPairs next = load_pairs([this](int i) { return upper_[i] + pitch_; });
-    const CellPairs lower = load_pairs([this](int i) { return lower_[i]; });
-    const CellPairs last = load_pairs([this](int i) { return lower_[i] + pitch_; });
-    PointRange range = PointRange::at(between(upper, next, ty0_), tx0_);
-    range.include(between(lower, last, border_y), tx0_);
-    range.include(between(lower, last, ty1_), tx0_);
-    const CellPairs right_upper = load_pairs([this](int i) { return upper_[i] + right_[i]; });
-    const CellPairs right_next = load_pairs([this](int i) { return upper_[i] + pitch_ + right_[i]; });
-    const CellPairs right_lower = load_pairs([this](int i) { return lower_[i] + right_[i]; });
-    const CellPairs right_last = load_pairs([this](int i) { return lower_[i] + pitch_ + right_[i]; });
-    for (const CellPairs& line : {between(right_upper, right_next, ty0_), between(right_lower, right_last, border_y),
-                                  between(right_lower, right_last, ty1_)}) {
-      range.include(line, border_x);
-      range.include(line, tx1_);
-    }
+    const auto lines = [&](const CellPairs& upper, const CellPairs& next, const CellPairs& lower, const CellPairs& last,
+                           const auto& use) {
+      const CellPairs top = between(upper, next, ty0_);
+      use(top);
+      use(CellPairs{select(more_rows, next.x, top.x), select(more_rows, next.y, top.y),
+                    select(more_rows, next.right_x, top.right_x), select(more_rows, next.right_y, top.right_y)});
+      use(between(lower, last, border_y));
+      use(between(lower, last, ty1_));
+    };
+    PointRange range{};
+    bool first = true;
+    lines(load_pairs([this](int i) { return at(upper_, i); }), load_pairs([this](int i) { return at(upper_, i) + pitch_; }),
+          load_pairs([this](int i) { return at(lower_, i); }), load_pairs([this](int i) { return at(lower_, i) + pitch_; }),
+          [&](const CellPairs& line) {
+            const auto x = between(line.x, line.right_x, tx0_), y = between(line.y, line.right_y, tx0_);
+            if (first) range = {x, y, x, y};
+            first = false;
+            range.include(x, y);
+            range.include(select(more_columns, line.right_x, x), select(more_columns, line.right_y, y));
+          });
+    lines(load_pairs([this](int i) { return right_of(upper_, i); }),
+          load_pairs([this](int i) { return right_of(upper_, i) + pitch_; }),
+          load_pairs([this](int i) { return right_of(lower_, i); }),
+          load_pairs([this](int i) { return right_of(lower_, i) + pitch_; }), [&](const CellPairs& line) {
+            range.include(between(line.x, line.right_x, border_x), between(line.y, line.right_y, border_x));
+            range.include(between(line.x, line.right_x, tx1_), between(line.y, line.right_y, tx1_));
+          });
     return range;
   }
 
  private:
-  static constexpr unsigned all_ = (1U << kPointLanes) - 1;
+  const float* at(const std::int32_t* cells, int i) const { return data_[i] + 2 * std::ptrdiff_t{cells[i]}; }
+  const float* right_of(const std::int32_t* cells, int i) const {
+    return at(cells, i) + 2 * std::ptrdiff_t{right_[i] - left_[i]};
+  }
 
+  const float* const* data_;
   std::ptrdiff_t pitch_;
   Points tx0_, ty0_, tx1_, ty1_;
-  Points columns_, rows_;  // borders of cells inside
-  const float *upper_[kPointLanes], *lower_[kPointLanes];
-  std::ptrdiff_t right_[kPointLanes];
+  Points columns_, rows_;             // borders of cells inside
+  std::int32_t upper_[kPointLanes];  // cells at the upper left
+  std::int32_t lower_[kPointLanes];  // and at the lower left
+  std::int32_t right_[kPointLanes];
+  const std::int32_t* left_;
 };
 
 void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
@@ -347,11 +360,11 @@ void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::in
                               edges.beyond[side] + i);
       store(cell, edges.cell[side] + i);
     }
-    const FewCells few(data, pitch, edges, i);
+    const FewCells few(data, grid, edges, i);
     const unsigned all = (1U << kPointLanes) - 1, used = n - i < kPointLanes ? (1U << (n - i)) - 1 : all;
     const unsigned many = few.many() & used;
     if (many != used) {
-      const PointRange range = (~few.single() & used) == 0 ? few.single_cells() : few.few_cells();
+      const PointRange range = (few.several() & used) == 0 ? few.single_cells() : few.few_cells();
       store(range.x0 + load<Points>(edges.beyond[0] + i) - wider, boxes.x0 + i);
       store(range.y0 + load<Points>(edges.beyond[1] + i) - wider, boxes.y0 + i);
       store(range.x1 + load<Points>(edges.beyond[2] + i) + wider, boxes.x1 + i);
