@@ -176,11 +176,11 @@ struct Kernels {
   // The first step, for points between the four cells from (column, row) on, with t in [0, 1] from that cell.
   void (*follow_in_cell)(const Pairs& pairs, int column, int row, int n, const PointChunk& t, PointChunk& points);
 
-  // One step for all points in the first n boxes, each with its plane of pairs, `plane` floats long: replaces them by
-  // tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything. The others
-  // must be finite, and become undefined.
+  // One step for all points in n boxes, in groups, each with its plane of pairs, `plane` floats long: replaces them by
+  // tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything. Others of
+  // the last group must be finite, and become undefined.
   void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
-                       Boxes& boxes);
+                       Boxes* boxes);
 
   // For the n poses listed: bounds of the weighted distances of a group's keypoints to the points of their boxes; adds
   // their sums to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.

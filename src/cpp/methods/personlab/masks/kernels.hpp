@@ -343,40 +343,45 @@ class FewCells {
   const std::int32_t* left_;
 };
 
-void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
-                  Boxes& boxes) {
+// The same for the boxes of a group from `first` on, a register of them, of which n count.
+void follow_box_register(const Pairs& pairs, const float* const* data, int first, int n, float slack, BoxEdges& edges,
+                         Boxes& boxes) {
   constexpr float kFar = 4 * kFarthest;
-  const Pairs grid = first;
-  const std::ptrdiff_t pitch = 2 * std::ptrdiff_t{grid.w};
-  const auto w = static_cast<float>(grid.w), h = static_cast<float>(grid.h);
+  const auto w = static_cast<float>(pairs.w), h = static_cast<float>(pairs.h);
   float* const sides[4] = {boxes.x0, boxes.y0, boxes.x1, boxes.y1};
-  const float* data[kKeypointGroup];
-  for (int i = 0; i < kKeypointGroup; ++i) data[i] = grid.data + planes[i < n ? i : 0] * plane;
+  for (int side = 0; side < 4; ++side) {
+    const auto cell = place(load<Points>(sides[side] + first), side % 2 == 0 ? w : h, pairs, edges.t[side] + first,
+                            edges.beyond[side] + first);
+    store(cell, edges.cell[side] + first);
+  }
+  const FewCells few(data, pairs, edges, first);
+  const unsigned used = n < kPointLanes ? (1U << n) - 1 : (1U << kPointLanes) - 1, many = few.many() & used;
+  if (many != used) {
+    const auto wider = broadcast<Points>(slack);
+    const PointRange range = (few.several() & used) == 0 ? few.single_cells() : few.few_cells();
+    store(range.x0 + load<Points>(edges.beyond[0] + first) - wider, boxes.x0 + first);
+    store(range.y0 + load<Points>(edges.beyond[1] + first) - wider, boxes.y0 + first);
+    store(range.x1 + load<Points>(edges.beyond[2] + first) + wider, boxes.x1 + first);
+    store(range.y1 + load<Points>(edges.beyond[3] + first) + wider, boxes.y1 + first);
+  }
+  for (int lane = first; many >> (lane - first) != 0; ++lane) {
+    if ((many >> (lane - first) & 1) == 0) continue;
+    BoxStep step(data[lane], 2 * std::ptrdiff_t{pairs.w}, edges, lane);
+    const F32x4 box =
+        step.spreads() ? F32x4{-kFar, -kFar, kFar, kFar} : step.result() + F32x4{-slack, -slack, slack, slack};
+    for (int side = 0; side < 4; ++side) sides[side][lane] = box[side];
+  }
+}
+
+void follow_boxes(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
+                  Boxes* boxes) {
+  const Pairs pairs = first;
   BoxEdges edges;
-  const auto wider = broadcast<Points>(slack);
-  for (int i = 0; i < n; i += kPointLanes) {
-    for (int side = 0; side < 4; ++side) {
-      const auto cell = place(load<Points>(sides[side] + i), side % 2 == 0 ? w : h, grid, edges.t[side] + i,
-                              edges.beyond[side] + i);
-      store(cell, edges.cell[side] + i);
-    }
-    const FewCells few(data, grid, edges, i);
-    const unsigned all = (1U << kPointLanes) - 1, used = n - i < kPointLanes ? (1U << (n - i)) - 1 : all;
-    const unsigned many = few.many() & used;
-    if (many != used) {
-      const PointRange range = (few.several() & used) == 0 ? few.single_cells() : few.few_cells();
-      store(range.x0 + load<Points>(edges.beyond[0] + i) - wider, boxes.x0 + i);
-      store(range.y0 + load<Points>(edges.beyond[1] + i) - wider, boxes.y0 + i);
-      store(range.x1 + load<Points>(edges.beyond[2] + i) + wider, boxes.x1 + i);
-      store(range.y1 + load<Points>(edges.beyond[3] + i) + wider, boxes.y1 + i);
-    }
-    for (int lane = i; lane < i + kPointLanes; ++lane) {
-      if ((many >> (lane - i) & 1) == 0) continue;
-      BoxStep step(data[lane], pitch, edges, lane);
-      const F32x4 box =
-          step.spreads() ? F32x4{-kFar, -kFar, kFar, kFar} : step.result() + F32x4{-slack, -slack, slack, slack};
-      for (int side = 0; side < 4; ++side) sides[side][lane] = box[side];
-    }
+  for (; n > 0; n -= kKeypointGroup, planes += kKeypointGroup, ++boxes) {
+    const float* data[kKeypointGroup];
+    for (int i = 0; i < kKeypointGroup; ++i) data[i] = pairs.data + planes[i < n ? i : 0] * plane;
+    for (int i = 0; i < kKeypointGroup && i < n; i += kPointLanes)
+      follow_box_register(pairs, data, i, n - i, slack, edges, *boxes);
   }
 }
 
