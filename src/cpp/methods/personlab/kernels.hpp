@@ -63,7 +63,7 @@ struct alignas(64) PointSums {
   float of[kPointChunk];
 };
 
-// Points of a chunk, a bit for each.
+// A bit for each point of a chunk: whether it is within a pose's reach whatever follows, and whether that is open.
 struct PointBits {
   std::uint64_t within, open;
 };
@@ -188,8 +188,7 @@ struct Kernels {
                           const std::int32_t* listed, DistanceBounds* bounds, float* lower, float* upper);
 
   // For the poses listed: adds the weighted distances of n points to the pose's sums; one of weight zero is 0, even if
-  // infinite. Sets bits of points that are within reach, and of those that are neither that nor out of it. Bits past
-  // the last point are undefined.
+  // infinite. Bits past the last point are undefined.
   void (*add_distances)(const Target* targets, int n_poses, const std::int32_t* listed, int n, const PointChunk& points,
                         PointSums* sums, PointBits* bits);
 
