@@ -21,14 +21,12 @@ inline int lowest_bit(std::uint64_t word) {
 #endif
 }
 
+// The number of bits that are set; by hand, for without an instruction of the processor's it would be a call.
 inline int count_bits(std::uint64_t word) {
-#if defined(__GNUC__) || defined(__clang__)
-  return __builtin_popcountll(word);
-#else
-  int count = 0;
-  for (; word != 0; word &= word - 1) ++count;
-  return count;
-#endif
+  word -= word >> 1 & 0x5555555555555555;
+  word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+  word = (word + (word >> 4)) & 0x0f0f0f0f0f0f0f0f;
+  return static_cast<int>(word * 0x0101010101010101 >> 56);
 }
 
 // A local maximum of the Hough scores.

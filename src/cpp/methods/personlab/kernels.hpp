@@ -63,7 +63,7 @@ struct alignas(64) PointSums {
   float of[kPointChunk];
 };
 
-// Points of a chunk, a bit for each.
+// A bit for each point of a chunk: whether it is within a pose's reach whatever follows, and whether that is open.
 struct PointBits {
   std::uint64_t within, open;
 };
@@ -176,11 +176,11 @@ struct Kernels {
   // The first step, for points between the four cells from (column, row) on, with t in [0, 1] from that cell.
   void (*follow_in_cell)(const Pairs& pairs, int column, int row, int n, const PointChunk& t, PointChunk& points);
 
-  // One step for all points in the first n boxes, each with its plane of pairs, `plane` floats long: replaces them by
-  // tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything. The others
-  // must be finite, and become undefined.
+  // One step for all points in n boxes, in groups, each with its plane of pairs, `plane` floats long: replaces them by
+  // tight boxes of the results, `slack` wider. A box over very many cells becomes one that holds everything. Others of
+  // the last group must be finite, and become undefined.
   void (*follow_boxes)(const Pairs& first, std::ptrdiff_t plane, int n, const std::int32_t* planes, float slack,
-                       Boxes& boxes);
+                       Boxes* boxes);
 
   // For the n poses listed: bounds of the weighted distances of a group's keypoints to the points of their boxes; adds
   // their sums to the pose's `lower` and `upper`. Targets and bounds of two poses are `pitch` apart.
@@ -188,8 +188,7 @@ struct Kernels {
                           const std::int32_t* listed, DistanceBounds* bounds, float* lower, float* upper);
 
   // For the poses listed: adds the weighted distances of n points to the pose's sums; one of weight zero is 0, even if
-  // infinite. Sets bits of points that are within reach, and of those that are neither that nor out of it. Bits past
-  // the last point are undefined.
+  // infinite. Bits past the last point are undefined.
   void (*add_distances)(const Target* targets, int n_poses, const std::int32_t* listed, int n, const PointChunk& points,
                         PointSums* sums, PointBits* bits);
 

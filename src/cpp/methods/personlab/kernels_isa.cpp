@@ -9,6 +9,7 @@
 #include "base/disc.hpp"
 #include "base/sampling.hpp"
 #include "methods/personlab/kernels.hpp"
+#include "methods/personlab/masks/box_kernels.hpp"
 #include "methods/personlab/masks/kernels.hpp"
 #include "simd/threshold.hpp"
 

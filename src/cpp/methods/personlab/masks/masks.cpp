@@ -65,6 +65,7 @@ class Associator {
 
  private:
   using Level = MaskScratch::Level;
+  using MovingBoxes = MaskScratch::MovingBoxes;
 
   // A square of blocks of a strip.
   struct Region {
@@ -185,13 +186,12 @@ class Associator {
       const bool few = std::int64_t{box.x1 - box.x0} * (box.y1 - box.y0) <= kFewPixels;
       const float max_width = few ? mean_radius(from, scratch) : kAnyWidth;
       const std::vector<std::int32_t>& again = few ? find_wide(*around, max_width, scratch) : around->loose;
-      for (std::size_t i = 0; i < again.size(); i += kKeypointGroup)
-        refine(box, again.data() + i, std::min<std::size_t>(kKeypointGroup, again.size() - i), max_width, own);
+      refine(box, again.data(), again.size(), max_width, own, scratch.moving);
     }
     const auto lanes = static_cast<std::size_t>(kKeypointGroup);
     for (std::size_t g = 0; g < own.boxes.size() && scratch.poses.size() > from; ++g) {
       if (around == nullptr)
-        refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAnyWidth, own);
+        refine(box, all_.data() + g * lanes, std::min(lanes, all_.size() - g * lanes), kAnyWidth, own, scratch.moving);
       kernels().bound_distances(own.boxes[g], task_.poses.targets.data() + g, own.boxes.size(),
                                 static_cast<int>(scratch.poses.size() - from), scratch.poses.data() + from,
                                 scratch.bounds.data() + g, scratch.lower.data(), scratch.upper.data());
@@ -228,46 +228,54 @@ class Associator {
     return total / static_cast<float>(scratch.poses.size() - from);
   }
 
-  // Computes boxes of G_k of all pixels in a box, for those of up to a group of keypoints whose boxes are no wider than
+  // Computes boxes of G_k of all pixels in a box, for those of the keypoints listed whose boxes are no wider than
   // `max_width` after the first step.
-  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float max_width, Level& own) const {
-    int n = static_cast<int>(count);
-    std::int32_t keypoints[kKeypointGroup];
-    std::copy_n(listed, count, keypoints);
-    Boxes boxes;
-    std::fill_n(boxes.x0, kKeypointGroup, task_.x.position[static_cast<std::size_t>(box.x0)]);
-    std::fill_n(boxes.y0, kKeypointGroup, task_.y.position[static_cast<std::size_t>(box.y0)]);
-    std::fill_n(boxes.x1, kKeypointGroup, task_.x.position[static_cast<std::size_t>(box.x1) - 1]);
-    std::fill_n(boxes.y1, kKeypointGroup, task_.y.position[static_cast<std::size_t>(box.y1) - 1]);
+  void refine(const PixelBox& box, const std::int32_t* listed, std::size_t count, float max_width, Level& own,
+              MovingBoxes& moving) const {
+    moving.keypoints.assign(listed, listed + count);
+    moving.boxes.resize(std::max(moving.boxes.size(), (count + kKeypointGroup - 1) / kKeypointGroup));
+    for (std::size_t i = 0; i < count; i += kKeypointGroup) {
+      Boxes& boxes = moving.boxes[i / kKeypointGroup];
+      std::fill_n(boxes.x0, kKeypointGroup, task_.x.position[static_cast<std::size_t>(box.x0)]);
+      std::fill_n(boxes.y0, kKeypointGroup, task_.y.position[static_cast<std::size_t>(box.y0)]);
+      std::fill_n(boxes.x1, kKeypointGroup, task_.x.position[static_cast<std::size_t>(box.x1) - 1]);
+      std::fill_n(boxes.y1, kKeypointGroup, task_.y.position[static_cast<std::size_t>(box.y1) - 1]);
+    }
     const auto follow = [&](const PairGrid& grid) {
-      kernels().follow_boxes(grid.first, grid.plane_size(), n, keypoints, slack_, boxes);
+      kernels().follow_boxes(grid.first, grid.plane_size(), static_cast<int>(moving.keypoints.size()),
+                             moving.keypoints.data(), slack_, moving.boxes.data());
     };
     follow(task_.long_pairs);
-    n = keep_narrow(n, max_width, keypoints, boxes);
+    if (max_width < kAnyWidth) keep_narrow(max_width, moving);
     for (int step = 0; step < task_.options.long_refine_steps; ++step) follow(task_.long_pairs);
     for (int step = 0; task_.short_pairs != nullptr && step < task_.options.short_refine_steps; ++step)
       follow(*task_.short_pairs);
-    for (int i = 0; i < n; ++i)
-      copy_box(boxes, i, own.boxes[static_cast<std::size_t>(keypoints[i] / kKeypointGroup)],
-               keypoints[i] % kKeypointGroup);
+    for (std::size_t i = 0; i < moving.keypoints.size(); ++i)
+      copy_box(moving.boxes, i, own.boxes, static_cast<std::size_t>(moving.keypoints[i]));
   }
 
-  static void copy_box(const Boxes& from, int i, Boxes& to, int lane) {
-    to.x0[lane] = from.x0[i];
-    to.y0[lane] = from.y0[i];
-    to.x1[lane] = from.x1[i];
-    to.y1[lane] = from.y1[i];
+  static void copy_box(const std::vector<Boxes>& from, std::size_t i, std::vector<Boxes>& to, std::size_t j) {
+    const Boxes& source = from[i / kKeypointGroup];
+    Boxes& target = to[j / kKeypointGroup];
+    i %= kKeypointGroup;
+    j %= kKeypointGroup;
+    target.x0[j] = source.x0[i];
+    target.y0[j] = source.y0[i];
+    target.x1[j] = source.x1[i];
+    target.y1[j] = source.y1[i];
   }
 
-  // Moves those of n keypoints to the front whose boxes are no wider or higher than that; returns how many they are.
-  static int keep_narrow(int n, float max_width, std::int32_t* keypoints, Boxes& boxes) {
-    int kept = 0;
-    for (int i = 0; i < n; ++i) {
-      if (!(boxes.x1[i] - boxes.x0[i] <= max_width && boxes.y1[i] - boxes.y0[i] <= max_width)) continue;
-      keypoints[kept] = keypoints[i];
-      copy_box(boxes, i, boxes, kept++);
+  // Drops keypoints whose boxes are wider or higher than that.
+  static void keep_narrow(float max_width, MovingBoxes& moving) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < moving.keypoints.size(); ++i) {
+      const Boxes& boxes = moving.boxes[i / kKeypointGroup];
+      const std::size_t lane = i % kKeypointGroup;
+      if (!(boxes.x1[lane] - boxes.x0[lane] <= max_width && boxes.y1[lane] - boxes.y0[lane] <= max_width)) continue;
+      moving.keypoints[kept] = moving.keypoints[i];
+      copy_box(moving.boxes, i, moving.boxes, kept++);
     }
-    return kept;
+    moving.keypoints.resize(kept);
   }
 
   // Sets bounds that hold for any points.

@@ -3,6 +3,7 @@
 // The keypoints with the largest gaps between bounds come first; a pixel is finished once the bounds of the others
 // decide.
 #include <algorithm>
+#include <cstring>
 
 #include "base/sampling.hpp"
 #include "base/types.hpp"
@@ -130,7 +131,7 @@ class PixelFollower {
     scratch_.open.resize(poses_);
     for (std::size_t a = 0; a < poses_; ++a) {
       scratch_.open[a] = static_cast<std::int32_t>(a);
-      scratch_.sums[a] = PointSums{};
+      std::memset(&scratch_.sums[a], 0, sizeof(PointSums));
     }
     for (std::size_t i = 0; i < keypoints_ && n_ > 0 && !scratch_.open.empty(); ++i) {
       refine(scratch_.order[i]);

@@ -45,6 +45,13 @@ struct MaskScratch {
   };
   std::vector<Level> levels;  // one for each size of regions, largest first
 
+  // Boxes of some keypoints on their way from a region's pixels.
+  struct MovingBoxes {
+    std::vector<std::int32_t> keypoints;
+    std::vector<Boxes> boxes;
+  };
+  MovingBoxes moving;
+
   // For a block and its m poses.
   std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
   std::vector<Target> targets;                // (K, m) in that order
