@@ -18,6 +18,7 @@ void compute(const float* a, const float* b, const std::uint16_t* half, Results&
     store(min(x, y), results.min + i);
     store(max(x, y), results.max + i);
     store(select(cmp_le(x, y), x, zero), results.selected + i);
+    store(sqrt(max(x, zero)), results.root + i);
     store(floor(finite), results.floor + i);
     store(to_int(finite), results.truncated + i);
     store(exp(finite), results.exp + i);

@@ -61,6 +61,7 @@ int main() {
     failures += differ("min", i, results.min[i], a[i] < b[i] ? a[i] : b[i]);
     failures += differ("max", i, results.max[i], a[i] > b[i] ? a[i] : b[i]);
     failures += differ("select", i, results.selected[i], a[i] <= b[i] ? a[i] : 0.0F);
+    failures += differ("sqrt", i, results.root[i], std::sqrt(a[i] > 0.0F ? a[i] : 0.0F));
     failures += differ("floor", i, results.floor[i] + 0.0F, std::floor(finite) + 0.0F);  // no negative zero
     failures += differ("to_int", i, results.truncated[i], static_cast<std::int32_t>(finite));
     failures += differ("exp", i, results.exp[i], exp_same(finite));

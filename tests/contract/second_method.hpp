@@ -10,7 +10,8 @@ constexpr int kCount = 32;  // values: a multiple of any register
 
 // Results of the vector vocabulary on two arrays a and b, one for each lane; those of comparisons are bits.
 struct Results {
-  float min[kCount], max[kCount], selected[kCount], floor[kCount], exp[kCount], sigmoid[kCount], half[kCount];
+  float min[kCount], max[kCount], selected[kCount], root[kCount], floor[kCount], exp[kCount], sigmoid[kCount],
+      half[kCount];
   std::int32_t truncated[kCount];
   std::uint32_t ge, gt, le;
   bool any_gt[kCount], all_ge[kCount];  // of the register that the lane is in
