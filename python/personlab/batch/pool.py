@@ -124,8 +124,8 @@ class Pool:
         else:
             asked = (options.actors or 1) * (options.cores or 1)  # may be more than there are: a wish is a wish
             self._connect(
-                num_cpus=max(count_cores(), asked), include_dashboard=False, object_store_memory=_STORE, **quiet,
-                **({} if self._uses_gpus else {"num_gpus": 0}),
+                address="local", num_cpus=max(count_cores(), asked), include_dashboard=False,
+                object_store_memory=_STORE, **quiet, **({} if self._uses_gpus else {"num_gpus": 0}),
             )  # fmt: skip
         self.layout = self._lay_out()
         logging.getLogger("ray").setLevel(level)
