@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import psutil
 import pytest
 from batch_runs import write_scenes, write_tar, write_walk
 
@@ -81,17 +82,29 @@ def test_the_command_equals_predict(cluster, inputs, tmp_path, capsys):
     assert done == times
 
 
-def test_annotate_equals_the_command(cluster, inputs, tmp_path):
-    images = sorted(inputs.glob("*.png"))[:2]
-    options = BatchOptions(address=cluster, cores=1, actors=1)
+def test_one_worker_divides_what_it_reads(cluster, inputs, tmp_path):
+    images = sorted(inputs.glob("*.png"))
+    options = BatchOptions(address=cluster, cores=1, actors=1, part=4)
     more = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
-    summary = annotate(images, tmp_path / "o", options=options, **more)
+    sources = [*images[:2], inputs / "t.tar"]
+    summary = annotate(sources, tmp_path / "o", options=options, **more)
     predictor = Predictor(**more)
-    expected = [pose.scores[0] for image in images for pose in predictor(str(image)).poses]
+    expected = [pose.scores[0] for image in [*images[:2], *images] for pose in predictor(str(image)).poses]
     assert [np.float32(row["score"]) for row in rows(tmp_path / "o")[0]] == expected
-    assert (summary.inputs, summary.failed, summary.people, summary.errors) == (2, 0, len(expected), 0)
-    again = annotate(images, tmp_path / "o", options=options, **more)
-    assert (again.inputs, again.skipped) == (0, 0)
+    assert (summary.inputs, summary.failed, summary.people, summary.errors) == (8, 0, len(expected), 0)
+    assert len(list((tmp_path / "o" / "_manifest").iterdir())) == 3  # the tar is two units
+    again = annotate(sources, tmp_path / "o", options=options, **more)
+    assert (again.inputs, again.skipped) == (0, 2)
+
+
+def test_without_an_address_ray_runs_for_the_length_of_the_job(cluster, inputs, tmp_path):
+    before = set(psutil.Process().children(recursive=True))
+    more = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
+    summary = annotate(inputs / "000001.png", tmp_path / "o", options=BatchOptions(cores=1, actors=1), **more)
+    assert (summary.inputs, summary.failed) == (1, 0)
+    left = set(psutil.Process().children(recursive=True)) - before
+    assert psutil.wait_procs(left, timeout=30)[1] == []
+    assert cluster
 
 
 def test_a_cluster_that_is_not_there_is_one_line_at_once(inputs, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +16,7 @@ from batch_runs import Killed, Remembering, make_predictor, run_here, scene, wri
 
 from personlab.batch import read_errors, read_manifest, read_people
 from personlab.batch.setup import EngineError, Setup
+from personlab.batch.turns import Turns
 from personlab.batch.work import Worker
 from personlab.io.images import write_image
 from personlab.io.sources import Source
@@ -323,6 +325,47 @@ class _Failing:
     def __next__(self):
         next(self._images)
         raise RuntimeError("no memory\nleft")
+
+
+def test_units_at_once_equal_one_after_another(worker, scenes, walk, tmp_path):
+    words = [scenes, walk, write_tar(tmp_path / "a.tar", [("1.png", (scenes / "000001.png").read_bytes())])]
+    run_here(words, tmp_path / "o", worker=worker)
+    run_here(words, tmp_path / "two", worker=worker, threads=2)
+    assert tables(tmp_path / "o") == tables(tmp_path / "two")
+
+
+def test_a_unit_is_read_while_the_one_before_is_predicted_and_written():
+    turns, steps, waits = Turns(), [], threading.Event()
+
+    def second():
+        waits.set()
+        with turns.take() as turn:
+            steps.append("second")
+            turn.wait_alone()
+            steps.append("alone")
+
+    with turns.take() as turn:
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert waits.wait(10)
+        for number in turn.pass_after(range(2)):
+            thread.join(0.05)
+            steps.append(number)
+        for _ in range(1000):
+            if "second" not in steps:
+                thread.join(0.01)
+        thread.join(0.05)
+        steps.append("predicted")
+    thread.join(10)
+    assert steps == [0, 1, "second", "predicted", "alone"]
+
+
+def test_the_turn_passes_on_after_an_error():
+    turns = Turns()
+    with pytest.raises(OSError, match="disk"), turns.take():
+        raise OSError("disk")
+    with turns.take() as turn:
+        turn.wait_alone()
 
 
 def test_an_image_that_ends_the_process_is_a_row(predictor, worker, tmp_path):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -108,8 +110,10 @@ class DyingStore(Store):
         super().delete(name)
 
 
-def run_here(words, output, *, predictor=None, track=None, dies=None, worker=None, retry_errors=False, **options):
-    """Run a job in this process; `dies`: at its n-th write. Returns the outcomes."""
+def run_here(
+    words, output, *, predictor=None, track=None, dies=None, worker=None, retry_errors=False, threads=1, **options
+):
+    """Run a job in this process; `dies`: at its n-th write. Returns the outcomes in the order of the units."""
     options = BatchOptions(**{"part": 4, "piece": 6, **options})
     setup = Setup(
         output=str(output), make_predictor=predictor or make_predictor, part=options.part, piece=options.piece,
@@ -122,10 +126,12 @@ def run_here(words, output, *, predictor=None, track=None, dies=None, worker=Non
         inputs = find_inputs([str(word) for word in words], Files())
         divider, worker = Divider(setup), worker or Worker(setup)
         worker.store, worker.setup = store, setup
-        return [
-            worker.do(own)
-            for unit in job.units(inputs, options.part, 1)
-            for own in divider.divide(unit)
-        ]  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # damage, as in the processes of workers
+            units = (own for unit in job.units(inputs, options.part, 1) for own in divider.divide(unit))
+            if threads == 1:
+                return [worker.do(unit) for unit in units]
+            with ThreadPoolExecutor(threads) as pool:
+                return list(pool.map(worker.do, units))
     finally:
         job.close()

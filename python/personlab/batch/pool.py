@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -10,7 +11,10 @@ import pickle
 import socket
 import sys
 import threading
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -32,8 +36,17 @@ if TYPE_CHECKING:
 _CORES = 4  # of a worker: no engine runs more images at once
 _STORE = 256 << 20  # bytes of shared memory on this machine: units are small, for workers read the images themselves
 _ATTEMPTS = 3  # to start Ray
+_AT_ONCE = 2  # units of a worker: the network has the images of one while the rows of the other are written
+_SINGLE = 1000  # units that are blocks of their own; further ones are in groups until a task divides these
 _GROUP = 32  # units that one task divides
 _REACHED = 10.0  # seconds in which a cluster's address answers
+_AUTOSCALER = ("autoscaler", "_private", "monitor.py")
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_worker_niceness": "0",  # as that of `personlab predict`, not 15
+    "RAY_raylet_client_connect_timeout_milliseconds": "20",  # until Ray's parts look for each other again, not 1000
+    "RAY_raylet_client_num_connect_attempts": "1500",
+}
 INSTALL = "batch needs Ray: pip install 'personlab[ray]'"
 
 
@@ -52,13 +65,20 @@ def import_ray() -> Any:
     Raises:
         ImportError: it is not installed; the line says how to do so.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
     try:
         import ray
-        import ray.data
     except ImportError as error:
         raise ImportError(INSTALL, name=error.name) from None
     return ray
+
+
+def _import_data() -> None:
+    try:
+        import ray.data  # noqa: F401
+    except ImportError as error:
+        raise ImportError(INSTALL, name=error.name) from None
 
 
 class Pool:
@@ -85,7 +105,10 @@ class Pool:
             if not self._verbose:
                 stack.enter_context(_quiet())
             stack.callback(self._ray.shutdown)
-            self._start()
+            with ThreadPoolExecutor(1) as side:
+                side.submit(importlib.import_module, "ray.data")  # while Ray's start waits for its processes
+                self._start()
+            _import_data()  # says what was wrong
             self._stack = stack.pop_all()
         return self
 
@@ -101,8 +124,8 @@ class Pool:
         else:
             asked = (options.actors or 1) * (options.cores or 1)  # may be more than there are: a wish is a wish
             self._connect(
-                num_cpus=max(count_cores(), asked), include_dashboard=False, object_store_memory=_STORE, **quiet,
-                **({} if self._uses_gpus else {"num_gpus": 0}),
+                address="local", num_cpus=max(count_cores(), asked), include_dashboard=False,
+                object_store_memory=_STORE, **quiet, **({} if self._uses_gpus else {"num_gpus": 0}),
             )  # fmt: skip
         self.layout = self._lay_out()
         logging.getLogger("ray").setLevel(level)
@@ -127,6 +150,8 @@ class Pool:
                     where = "to start" if is_here else f"a cluster at {self._options.address}"
                     raise ConnectionError(f"expected Ray {where}, got: {' '.join(str(error).split())}") from None
             else:
+                for process in _children() - before:
+                    _end_autoscaler(process)
                 return
 
     def _gpus(self) -> float:
@@ -158,13 +183,12 @@ class Pool:
             )
         return Layout(actors, cores, gpus)
 
-    def run(self, units: Iterable[Unit], setup: Setup, *, divides: bool) -> Iterator[Outcome]:
+    def run(self, units: Iterable[Unit], setup: Setup) -> Iterator[Outcome]:
         """Do units, and yield what became of each as it is done.
 
         Args:
             units: in their order.
             setup: of the job.
-            divides: whether some of them are to be divided, or there are so many that Ray gets them in groups.
 
         Raises:
             EngineError: the network cannot be made ready, or fails on all images.
@@ -175,21 +199,20 @@ class Pool:
         context.enable_progress_bars = self._verbose
         context.enable_operator_progress_bars = self._verbose
         context.print_on_execution_start = self._verbose
+        context.memory_usage_poll_interval_s = None
         context.target_min_block_size = 0
         context.target_max_block_size = 1  # byte: each unit is a block, and one call of an actor
-        tables = list(_tables(units, _GROUP if divides else 1))
-        if not tables:
+        dataset = self._dataset(units, setup)
+        if dataset is None:
             return
-        dataset = ray.data.from_arrow(tables)
-        if divides:
-            dataset = dataset.map_batches(
-                _divide, fn_kwargs={"setup": setup}, batch_format="pyarrow", batch_size=None, num_cpus=0
-            )
         layout = self.layout
         dataset = dataset.map_batches(
             _Actor, fn_constructor_args=(setup, layout.cores if not layout.gpus else None), batch_format="pyarrow",
             batch_size=1, num_cpus=layout.cores, **({"num_gpus": layout.gpus} if layout.gpus else {}),
-            compute=ray.data.ActorPoolStrategy(size=layout.actors),
+            compute=ray.data.ActorPoolStrategy(
+                size=layout.actors, max_concurrent_calls_per_actor=_AT_ONCE, max_tasks_in_flight_per_actor=_AT_ONCE,
+                enable_true_multi_threading=True,
+            ),
         )  # fmt: skip
         try:
             for row in dataset.iter_rows():
@@ -200,6 +223,28 @@ class Pool:
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise EngineError(f"Ray gave up: {reason[0].strip()}: the same command goes on") from None
+
+    def _dataset(self, units: Iterable[Unit], setup: Setup) -> Any:
+        """Return units as blocks of Ray's; None without units.
+
+        Tasks of Ray divide what is to be shared by workers. One that is alone divides it itself.
+        """
+        single: list[dict[str, bytes]] = []
+        grouped: list[dict[str, bytes]] = []
+        for unit in units:
+            is_single = len(single) < _SINGLE and (unit.kind != "whole" or self.layout.actors == 1)
+            (single if is_single else grouped).append({"unit": pickle.dumps(unit)})
+        data, parts = self._ray.data, []
+        if single:  # the first ones, for which no worker waits
+            parts.append(data.from_items(single, override_num_blocks=len(single)))
+        if grouped:
+            groups = data.from_items(grouped, override_num_blocks=-(-len(grouped) // _GROUP))
+            if self.layout.actors > 1:
+                groups = groups.map_batches(
+                    _divide, fn_kwargs={"setup": setup}, batch_format="pyarrow", batch_size=None, num_cpus=0
+                )
+            parts.append(groups)
+        return parts[0].union(parts[1]) if len(parts) > 1 else next(iter(parts), None)
 
 
 def _cores_of(node: dict[str, float], gpus: float) -> int:
@@ -213,6 +258,15 @@ def _children() -> set[Any]:
     import psutil  # Ray brings it along
 
     return set(psutil.Process().children(recursive=True))
+
+
+def _end_autoscaler(process: Any) -> None:
+    """End a process if it is Ray's that adds machines to a cluster: one machine has no use for it, and waits for it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error):
+        if any(Path(word).parts[-3:] == _AUTOSCALER for word in process.cmdline()):
+            process.kill()
 
 
 class _Stderr(io.TextIOWrapper):
@@ -256,19 +310,6 @@ def _check_address(address: str) -> None:
         raise ConnectionError(f"expected a Ray cluster at {address}, got: {error}") from None
 
 
-def _tables(units: Iterable[Unit], size: int) -> Iterator[Any]:
-    import pyarrow as pa
-
-    group: list[bytes] = []
-    for unit in units:
-        group.append(pickle.dumps(unit))
-        if len(group) == size:
-            yield pa.table({"unit": group})
-            group = []
-    if group:
-        yield pa.table({"unit": group})
-
-
 def _divide(table: Any, setup: Setup) -> Iterator[Any]:
     """Yield a table of one row for each unit that the units of a table are divided into."""
     import pyarrow as pa
@@ -285,24 +326,30 @@ class _Actor:
     def __init__(self, setup: Setup, cores: int | None) -> None:
         import ray
 
+        warnings.simplefilter("ignore", RuntimeWarning)  # damage, which is among the errors
         self._problem: Exception | None = None
         try:
             self._slot = None if cores is None else pin(cores)
+            self._divider = Divider(setup)
             self._worker = Worker(setup, {"node": ray.get_runtime_context().get_node_id()})
         except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
             self._problem = EngineError(describe_error(error))
 
-    def __call__(self, table: Any) -> Any:
+    def __call__(self, table: Any) -> Iterator[Any]:
         import pyarrow as pa
 
-        outcomes = []
         for content in table.column("unit").to_pylist():
-            outcome: Outcome | Exception | None = self._problem
-            try:
-                outcome = outcome or self._worker.do(pickle.loads(content))  # noqa: S301  # of the driver
-            except EngineError as error:
-                outcome = error
-            except OSError as error:  # of the results: those of inputs are rows
-                outcome = OSError(error.errno, error.strerror, error.filename) if error.errno else OSError(str(error))
-            outcomes.append(pickle.dumps(outcome))
-        return pa.table({"outcome": outcomes})
+            for outcome in self._outcomes(pickle.loads(content)):  # noqa: S301  # of the driver
+                yield pa.table({"outcome": [pickle.dumps(outcome)]})
+
+    def _outcomes(self, unit: Unit) -> Iterator[Outcome | Exception]:
+        if self._problem is not None:
+            yield self._problem
+            return
+        try:
+            for own in self._divider.divide(unit):
+                yield self._worker.do(own)
+        except EngineError as error:
+            yield error
+        except OSError as error:  # of the results: those of inputs are rows
+            yield OSError(error.errno, error.strerror, error.filename) if error.errno else OSError(str(error))

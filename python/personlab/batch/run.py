@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from personlab.track import TrackOptions
 
 
-_MANY = 1000  # units that Ray gets one by one
-
-
 @dataclass(frozen=True, kw_only=True)
 class Summary:
     """What a run has done."""
@@ -152,9 +149,8 @@ def run_batch(
             )  # fmt: skip
             units = job.units(inputs, options.part, pool.layout.actors)
             images = sum(map(len, inputs.images.values()))
-            divides = bool(inputs.containers) or images > _MANY * options.part
             with progress_bar(None if inputs.containers else images, "batch") as bar:
-                for outcome in pool.run(units, setup, divides=divides):
+                for outcome in pool.run(units, setup):
                     summary = summary.add(outcome)
                     bar.update(outcome.inputs)
     finally:

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import socket
-import warnings
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from personlab.batch.tables import (
     to_bytes,
 )
 from personlab.batch.tries import FOLDER, Tries
+from personlab.batch.turns import Turns
 from personlab.io.console import describe_failure
 from personlab.io.images import StoredImage
 from personlab.io.sources import scheme_of
@@ -65,7 +65,7 @@ class Divider:
 
 
 class Worker:
-    """Holds one network, and does units with it.
+    """Holds one network, and does units with it, in one or two threads.
 
     Args:
         setup: of the job.
@@ -82,6 +82,7 @@ class Worker:
 
             cv2.setNumThreads(1)
         self.predictor = setup.make_predictor()
+        self._turns = Turns()
         self.facts = {"host": socket.gethostname(), "process": os.getpid(), **(facts or {})}
         self.schema = people_schema(self.predictor.skeleton.names)
 
@@ -94,20 +95,22 @@ class Worker:
         """
         if self.store.exists(manifest_file(unit.key)):
             return Outcome(was_done=True)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # damage, which is among the errors
-            if unit.kind in ("video", "piece"):
-                return videos.do_video(self, unit) if unit.kind == "video" else videos.do_piece(self, unit)
-            rows = Rows(unit.source, self.schema)
-            if unit.kind == "failure":
-                rows.fail(Place(unit.address), unit.reason)
-            else:
-                self._predict(unit, rows)
-            return self.commit(unit, rows, self.write_people(unit, rows, 0))
+        if unit.kind in ("video", "piece"):
+            return videos.do_video(self, unit) if unit.kind == "video" else videos.do_piece(self, unit)
+        rows = Rows(unit.source, self.schema)
+        if unit.kind == "failure":
+            rows.fail(Place(unit.address), unit.reason)
+        else:
+            self._predict(unit, rows)
+        return self.commit(unit, rows, self.write_people(unit, rows, 0))
 
     def outcomes(self, images: Iterable[Any], predictor: Any = None) -> Iterator[Prediction | Exception]:
-        """Yield the prediction of each image, or the exception in its place."""
-        with (predictor or self.predictor).stream(images) as stream:
+        """Yield the prediction of each image, or the exception in its place; waits until images may be read."""
+        with self._turns.take() as turn:
+            yield from self._stream(turn.pass_after(images), predictor or self.predictor)
+
+    def _stream(self, images: Iterable[Any], predictor: Any) -> Iterator[Prediction | Exception]:
+        with predictor.stream(images) as stream:
             while True:
                 try:
                     outcome: Prediction | Exception = next(stream)
@@ -132,18 +135,24 @@ class Worker:
 
     def _placed(self, unit: Unit) -> Iterator[tuple[Place, Prediction | Exception]]:
         """Yield the place of each image, and its prediction, or the exception instead."""
-        places: deque[Place] = deque()
-        tries = Tries(self.store, unit.key)
+        with self._turns.take() as turn:
+            tries = Tries(self.store, unit.key)
+            if tries.are_many:
+                turn.wait_alone()  # else another unit's image may end the process
+                yield from self._placed_one_by_one(unit, tries)
+                return
+            places: deque[Place] = deque()
 
-        def images() -> Iterator[Any]:
-            for place, source in self._sources(unit):
-                places.append(place)
-                yield source
+            def images() -> Iterator[Any]:
+                for place, source in self._sources(unit):
+                    places.append(place)
+                    yield source
 
-        if not tries.are_many:
-            for outcome in self.outcomes(images()):
+            for outcome in self._stream(turn.pass_after(images()), self.predictor):
                 yield places.popleft() if places else Place(unit.address), outcome  # else it is the file of all
-            return
+
+    def _placed_one_by_one(self, unit: Unit, tries: Tries) -> Iterator[tuple[Place, Prediction | Exception]]:
+        """Yield what `_placed` does, and note each image before it is read."""
         sources = self._sources(unit)
         while True:
             try:
@@ -154,7 +163,7 @@ class Worker:
                 yield Place(unit.address), error
                 return
             if tries.begin(place.file):
-                yield from ((place, outcome) for outcome in self.outcomes([source]))
+                yield from ((place, outcome) for outcome in self._stream([source], self.predictor))
             else:
                 yield place, ValueError(f"{place.file}: expected an image, got a file at which the process ends")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
+import gc
 import sys
 from functools import partial
 from pathlib import Path
@@ -77,6 +79,7 @@ def run(config: Any) -> None:
     from personlab.batch.pool import import_ray
 
     import_ray()  # says first what is missing
+    atexit.register(gc.freeze)  # else Python's end walks over all that Ray Data loads, for a third of a second
     network.fill_in_weights(config)
     own = {field.name: getattr(config, field.name) for field in dataclasses.fields(BatchOptions)}
     options = apply_flags(BatchOptions(), SimpleNamespace(**own))
