@@ -51,8 +51,8 @@ struct Pairs {
   float stride, inverse_stride;  // input pixels per cell, cells per input pixel
 };
 
-// Points are followed in chunks of up to so many, in groups of up to so many. All places of a chunk can be computed with:
-// what lies past the last point is ignored.
+// Points are followed in chunks of up to so many, in groups of up to so many. All places of a chunk can be computed
+// with: what lies past the last point is ignored.
 constexpr int kPointChunk = 64, kPointGroup = 8;
 
 struct alignas(64) PointChunk {

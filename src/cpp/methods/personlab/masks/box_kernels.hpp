@@ -149,8 +149,8 @@ struct PointRange {
   }
 };
 
-// One step for a register of boxes over up to three cells each way, without a branch: the corners on their edges, and on
-// the borders between cells or, where there are fewer, some of them again.
+// One step for a register of boxes over up to three cells each way, without a branch: the corners on their edges, and
+// on the borders between cells or, where there are fewer, some of them again.
 class FewCells {
  public:
   FewCells(const float* const* data, const Pairs& pairs, const BoxEdges& edges, int lane)

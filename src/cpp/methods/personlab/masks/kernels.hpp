@@ -1,5 +1,5 @@
-// The kernels of mask association: points that follow offsets, distances, and probabilities. Part of kernels_isa.cpp, and
-// compiled with it.
+// The kernels of mask association: points that follow offsets, distances, and probabilities. Part of kernels_isa.cpp,
+// and compiled with it.
 #pragma once
 
 #include <math.h>
