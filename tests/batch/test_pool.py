@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import psutil
 import pytest
 from batch_runs import write_scenes, write_tar, write_walk
 
@@ -98,6 +97,8 @@ def test_one_worker_divides_what_it_reads(cluster, inputs, tmp_path):
 
 
 def test_without_an_address_ray_runs_for_the_length_of_the_job(cluster, inputs, tmp_path):
+    import psutil  # Ray, which the cluster has imported, brings it along
+
     before = set(psutil.Process().children(recursive=True))
     more = {"weights": "drawn-mobilenet-050", "long_edge": 161, "engine": "onnxruntime", "precision": "float32"}
     summary = annotate(inputs / "000001.png", tmp_path / "o", options=BatchOptions(cores=1, actors=1), **more)
