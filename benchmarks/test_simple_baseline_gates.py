@@ -148,7 +148,7 @@ def test_decoding_takes_a_fiftieth_of_the_originals_time(gate, people):
 
 @pytest.mark.parametrize("flip", [True, False])
 def test_keypoints_and_values_alone(gate, people, flip):
-    """Without scores and OKS-NMS, both from memory: to read the maps once takes a thirtieth of the loop's time."""
+    """Without scores and OKS-NMS, both from memory: most of the core's time is reading the maps once."""
 
     def decode():
         return people.decode(flip, oks_threshold=1.0)

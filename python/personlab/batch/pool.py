@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import logging
 import os
@@ -106,9 +105,9 @@ class Pool:
                 stack.enter_context(_quiet())
             stack.callback(self._ray.shutdown)
             with ThreadPoolExecutor(1) as side:
-                side.submit(importlib.import_module, "ray.data")  # while Ray's start waits for its processes
+                data = side.submit(_import_data)  # while Ray's start waits for its processes
                 self._start()
-            _import_data()  # says what was wrong
+            data.result()
             self._stack = stack.pop_all()
         return self
 
