@@ -155,7 +155,7 @@ def test_keypoints_and_values_alone(gate, people, flip):
 
     np.testing.assert_allclose(decode().keypoints, people.loop(flip)[..., :2], atol=1e-2)
     what = f"simple baseline, keypoints of {PEOPLE} people, flip {flip}"
-    gate(what, decode, lambda: people.loop(flip), "original", 1 / 10, rounds=5)
+    gate(what, decode, lambda: people.loop(flip), "original", 1 / 50, rounds=5)
 
 
 def test_suppression_of_1000_poses(gate):
