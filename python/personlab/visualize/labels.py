@@ -43,17 +43,26 @@ def draw_label(
     columns = np.append(np.arange(x0 - wide, x1 + 1, max(wide / 4, 1)), wished[0])
     rows = np.append(np.arange(y0 - 4 * tall, y1 + tall + 1, max(tall / 4, 1)), wished[1])
     left = np.unique(np.clip(columns, 0, width - wide).astype(int))
-    top = np.unique(np.clip(rows, 0, height - tall).astype(int))[:, None]
-    y, x = int(top[0, 0]), int(left[0])
-    reach = busy[y : top[-1, 0] + tall, x : left[-1] + wide]
-    summed = np.pad(reach.cumsum(axis=0, dtype=np.int64).cumsum(axis=1), ((1, 0), (1, 0)))
-    above, before = top - y, left - x
-    below, after = above + tall, before + wide
-    covered = summed[below, after] - summed[above, after] - summed[below, before] + summed[above, before]
-    away = np.abs(left - wished[0]) / wide + np.abs(top - wished[1]) / tall
+    top = np.unique(np.clip(rows, 0, height - tall).astype(int))
+    covered = _sums(busy, top, tall, left, wide)
+    away = np.abs(left - wished[0]) / wide + np.abs(top - wished[1])[:, None] / tall
     cost = np.round(_COVER_WEIGHT * covered / (wide * tall) + away, 6)  # rounded: sums are not exact
     row, column = np.unravel_index(np.argmin(cost), cost.shape)
-    x, y = int(left[column]), int(top[row, 0])
+    x, y = int(left[column]), int(top[row])
     busy[y : y + tall, x : x + wide] = _LABEL_COST
     marks.rectangle(image, x, y, wide, tall, colour)
     marks.write_text(image, text, x + pad, y + tall - pad - depth, marks.ink_on(colour), unit)
+
+
+def _sums(costs: NDArray[np.uint8], top: Any, tall: int, left: Any, wide: int) -> NDArray[np.int64]:
+    """Return the sums of `costs` in the boxes of one size with these corners, (rows, columns)."""
+    rows, columns = (np.unique([first, first + size]) for first, size in ((top, tall), (left, wide)))
+    part = costs[rows[0] : rows[-1], columns[0] : columns[-1]]
+    bands = np.add.reduceat(part, rows[:-1] - rows[0], axis=0, dtype=np.uint32)  # at most 255 for each row
+    cells = np.add.reduceat(bands, columns[:-1] - columns[0], axis=1, dtype=np.int64)
+    summed = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))  # above and before each pair of limits
+    above, below = (np.searchsorted(rows, row) for row in (top, top + tall))
+    before, after = (np.searchsorted(columns, column) for column in (left, left + wide))
+    strips = summed[below] - summed[above]
+    sums: NDArray[np.int64] = strips[:, after] - strips[:, before]
+    return sums
