@@ -75,6 +75,7 @@ def test_masks_of_real_fields_are_the_cores(gpu, fields, exclusive):
         assert (masks <= everything).all()
 
 
+@pytest.mark.slow_sanitized
 def test_masks_at_the_size_of_the_image_are_the_cores(gpu, load_fields):
     fields = load_fields("coco_000000114907_641_s8")
     poses = core_poses(fields, paper_options(hough_stride=2, min_score=0.1))

@@ -351,7 +351,7 @@ def test_drawings(trained, scene):
     "config",
     [
         SimplePoseConfig(width=0.5, stride=4),
-        SimplePoseConfig(backbone="hourglass", stacks=2, channels=32, increase=0),
+        SimplePoseConfig(backbone="hourglass", stacks=1, channels=32, increase=0),
     ],
     ids=["mobilenet", "hourglass"],
 )
