@@ -13,7 +13,6 @@ import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from personlab.io.console import describe_error
 from personlab.predict.engines.layout import count_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Self
 
@@ -39,7 +38,7 @@ _AT_ONCE = 2  # units of a worker: the network has the images of one while the r
 _SINGLE = 1000  # units that are blocks of their own; further ones are in groups until a task divides these
 _GROUP = 32  # units that one task divides
 _REACHED = 10.0  # seconds in which a cluster's address answers
-_AUTOSCALER = ("autoscaler", "_private", "monitor.py")
+_NEEDLESS, _LOG = ("start_monitor", "start_api_server"), "start_log_monitor"  # steps of Ray's start
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # as that of `personlab predict`, not 15
@@ -87,6 +86,7 @@ class Pool:
         options: where and how many.
         uses_gpus: whether workers may have GPUs.
         verbose: whether Ray's log and its own bars are shown.
+        meanwhile: what is done while Ray starts; what it raises is raised once Ray runs, and ends it.
 
     Raises:
         ConnectionError: no such cluster.
@@ -94,9 +94,17 @@ class Pool:
         ValueError: more workers than it has room for.
     """
 
-    def __init__(self, options: BatchOptions, *, uses_gpus: bool = True, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        options: BatchOptions,
+        *,
+        uses_gpus: bool = True,
+        verbose: bool = False,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
         self._ray = import_ray()
-        self._options, self._verbose, self._uses_gpus = options, verbose, uses_gpus
+        self._options, self._verbose, self._uses_gpus, self._meanwhile = options, verbose, uses_gpus, meanwhile
+        self._level = logging.INFO if verbose else logging.CRITICAL
         self.layout = Layout(1, 1, 0)
 
     def __enter__(self) -> Self:
@@ -105,9 +113,12 @@ class Pool:
                 stack.enter_context(_quiet())
             stack.callback(self._ray.shutdown)
             with ThreadPoolExecutor(1) as side:
-                data = side.submit(_import_data)  # while Ray's start waits for its processes
+                aside = [side.submit(step) for step in (self._meanwhile, _import_data)]  # Ray's start mostly waits
                 self._start()
-            data.result()
+            for step in aside:
+                step.result()
+            for name in ("ray", "ray.data"):  # the import of Ray Data sets a level, too
+                logging.getLogger(name).setLevel(self._level)
             self._stack = stack.pop_all()
         return self
 
@@ -115,8 +126,8 @@ class Pool:
         self._stack.close()
 
     def _start(self) -> None:
-        options, level = self._options, logging.INFO if self._verbose else logging.CRITICAL
-        quiet: dict[str, Any] = {"logging_level": level, "log_to_driver": self._verbose}
+        options = self._options
+        quiet: dict[str, Any] = {"logging_level": self._level, "log_to_driver": self._verbose}
         if options.address is not None:
             _check_address(options.address)
             self._connect(address=options.address, **quiet)
@@ -127,8 +138,6 @@ class Pool:
                 object_store_memory=_STORE, **quiet, **({} if self._uses_gpus else {"num_gpus": 0}),
             )  # fmt: skip
         self.layout = self._lay_out()
-        logging.getLogger("ray").setLevel(level)
-        logging.getLogger("ray.data").setLevel(level)
 
     def _connect(self, **arguments: Any) -> None:
         """Start Ray, or reach a cluster: a machine with much else to do may miss the moment that Ray waits for.
@@ -140,7 +149,8 @@ class Pool:
         for left in reversed(range(_ATTEMPTS if is_here else 1)):
             before = _children()
             try:
-                self._ray.init(**arguments)
+                with _left_out((*_NEEDLESS, *(() if self._verbose else (_LOG,))) if is_here else ()):
+                    self._ray.init(**arguments)
             except Exception as error:  # noqa: BLE001  # Ray raises that class itself
                 self._ray.shutdown()
                 for process in _children() - before:  # Ray leaves those that did start
@@ -149,8 +159,6 @@ class Pool:
                     where = "to start" if is_here else f"a cluster at {self._options.address}"
                     raise ConnectionError(f"expected Ray {where}, got: {' '.join(str(error).split())}") from None
             else:
-                for process in _children() - before:
-                    _end_autoscaler(process)
                 return
 
     def _gpus(self) -> float:
@@ -259,13 +267,23 @@ def _children() -> set[Any]:
     return set(psutil.Process().children(recursive=True))
 
 
-def _end_autoscaler(process: Any) -> None:
-    """End a process if it is Ray's that adds machines to a cluster: one machine has no use for it, and waits for it."""
-    import psutil
+@contextlib.contextmanager
+def _left_out(steps: Iterable[str]) -> Iterator[None]:
+    """Leave out steps of Ray's start, where it has them; each starts a process that a job on one machine does not need.
 
-    with contextlib.suppress(psutil.Error):
-        if any(Path(word).parts[-3:] == _AUTOSCALER for word in process.cmdline()):
-            process.kill()
+    These are the autoscaler, which adds machines; the head of the dashboard, which Ray starts and waits for even
+    without a dashboard; and what copies the log of workers to the terminal.
+    """
+    from ray._private.node import Node
+
+    before = {name: getattr(Node, name) for name in steps if hasattr(Node, name)}
+    for name in before:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, step in before.items():
+            setattr(Node, name, step)
 
 
 class _Stderr(io.TextIOWrapper):

@@ -87,14 +87,13 @@ def run(config: Any) -> None:
     if config.boxes is not None and config.boxes.endswith(_FILE):
         raise UsageError(f"--boxes: expected a network that finds people, got the file {config.boxes}")
     on_cpu = config.device is not None and config.device.startswith("cpu")
-    if options.address is None or not (config.device or "").startswith("cuda"):
-        _check(config)
+    may_lack_gpus = options.address is not None and (config.device or "").startswith("cuda")
     config.weights = _absolute(config.weights)
     try:
         summary = run_batch(
             config.sources, config.output, make_predictor=partial(make_predictor, config), identity=_identity(config),
             track=track, options=options, uses_gpus=not on_cpu, retry_errors=config.retry_errors,
-            verbose=config.verbose,
+            verbose=config.verbose, **({} if may_lack_gpus else {"check": partial(_check, config)}),
         )  # fmt: skip
     except OptionsError as error:
         raise UsageError(f"--output: {error}") from None
