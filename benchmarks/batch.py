@@ -156,7 +156,7 @@ def workers(process):
     own = []
     for one in tree(process):
         with contextlib.suppress(psutil.Error):
-            if "MapWorker" in " ".join(one.cmdline()):
+            if "Annotator" in " ".join(one.cmdline()):
                 own.append(one)
     return own
 

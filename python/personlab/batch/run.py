@@ -124,7 +124,7 @@ def run_batch(
         check: raises what is wrong with the network, before anything is written; it is called while Ray starts.
         uses_gpus: whether workers may have GPUs.
         retry_errors: whether units of an earlier run that have errors are done again.
-        verbose: whether Ray's own log and bars are shown.
+        verbose: whether Ray's own log is shown.
 
     Raises:
         EngineError, ImportError, OSError, ValueError: as `annotate`.
