@@ -156,7 +156,7 @@ def workers(process):
     own = []
     for one in tree(process):
         with contextlib.suppress(psutil.Error):
-            if "MapWorker" in " ".join(one.cmdline()):
+            if "Annotator" in " ".join(one.cmdline()):
                 own.append(one)
     return own
 
@@ -262,13 +262,16 @@ def links(work, count, few=200):
 
 
 class Watch:
-    """Samples the memory of the driver and of the workers of a job, bytes of each that no other process shares.
+    """Adds up the core time of all processes of a job.
 
-    It also adds up the core time of all processes of the job.
+    Args:
+        process: of the command.
+        memory: also sample the memory of the driver and of the workers, bytes of each that no other process shares,
+            which takes core time from the job.
     """
 
-    def __init__(self, process):
-        self._process, self._over = process, threading.Event()
+    def __init__(self, process, memory=False):
+        self._process, self._memory, self._over = process, memory, threading.Event()
         self.driver, self.workers, self._cores = [], [], {}
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
@@ -281,6 +284,8 @@ class Watch:
                 with contextlib.suppress(psutil.Error):
                     times = one.cpu_times()
                     self._cores[one.pid] = times.user + times.system
+            if not self._memory:
+                continue
             with contextlib.suppress(psutil.Error, IndexError):
                 driver = tree(self._process)[0].memory_full_info().uss
                 own = [one.memory_full_info().uss for one in workers(self._process)]
@@ -297,12 +302,12 @@ class Watch:
         self._thread.join()
 
 
-def watched(command, log):
-    """Run a command; return its output, its seconds, and the memory of driver and workers over time."""
+def watched(command, log, memory=False):
+    """Run a command; return its output, its seconds, and what was watched."""
     start = time.perf_counter()
     with Path(log).open("w") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
-        watch = Watch(process)
+        watch = Watch(process, memory)
         printed, _ = process.communicate()
         watch.stop()
     assert process.returncode in (0, 1), Path(log).read_text()
@@ -347,7 +352,7 @@ def scale(options):
         shutil.rmtree(output, ignore_errors=True)
         folder = links(options.work, count)
         command = batch([folder], output, "--long-edge", options.long_edge)
-        _, seconds, watch = watched(command, options.work / "scale.log")
+        _, seconds, watch = watched(command, options.work / "scale.log", memory=True)
         written = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
         assert rows(output)[1].num_rows == count
         points.append((count, seconds, written))

@@ -9,7 +9,9 @@ import pytest
 from batch_runs import write_scenes, write_tar, write_walk
 
 from personlab import Predictor
-from personlab.batch import BatchOptions, annotate, read_errors, read_manifest, read_people
+from personlab.batch import BatchOptions, OptionsError, annotate, read_errors, read_manifest, read_people, run_batch
+from personlab.batch.job import Job
+from personlab.batch.storage import Store
 from personlab.cli import main
 
 pytestmark = [
@@ -106,6 +108,53 @@ def test_without_an_address_ray_runs_for_the_length_of_the_job(cluster, inputs, 
     left = set(psutil.Process().children(recursive=True)) - before
     assert psutil.wait_procs(left, timeout=30)[1] == []
     assert cluster
+
+
+def test_a_ray_of_its_own_has_no_process_without_a_use(cluster):
+    import psutil
+    from ray._private.node import Node
+
+    from personlab.batch.pool import Pool
+
+    steps = dict(vars(Node))
+    before = set(psutil.Process().children(recursive=True))
+    with Pool(BatchOptions(cores=1, actors=1), uses_gpus=False) as pool:
+        own = set(psutil.Process().children(recursive=True)) - before
+        words = [word for process in own for word in process.cmdline()]
+        assert pool.layout.actors == 1
+    assert any(word.endswith("raylet") for word in words)
+    for script in ("monitor.py", "log_monitor.py", "dashboard.py"):
+        assert not any(word.endswith(f"/{script}") for word in words)
+    assert dict(vars(Node)) == steps
+    assert cluster
+
+
+def test_what_is_wrong_with_the_network_is_said_before_anything_is_written(cluster, inputs, tmp_path):
+    def check():
+        raise ValueError("no such network")
+
+    with pytest.raises(ValueError, match="no such network"):
+        run_batch(
+            [str(inputs)], str(tmp_path / "o"), make_predictor=Predictor, identity={}, check=check,
+            options=BatchOptions(address=cluster),
+        )  # fmt: skip
+    assert not (tmp_path / "o").exists()
+
+
+def test_other_options_are_refused_before_ray_starts(inputs, tmp_path, monkeypatch):
+    def started(*_, **__):
+        pytest.fail("Ray starts")
+
+    monkeypatch.setattr("personlab.batch.run.Pool", started)
+    Job(Store(str(tmp_path / "o")), {"--flip": False}).close()
+    with pytest.raises(OptionsError, match=r"another --flip \(False, now True\)"):
+        run_batch([str(inputs)], str(tmp_path / "o"), make_predictor=Predictor, identity={"--flip": True})
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(ValueError, match="expected a new or empty folder, or one of a job, got x in it"):
+        run_batch([str(inputs)], str(tmp_path / "full"), make_predictor=Predictor, identity={})
+    with pytest.raises(ValueError, match="x: expected a folder, got a file"):
+        run_batch([str(inputs)], str(tmp_path / "full" / "x"), make_predictor=Predictor, identity={})
 
 
 def test_a_cluster_that_is_not_there_is_one_line_at_once(inputs, tmp_path, capsys):

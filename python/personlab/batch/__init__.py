@@ -1,4 +1,4 @@
-"""Whole archives on many workers: images, videos, tars and Parquet files in, Parquet out, on Ray Data.
+"""Whole archives on many workers: images, videos, tars and Parquet files in, Parquet out, on Ray.
 
 `annotate` predicts all inputs, and `read_people`, `read_manifest` and `read_errors` read what it has written. A job
 that was killed goes on where it is started again with the same options.

@@ -36,6 +36,52 @@ def is_job(path: str | os.PathLike[str]) -> bool:
     return Path(path, _JOB).is_file()
 
 
+def check_folder(store: Store, options: Mapping[str, Any]) -> bool:
+    """Return whether a folder holds a job with these options; False: it is empty, or not there.
+
+    Raises:
+        OptionsError: it holds a job with others.
+        OSError: it cannot be read.
+        ValueError: it holds something else.
+    """
+    folder, own = store.address, _written(options)
+    if store.is_local:
+        _check_is_no_file(Path(folder))
+    if not store.exists(_JOB):
+        strange = [name for name in store.names("") if name != _LOCK and not name.startswith(".")]
+        if strange:
+            raise ValueError(f"{folder}: expected a new or empty folder, or one of a job, got {strange[0]} in it")
+        return False
+    try:
+        other = json.loads(store.read(_JOB))
+        before, now, kind = dict(other["options"]), own["options"], other["format"]
+    except (KeyError, TypeError, ValueError):
+        raise ValueError(f"{folder}/{_JOB}: expected the options of a job, got something else") from None
+    if kind != _FORMAT:
+        raise OptionsError(f"{folder}: comes from another version of personlab: write to another folder")
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            old, new = before.get(name), now.get(name)
+            raise OptionsError(
+                f"{folder}: comes from a job with another {name} ({_shown(old)}, now {_shown(new)}): give the same "
+                "options, or write to another folder"
+            )
+    return True
+
+
+def _check_is_no_file(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder}: expected a folder, got a file")
+
+
+def _written(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as they are read again."""
+    own: dict[str, Any] = json.loads(
+        json.dumps({"format": _FORMAT, "options": dict(options)}, default=str, sort_keys=True)
+    )
+    return own
+
+
 @dataclass
 class Job:
     """A folder of results, open for one run.
@@ -64,35 +110,11 @@ class Job:
             raise
 
     def _open(self) -> None:
-        own = json.loads(json.dumps({"format": _FORMAT, "options": dict(self.options)}, default=str, sort_keys=True))
-        folder = self.store.address
-        if self.store.exists(_JOB):
-            try:
-                other = json.loads(self.store.read(_JOB))
-                before, kind = dict(other["options"]), other["format"]
-            except (KeyError, TypeError, ValueError):
-                raise ValueError(f"{folder}/{_JOB}: expected the options of a job, got something else") from None
-            if kind != _FORMAT:
-                raise OptionsError(f"{folder}: comes from another version of personlab: write to another folder")
-            self._check(before, own["options"])
-            return
-        strange = [name for name in self.store.names("") if name != _LOCK and not name.startswith(".")]
-        if strange:
-            raise ValueError(f"{folder}: expected a new or empty folder, or one of a job, got {strange[0]} in it")
-        self.store.write(_JOB, json.dumps(own, indent=1, sort_keys=True).encode() + b"\n")
-
-    def _check(self, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-        for name in sorted({*before, *now}):
-            if before.get(name) != now.get(name):
-                old, new = before.get(name), now.get(name)
-                raise OptionsError(
-                    f"{self.store.address}: comes from a job with another {name} ({_shown(old)}, now {_shown(new)}): "
-                    "give the same options, or write to another folder"
-                )
+        if not check_folder(self.store, self.options):
+            self.store.write(_JOB, json.dumps(_written(self.options), indent=1, sort_keys=True).encode() + b"\n")
 
     def _lock(self, folder: Path) -> None:
-        if folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder}: expected a folder, got a file")
+        _check_is_no_file(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         if CAN_LOCK and not try_lock(self._descriptor):

@@ -1,4 +1,4 @@
-"""Runs units on Ray Data: on this machine or on a cluster, on actors that hold one network each."""
+"""Runs units on Ray: on this machine or on a cluster, on actors that hold one network each."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import contextlib
 import io
 import logging
 import os
-import pickle
 import socket
 import sys
 import threading
 import warnings
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -24,7 +23,7 @@ from personlab.io.console import describe_error
 from personlab.predict.engines.layout import count_cores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Self
 
@@ -36,10 +35,9 @@ _CORES = 4  # of a worker: no engine runs more images at once
 _STORE = 256 << 20  # bytes of shared memory on this machine: units are small, for workers read the images themselves
 _ATTEMPTS = 3  # to start Ray
 _AT_ONCE = 2  # units of a worker: the network has the images of one while the rows of the other are written
-_SINGLE = 1000  # units that are blocks of their own; further ones are in groups until a task divides these
-_GROUP = 32  # units that one task divides
+_AHEAD = 4  # units that are ready for each call of a worker, before more files are divided
 _REACHED = 10.0  # seconds in which a cluster's address answers
-_AUTOSCALER = ("autoscaler", "_private", "monitor.py")
+_NEEDLESS, _LOG = ("start_monitor", "start_api_server"), "start_log_monitor"  # steps of Ray's start
 _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_worker_niceness": "0",  # as that of `personlab predict`, not 15
@@ -73,20 +71,14 @@ def import_ray() -> Any:
     return ray
 
 
-def _import_data() -> None:
-    try:
-        import ray.data  # noqa: F401
-    except ImportError as error:
-        raise ImportError(INSTALL, name=error.name) from None
-
-
 class Pool:
     """Actors on Ray, for the length of a `with` block.
 
     Args:
         options: where and how many.
         uses_gpus: whether workers may have GPUs.
-        verbose: whether Ray's log and its own bars are shown.
+        verbose: whether Ray's log is shown.
+        meanwhile: what is done while Ray starts; what it raises is raised once Ray runs, and ends it.
 
     Raises:
         ConnectionError: no such cluster.
@@ -94,9 +86,17 @@ class Pool:
         ValueError: more workers than it has room for.
     """
 
-    def __init__(self, options: BatchOptions, *, uses_gpus: bool = True, verbose: bool = False) -> None:
+    def __init__(
+        self,
+        options: BatchOptions,
+        *,
+        uses_gpus: bool = True,
+        verbose: bool = False,
+        meanwhile: Callable[[], object] = lambda: None,
+    ) -> None:
         self._ray = import_ray()
-        self._options, self._verbose, self._uses_gpus = options, verbose, uses_gpus
+        self._options, self._verbose, self._uses_gpus, self._meanwhile = options, verbose, uses_gpus, meanwhile
+        self._level = logging.INFO if verbose else logging.CRITICAL
         self.layout = Layout(1, 1, 0)
 
     def __enter__(self) -> Self:
@@ -105,9 +105,9 @@ class Pool:
                 stack.enter_context(_quiet())
             stack.callback(self._ray.shutdown)
             with ThreadPoolExecutor(1) as side:
-                data = side.submit(_import_data)  # while Ray's start waits for its processes
+                aside = side.submit(self._meanwhile)  # Ray's start mostly waits for its processes
                 self._start()
-            data.result()
+            aside.result()
             self._stack = stack.pop_all()
         return self
 
@@ -115,8 +115,8 @@ class Pool:
         self._stack.close()
 
     def _start(self) -> None:
-        options, level = self._options, logging.INFO if self._verbose else logging.CRITICAL
-        quiet: dict[str, Any] = {"logging_level": level, "log_to_driver": self._verbose}
+        options = self._options
+        quiet: dict[str, Any] = {"logging_level": self._level, "log_to_driver": self._verbose}
         if options.address is not None:
             _check_address(options.address)
             self._connect(address=options.address, **quiet)
@@ -127,8 +127,7 @@ class Pool:
                 object_store_memory=_STORE, **quiet, **({} if self._uses_gpus else {"num_gpus": 0}),
             )  # fmt: skip
         self.layout = self._lay_out()
-        logging.getLogger("ray").setLevel(level)
-        logging.getLogger("ray.data").setLevel(level)
+        logging.getLogger("ray").setLevel(self._level)
 
     def _connect(self, **arguments: Any) -> None:
         """Start Ray, or reach a cluster: a machine with much else to do may miss the moment that Ray waits for.
@@ -140,7 +139,8 @@ class Pool:
         for left in reversed(range(_ATTEMPTS if is_here else 1)):
             before = _children()
             try:
-                self._ray.init(**arguments)
+                with _left_out((*_NEEDLESS, *(() if self._verbose else (_LOG,))) if is_here else ()):
+                    self._ray.init(**arguments)
             except Exception as error:  # noqa: BLE001  # Ray raises that class itself
                 self._ray.shutdown()
                 for process in _children() - before:  # Ray leaves those that did start
@@ -149,8 +149,6 @@ class Pool:
                     where = "to start" if is_here else f"a cluster at {self._options.address}"
                     raise ConnectionError(f"expected Ray {where}, got: {' '.join(str(error).split())}") from None
             else:
-                for process in _children() - before:
-                    _end_autoscaler(process)
                 return
 
     def _gpus(self) -> float:
@@ -193,57 +191,58 @@ class Pool:
             EngineError: the network cannot be made ready, or fails on all images.
             OSError: results cannot be written.
         """
-        ray = self._ray
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = self._verbose
-        context.enable_operator_progress_bars = self._verbose
-        context.print_on_execution_start = self._verbose
-        context.memory_usage_poll_interval_s = None
-        context.target_min_block_size = 0
-        context.target_max_block_size = 1  # byte: each unit is a block, and one call of an actor
-        dataset = self._dataset(units, setup)
-        if dataset is None:
-            return
-        layout = self.layout
-        dataset = dataset.map_batches(
-            _Actor, fn_constructor_args=(setup, layout.cores if not layout.gpus else None), batch_format="pyarrow",
-            batch_size=1, num_cpus=layout.cores, **({"num_gpus": layout.gpus} if layout.gpus else {}),
-            compute=ray.data.ActorPoolStrategy(
-                size=layout.actors, max_concurrent_calls_per_actor=_AT_ONCE, max_tasks_in_flight_per_actor=_AT_ONCE,
-                enable_true_multi_threading=True,
-            ),
-        )  # fmt: skip
+        errors = self._ray.exceptions
         try:
-            for row in dataset.iter_rows():
-                outcome = pickle.loads(row["outcome"])  # noqa: S301  # of an own worker
+            for outcome in self._run(iter(units), setup):
                 if isinstance(outcome, Exception):
                     raise outcome
                 yield outcome
-        except ray.exceptions.RayError as error:
+        except errors.RayError as error:
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
             raise EngineError(f"Ray gave up: {reason[0].strip()}: the same command goes on") from None
 
-    def _dataset(self, units: Iterable[Unit], setup: Setup) -> Any:
-        """Return units as blocks of Ray's; None without units.
+    def _run(self, units: Iterator[Unit], setup: Setup) -> Iterator[Outcome | Exception]:
+        """Hand out units to workers that have room, and yield what these give back.
 
         Tasks of Ray divide what is to be shared by workers. One that is alone divides it itself.
         """
-        single: list[dict[str, bytes]] = []
-        grouped: list[dict[str, bytes]] = []
-        for unit in units:
-            is_single = len(single) < _SINGLE and (unit.kind != "whole" or self.layout.actors == 1)
-            (single if is_single else grouped).append({"unit": pickle.dumps(unit)})
-        data, parts = self._ray.data, []
-        if single:  # the first ones, for which no worker waits
-            parts.append(data.from_items(single, override_num_blocks=len(single)))
-        if grouped:
-            groups = data.from_items(grouped, override_num_blocks=-(-len(grouped) // _GROUP))
-            if self.layout.actors > 1:
-                groups = groups.map_batches(
-                    _divide, fn_kwargs={"setup": setup}, batch_format="pyarrow", batch_size=None, num_cpus=0
-                )
-            parts.append(groups)
-        return parts[0].union(parts[1]) if len(parts) > 1 else next(iter(parts), None)
+        ray, layout = self._ray, self.layout
+        forever = {"max_restarts": -1, "max_task_retries": -1}  # whatever has ended a worker
+        gpus = {"num_gpus": layout.gpus} if layout.gpus else {}
+        worker = ray.remote(Annotator).options(num_cpus=layout.cores, max_concurrency=_AT_ONCE, **gpus, **forever)
+        divide = ray.remote(_divide).options(
+            num_cpus=0, max_retries=-1, num_returns="streaming", _generator_backpressure_num_objects=_AHEAD
+        )
+        own = [worker.remote(setup, None if layout.gpus else layout.cores) for _ in range(layout.actors)]
+        free = deque(own * _AT_ONCE)  # a worker is there as often as it takes a unit
+        enough = _AHEAD * len(free)
+        ready: deque[Unit] = deque()
+        calls: dict[Any, Any] = {}  # of workers
+        dividing: set[Any] = set()
+        while True:
+            while len(ready) < enough and len(dividing) < layout.actors and (unit := next(units, None)) is not None:
+                if unit.kind == "whole" and layout.actors > 1:
+                    dividing.add(divide.remote(unit, setup))
+                else:
+                    ready.append(unit)
+            while free and ready:
+                actor = free.popleft()
+                calls[actor.do.options(num_returns="streaming").remote(ready.popleft())] = actor
+            waited = [*calls, *(dividing if len(ready) < enough else ())]
+            if not waited:
+                return
+            for results in ray.wait(waited)[0]:
+                try:
+                    result = ray.get(next(results))
+                except StopIteration:
+                    if results in calls:
+                        free.append(calls.pop(results))
+                    dividing.discard(results)
+                    continue
+                if results in calls:
+                    yield result
+                else:
+                    ready.append(result)
 
 
 def _cores_of(node: dict[str, float], gpus: float) -> int:
@@ -259,13 +258,23 @@ def _children() -> set[Any]:
     return set(psutil.Process().children(recursive=True))
 
 
-def _end_autoscaler(process: Any) -> None:
-    """End a process if it is Ray's that adds machines to a cluster: one machine has no use for it, and waits for it."""
-    import psutil
+@contextlib.contextmanager
+def _left_out(steps: Iterable[str]) -> Iterator[None]:
+    """Leave out steps of Ray's start, where it has them; each starts a process that a job on one machine does not need.
 
-    with contextlib.suppress(psutil.Error):
-        if any(Path(word).parts[-3:] == _AUTOSCALER for word in process.cmdline()):
-            process.kill()
+    These are the autoscaler, which adds machines; the head of the dashboard, which Ray starts and waits for even
+    without a dashboard; and what copies the log of workers to the terminal.
+    """
+    from ray._private.node import Node
+
+    before = {name: getattr(Node, name) for name in steps if hasattr(Node, name)}
+    for name in before:
+        setattr(Node, name, lambda *_, **__: None)
+    try:
+        yield
+    finally:
+        for name, step in before.items():
+            setattr(Node, name, step)
 
 
 class _Stderr(io.TextIOWrapper):
@@ -309,18 +318,13 @@ def _check_address(address: str) -> None:
         raise ConnectionError(f"expected a Ray cluster at {address}, got: {error}") from None
 
 
-def _divide(table: Any, setup: Setup) -> Iterator[Any]:
-    """Yield a table of one row for each unit that the units of a table are divided into."""
-    import pyarrow as pa
-
-    divider = Divider(setup)
-    for content in table.column("unit").to_pylist():
-        for unit in divider.divide(pickle.loads(content)):  # noqa: S301  # of the driver
-            yield pa.table({"unit": [pickle.dumps(unit)]})
+def _divide(unit: Unit, setup: Setup) -> Iterator[Unit]:
+    """Yield the units that a file is divided into."""
+    yield from Divider(setup).divide(unit)
 
 
-class _Actor:
-    """Does units in a process of its own."""
+class Annotator:
+    """Does units in a process of its own, which Ray calls by this name."""
 
     def __init__(self, setup: Setup, cores: int | None) -> None:
         import ray
@@ -334,14 +338,8 @@ class _Actor:
         except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
             self._problem = EngineError(describe_error(error))
 
-    def __call__(self, table: Any) -> Iterator[Any]:
-        import pyarrow as pa
-
-        for content in table.column("unit").to_pylist():
-            for outcome in self._outcomes(pickle.loads(content)):  # noqa: S301  # of the driver
-                yield pa.table({"outcome": [pickle.dumps(outcome)]})
-
-    def _outcomes(self, unit: Unit) -> Iterator[Outcome | Exception]:
+    def do(self, unit: Unit) -> Iterator[Outcome | Exception]:
+        """Yield what became of a unit, or of each one that it is divided into; last an error that ends the job."""
         if self._problem is not None:
             yield self._problem
             return

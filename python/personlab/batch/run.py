@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.arrays.numbers import check_type
 from personlab.batch.inputs import find_inputs
-from personlab.batch.job import Job
+from personlab.batch.job import Job, check_folder
 from personlab.batch.options import BatchOptions
 from personlab.batch.pool import Pool, import_ray
 from personlab.batch.setup import Outcome, Setup
@@ -107,6 +107,7 @@ def run_batch(
     identity: Mapping[str, Any],
     track: TrackOptions | None = None,
     options: BatchOptions | None = None,
+    check: Callable[[], object] = lambda: None,
     uses_gpus: bool = True,
     retry_errors: bool = False,
     verbose: bool = False,
@@ -120,9 +121,10 @@ def run_batch(
         identity: options that decide the rows, by the names that messages give them.
         track: as in `annotate`.
         options: as in `annotate`.
+        check: raises what is wrong with the network, before anything is written; it is called while Ray starts.
         uses_gpus: whether workers may have GPUs.
         retry_errors: whether units of an earlier run that have errors are done again.
-        verbose: whether Ray's own log and bars are shown.
+        verbose: whether Ray's own log is shown.
 
     Raises:
         EngineError, ImportError, OSError, ValueError: as `annotate`.
@@ -137,12 +139,14 @@ def run_batch(
         raise ValueError("nothing to predict")
     store = Store(output)
     own = {"part": options.part, "piece": options.piece, "column": options.column, "track": repr(track)}
-    job = Job(store, {**identity, **own})
+    identity = {**identity, **own}
+    check_folder(store, identity)
     start, summary = time.perf_counter(), Summary(problems=tuple(inputs.problems))
-    try:
-        job.clean(retry_errors=retry_errors)
-        with Pool(options, uses_gpus=uses_gpus, verbose=verbose) as pool:
-            summary = replace(summary, starting=time.perf_counter() - start)
+    with Pool(options, uses_gpus=uses_gpus, verbose=verbose, meanwhile=check) as pool:
+        summary = replace(summary, starting=time.perf_counter() - start)
+        job = Job(store, identity)
+        try:
+            job.clean(retry_errors=retry_errors)
             setup = Setup(
                 output=store.address, make_predictor=make_predictor, part=options.part, piece=options.piece,
                 column=options.column, track=track,
@@ -153,6 +157,6 @@ def run_batch(
                 for outcome in pool.run(units, setup):
                     summary = summary.add(outcome)
                     bar.update(outcome.inputs)
-    finally:
-        job.close()
+        finally:
+            job.close()
     return replace(summary, seconds=time.perf_counter() - start)

@@ -27,7 +27,7 @@ SUMMARY = "annotate whole archives on many workers of Ray, into Parquet tables; 
 USAGE = "SRC... --output DST [options]"
 DESCRIPTION = (
     "Find the people in images, videos, tars of images (WebDataset) and Parquet files with image bytes, here, in "
-    "object stores and on the web, on workers of Ray Data: on this machine, or on a cluster with --address. DST gets "
+    "object stores and on the web, on workers of Ray: on this machine, or on a cluster with --address. DST gets "
     "the tables people (a row for each person), errors (a row for each input that cannot be read) and _manifest (what "
     "is done). Bad input stops nothing. A job that was killed goes on where the same command is given again; further "
     "inputs may be added. The exit code is 1 where no input could be read, or a SRC names none."
@@ -59,7 +59,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--retry-errors", action="store_true", help="do again what an earlier run has put into the table of errors"
     )
-    parser.add_argument("--verbose", action="store_true", help="show Ray's own log and progress")
+    parser.add_argument("--verbose", action="store_true", help="show Ray's own log")
     add_options(parser, "workers", "", BatchOptions())
     add_track(parser)
     add_boxes(parser, annotated=False)
@@ -79,7 +79,7 @@ def run(config: Any) -> None:
     from personlab.batch.pool import import_ray
 
     import_ray()  # says first what is missing
-    atexit.register(gc.freeze)  # else Python's end walks over all that Ray Data loads, for a third of a second
+    atexit.register(gc.freeze)  # else Python's end walks over all that Ray loads
     network.fill_in_weights(config)
     own = {field.name: getattr(config, field.name) for field in dataclasses.fields(BatchOptions)}
     options = apply_flags(BatchOptions(), SimpleNamespace(**own))
@@ -87,14 +87,13 @@ def run(config: Any) -> None:
     if config.boxes is not None and config.boxes.endswith(_FILE):
         raise UsageError(f"--boxes: expected a network that finds people, got the file {config.boxes}")
     on_cpu = config.device is not None and config.device.startswith("cpu")
-    if options.address is None or not (config.device or "").startswith("cuda"):
-        _check(config)
+    may_lack_gpus = options.address is not None and (config.device or "").startswith("cuda")
     config.weights = _absolute(config.weights)
     try:
         summary = run_batch(
             config.sources, config.output, make_predictor=partial(make_predictor, config), identity=_identity(config),
             track=track, options=options, uses_gpus=not on_cpu, retry_errors=config.retry_errors,
-            verbose=config.verbose,
+            verbose=config.verbose, **({} if may_lack_gpus else {"check": partial(_check, config)}),
         )  # fmt: skip
     except OptionsError as error:
         raise UsageError(f"--output: {error}") from None
