@@ -34,7 +34,8 @@ import hashlib
 import numpy as np
 from personlab.io.resize import resize
 rng, digest = np.random.default_rng(2), hashlib.sha256()
-for shape, size in (((61, 97), (161, 97)), ((200, 33), (17, 129)), ((5, 9), (1, 1)), ((1, 2), (49, 17)), ((90, 7), (8, 90))):
+sizes = ((61, 97), (161, 97)), ((200, 33), (17, 129)), ((5, 9), (1, 1)), ((1, 2), (49, 17)), ((90, 7), (8, 90))
+for shape, size in sizes:
     digest.update(resize(rng.integers(0, 256, (*shape, 3), np.uint8), size).tobytes())
 print(digest.hexdigest())
 """
