@@ -288,6 +288,13 @@ def decode_map_steps(
     skeleton: LimbSkeleton,
     options: SimplePoseOptions,
 ) -> dict[str, NDArray[Any]]: ...
+def sample_image(
+    *,
+    image: NDArray[np.uint8],  # (H, W, 3)
+    x: tuple[float, float],  # step and start: pixel n of the result lies at step * n + start
+    y: tuple[float, float],
+    result: NDArray[np.uint8],  # (h, w, 3), written
+) -> None: ...
 def crop_image(
     *,
     image: NDArray[np.uint8],

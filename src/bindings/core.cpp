@@ -30,6 +30,7 @@ PYBIND11_MODULE(_core, m) {
   m.attr("version") = PERSONLAB_VERSION;
   m.attr("build_type") = PERSONLAB_BUILD_TYPE;
   personlab::register_types(m);
+  personlab::register_images(m);
   personlab::register_personlab(m);
   personlab::register_personlab_stages(m);
   personlab::register_simple_baseline(m);

@@ -106,9 +106,12 @@ def test_kernels_of_x86_are_in_the_build():
 
 FLAGS = {
     "baseline": [],
-    "avx2": ["-mavx2", "-mf16c"],
-    "avx512": ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-Wno-maybe-uninitialized", "-Wno-uninitialized"],
-}
+    "avx2": ["-mavx2", "-mfma", "-mf16c"],
+    "avx512": [
+        "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl",
+        "-Wno-maybe-uninitialized", "-Wno-uninitialized",
+    ],
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from processes import run_with_isa, runnable_isas
 
 from personlab.io.resize import resize
 
@@ -26,6 +27,32 @@ def test_bytes_are_those_of_a_warp_of_three_channels(shape, size):
     assert np.array_equal(resized, expected)
     assert resized.flags.c_contiguous
     assert np.array_equal(image, before)
+
+
+_DIGEST = """
+import hashlib
+import numpy as np
+from personlab.io.resize import resize
+rng, digest = np.random.default_rng(2), hashlib.sha256()
+sizes = ((61, 97), (161, 97)), ((200, 33), (17, 129)), ((5, 9), (1, 1)), ((1, 2), (49, 17)), ((90, 7), (8, 90))
+for shape, size in sizes:
+    digest.update(resize(rng.integers(0, 256, (*shape, 3), np.uint8), size).tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_every_instruction_set_reads_the_same_bytes():
+    results = {name: run_with_isa(_DIGEST, name) for name in runnable_isas()}
+    assert all(result.returncode == 0 for result in results.values()), results
+    assert len({result.stdout for result in results.values()}) == 1
+
+
+@pytest.mark.parametrize("turn", [1, 2, 3])
+def test_a_view_is_read_as_its_copy(turn):
+    image = np.random.default_rng(3).integers(0, 256, (61, 97, 3), np.uint8)
+    views = image[::-1], image[4:40, 7:60], image[:, ::-1], image[:, ::2], np.rot90(image, turn)
+    for view in views:
+        assert np.array_equal(resize(view, (161, 97)), resize(view.copy(), (161, 97)))
 
 
 SHRUNK = [

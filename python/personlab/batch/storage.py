@@ -76,7 +76,7 @@ class Files:
         """
         scheme = scheme_of(address)
         if not scheme:
-            return bytes(read_up_to(address, MAX_BYTES))
+            return read_up_to(address, MAX_BYTES)
         if scheme in WEB:
             return read_web(address, MAX_BYTES)
         system, path = self.system(address)

@@ -34,7 +34,7 @@ def read_mat(path: PathLike, variable: str) -> list[Any]:
     """
     import scipy  # noqa: F401  # raises here, where it is described
 
-    content = bytes(read_up_to(path, MAX_BYTES))
+    content = read_up_to(path, MAX_BYTES)
     search = os.pathsep.join(folder for folder in sys.path if folder)
     command = [sys.executable, "-m", __name__, variable]
     try:

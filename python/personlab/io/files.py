@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import stat
@@ -17,26 +18,28 @@ if TYPE_CHECKING:
 _DESCRIPTORS = re.compile(r"/dev/fd|/proc/(self|\d+)(/task/\d+)?/fd")  # folders whose entries are open files
 _NAMED = 40  # characters of a file's name at the start of its partial one's: both names fit in file systems
 _MAX_LINKS = 40
-_CHUNK = 2**24  # bytes read at once
+_CHUNK = 2**24  # max bytes read at once
+_PIECE = 2**16  # and min, which pipes may have
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # of file systems without it
 
 
-def read_up_to(path: str | os.PathLike[str], limit: int) -> bytearray:
+def read_up_to(path: str | os.PathLike[str], limit: int) -> bytes:
     """Read a file, a pipe or a device of at most `limit` bytes.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is longer.
     """
-    content = bytearray()
-    with Path(path).open("rb") as file:
+    chunks, length = [], 0
+    with io.FileIO(os.fspath(path)) as file:
         size = os.fstat(file.fileno()).st_size  # 0 where it is a pipe
-        while size <= limit and (chunk := file.read(_CHUNK)):
-            content += chunk
-            size = max(size, len(content))
+        while size <= limit and (chunk := file.read(min(max(size - length + 1, _PIECE), _CHUNK))):
+            chunks.append(chunk)
+            length += len(chunk)
+            size = max(size, length)
     if size > limit:
         raise ValueError(f"{path}: expected a file of at most {limit} bytes, got {size} or more")
-    return content
+    return b"".join(chunks)
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | Iterable[bytes]) -> None:

@@ -99,7 +99,10 @@ def split_jpeg(content: bytes) -> tuple[bytes, bytes]:
 
 
 def _find_format(content: bytes) -> _Format | None:
-    return next((one for one in _FORMATS if re.match(one.start, content, re.DOTALL)), None)
+    for one in _FORMATS:
+        if one.start(content):
+            return one
+    return None
 
 
 def _png(content: bytes) -> Size:
@@ -237,27 +240,30 @@ class _Format(NamedTuple):
     name: str
     """for messages; empty where other files, too, may begin like this"""
 
-    start: bytes
-    """pattern of the first bytes"""
+    start: Callable[[bytes], object | None]
+    """finds the pattern of the first bytes"""
 
     read_size: Callable[[bytes], Size | None]
 
 
-_FORMATS = (
-    _Format("PNG", rb"\x89PNG\r\n\x1a\n", _png),
-    _Format("JPEG", rb"\xff\xd8\xff", _jpeg),
-    _Format("WebP", rb"RIFF.{4}WEBP", _webp),
-    _Format("BMP", rb"BM.{4}\0\0\0\0", _bmp),
-    _Format("", rb"BM", _bmp),
-    _Format("TIFF", rb"II[*+]\0|MM\0[*+]", _tiff),
-    _Format("PNM", rb"P[1-6]\s", _pnm),
-    _Format("", rb"P[1-6fF][\s#]", _pnm),
-    _Format("", rb"P7\s", _pam),
-    _Format("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
-    _Format("GIF", rb"GIF8", _gif),
-    _Format("AVIF", rb".{4}ftypavi[fs]", _avif),
-    _Format("HEIC", rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", _avif),
-    _Format("", rb".{4}ftyp", _avif),
-    _Format("", rb"\x59\xa6\x6a\x95", _sun),
-    _Format("", rb"#\?", _radiance),
+_FORMATS = tuple(
+    _Format(name, re.compile(start, re.DOTALL).match, size)
+    for name, start, size in (
+        ("PNG", rb"\x89PNG\r\n\x1a\n", _png),
+        ("JPEG", rb"\xff\xd8\xff", _jpeg),
+        ("WebP", rb"RIFF.{4}WEBP", _webp),
+        ("BMP", rb"BM.{4}\0\0\0\0", _bmp),
+        ("", rb"BM", _bmp),
+        ("TIFF", rb"II[*+]\0|MM\0[*+]", _tiff),
+        ("PNM", rb"P[1-6]\s", _pnm),
+        ("", rb"P[1-6fF][\s#]", _pnm),
+        ("", rb"P7\s", _pam),
+        ("JPEG 2000", rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
+        ("GIF", rb"GIF8", _gif),
+        ("AVIF", rb".{4}ftypavi[fs]", _avif),
+        ("HEIC", rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", _avif),
+        ("", rb".{4}ftyp", _avif),
+        ("", rb"\x59\xa6\x6a\x95", _sun),
+        ("", rb"#\?", _radiance),
+    )
 )

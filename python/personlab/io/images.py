@@ -136,7 +136,7 @@ def read_image_file(path: str | os.PathLike[str] | StoredImage) -> tuple[Image, 
 def _read_file(
     path: str | os.PathLike[str] | StoredImage, reduction: Callable[[Size], float] | None = None
 ) -> tuple[Image | ReducedImage, str]:
-    content = path.read() if isinstance(path, StoredImage) else bytes(read_up_to(path, MAX_BYTES))
+    content = path.read() if isinstance(path, StoredImage) else read_up_to(path, MAX_BYTES)
     check_image(content, str(path))
     library, kind = imaging_library(), read_format(content)
     plan = None if reduction is None else plan_reduction(content, reduction)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from personlab import _core
 from personlab.io.imaging import imaging_library
 from personlab.io.reduced import WHOLE, Along, block_of, size_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]  # (H, W, 3) RGB
     Size = tuple[int, int]  # (W, H)
 
-MAX_SIDE = 2**14  # pixels of a network input; OpenCV warps up to 2**15
+MAX_SIDE = 2**14  # pixels of a network input
 
 
 def input_size(size: Size, *, stride: int, long_edge: float, max_pixels: int) -> tuple[Size, bool]:
@@ -54,9 +55,15 @@ def resize(image: Image | ReducedImage, size: Size) -> Image:
     sx, sy = kx * ((w - 1) / max(width - 1, 1)), ky * ((h - 1) / max(height - 1, 1))  # pixels for each input pixel
     pixels, (bx, by) = _average(pixels, (sx, sy), size, exact=at is not WHOLE)
     # Pixel x went into the block at (x + 0.5) / b - 0.5.
-    return imaging_library().sample(
-        pixels, size, Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5)
-    )
+    x, y = Along(sx / bx, (x0 + 0.5) / bx - 0.5), Along(sy / by, (y0 + 0.5) / by - 0.5)
+    resized = np.empty((height, width, 3), np.uint8)
+    _core.sample_image(image=_rows_of(pixels), x=x, y=y, result=resized)
+    return resized
+
+
+def _rows_of(pixels: Image) -> Image:
+    """Return an image, copied where its rows do not lie in C order."""
+    return pixels if pixels.strides[1:] == (3, 1) else np.ascontiguousarray(pixels)
 
 
 def _average(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,28 +36,36 @@ def captured_stderr() -> Iterator[list[str]]:
     Lines of other writers are passed on at the end. Without a standard error, nothing is collected.
     """
     lines: list[str] = []
-    with _CAPTURE, contextlib.ExitStack() as stack:
+    with _CAPTURE:
         try:
             stderr = os.dup(2)
         except OSError:
             yield lines
             return
-        stack.callback(os.close, stderr)
-        file = stack.enter_context(_memory_file())
-        os.dup2(file.fileno(), 2)
         try:
-            yield lines
+            with _memory_file() as file:
+                os.dup2(file.fileno(), 2)
+                try:
+                    yield lines
+                finally:
+                    os.dup2(stderr, 2)
+                    if file.seek(0, os.SEEK_END):
+                        file.seek(0)
+                        _sort(file.read().decode(errors="replace"), lines)
         finally:
-            os.dup2(stderr, 2)
-            file.seek(0)
-            written = re.findall(r"[^\n]*\n|[^\n]+", file.read().decode(errors="replace"))
-            lines += [line for line in written if _OF_DECODERS.match(line)]
-            others = "".join(line for line in written if not _OF_DECODERS.match(line))
-            with contextlib.suppress(OSError):
-                os.write(2, others.encode())
+            os.close(stderr)
 
 
-def _memory_file() -> contextlib.AbstractContextManager[Any]:
+def _sort(text: str, lines: list[str]) -> None:
+    """Add the lines of decoders to others of theirs, and pass on those of other writers."""
+    written = re.findall(r"[^\n]*\n|[^\n]+", text)
+    lines += [line for line in written if _OF_DECODERS.match(line)]
+    others = "".join(line for line in written if not _OF_DECODERS.match(line))
+    with contextlib.suppress(OSError):
+        os.write(2, others.encode())
+
+
+def _memory_file() -> IO[bytes]:
     if hasattr(os, "memfd_create"):
-        return os.fdopen(os.memfd_create("stderr"), "w+b")
-    return tempfile.TemporaryFile()
+        return io.FileIO(os.memfd_create("stderr"), "r+")
+    return tempfile.TemporaryFile(buffering=0)

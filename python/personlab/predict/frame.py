@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 from personlab.io.images import StoredImage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from personlab.methods.base import Boxes, Prepared
     from personlab.predict.prediction import Prediction
 
@@ -33,17 +30,31 @@ class Frame:
     notes: list[str] = field(default_factory=list)  # warnings that come with the result
     times: dict[str, float] = field(default_factory=dict)  # ms
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: str) -> _Timed:
         """Add up the time of the block, and keep an exception that ends it for the reader of the result."""
-        start = perf_counter()
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001
-            self.error = error
-        self.times[name] = self.times.get(name, 0.0) + 1e3 * (perf_counter() - start)
+        return _Timed(self, name)
 
     @property
     def name(self) -> str:
         """Name of the image in messages."""
         return str(self.source) if isinstance(self.source, (str, os.PathLike, StoredImage)) else "image"
+
+
+class _Timed:
+    """A block of a stage; a class, as a generator costs several calls more each time."""
+
+    __slots__ = ("_frame", "_name", "_start")
+
+    def __init__(self, frame: Frame, name: str) -> None:
+        self._frame, self._name = frame, name
+
+    def __enter__(self) -> None:
+        self._start = perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        times = self._frame.times
+        times[self._name] = times.get(self._name, 0.0) + 1e3 * (perf_counter() - self._start)
+        if isinstance(error, Exception):
+            self._frame.error = error
+            return True
+        return False

@@ -46,7 +46,7 @@ class Stream(Generic[T]):
             # What the next stage takes at once, and one frame more, may be finished or in work.
             takers = stages[number + 1] if number + 1 < len(stages) else Stage(stage.work)
             depth = -(-takers.workers * takers.batch // stage.batch) + stage.workers
-            target: queue.Queue[_Place] = queue.Queue(depth)
+            target = _Line(depth)
             for _ in range(stage.workers):
                 # Not daemons, which die inside the network when the program ends; they end by themselves then.
                 thread = threading.Thread(
@@ -107,19 +107,64 @@ class _Feed:
         return frames
 
 
-@dataclass
 class _Place:
-    """The place of one result of a stage in its queue: frames, once they are ready, or the error of the stage."""
+    """The place of one result of a stage in its line: frames, once they are ready, or the error of the stage.
 
-    ready: threading.Event = field(default_factory=threading.Event)
-    frames: list[Any] | None = None  # none at the end
-    error: BaseException | None = None
+    Waited for by one thread, for which a lock is enough: an event is several calls of Python each time.
+    """
+
+    __slots__ = ("_pending", "error", "frames")
+
+    def __init__(self) -> None:
+        self.frames: list[Any] | None = None  # none at the end
+        self.error: BaseException | None = None
+        self._pending = threading.Lock()
+        self._pending.acquire()
+
+    def finish(self) -> None:
+        """Say that the result is complete."""
+        self._pending.release()
+
+    def wait(self, seconds: float) -> bool:
+        """Return whether the result is complete; it is taken once."""
+        return self._pending.acquire(timeout=seconds)
 
 
-def _work(stage: Stage, feed: _Feed, target: queue.Queue[_Place], stop: threading.Event) -> None:
+class _Line:
+    """A queue of at most `depth` places, of two that are written in C."""
+
+    __slots__ = ("_free", "_taken")
+
+    def __init__(self, depth: int) -> None:
+        self._taken: queue.SimpleQueue[_Place] = queue.SimpleQueue()
+        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(depth):
+            self._free.put(None)
+
+    def put(self, place: _Place, seconds: float) -> bool:
+        """Return whether there was, or came to be, a free place."""
+        try:
+            self._free.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        self._taken.put(place)
+        return True
+
+    def get(self, seconds: float) -> _Place:
+        """Return the next place.
+
+        Raises:
+            queue.Empty: there is none for so long.
+        """
+        place = self._taken.get(timeout=seconds)
+        self._free.put(None)
+        return place
+
+
+def _work(stage: Stage, feed: _Feed, target: _Line, stop: threading.Event) -> None:
     """Work until the frames end; holds no reference to the `Stream`, which can thus be collected.
 
-    A result has its place in the queue before its frames are taken: this keeps their order, whoever finishes first.
+    A result has its place in the line before its frames are taken: this keeps their order, whoever finishes first.
     """
     while True:
         place = _Place()
@@ -132,32 +177,29 @@ def _work(stage: Stage, feed: _Feed, target: queue.Queue[_Place], stop: threadin
                 place.frames = stage.work(place.frames)
         except BaseException as error:  # noqa: BLE001  # raised again where the results are read
             place.error = error
-        place.ready.set()
+        place.finish()
 
 
 def _is_open(stop: threading.Event) -> bool:
     return not stop.is_set() and threading.main_thread().is_alive()
 
 
-def _put(target: queue.Queue[_Place], place: _Place, stop: threading.Event) -> bool:
+def _put(target: _Line, place: _Place, stop: threading.Event) -> bool:
     """Return whether the place was queued before the stream was closed."""
     while _is_open(stop):
-        try:
-            target.put(place, timeout=_POLL)
-        except queue.Full:
-            continue
-        return True
+        if target.put(place, _POLL):
+            return True
     return False
 
 
-def _receive(source: queue.Queue[_Place], stop: threading.Event) -> Iterator[Any]:
+def _receive(source: _Line, stop: threading.Event) -> Iterator[Any]:
     """Yield the frames of a queue up to its end, a failure, or the moment the stream is closed."""
     while _is_open(stop):
         try:
-            place = source.get(timeout=_POLL)
+            place = source.get(_POLL)
         except queue.Empty:
             continue
-        while not place.ready.wait(_POLL):
+        while not place.wait(_POLL):
             if not _is_open(stop):
                 return
         if place.error is not None:

@@ -53,6 +53,7 @@ PERSONLAB_INLINE Mask16 cmp_ge(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(
 PERSONLAB_INLINE Mask16 cmp_gt(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ)}; }
 PERSONLAB_INLINE Mask16 cmp_le(F32x16 a, F32x16 b) { return {_mm512_cmp_ps_mask(a, b, _CMP_LE_OQ)}; }
 PERSONLAB_INLINE F32x16 select(Mask16 mask, F32x16 a, F32x16 b) { return _mm512_mask_mov_ps(b, mask.bits, a); }
+PERSONLAB_INLINE F32x16 fused(F32x16 a, F32x16 b, F32x16 c) { return _mm512_fmadd_ps(a, b, c); }
 PERSONLAB_INLINE F32x16 reverse(F32x16 v) {
   return _mm512_permutexvar_ps(_mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0), v);
 }
@@ -61,6 +62,9 @@ PERSONLAB_INLINE bool any(Mask16 mask) { return mask.bits != 0; }
 PERSONLAB_INLINE bool all(Mask16 mask) { return mask.bits == 0xffffU; }
 PERSONLAB_INLINE I32x16 to_int(F32x16 v) { return reinterpret_cast<I32x16>(_mm512_cvttps_epi32(v)); }
 PERSONLAB_INLINE F32x16 to_float(I32x16 v) { return _mm512_cvtepi32_ps(reinterpret_cast<__m512i>(v)); }
+PERSONLAB_INLINE void store_bytes(I32x16 v, std::uint8_t* to) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(reinterpret_cast<__m512i>(v)));
+}
 PERSONLAB_INLINE F32x16 floor(F32x16 v) { return _mm512_roundscale_ps(v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 PERSONLAB_INLINE F32x16 exp2_of_shifted(F32x16 v) {
   const __m512i bits = _mm512_add_epi32(_mm512_castps_si512(v), _mm512_set1_epi32(127));

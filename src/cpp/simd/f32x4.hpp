@@ -8,7 +8,9 @@
 
 #include "simd/vectors.hpp"
 
-#if defined(__SSE4_1__)
+#if defined(__FMA__)
+#include <immintrin.h>
+#elif defined(__SSE4_1__)
 #include <smmintrin.h>
 #elif defined(__SSE2__)
 #include <emmintrin.h>
@@ -174,6 +176,21 @@ PERSONLAB_INLINE F32x4 sqrt(F32x4 v) {
   return _mm_sqrt_ps(v);
 #else
   return F32x4{sqrtf(v[0]), sqrtf(v[1]), sqrtf(v[2]), sqrtf(v[3])};
+#endif
+}
+
+// a * b + c with one rounding; without an instruction for it, in double, where products are exact.
+PERSONLAB_INLINE F32x4 fused(F32x4 a, F32x4 b, F32x4 c) {
+#if defined(__FMA__)
+  return _mm_fmadd_ps(a, b, c);
+#elif defined(__SSE2__)
+  const auto low = [](__m128 v) { return _mm_cvtps_pd(v); };
+  const auto high = [](__m128 v) { return _mm_cvtps_pd(_mm_movehl_ps(v, v)); };
+  const __m128d first = _mm_add_pd(_mm_mul_pd(low(a), low(b)), low(c));
+  const __m128d last = _mm_add_pd(_mm_mul_pd(high(a), high(b)), high(c));
+  return _mm_movelh_ps(_mm_cvtpd_ps(first), _mm_cvtpd_ps(last));
+#else
+  return F32x4{fmaf(a[0], b[0], c[0]), fmaf(a[1], b[1], c[1]), fmaf(a[2], b[2], c[2]), fmaf(a[3], b[3], c[3])};
 #endif
 }
 

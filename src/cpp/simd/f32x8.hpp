@@ -59,6 +59,7 @@ PERSONLAB_INLINE I32x8 cmp_ge(F32x8 a, F32x8 b) { return a >= b; }
 PERSONLAB_INLINE I32x8 cmp_gt(F32x8 a, F32x8 b) { return a > b; }
 PERSONLAB_INLINE I32x8 cmp_le(F32x8 a, F32x8 b) { return a <= b; }
 PERSONLAB_INLINE F32x8 select(I32x8 mask, F32x8 a, F32x8 b) { return mask ? a : b; }
+PERSONLAB_INLINE F32x8 fused(F32x8 a, F32x8 b, F32x8 c) { return _mm256_fmadd_ps(a, b, c); }
 PERSONLAB_INLINE F32x8 reverse(F32x8 v) {
   return _mm256_permutevar8x32_ps(v, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
 }
@@ -69,6 +70,11 @@ PERSONLAB_INLINE bool any(I32x8 mask) { return mask_bits(mask) != 0; }
 PERSONLAB_INLINE bool all(I32x8 mask) { return mask_bits(mask) == 0xffU; }
 PERSONLAB_INLINE I32x8 to_int(F32x8 v) { return reinterpret_cast<I32x8>(_mm256_cvttps_epi32(v)); }
 PERSONLAB_INLINE F32x8 to_float(I32x8 v) { return _mm256_cvtepi32_ps(reinterpret_cast<__m256i>(v)); }
+PERSONLAB_INLINE void store_bytes(I32x8 v, std::uint8_t* to) {
+  const __m256i both = reinterpret_cast<__m256i>(v);
+  const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256(both, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_packus_epi16(words, words));
+}
 PERSONLAB_INLINE F32x8 floor(F32x8 v) { return _mm256_floor_ps(v); }
 PERSONLAB_INLINE F32x8 exp2_of_shifted(F32x8 v) {
   const __m256i bits = _mm256_add_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(127));

@@ -5,6 +5,8 @@
 //   cmp_ge(a, b)  cmp_gt(a, b)  cmp_le(a, b)   a mask, false where a lane is NaN
 //   select(mask, a, b)  any(mask)  all(mask)  mask_bits(mask)   bit i of mask_bits is lane i
 //   to_int(v)  to_float(v)  floor(v)           to_int truncates
+//   fused(a, b, c)                             a * b + c with one rounding; rarely two, where the processor lacks it
+//   store_bytes(v, p)                          integers 0 .. 255 as bytes
 //   reverse(v)                                 the last lane first
 //
 // min(a, b) and max(a, b) are b where either lane is NaN. load<V> of 16-bit elements and of bytes gives float32.

@@ -103,7 +103,7 @@ def _samples(
         image = annotations.images[number]
         assert image.name is not None
         path = images / image.name
-        content = bytes(read_up_to(path, MAX_BYTES))
+        content = read_up_to(path, MAX_BYTES)
         kind = read_format(content)
         entry = {"id": number, "file_name": image.name, "height": image.size[0], "width": image.size[1]}
         text = {

@@ -51,11 +51,8 @@ class ImagingLibrary(Protocol):
     def average(self, image: Image, size: Size) -> Image:
         """Shrink to `size` (W, H), border on border: each pixel is the mean of the area that it covers."""
 
-    def sample(self, image: Image, size: Size, x: Along, y: Along) -> Image:
-        """Sample bilinearly at the pixels of an image of `size` (W, H), whose pixel n lies at k * n + x0."""
-
     def sample_field(self, field: Field, size: Size, x: Along, y: Along) -> Field:
-        """Do the same with a field of finite numbers."""
+        """Sample finite numbers bilinearly at the pixels of an image of `size` (W, H): pixel n lies at k * n + x0."""
 
     def enlarge(self, image: Image, size: Size) -> Image:
         """Enlarge a drawing to `size` (W, H), border on border and bicubically."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NAME = "opencv"
 _END_OF_JPEG = b"\xff\xd9"
+_RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # before OpenCV 4.11, all images are read as BGR
+_WHOLE = cv2.IMREAD_COLOR if _RGB is None else _RGB
 
 
 def decode(content: bytes, kind: str, factor: int = 1) -> tuple[Image | None, str]:
@@ -30,13 +32,15 @@ def decode(content: bytes, kind: str, factor: int = 1) -> tuple[Image | None, st
 
 def _decode(content: bytes, factor: int) -> tuple[Image | None, list[str]]:
     """Return the pixels, or None, and the lines that the decoder wrote to standard error."""
-    mode = cv2.IMREAD_COLOR if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
+    mode = _WHOLE if factor == 1 else getattr(cv2, f"IMREAD_REDUCED_COLOR_{factor}")
     with captured_stderr() as lines:
         try:
             image = cv2.imdecode(np.frombuffer(content, np.uint8), mode)
         except cv2.error:
             return None, lines
-    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), lines
+    if image is not None and mode != _RGB:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return None if image is None else np.asarray(image, np.uint8), lines
 
 
 def reads(kind: str) -> bool:
@@ -69,21 +73,11 @@ def average(image: Image, size: Size) -> Image:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
-    """Sample an image bilinearly at the pixels of another one."""
-    four = cv2.cvtColor(image, cv2.COLOR_RGB2RGBA)  # OpenCV warps four channels twice as fast as three, alike
-    return np.asarray(cv2.cvtColor(_warp(four, size, x, y), cv2.COLOR_RGBA2RGB), np.uint8)
-
-
 def sample_field(field: Field, size: Size, x: Along, y: Along) -> Field:
     """Sample a field bilinearly at the pixels of an image."""
-    return np.asarray(_warp(field, size, x, y), np.float32)
-
-
-def _warp(array: Any, size: Size, x: Along, y: Along) -> Any:
     warp = np.array([[x.k, 0, x.x0], [0, y.k, y.x0]])
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(array, warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.warpAffine(field, warp, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def enlarge(image: Image, size: Size) -> Image:

@@ -145,7 +145,9 @@ def encode(image: Image, suffix: str) -> bytes | None:
 def average(image: Image, size: Size) -> Image:
     """Shrink an image, border on border: each pixel is the mean of the area that it covers."""
     columns = _averaged_rows(image, size[1]).swapaxes(0, 1)
-    return np.rint(_averaged_rows(columns, size[0]).swapaxes(0, 1)).astype(np.uint8)
+    means = _averaged_rows(columns, size[0]).swapaxes(0, 1)
+    is_two_by_two = image.shape[:2] == (2 * size[1], 2 * size[0])  # halves, of which OpenCV rounds these alone up
+    return (np.floor(means + 0.5) if is_two_by_two else np.rint(means)).astype(np.uint8)
 
 
 def _averaged_rows(image: NDArray[Any], count: int) -> NDArray[np.float32]:
@@ -160,21 +162,6 @@ def _averaged_rows(image: NDArray[Any], count: int) -> NDArray[np.float32]:
     return means
 
 
-def sample(image: Image, size: Size, x: Along, y: Along) -> Image:
-    """Sample an image bilinearly at the pixels of another one."""
-    across, down = _box(x, size[0], image.shape[1]), _box(y, size[1], image.shape[0])
-    if across and down:
-        box = (across[0], down[0], across[1], down[1])
-        return np.array(PilImage.fromarray(image).resize(size, PilImage.Resampling.BILINEAR, box))
-    before, after, share = _taps(y, size[1], image.shape[0])
-    rows = image[before].astype(np.float32)
-    rows += (image[after] - rows) * share[:, None, None]
-    before, after, share = _taps(x, size[0], image.shape[1])
-    sampled = np.take(rows, before, 1)
-    sampled += (np.take(rows, after, 1) - sampled) * share[:, None]
-    return np.asarray(sampled + np.float32(0.5), np.uint8)
-
-
 def sample_field(field: Field, size: Size, x: Along, y: Along) -> Field:
     """Sample a field bilinearly at the pixels of an image."""
     before, after, share = _taps(x, size[0], field.shape[1])
@@ -186,12 +173,6 @@ def sample_field(field: Field, size: Size, x: Along, y: Along) -> Field:
     sampled: Field = columns[before]
     sampled += (columns[after] - sampled) * share[:, None]
     return sampled
-
-
-def _box(at: Along, count: int, limit: int) -> tuple[float, float] | None:
-    """Return the borders of `count` pixels in an image, for Pillow's bilinear enlarging; None where it cannot do it."""
-    first, last = at.x0 + 0.5 - at.k / 2, at.x0 + 0.5 + at.k * (count - 0.5)
-    return (first, last) if at.k <= 1 and first >= 0 and last <= limit else None
 
 
 def _taps(at: Along, count: int, limit: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
