@@ -10,7 +10,7 @@ using namespace py::literals;
 namespace personlab {
 namespace {
 
-// Reads an image (H, W, 3), each of whose rows lies in C order, at step * n + start along x and y, into uint8 (h, w, 3).
+// Reads an image (H, W, 3), each of whose rows lies in C order, at step * n + start along x and y; (h, w, 3) uint8.
 void sample_image(const py::array_t<std::uint8_t>& image, std::pair<float, float> x, std::pair<float, float> y,
                   Array<std::uint8_t> result) {
   const images::ImageView from{image.data(), image.strides(0), {extent(image, 3), extent(image, 2)}};

@@ -53,7 +53,9 @@ def group(gpu, fields, peaks, **how):
     )
 
 
-@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize(
+    "grid", [pytest.param(grid, marks=pytest.mark.slow_sanitized if grid == (9, 4, 16) else []) for grid in GRIDS]
+)
 @pytest.mark.parametrize("people", SKELETONS.values(), ids=SKELETONS)
 def test_groups_are_the_cores(gpu, people, grid):
     fields, _, peaks, groups = scene(people, *grid)
