@@ -136,12 +136,14 @@ class Pool:
             ConnectionError: it does not start, or there is no such cluster.
         """
         is_here = self._options.address is None
+        steps = (*_NEEDLESS, *(() if self._verbose else (_LOG,))) if is_here else ()
         for left in reversed(range(_ATTEMPTS if is_here else 1)):
             before = _children()
             try:
-                with _left_out((*_NEEDLESS, *(() if self._verbose else (_LOG,))) if is_here else ()):
+                with _left_out(steps):
                     self._ray.init(**arguments)
             except Exception as error:  # noqa: BLE001  # Ray raises that class itself
+                steps = ()  # another version of Ray may not do without
                 self._ray.shutdown()
                 for process in _children() - before:  # Ray leaves those that did start
                     process.kill()

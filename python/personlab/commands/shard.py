@@ -68,5 +68,6 @@ def run(config: Any) -> None:
         )
     size = sum(path.stat().st_size for path in paths)
     people = sum(not person.crowd for person in read.people)
-    sys.stdout.write(f"{len(read.images)} images, {people} people, {len(paths)} shards, {size / 1e6:.1f} MB\n")
+    files = "1 shard" if len(paths) == 1 else f"{len(paths)} shards"
+    sys.stdout.write(f"{len(read.images)} images, {people} people, {files}, {size / 1e6:.1f} MB\n")
     log(f"wrote {folder}")
