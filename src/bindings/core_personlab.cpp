@@ -8,6 +8,7 @@
 
 #include "arguments.hpp"
 #include "keywords.hpp"
+#include "mask_memory.hpp"
 #include "methods/personlab/bench.hpp"
 #include "methods/personlab/decode.hpp"
 #include "methods/personlab/stages.hpp"
@@ -97,19 +98,19 @@ py::tuple associate(const Floats& keypoints, const Floats& weights, const Floats
                     const py::array& long_offsets, const std::optional<py::array>& short_offsets, int stride,
                     std::pair<int, int> size, const MaskOptions& options, bool scored) {
   const int p = extent(keypoints, 3), k = extent(keypoints, 2);
-  const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system
-  py::array_t<bool> masks = zeros(py::make_tuple(p, size.first, size.second), py::dtype::of<bool>());
+  NewMasks masks(p, size.first, size.second);
   Floats mask_scores(py::ssize_t{scored ? p : 0});
   const Field short_view = short_offsets ? view(*short_offsets, 2 * k, stride) : Field();
   const PoseArrays poses{keypoints.data(), weights.data(), scores.data(), p, k};
-  auto* out = reinterpret_cast<std::uint8_t*>(masks.mutable_data());
+  std::uint8_t* out = masks.data();
   float* scores_out = scored ? mask_scores.mutable_data() : nullptr;
   const Kept kept;
   without_python(options, [&](const MaskOptions& how) {
+    masks.clear(out, how.threads);
     associate_pixels(poses, view(segmentation, 1, stride), view(long_offsets, 2 * k, stride),
                      short_offsets ? &short_view : nullptr, size.first, size.second, how, out, scores_out, kept->masks);
   });
-  return py::make_tuple(masks, scored ? py::object(mask_scores) : py::none());
+  return py::make_tuple(masks.array, scored ? py::object(mask_scores) : py::none());
 }
 
 Floats score_dense_masks(const Array<bool>& masks, const Floats& scores, const py::array& segmentation, int stride,
@@ -144,6 +145,7 @@ py::dict stage_times(const Floats& heatmaps, const Floats& short_offsets, const 
 
 void register_personlab(py::module_& m) {
   KeywordFunction<DecodePlain>::add_to(m);
+  register_mask_memory(m);
   m.def("decode_poses", &decode_poses, py::kw_only(), "heatmaps"_a, "short_offsets"_a, "mid_offsets"_a, "stride"_a,
         "skeleton"_a, "options"_a);
   m.def("associate_pixels", &associate, py::kw_only(), "keypoints"_a, "weights"_a, "scores"_a, "segmentation"_a,

@@ -22,6 +22,7 @@ namespace {
 constexpr int kLevels = 3;                  // sizes of regions
 constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
 constexpr int kFewPixels = 100;             // up to so many are faster followed one by one than in a wide box
+constexpr int kIsLoose = -1;                // in a list of keypoints
 constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
 constexpr float kAnyWidth = std::numeric_limits<float>::infinity();  // of boxes
 
@@ -207,16 +208,19 @@ class Associator {
 
   // Keypoints that are loose in a region, or whose boxes there are wider than `max_width`.
   const std::vector<std::int32_t>& find_wide(const Level& around, float max_width, MaskScratch& scratch) const {
-    scratch.wide.clear();
-    auto loose = around.loose.begin();
-    for (const std::int32_t k : all_) {
+    scratch.wide.assign(all_.begin(), all_.end());
+    for (const std::int32_t k : around.loose) scratch.wide[static_cast<std::size_t>(k)] = kIsLoose;
+    std::size_t count = 0;
+    for (const std::int32_t k : all_) {  // without a branch: which ones are wide is as good as random
       const Boxes& boxes = around.boxes[static_cast<std::size_t>(k / kKeypointGroup)];
       const int lane = k % kKeypointGroup;
-      const bool is_loose = loose != around.loose.end() && *loose == k;
-      loose += is_loose ? 1 : 0;
-      if (is_loose || boxes.x1[lane] - boxes.x0[lane] > max_width || boxes.y1[lane] - boxes.y0[lane] > max_width)
-        scratch.wide.push_back(k);
+      const bool is_loose = scratch.wide[static_cast<std::size_t>(k)] == kIsLoose;
+      const bool is_wide = boxes.x1[lane] - boxes.x0[lane] > max_width;
+      const bool is_high = boxes.y1[lane] - boxes.y0[lane] > max_width;
+      scratch.wide[count] = k;
+      count += is_loose | is_wide | is_high ? 1 : 0;
     }
+    scratch.wide.resize(count);
     return scratch.wide;
   }
 
@@ -271,9 +275,11 @@ class Associator {
     for (std::size_t i = 0; i < moving.keypoints.size(); ++i) {
       const Boxes& boxes = moving.boxes[i / kKeypointGroup];
       const std::size_t lane = i % kKeypointGroup;
-      if (!(boxes.x1[lane] - boxes.x0[lane] <= max_width && boxes.y1[lane] - boxes.y0[lane] <= max_width)) continue;
+      const bool is_narrow = boxes.x1[lane] - boxes.x0[lane] <= max_width;
+      const bool is_low = boxes.y1[lane] - boxes.y0[lane] <= max_width;
       moving.keypoints[kept] = moving.keypoints[i];
-      copy_box(moving.boxes, i, moving.boxes, kept++);
+      copy_box(moving.boxes, i, moving.boxes, kept);
+      kept += is_narrow & is_low ? 1 : 0;
     }
     moving.keypoints.resize(kept);
   }

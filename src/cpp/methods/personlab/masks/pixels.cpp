@@ -91,35 +91,40 @@ class PixelFollower {
   const float* sums(std::size_t a) const { return scratch_.sums[a].of; }
   std::uint64_t all() const { return ~std::uint64_t{0} >> (kPointChunk - n_); }  // listed pixels
 
-  // Insertion sort: they are few, and equal ones keep their order.
+  // Each goes to the place that the number of those before it gives, without a branch on the gaps. Equal ones keep their
+  // order. The bits of a gap, which is not negative, are in the order of the gaps.
   void order_keypoints() {
-    const auto gap = [this](std::int32_t k) { return scratch_.gap[static_cast<std::size_t>(k)]; };
+    scratch_.rank.resize(keypoints_);
+    for (std::size_t k = 0; k < keypoints_; ++k) {
+      std::uint32_t bits;
+      std::memcpy(&bits, &scratch_.gap[k], sizeof bits);
+      scratch_.rank[k] = std::uint64_t{bits} << 32 | (keypoints_ - k);
+    }
     scratch_.order.resize(keypoints_);
-    for (std::size_t i = 0; i < keypoints_; ++i) {
-      const auto k = static_cast<std::int32_t>(i);
-      std::size_t at = i;
-      for (; at > 0 && gap(k) > gap(scratch_.order[at - 1]); --at) scratch_.order[at] = scratch_.order[at - 1];
-      scratch_.order[at] = k;
+    for (std::size_t k = 0; k < keypoints_; ++k) {
+      const std::uint64_t own = scratch_.rank[k];
+      std::size_t before = 0;
+      for (const std::uint64_t other : scratch_.rank) before += other > own ? 1 : 0;
+      scratch_.order[before] = static_cast<std::int32_t>(k);
     }
   }
 
   // Lists the targets of the poses keypoint by keypoint, from bounds of the sums over those that follow.
   void list_targets() {
     scratch_.targets.resize(keypoints_ * poses_);
-    scratch_.rest_lower.assign(poses_, 0.0F);
-    scratch_.rest_upper.assign(poses_, 0.0F);
-    for (std::size_t i = keypoints_; i-- > 0;) {
-      const auto k = static_cast<std::size_t>(scratch_.order[i]), lane = k % kKeypointGroup;
-      for (std::size_t a = 0; a < poses_; ++a) {
-        const std::size_t at = pose(a) * task_.groups() + k / kKeypointGroup;
-        const Targets& group = task_.poses.targets[at];
-        const DistanceBounds& bounds = scratch_.bounds[at];
-        float &rest_lower = scratch_.rest_lower[a], &rest_upper = scratch_.rest_upper[a];
+    for (std::size_t a = 0; a < poses_; ++a) {
+      const Targets* groups = task_.poses.targets.data() + pose(a) * task_.groups();
+      const DistanceBounds* all_bounds = scratch_.bounds.data() + pose(a) * task_.groups();
+      const float low = reach(a) / (1.0F + kMaskMargin), high = reach(a) / (1.0F - kMaskMargin);
+      float rest_lower = 0.0F, rest_upper = 0.0F;
+      for (std::size_t i = keypoints_; i-- > 0;) {
+        const auto k = static_cast<std::size_t>(scratch_.order[i]), lane = k % kKeypointGroup;
+        const Targets& group = groups[k / kKeypointGroup];
+        const DistanceBounds& bounds = all_bounds[k / kKeypointGroup];
         // To tell which of several poses is nearer takes the whole sum.
         const bool open_end = rivals_ || !is_finite(rest_upper);
         scratch_.targets[i * poses_ + a] = {group.x[lane], group.y[lane], group.weight[lane],
-                                            open_end ? -1.0F : reach(a) / (1.0F + kMaskMargin) - rest_upper,
-                                            reach(a) / (1.0F - kMaskMargin) - rest_lower};
+                                            open_end ? -1.0F : low - rest_upper, high - rest_lower};
         rest_lower += bounds.lower[lane];
         rest_upper += bounds.upper[lane];
       }

@@ -53,9 +53,9 @@ struct MaskScratch {
   MovingBoxes moving;
 
   // For a block and its m poses.
-  std::vector<std::int32_t> order;            // (K) of keypoints, largest gap between the bounds first
-  std::vector<Target> targets;                // (K, m) in that order
-  std::vector<float> rest_lower, rest_upper;  // (m) bounds of the sum over the keypoints that follow
+  std::vector<std::uint64_t> rank;  // (K) of keypoints: the larger, the earlier in this order
+  std::vector<std::int32_t> order;  // (K) of keypoints, largest gap between the bounds first
+  std::vector<Target> targets;      // (K, m) in that order
 
   // For a chunk of the block's undecided foreground pixels.
   std::size_t pixel[kPointChunk];  // index in the image
