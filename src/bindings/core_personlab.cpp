@@ -106,9 +106,9 @@ py::tuple associate(const Floats& keypoints, const Floats& weights, const Floats
   float* scores_out = scored ? mask_scores.mutable_data() : nullptr;
   const Kept kept;
   without_python(options, [&](const MaskOptions& how) {
-    masks.clear(out, how.threads);
     associate_pixels(poses, view(segmentation, 1, stride), view(long_offsets, 2 * k, stride),
-                     short_offsets ? &short_view : nullptr, size.first, size.second, how, out, scores_out, kept->masks);
+                     short_offsets ? &short_view : nullptr, size.first, size.second, how, out, masks.clear, scores_out,
+                     kept->masks);
   });
   return py::make_tuple(masks.array, scored ? py::object(mask_scores) : py::none());
 }

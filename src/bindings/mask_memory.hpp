@@ -5,10 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <utility>
-
-#include "base/parallel.hpp"
 
 namespace py = pybind11;
 
@@ -56,35 +53,32 @@ class MaskMemory {
   py::array_t<std::uint8_t> block_;
 };
 
-// An array of masks (P, H, W), which `clear` makes zero.
+// A new array of masks (P, H, W), and whether it is zero already, as pages are that come from the system.
 struct NewMasks {
   py::array_t<bool> array;
-  bool is_clear = true;
+  bool clear = false;
 
   NewMasks(py::ssize_t p, py::ssize_t height, py::ssize_t width) {
-    const py::object zeros = py::module_::import("numpy").attr("zeros");  // pages come zeroed from the system
     const auto bytes = static_cast<std::size_t>(p) * static_cast<std::size_t>(height * width);
-    if (bytes < MaskMemory::kMinBytes || bytes > MaskMemory::kMaxBytes) {
+    if (bytes < MaskMemory::kMinBytes) {
+      array = py::array_t<bool>({p, height, width});
+      return;
+    }
+    const py::object zeros = py::module_::import("numpy").attr("zeros");
+    if (bytes > MaskMemory::kMaxBytes) {
       array = zeros(py::make_tuple(p, height, width), py::dtype::of<bool>());
+      clear = true;
       return;
     }
     py::object block = MaskMemory::take_idle(bytes);
-    is_clear = !block;
-    if (!block) block = zeros(bytes, py::dtype::of<std::uint8_t>());
+    clear = !block;
+    if (clear) block = zeros(bytes, py::dtype::of<std::uint8_t>());
     const py::object owner = py::cast(MaskMemory(py::reinterpret_borrow<py::array_t<std::uint8_t>>(block)));
     const auto* data = reinterpret_cast<const bool*>(owner.cast<MaskMemory&>().data());
     array = py::array_t<bool>({p, height, width}, data, owner);
   }
 
   std::uint8_t* data() { return reinterpret_cast<std::uint8_t*>(array.mutable_data()); }
-
-  // Sets all of it to zero where it is not; needs no GIL.
-  void clear(std::uint8_t* masks, int threads) const {
-    if (is_clear) return;
-    const auto p = static_cast<int>(array.shape(0));
-    const auto area = static_cast<std::size_t>(array.shape(1) * array.shape(2));
-    parallel_for(p, threads, [=](int j, int) { std::memset(masks + static_cast<std::size_t>(j) * area, 0, area); });
-  }
 };
 
 // The type that owns the memory of large masks: a writeable buffer, so that arrays over it are ordinary ones.

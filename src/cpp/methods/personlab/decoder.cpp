@@ -50,7 +50,8 @@ std::vector<Masks> Decoder::decode_masks(const std::vector<Poses>& poses, const 
     associate_pixels({people.keypoints.data(), people.keypoint_probabilities.data(), people.scores.data(), people.count,
                       people.n_keypoints},
                      fields.segmentation.image(n), fields.long_offsets.image(n), short_too ? &short_offsets : nullptr,
-                     size.height, size.width, options, masks.pixels.data(), masks.scores.data(), scratch().masks);
+                     size.height, size.width, options, masks.pixels.data(), /*clear=*/true, masks.scores.data(),
+                     scratch().masks);
   }
   return results;
 }

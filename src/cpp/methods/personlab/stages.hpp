@@ -58,13 +58,14 @@ struct PoseArrays {
   int count, n_keypoints;
 };
 
-// Mask association, section 3.2: masks (P, H, W), zero on entry, and their scores.
+// Mask association, section 3.2: masks (P, H, W), and their scores.
 void associate_pixels(const PoseArrays& poses,
                       const Field& segmentation,   // 1 plane
                       const Field& long_offsets,   // 2K planes
                       const Field* short_offsets,  // 2K planes, or null
                       int height, int width,       // of the image
                       const MaskOptions& options, std::uint8_t* masks,
+                      bool clear,          // whether the masks are zero on entry
                       float* mask_scores,  // (P), or null
                       MaskBuffers& scratch);
 

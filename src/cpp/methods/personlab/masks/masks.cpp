@@ -48,6 +48,8 @@ class Associator {
   // Makes the masks of the pixels of kPatch rows of blocks.
   void strip(int number, MaskScratch& scratch) const {
     const int first = number * kPatch, last = std::min(first + kPatch, block_rows());
+    const auto row_at = [this](int block) { return task_.y.first[static_cast<std::size_t>(block)]; };
+    if (!task_.clear) clear_rows(row_at(first), row_at(last));
     find_foreground(first, last, scratch);
     scratch.poses.clear();
     for (std::int32_t j = 0; j < task_.poses.count; ++j)
@@ -74,6 +76,13 @@ class Associator {
 
     int size() const { return kPatch >> level; }
   };
+
+  // Makes the rows from first to last zero in all masks: just before these are written to, while caches hold them.
+  void clear_rows(std::int32_t first, std::int32_t last) const {
+    const std::size_t bytes = static_cast<std::size_t>(last - first) * task_.width();
+    std::uint8_t* rows = task_.masks + static_cast<std::size_t>(first) * task_.width();
+    for (std::int32_t j = 0; j < task_.poses.count; ++j, rows += task_.area()) std::memset(rows, 0, bytes);
+  }
 
   // Marks the foreground of the block rows from first to last.
   void find_foreground(int first, int last, MaskScratch& scratch) const {
@@ -356,9 +365,13 @@ class Associator {
 
 void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const Field& long_offsets,
                       const Field* short_offsets, int height, int width, const MaskOptions& options,
-                      std::uint8_t* masks, float* mask_scores, MaskBuffers& scratch) {
+                      std::uint8_t* masks, bool clear, float* mask_scores, MaskBuffers& scratch) {
   if (mask_scores != nullptr) std::fill_n(mask_scores, arrays.count, 0.0F);
-  if (arrays.count == 0 || arrays.n_keypoints == 0 || segmentation.cells() == 0 || height == 0 || width == 0) return;
+  if (arrays.count == 0 || height == 0 || width == 0) return;
+  if (arrays.n_keypoints == 0 || segmentation.cells() == 0) {
+    if (!clear) std::memset(masks, 0, static_cast<std::size_t>(arrays.count) * height * width);
+    return;
+  }
   const PairGrid long_pairs = make_pairs(long_offsets, options.threads, scratch.long_pairs);
   PairGrid short_pairs{};
   const bool refine_short = short_offsets != nullptr && options.short_refine_steps > 0;
@@ -366,14 +379,9 @@ void associate_pixels(const PoseArrays& arrays, const Field& segmentation, const
   place_pixels(width, segmentation.width, segmentation.stride, scratch.x);
   place_pixels(height, segmentation.height, segmentation.stride, scratch.y);
   const MaskPoses poses(arrays, options.distance_threshold);
-  const MaskTask task{poses,
-                      long_pairs,
-                      refine_short ? &short_pairs : nullptr,
-                      options,
-                      scratch.x,
-                      scratch.y,
-                      masks,
-                      mask_scores != nullptr};
+  const MaskTask task{poses,   long_pairs, refine_short ? &short_pairs : nullptr,
+                      options, scratch.x,  scratch.y,
+                      masks,   clear,      mask_scores != nullptr};
   const Associator associate(task, as_floats(segmentation, scratch.segmentation));
   scratch.workers.resize(static_cast<std::size_t>(std::max(1, std::min(options.threads, associate.strips()))));
   if (task.scored) start_sums(arrays.count, scratch.workers);

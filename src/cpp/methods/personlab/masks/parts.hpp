@@ -72,6 +72,7 @@ struct MaskTask {
   const PixelAxis& x;
   const PixelAxis& y;
   std::uint8_t* masks;  // (P, H, W)
+  bool clear;           // whether they are zero on entry
   bool scored;          // whether mask scores are wanted
 
   std::size_t width() const { return x.t.size(); }
