@@ -19,7 +19,7 @@ namespace personlab {
 // with the GIL held. At exit the idle block is left to the system.
 class MaskMemory {
  public:
-  static constexpr std::size_t kMinBytes = std::size_t{32} << 20, kMaxBytes = std::size_t{256} << 20;
+  static constexpr std::size_t kMinBytes = std::size_t{4} << 20, kMaxBytes = std::size_t{256} << 20;
 
   explicit MaskMemory(py::array_t<std::uint8_t> block) : block_(std::move(block)) {}
   MaskMemory(MaskMemory&&) = default;

@@ -130,7 +130,7 @@ def decode_masks(
 ) -> Any:
     """Give each pose the pixels of its person (PersonLab, section 3.2).
 
-    Masks and scores lie where the fields do: in host memory, or on a GPU. In host memory, a block of 32 to 256 MiB that
+    Masks and scores lie where the fields do: in host memory, or on a GPU. In host memory, a block of 4 to 256 MiB that
     masks lay in is kept once no array over it is left, and is used by the next result that fills half of it or more;
     one block at most, which a result that it does not fit frees.
 

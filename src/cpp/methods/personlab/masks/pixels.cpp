@@ -91,8 +91,8 @@ class PixelFollower {
   const float* sums(std::size_t a) const { return scratch_.sums[a].of; }
   std::uint64_t all() const { return ~std::uint64_t{0} >> (kPointChunk - n_); }  // listed pixels
 
-  // Each goes to the place that the number of those before it gives, without a branch on the gaps. Equal ones keep their
-  // order. The bits of a gap, which is not negative, are in the order of the gaps.
+  // Each goes to the place that the number of those before it gives, without a branch on the gaps. Equal ones keep
+  // their order. The bits of a gap, which is not negative, are in the order of the gaps.
   void order_keypoints() {
     scratch_.rank.resize(keypoints_);
     for (std::size_t k = 0; k < keypoints_; ++k) {
