@@ -112,6 +112,9 @@ def decode_poses(
     skeleton: Skeleton,
     options: DecodeOptions,
 ) -> list[_Poses]: ...
+
+class MaskMemory: ...  # the base of a large array of masks: a buffer that is kept for the next one once it is dropped
+
 def associate_pixels(
     *,
     keypoints: _Floats,
