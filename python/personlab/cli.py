@@ -8,7 +8,9 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -21,7 +23,7 @@ from personlab.info import __version__
 from personlab.io.console import describe_error, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from jsonargparse import ArgumentParser
 
@@ -61,28 +63,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
-    try:
-        config = _parse(list(sys.argv[1:] if argv is None else argv))
-        if config is not None:
-            _module(config.command).run(config)
-        _flush_output()
-    except UsageError as error:
-        return _fail(str(error), USAGE)
-    except KeyboardInterrupt:
-        return _fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of stdout has closed it
-        _forget_output()
-        return FAILED
-    except (
-        FloatingPointError, ImportError, MemoryError, OSError, RecursionError, TypeError, ValueError,
-    ) as error:  # fmt: skip
+    with _noted_interrupts() as interrupts:
         try:
+            config = _parse(list(sys.argv[1:] if argv is None else argv))
+            if config is not None:
+                _module(config.command).run(config)
             _flush_output()
-        except OSError as output:
-            if isinstance(error, OSError) and error.filename is None:  # it was standard output that failed
-                error = output
-        return _fail(_describe(error), FAILED)
+        except UsageError as error:
+            return _fail(str(error), USAGE)
+        except KeyboardInterrupt:
+            return _fail("interrupted", INTERRUPTED)
+        except BrokenPipeError:  # the reader of stdout has closed it
+            _forget_output()
+            return FAILED
+        except (
+            FloatingPointError, ImportError, MemoryError, OSError, RecursionError, SystemError, TypeError, ValueError,
+        ) as error:  # fmt: skip
+            if interrupts and isinstance(error, ImportError | SystemError):  # as compiled modules report it
+                return _fail("interrupted", INTERRUPTED)
+            return _fail(_report(error), FAILED)
     return DONE
+
+
+@contextlib.contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Yield a list that is no longer empty once Ctrl-C has been pressed.
+
+    A compiled module that Ctrl-C meets in its import raises ImportError or SystemError in place of KeyboardInterrupt.
+    """
+    received: list[int] = []
+    handler = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield received
+        return
+
+    def note(number: int, frame: Any) -> None:
+        received.append(number)
+        handler(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+def _report(error: Exception) -> str:
+    """Return the message of the error that ends a command, once what it has printed is written."""
+    try:
+        _flush_output()
+    except OSError as output:
+        if isinstance(error, OSError) and error.filename is None:  # it was standard output that failed
+            error = output
+    return _describe(error)
 
 
 def _module(command: str) -> Any:
@@ -111,6 +144,8 @@ def _fail(message: str, code: int) -> int:
 
 def _describe(error: Exception) -> str:
     """Describe an error; where a package is missing, with the command that installs it."""
+    if isinstance(error, SystemError):
+        raise error
     if isinstance(error, ImportError):
         package = (error.name or "").partition(".")[0]
         if package not in _EXTRAS:

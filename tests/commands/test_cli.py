@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -325,6 +326,21 @@ def test_an_interrupt_ends_with_130(run, monkeypatch):
 
     monkeypatch.setattr("personlab.commands.info.run", interrupted)
     assert run("info") == (130, "", "personlab: error: interrupted\n")
+
+
+def test_an_interrupt_that_an_import_turns_into_another_error_ends_with_130(run, monkeypatch):
+    """As modules of pybind11 do whose import Ctrl-C meets."""
+
+    def interrupted(_):
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr("personlab.commands.info.run", interrupted)
+    assert run("info") == (130, "", "personlab: error: interrupted\n")
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.usefixtures("folder")
