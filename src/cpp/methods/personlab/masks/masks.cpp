@@ -9,6 +9,7 @@
 #include <iterator>
 #include <limits>
 
+#include "base/clear.hpp"
 #include "base/interrupt.hpp"
 #include "base/parallel.hpp"
 #include "base/sampling.hpp"
@@ -19,11 +20,12 @@
 namespace personlab {
 namespace {
 
-constexpr int kLevels = 3;                  // sizes of regions
-constexpr int kPatch = 1 << (kLevels - 1);  // blocks each way of the largest regions
-constexpr int kFewPixels = 100;             // up to so many are faster followed one by one than in a wide box
-constexpr int kIsLoose = -1;                // in a list of keypoints
-constexpr int kLoose = 2;                   // a keypoint is loose that leaves half as much open as the average
+constexpr int kLevels = 2;  // sizes of regions: kPatch blocks each way, and one
+constexpr int kPatch = 4;
+constexpr int kFewPixels = 100;  // up to so many are faster followed one by one than in a wide box
+constexpr int kIsLoose = -1;     // in a list of keypoints
+constexpr int kLoose = 2;        // a keypoint is loose that leaves half as much open as the average
+constexpr std::size_t kLarge = std::size_t{8} << 20;  // bytes of masks: more than what a core has to itself of caches
 constexpr float kAnyWidth = std::numeric_limits<float>::infinity();  // of boxes
 
 class Associator {
@@ -38,6 +40,7 @@ class Associator {
     // A few roundings of a point, and of where it lies between cells times how much they can differ.
     const float cells = extent / static_cast<float>(segmentation.stride);
     slack_ = 0x1p-20F * farthest + 0x1p-22F * cells * (static_cast<float>(segmentation.stride) + 2.0F * largest);
+    large_ = static_cast<std::size_t>(task.poses.count) * task.area() >= kLarge;
     for (std::int32_t k = 0; k < task.poses.n_keypoints; ++k) all_.push_back(k);
   }
 
@@ -48,8 +51,6 @@ class Associator {
   // Makes the masks of the pixels of kPatch rows of blocks.
   void strip(int number, MaskScratch& scratch) const {
     const int first = number * kPatch, last = std::min(first + kPatch, block_rows());
-    const auto row_at = [this](int block) { return task_.y.first[static_cast<std::size_t>(block)]; };
-    if (!task_.clear) clear_rows(row_at(first), row_at(last));
     find_foreground(first, last, scratch);
     scratch.poses.clear();
     for (std::int32_t j = 0; j < task_.poses.count; ++j)
@@ -59,8 +60,9 @@ class Associator {
     scratch.bounds.resize(task_.poses.targets.size());
     scratch.levels.resize(kLevels);
     for (Level& level : scratch.levels) level.boxes.resize(static_cast<std::size_t>(task_.poses.groups), Boxes{});
-    if (task_.scored) scratch.claims.assign(static_cast<std::size_t>(task_.poses.count), PixelBox{});
+    scratch.claims.assign(static_cast<std::size_t>(task_.poses.count), PixelBox{});
     for (int column = 0; column < block_columns(); column += kPatch) assign({0, column, 0}, 0, nullptr, scratch);
+    if (!task_.clear) clear_unclaimed(scratch);
     if (task_.scored)
       add_probabilities(segmentation_, task_.x, task_.y, task_.masks, scratch.claims, scratch.person,
                         scratch.mask_sums);
@@ -74,14 +76,25 @@ class Associator {
   struct Region {
     int row, column, level;
 
-    int size() const { return kPatch >> level; }
+    int size() const { return level == 0 ? kPatch : 1; }
   };
 
-  // Makes the rows from first to last zero in all masks: just before these are written to, while caches hold them.
-  void clear_rows(std::int32_t first, std::int32_t last) const {
-    const std::size_t bytes = static_cast<std::size_t>(last - first) * task_.width();
-    std::uint8_t* rows = task_.masks + static_cast<std::size_t>(first) * task_.width();
-    for (std::int32_t j = 0; j < task_.poses.count; ++j, rows += task_.area()) std::memset(rows, 0, bytes);
+  // The strip's rows of a pose's mask, and their bytes.
+  std::uint8_t* rows_of(std::size_t pose, const MaskScratch& scratch) const {
+    return task_.masks + pose * task_.area() + static_cast<std::size_t>(scratch.y0) * task_.width();
+  }
+
+  // Makes the strip's rows of the masks of those poses zero that claim none of its pixels.
+  void clear_unclaimed(const MaskScratch& scratch) const {
+    for (std::size_t j = 0; j < scratch.claims.size(); ++j) {
+      if (!scratch.claims[j].empty()) continue;
+      if (large_) {
+        clear_past_caches(rows_of(j, scratch), scratch.foreground.size());
+      } else {
+        std::memset(rows_of(j, scratch), 0, scratch.foreground.size());
+      }
+    }
+    finish_clearing();
   }
 
   // Marks the foreground of the block rows from first to last.
@@ -161,9 +174,8 @@ class Associator {
   }
 
   void divide(const Region& region, std::size_t from, const Level* around, MaskScratch& scratch) const {
-    const int half = region.size() / 2;
-    for (int row = region.row; row < region.row + region.size(); row += half)
-      for (int column = region.column; column < region.column + region.size(); column += half)
+    for (int row = region.row; row < region.row + kPatch; ++row)
+      for (int column = region.column; column < region.column + kPatch; ++column)
         assign({row, column, region.level + 1}, from, around, scratch);
   }
 
@@ -325,10 +337,11 @@ class Associator {
       if (scratch.gap[static_cast<std::size_t>(k)] >= min_gap) own.loose.push_back(k);
   }
 
-  // Records that pixels of a box may be assigned to a pose.
+  // Records that pixels of a box may be assigned to a pose. The first time in a strip its rows are made zero.
   void claim(std::int32_t pose, const PixelBox& box, MaskScratch& scratch) const {
-    if (!task_.scored) return;
-    PixelBox& all = scratch.claims[static_cast<std::size_t>(pose)];
+    const auto j = static_cast<std::size_t>(pose);
+    PixelBox& all = scratch.claims[j];
+    if (all.empty() && !task_.clear) std::memset(rows_of(j, scratch), 0, scratch.foreground.size());
     all = all.empty() ? box : all.with(box);
   }
 
@@ -358,6 +371,7 @@ class Associator {
   float lowest_;                   // logit of the mask threshold
   bool bounded_;                   // whether all offsets are finite, and no point gets beyond kFarthest
   float slack_;                    // input pixels: more than the rounding of a point in a step
+  bool large_;                     // whether caches cannot hold all masks
   std::vector<std::int32_t> all_;  // keypoints
 };
 

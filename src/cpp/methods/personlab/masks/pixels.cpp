@@ -94,18 +94,16 @@ class PixelFollower {
   // Each goes to the place that the number of those before it gives, without a branch on the gaps. Equal ones keep
   // their order. The bits of a gap, which is not negative, are in the order of the gaps.
   void order_keypoints() {
+    const auto n = static_cast<std::int32_t>(keypoints_);
     scratch_.rank.resize(keypoints_);
-    for (std::size_t k = 0; k < keypoints_; ++k) {
-      std::uint32_t bits;
-      std::memcpy(&bits, &scratch_.gap[k], sizeof bits);
-      scratch_.rank[k] = std::uint64_t{bits} << 32 | (keypoints_ - k);
-    }
+    std::int32_t* rank = scratch_.rank.data();
+    std::memcpy(rank, scratch_.gap.data(), keypoints_ * sizeof *rank);
     scratch_.order.resize(keypoints_);
-    for (std::size_t k = 0; k < keypoints_; ++k) {
-      const std::uint64_t own = scratch_.rank[k];
-      std::size_t before = 0;
-      for (const std::uint64_t other : scratch_.rank) before += other > own ? 1 : 0;
-      scratch_.order[before] = static_cast<std::int32_t>(k);
+    for (std::int32_t k = 0; k < n; ++k) {
+      const std::int32_t own = rank[k];
+      std::int32_t before = 0;
+      for (std::int32_t i = 0; i < n; ++i) before += (rank[i] > own) | ((rank[i] == own) & (i < k));
+      scratch_.order[static_cast<std::size_t>(before)] = k;
     }
   }
 
@@ -134,9 +132,11 @@ class PixelFollower {
   // Follows the listed pixels until all are assigned.
   void follow_chunk() {
     scratch_.open.resize(poses_);
+    const auto groups = static_cast<std::size_t>((n_ + kPointGroup - 1) / kPointGroup);
+    const std::size_t used = groups * kPointGroup * sizeof(float);
     for (std::size_t a = 0; a < poses_; ++a) {
       scratch_.open[a] = static_cast<std::int32_t>(a);
-      std::memset(&scratch_.sums[a], 0, sizeof(PointSums));
+      std::memset(scratch_.sums[a].of, 0, used);
     }
     for (std::size_t i = 0; i < keypoints_ && n_ > 0 && !scratch_.open.empty(); ++i) {
       refine(scratch_.order[i]);

@@ -53,7 +53,7 @@ struct MaskScratch {
   MovingBoxes moving;
 
   // For a block and its m poses.
-  std::vector<std::uint64_t> rank;  // (K) of keypoints: the larger, the earlier in this order
+  std::vector<std::int32_t> rank;   // (K) bits of gaps
   std::vector<std::int32_t> order;  // (K) of keypoints, largest gap between the bounds first
   std::vector<Target> targets;      // (K, m) in that order
 
@@ -64,8 +64,9 @@ struct MaskScratch {
   std::vector<PointBits> bits;     // (m)
   std::vector<std::int32_t> open;  // poses that some pixels are undecided for
 
-  // For mask scores.
   std::vector<PixelBox> claims;  // (P) the pixels of the strip that may be assigned to each pose
+
+  // For mask scores.
   PersonRows person;
   std::vector<MaskSum> mask_sums;  // (P) of all strips so far
 };
