@@ -1,4 +1,4 @@
-"""The pipeline of prediction: read and prepare, run the network, decode poses and masks, each in threads of its own."""
+"""The pipeline of prediction: read and prepare, run the network, decode poses and masks, in threads that overlap."""
 
 from __future__ import annotations
 
@@ -66,20 +66,19 @@ class Pipeline:
 
     def stream_fields(self, images: Iterable[Any]) -> Stream[Any]:
         """Return an iterator over the fields of images, which are not decoded."""
-        return Stream(_frames_of(images), self._stages()[:-1], self._deliver_fields)
+        return Stream(_frames_of(images), self._stages(decode=False), self._deliver_fields)
 
-    def _stages(self) -> tuple[Stage, ...]:
+    def _stages(self, *, decode: bool = True) -> tuple[Stage, ...]:
         finding = () if self.finder is None else self.finder._stages()
-        return (*finding, *self._own_stages())
-
-    def _own_stages(self) -> tuple[Stage, Stage, Stage]:
         many = max(min(count_cores() // 2, _MAX_WORKERS), 1)
+        prepare = Stage(self._prepare, workers=many)
+        run = Stage(self._run, workers=self.engine.streams, batch=self.batch_size)
+        if not decode:
+            return (*finding, prepare, run)
+        if self.to_host and self.engine.streams > 1:  # what a thread has run it decodes, while others run the network
+            return (*finding, prepare, run._replace(work=self._run_and_decode))
         decoders = many if self.to_host else 1  # decoding on a GPU queues its work on one stream
-        return (
-            Stage(self._prepare, workers=many),
-            Stage(self._run, workers=self.engine.streams, batch=self.batch_size),
-            Stage(self._decode, workers=decoders),
-        )
+        return (*finding, prepare, run, Stage(self._decode, workers=decoders))
 
     def _prepare(self, frames: list[Frame]) -> list[Frame]:
         """Read images, and make them inputs of the network."""
@@ -146,6 +145,9 @@ class Pipeline:
         if len(runs) < 2:
             return runs[0] if runs else {}
         return {name: _stacked([run[name] for run in runs]) for name in runs[0]}
+
+    def _run_and_decode(self, frames: list[Frame]) -> list[Frame]:
+        return self._decode(self._run(frames))
 
     def _decode(self, frames: list[Frame]) -> list[Frame]:
         """Decode fields into poses and masks."""
