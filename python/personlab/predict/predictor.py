@@ -223,8 +223,9 @@ class Predictor:
         """Return an iterator over the predictions of images, in their order.
 
         Reading, the network and decoding run in threads of their own, the network in as many as its engine has use
-        for; a few images are read ahead, no more. The number of threads changes no result. An image that cannot be
-        read or decoded raises when its turn comes, and the next `next` returns the image after it.
+        for; where these are several, each also decodes what it has run. A few images are read ahead, no more. The
+        number of threads changes no result. An image that cannot be read or decoded raises when its turn comes, and
+        the next `next` returns the image after it.
 
         Args:
             images: what `__call__` takes, in any iterable, which is read in another thread.
