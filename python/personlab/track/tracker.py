@@ -165,9 +165,9 @@ class Tracker:
             return np.zeros(0, np.intp), np.zeros(0, np.intp)
         hidden, hits = tracks.hidden[rows], tracks.hits[rows]
         # With masks, the similarity of poses counts however low it is.
-        least = options.min_similarity if seen.masks is None else 0.0
+        lowest = options.min_similarity if seen.masks is None else 0.0
         plain, ranked = keypoint_similarity(
-            tracks.sights(rows), tracks.covariances[rows, 0], hidden, seen, self._kappas, least
+            tracks.sights(rows), tracks.covariances[rows, 0], hidden, seen, self._kappas, lowest
         )
         if seen.masks is not None:
             change = self._mask_change(seen, before, rows, plain)
