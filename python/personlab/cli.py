@@ -8,9 +8,7 @@ import json
 import os
 import re
 import shutil
-import signal
 import sys
-import threading
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -21,9 +19,10 @@ from urllib.request import url2pathname
 from personlab.commands.flags import UsageError, join_pairs
 from personlab.info import __version__
 from personlab.io.console import describe_error, printable
+from personlab.io.interrupts import at_interrupts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from jsonargparse import ArgumentParser
 
@@ -63,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may hold bytes of no encoding
-    with _noted_interrupts() as interrupts:
+    interrupts: list[None] = []
+    with at_interrupts(lambda: interrupts.append(None)):
         try:
             config = _parse(list(sys.argv[1:] if argv is None else argv))
             if config is not None:
@@ -79,33 +79,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (
             FloatingPointError, ImportError, MemoryError, OSError, RecursionError, SystemError, TypeError, ValueError,
         ) as error:  # fmt: skip
-            if interrupts and isinstance(error, ImportError | SystemError):  # as compiled modules report it
+            # A compiled module that Ctrl-C meets in its import raises these in place of KeyboardInterrupt.
+            if interrupts and isinstance(error, ImportError | SystemError):
                 return _fail("interrupted", INTERRUPTED)
             return _fail(_report(error), FAILED)
     return DONE
-
-
-@contextlib.contextmanager
-def _noted_interrupts() -> Iterator[list[int]]:
-    """Yield a list that is no longer empty once Ctrl-C has been pressed.
-
-    A compiled module that Ctrl-C meets in its import raises ImportError or SystemError in place of KeyboardInterrupt.
-    """
-    received: list[int] = []
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield received
-        return
-
-    def note(number: int, frame: Any) -> None:
-        received.append(number)
-        handler(number, frame)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGINT, handler)
 
 
 def _report(error: Exception) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import signal
-import threading
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +11,7 @@ from personlab.commands.journal import restore
 from personlab.commands.report import outcomes
 from personlab.commands.tracking import ResumableTracks, track_options
 from personlab.io.console import above_progress, describe_failure, log, timed
+from personlab.io.interrupts import at_interrupts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +52,7 @@ def predict_video(config: Any, predictor: Predictor, source: Source, name: str, 
         return first_id
     run = _Run(config, predictor, source.name, video, writer, report, first_id)
     try:
-        with _stopped_by_interrupts(video):
+        with at_interrupts(video.stop):  # the thread that reads may be waiting for a stream or a pipe
             run.predict()
         if writer is not None:
             writer.close(video.end)
@@ -204,22 +202,3 @@ class _Run:
             self.frames += 1
         self._line = last or {}
         log(f"{self._name}: goes on after {self.frames} frames")
-
-
-@contextlib.contextmanager
-def _stopped_by_interrupts(video: Video) -> Iterator[None]:
-    """While the block runs, Ctrl-C also calls back the thread that may be waiting for a stream or a pipe."""
-    handler = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(handler):
-        yield
-        return
-
-    def stop(number: int, frame: Any) -> None:
-        video.stop()
-        handler(number, frame)
-
-    signal.signal(signal.SIGINT, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)
