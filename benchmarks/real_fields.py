@@ -82,7 +82,7 @@ def load_fields(network, images, *, cache=None, data=DATA, long_edge=LONG_EDGE):
 
     They are computed in float32 and stored as float16: on coco-mini, keypoint AP with float32 is equal within 0.0005.
     """
-    folder = Path(cache or cache_folder() / "fields") / f"{network.replace(' ', '-').lower()}-{long_edge}"
+    folder = Path(cache or cache_folder() / "fields") / f"{network.replace(' ', '-').lower()}-{long_edge}-float32"
     folder.mkdir(parents=True, exist_ok=True)
     predictor = None
     for image_id, image in sorted(images.paths.items()):
