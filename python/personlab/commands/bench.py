@@ -69,7 +69,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--stride", type=PositiveInt, metavar="N", help="output stride of the network, input pixels")
     parser.add_argument(
-        "--batches", type=PositiveInt, nargs="+", default=[4], metavar="N", help="images in one run of the network"
+        "--batches", type=PositiveInt, nargs="+", metavar="N", help="images in one run of the network [4]"
     )
     add_options(parser, "decoding", "decode", DecodeOptions(), leave_out="decoder")
     add_options(parser, "masks", "mask", MaskOptions())

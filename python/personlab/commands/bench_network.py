@@ -16,6 +16,7 @@ from personlab.predict.load import LoadedNetwork, load_network
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_BATCHES = (4,)
 _ROUNDS = 20  # runs of each kind unless asked otherwise
 _SIZE = (480, 640)  # (H, W) of the input likewise, pixels, of a method without times of its own
 
@@ -30,7 +31,7 @@ def run(config: Any) -> None:
         ImportError, OSError, TypeError, ValueError: no engine can run it; the last reason.
         UsageError: a size that the network does not take, or the network of another method than asked for.
     """
-    weights, batches, rounds = config.network, config.batches, config.rounds or _ROUNDS
+    weights, batches, rounds = config.network, config.batches or _BATCHES, config.rounds or _ROUNDS
     chosen = load_network(weights, stride=config.stride)
     method, own = chosen.method, chosen.config.stride
     if config.method not in (None, method.name):
