@@ -13,6 +13,7 @@ from personlab.predict.engines.layout import count_cores, find_layout
 from personlab.predict.engines.openvino_heads import split_heads
 from personlab.predict.engines.openvino_package import openvino
 from personlab.predict.engines.openvino_process import PROCESS, never_end
+from personlab.predict.engines.openvino_rounding import round_depthwise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -103,6 +104,8 @@ class OpenVinoEngine:
         try:
             with PROCESS.busy():
                 self._graph = PROCESS.core.read_model(content, b"")
+                if precision == "bfloat16":
+                    round_depthwise(self._graph)
         except RuntimeError as error:
             raise ValueError(f"expected a network that OpenVINO can run, got another ({_line(error)})") from None
         self._names = [output.get_any_name() for output in self._graph.outputs]
