@@ -1,7 +1,7 @@
 """Prints, for RESULTS.md, what each engine makes of published networks: times, agreement with torch, average precision.
 
     python benchmarks/engines.py [--rounds N] [--no-precision]
-    python benchmarks/engines.py --sets coco-mini choose show --engines openvino --rounds 3    # intervals that say more
+    python benchmarks/engines.py --rounds 3 --sets coco-mini choose show --precisions bfloat16  # narrower intervals
 
 Differences in average precision are from that of the module as it is loaded, in torch and float32, with a 95 % interval
 from a paired bootstrap over images. On the 80 images of coco-mini it is +-0.005 to 0.01 for keypoints.
@@ -43,6 +43,7 @@ def main():
     parser.add_argument("--no-precision", action="store_true", help="leave out average precision, which takes minutes")
     parser.add_argument("--only", default="", help="networks whose label holds this text")
     parser.add_argument("--engines", nargs="+", choices=tuple(ENGINES), default=tuple(ENGINES))
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
     parser.add_argument("--sets", nargs="+", choices=tuple(SETS), default=["coco-mini"], help="annotated images")
     parser.add_argument("--resamples", type=int, default=1000)
     arguments = parser.parse_args()
@@ -64,7 +65,7 @@ def main():
         if annotated:
             values = [f"{expected[kind].average_precision().ap:.4f}" if kind in expected else "-" for kind in KINDS]
             print(f"| {label} | module | float32 | | | | | {' | '.join(values)} |", flush=True)
-        for engine, precision in settings(arguments.engines):
+        for engine, precision in settings(arguments.engines, arguments.precisions):
             predictor = Predictor(weights, engine=engine, precision=precision, stride=stride, options=EVERY_POSE)
             names = predictor.method.outputs(predictor.masks)
             timing = time_engine(predictor.loaded.engine, images, names, batches=[BATCH], rounds=arguments.rounds)
@@ -76,8 +77,8 @@ def main():
             print(f"| {' | '.join(row)} |", flush=True)
 
 
-def settings(engines):
-    """Each of these engines that is installed, at every precision that it computes natively here."""
+def settings(engines, precisions):
+    """Each of these engines that is installed, at those of the precisions that it computes natively here."""
     for engine in engines:
         kind = ENGINES[engine]
         if kind.is_installed:
@@ -85,7 +86,7 @@ def settings(engines):
 
             module = kind.load()
             offered = module.precisions(torch.device("cpu") if engine == "torch" else "cpu")
-            yield from ((engine, precision) for precision in PRECISIONS if precision in offered)
+            yield from ((engine, precision) for precision in precisions if precision in offered)
 
 
 def agree(found, truth, *, exact):
