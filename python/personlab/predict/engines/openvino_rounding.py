@@ -20,8 +20,8 @@ def round_depthwise(graph: Any) -> None:
 
     Rounded one by one to the nearest, the nine weights of a filter no longer add up to what they did, and many filters
     are differences of neighbouring pixels, whose sum is small: what is constant in an image then shows where the
-    network expects edges. That is most of what rounded weights do to a MobileNetV1. Convolutions over many channels have
-    so many weights that their errors average out.
+    network expects edges. That is most of what rounded weights do to a MobileNetV1. Convolutions over many channels
+    have so many weights that their errors average out.
 
     Args:
         graph: `openvino.Model`.
