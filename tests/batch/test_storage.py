@@ -76,8 +76,9 @@ def test_local_words_are_paths(tmp_path, monkeypatch):
     for name in ("b.jpg", "a.jpg", ".c.jpg", "d.txt"):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "e.jpg").mkdir()
+    (tmp_path / "f.jpg").symlink_to("nowhere.jpg")  # an image that is missed
     inputs = find_inputs([".", "a.jpg", f"file://{tmp_path}/b.jpg", "*.jpg"], Files())
-    assert inputs.images == {str(tmp_path): [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")]}
+    assert inputs.images == {str(tmp_path): [str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg"), str(tmp_path / "f.jpg")]}
     assert as_address("a.jpg") == str(tmp_path / "a.jpg")
 
 

@@ -17,7 +17,8 @@ def test_many_results_become_json_in_blocks(tmp_path, monkeypatch):
             "frame": i,
             "time": 0.0,
             "image_id": i,
-            "people": [{"keypoints": [i] * (i % 9), "score": 1.0, "probabilities": []}],
+            "size": [9, 9],
+            "people": [{"keypoints": [i, i, 1] * (i % 9 + 1), "score": 1.0, "probabilities": [0.5] * (i % 9 + 1)}],
         }
         for i in range(40)
     ]
@@ -27,11 +28,11 @@ def test_many_results_become_json_in_blocks(tmp_path, monkeypatch):
     assert [result["image_id"] for result in one.keypoints()] == list(range(40))
     iterator = one.records()
     next(iterator)
-    one.add(records[0])  # while the lines are read
+    one.add({**records[0], "file": "w"})  # while the lines are read
     assert len(list(iterator)) == 40
     assert list(one.records("none")) == []
     one.close()
     again = journal.Journal(str(tmp_path / "r.jsonl"), "1-a-b", resume=True)
-    assert again.take_back("v")["image_id"] == 0
+    assert again.take_back("w")["image_id"] == 0
     again.close()
     assert len(lines(tmp_path / "r.jsonl")) == 40

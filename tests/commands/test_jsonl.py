@@ -153,7 +153,7 @@ def test_lines_may_go_to_a_device(run):
 
 
 @pytest.mark.parametrize("kept", [0, 1, 2, 4, 8])
-@pytest.mark.parametrize("half", ["", '{"fi', '{"file":"clip.mkv","frame":3,"time":0.6,"ima'])
+@pytest.mark.parametrize("half", ["", "\0" * 500, '{"fi\0\0', '{"file":"clip.mkv","frame":3,"time":0.6,"ima'])
 def test_a_killed_run_goes_on_where_it_was(run, network, kept, half):
     """Whole lines are kept, half a line is dropped, and the result is that of a run that was not killed."""
     argv = ["images", "clip.mkv", "--masks", "--output", "out", "--json", "r.json", "--jsonl", "r.jsonl"]
@@ -304,6 +304,12 @@ def test_flags_that_change_no_result_may_differ(run):
     assert len(read_json("r.json")) == 2
 
 
+PERSON = (
+    '{"file":"a","run":"","image_id":1,"frame":0,"size":%s,'
+    '"people":[{"score":1.0,"keypoints":%s,"probabilities":%s%s}]}\n'
+)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -313,6 +319,16 @@ def test_flags_that_change_no_result_may_differ(run):
         "[1, 2]\n",
         '{"file":3,"run":"","image_id":1,"people":[],"frame":0}\n',
         '{"file":"a","run":"","image_id":1,"people":[{"score":1.0}],"frame":0}\n',
+        '{"file":"a","run":"","image_id":1,"people":[],"frame":0,"size":[0,0]}\n',
+        '{"file":"a","run":"","image_id":1,"people":[],"frame":"0","size":[9,9]}\n',
+        PERSON % ("[9,9]", "[]", "[]", ""),
+        PERSON % ("[9,9]", "[1,2,3]", "[1,1]", ""),
+        PERSON % ("[9,9]", "[1,2,NaN]", "[1]", ""),
+        PERSON % ("[9,9]", '[1,2,"3"]', "[1]", ""),
+        PERSON % ("null", "[1,2,3]", "[1]", ""),
+        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":null'),
+        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":{"size":[9,9],"counts":[81]},"mask_score":0.5'),
+        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":{"counts":"T2"},"mask_score":0.5'),
     ],
 )
 def test_a_file_that_is_no_journal_is_not_touched(run, content):
@@ -321,6 +337,16 @@ def test_a_file_that_is_no_journal_is_not_touched(run, content):
     assert code == 1
     assert "r.jsonl: expected a result of predict in line 1, got something else" in err
     assert Path("r.jsonl").read_text() == content
+
+
+def test_a_frame_that_is_missing_among_the_lines_is_named(run):
+    argv = ["clip.mkv", "--jsonl", "r.jsonl"]
+    assert run(*argv)[0] == 0
+    text = Path("r.jsonl").read_text().splitlines(keepends=True)
+    Path("r.jsonl").write_text("".join([*text[:1], *text[2:]]))
+    code, _, err = run(*argv, "--resume")
+    assert code == 1
+    assert err.endswith("personlab: error: r.jsonl: expected frame 1 of clip.mkv in line 2, got 2\n")
 
 
 def test_lines_of_another_version_are_refused(run):

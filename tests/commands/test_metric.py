@@ -82,6 +82,22 @@ def test_mpii(people, tmp_path, capsys):
     assert figures(capsys, *argv)["PCKh Mean@0.1"] < figures(capsys, *argv, "--original")["PCKh Mean@0.1"]
 
 
+def test_results_of_other_categories_are_left_out(people, capsys):
+    annotations, results = people
+    content = json.loads(results.read_text())
+    whole = figures(capsys, "--annotations", annotations, "--results", write(results, content))
+    assert whole == figures(
+        capsys, "--annotations", annotations, "--results",
+        write(results, [{k: v for k, v in one.items() if k != "category_id"} for one in content]),
+    )  # fmt: skip
+    fewer = figures(capsys, "--annotations", annotations, "--results", write(results, content[1:]))
+    write(results, [{**content[0], "category_id": 2}, *content[1:]])
+    assert figures(capsys, "--annotations", annotations, "--results", results) == fewer
+    assert main(["evaluate", "--annotations", str(annotations), "--results", str(results)]) == 0
+    said = f"warning: {results}: left out: 1 of {len(content)} results, which are of other categories"
+    assert said in capsys.readouterr().err
+
+
 def test_coco(people, capsys):
     annotations, results = people
     printed = figures(capsys, "--annotations", annotations, "--results", results)
@@ -218,6 +234,7 @@ def test_wrong_usage(tmp_path, capsys):
         ("[", None),
         ([3], r"results[0]: expected an object, got 3"),
         ([{"image_id": 99}], "results[0]: image_id: expected an image of the annotations, got 99"),
+        ([{"image_id": 0, "category_id": "1"}], 'results[0]: category_id: expected an integer, got "1"'),
         ([{"image_id": 0, "keypoints": [1, 2]}], "results[0]: keypoints: expected 48 numbers, got 2"),
         ([{"image_id": 0, "keypoints": [float("nan")] * 48}], "results[0]: keypoints: expected at most 1048576 pixels"),
         ([{"image_id": 0, "keypoints": [1] * 48, "score": "a"}], 'results[0]: score: expected a number, got "a"'),

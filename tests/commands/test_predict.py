@@ -110,6 +110,21 @@ def test_results_load_into_pycocotools(run, folder, scene):
         assert precision.ap50 == pytest.approx(1.0)
 
 
+def test_a_link_to_nothing_is_an_image_that_is_missed(run, folder):
+    (folder / "images" / "link.jpg").symlink_to("nowhere.jpg")
+    (folder / "images" / "itself.png").symlink_to("itself.png")
+    for name in ("images", "images/*"):
+        code, out, err = run(name)
+        assert code == 1
+        assert [row[0] for row in rows(out)] == ["images/first.jpg", "images/scene_000042.png"]
+        lines = sorted(err.splitlines())
+        assert [line.partition(":")[2].partition(":")[0] for line in lines[1:]] == [
+            " skipped images/itself.png",
+            " skipped images/link.jpg",
+        ]
+        assert lines[0] == "personlab: error: 2 of the inputs failed; see above"
+
+
 def test_one_bad_image_is_told_of_and_skipped(run, folder):
     (folder / "images" / "bad.png").write_text("no image")
     (folder / "images" / "empty.jpg").write_bytes(b"")

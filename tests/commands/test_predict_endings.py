@@ -172,7 +172,7 @@ def test_an_image_may_come_through_a_pipe(run, scene):
 def test_inputs_that_are_not_supported_say_so(run, scene, monkeypatch):
     draw("a.png", scene)
     monkeypatch.setattr("sys.stdin", None)
-    code, _, err = run("-", "gopher://example.org/a.mp4", "file:///none/a.mp4", "a.png")
+    code, _, err = run("-", "gopher://example.org/a.mp4", "file:///none/a.mp4", "http://[::1/x", "a.png", "-")
     assert code == 1
     assert err.splitlines() == [
         "personlab: skipped -: expected an image or a video on standard input, got a terminal",
@@ -180,7 +180,8 @@ def test_inputs_that_are_not_supported_say_so(run, scene, monkeypatch):
         + ", ".join(SCHEMES)
         + " or file, got gopher",
         "personlab: skipped file:///none/a.mp4: no such file",
-        "personlab: error: 3 of the inputs failed; see above",
+        "personlab: skipped http://[::1/x: expected an address, got a malformed one: Invalid IPv6 URL",
+        "personlab: error: 4 of the inputs failed; see above",
     ]
 
 

@@ -226,6 +226,8 @@ def test_a_file_of_detections(tmp_path):
         ([3], "entry 0: expected an object with image_id and bbox, got 3"),
         ([{"image_id": 1}], "entry 0: bbox: expected 4 numbers x, y, w, h, got none"),
         ([{"bbox": [1, 2, 3, 4]}], "entry 0: image_id: expected an integer, got none"),
+        ([{"image_id": 1, "category_id": "1"}], 'entry 0: category_id: expected an integer, got "1"'),
+        ([{"image_id": 1, "category_id": None}], "entry 0: category_id: expected an integer, got none"),
         ([{"image_id": 1, "bbox": [1, 2, 3]}], "entry 0: bbox: expected 4 numbers of at most 1048576 pixels, got 3"),
         ([{"image_id": 1, "bbox": [1, 2, 3, "x"]}], 'entry 0: bbox: expected 4 numbers x, y, w, h, got "x" among'),
         ('[{"image_id": 1, "bbox": [1, 2, 3, NaN]}]', "entry 0: bbox: expected 4 numbers of at most 1048576 pixels"),

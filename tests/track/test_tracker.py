@@ -174,6 +174,19 @@ def test_masks_of_another_size_or_left_out_count_for_nothing():
         assert tracker.update(both, masks=masks).tolist() == [1, 2]
 
 
+def test_masks_without_pixels_and_frames_whose_masks_no_track_has_count_for_nothing():
+    tracker, both = Tracker(), poses((0, 0), (300, 0))
+    whole, empty = np.ones((2, 60, 80), bool), np.zeros((2, 60, 80), bool)
+    for masks in (whole, empty, empty, whole, whole):
+        assert tracker.update(both, masks=masks).tolist() == [1, 2]
+    left, right = whole.copy(), whole[:1].copy()
+    left[:, :, 30:], right[:, :, :60] = False, False
+    assert tracker.update(both, masks=left).tolist() == [1, 2]
+    weak = poses((900, 0), scores=[0.1])
+    assert tracker.update(weak, masks=right).tolist() == [NO_ID]  # its mask is the only one of the frame
+    assert tracker.update(both, masks=left).tolist() == [1, 2]
+
+
 def test_a_person_of_one_keypoint_is_followed():
     tracker = Tracker()
     chances = np.full((1, 17), 0.9)

@@ -167,6 +167,11 @@ def test_wrong_usage_is_one_line_and_writes_nothing(tmp_path, capsys, scenes, ex
         (2, [DRAWN, out, "--precision", "int4"], "--precision: invalid choice"),
         (2, [DRAWN, out, "--images", scenes], "--annotations and --images: expected both or neither"),
         (2, [DRAWN, out, "--size", "65"], "--size: expected 2 arguments"),
+        (
+            2,
+            [DRAWN, out, "--size", "100000", "100001"],
+            "--size: expected at most 16777216 pixels, got 100000 x 100001",
+        ),
         (1, [DRAWN, out, "--precision", "int8", "--calibrate", tmp_path / "no"], "no: no such folder"),
         (1, [DRAWN, out, "--precision", "int8", "--calibrate", tmp_path / "empty"], "expected at least one"),
         (1, [DRAWN, tmp_path / "no" / "out.onnx"], "no such folder"),

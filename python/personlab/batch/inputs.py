@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from personlab.batch.storage import HIDDEN, WEB, as_address
-from personlab.io.sources import IMAGES, VIDEOS, begins_as_video, scheme_of
+from personlab.io.sources import IMAGES, VIDEOS, begins_as_video, is_dangling, scheme_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,7 +94,7 @@ def _expand(word: str, files: Files) -> tuple[str, Iterable[tuple[Kind, str]]]:
             raise ValueError(f"{word}: expected a file that can be read again, got a device or a pipe")
         return os.path.dirname(path), [(_kind(path) or ("video" if begins_as_video(path) else "image"), path)]  # noqa: PTH120
     if glob.has_magic(word):
-        matches = (one for one in sorted(glob.glob(path, recursive=True)) if os.path.isfile(one))  # noqa: PTH113, PTH207
+        matches = (one for one in sorted(glob.glob(path, recursive=True)) if _is_file(one))  # noqa: PTH207
         return re.split(r"[*?[]", path, maxsplit=1)[0].rpartition("/")[0], _known(matches)
     raise ValueError(f"{word}: no such file")
 
@@ -104,8 +104,12 @@ def _inside(folder: str) -> Iterator[str]:
         names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
     for name in names:
         path = os.path.join(folder, name)  # noqa: PTH118
-        if _kind(name) and os.path.isfile(path):  # noqa: PTH113
+        if _kind(name) and _is_file(path):
             yield path
+
+
+def _is_file(path: str) -> bool:
+    return os.path.isfile(path) or is_dangling(Path(path))  # noqa: PTH113
 
 
 def _expand_remote(address: str, files: Files) -> tuple[str, Iterable[tuple[Kind, str]]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.commands.flags import UsageError
 from personlab.io.console import log, progress_bar
-from personlab.io.files import check_folder, write_whole
+from personlab.io.files import check_folder, real_path, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,7 @@ def run(config: Any) -> None:
         _write_2017(config)
         return
     check_folder(config.dst)
-    if Path(config.dst).resolve() == Path(config.src).resolve():
+    if real_path(config.dst) == real_path(config.src):
         raise UsageError(f"DST: {config.dst} is SRC, too")
     if config.images and not Path(config.images).is_dir():
         raise FileNotFoundError(f"{config.images}: no such folder")

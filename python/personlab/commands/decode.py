@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -12,6 +11,7 @@ from personlab.commands import json_flag, network
 from personlab.commands.fields_file import read_fields
 from personlab.commands.flags import UsageError
 from personlab.io.console import log, timed, write_table
+from personlab.io.files import real_path
 from personlab.io.results import mask_results, write_results
 from personlab.io.sources import MAX_ID, image_number
 from personlab.methods import DEFAULT_METHOD, get_method
@@ -122,11 +122,11 @@ def _naming(path: str) -> Iterator[None]:
 
 def _check_paths(inputs: dict[str, Any], outputs: dict[str, Any]) -> None:
     """Check that no output file is an input, and no two outputs are one file."""
-    names = {Path(path).resolve(): name for name, path in inputs.items() if path is not None}
+    names = {real_path(path): name for name, path in inputs.items() if path is not None}
     for name, path in outputs.items():
         if path is None:
             continue
-        other = names.setdefault(Path(path).resolve(), name)
+        other = names.setdefault(real_path(path), name)
         if other != name:
             raise UsageError(f"{name}: {path} is the file of {other}, too")
 

@@ -12,7 +12,7 @@ from personlab.commands.boxes import add_boxes, boxes_by_image
 from personlab.commands.flags import UsageError
 from personlab.commands.json_flag import result_files, table_stream
 from personlab.io.console import describe_failure, log, progress_bar, warnings_as_lines, write_table
-from personlab.io.files import check_folder
+from personlab.io.files import check_folder, real_path
 from personlab.io.results import write_results
 from personlab.methods import DEFAULT_METHOD, get_method
 
@@ -202,7 +202,7 @@ def _log_settings(config: Any, predictor: Predictor) -> None:
 
 def _check_json(config: Any) -> None:
     for path in result_files(config.json, masks=True).values():
-        if path.resolve() == Path(config.annotations).resolve():
+        if real_path(path) == real_path(config.annotations):
             raise UsageError(f"--json: {path} is the file of --annotations, too")
         check_folder(path)
 

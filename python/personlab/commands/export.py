@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from personlab.commands.flags import UsageError
 from personlab.io.console import describe_failure, log, write_table
-from personlab.io.files import check_folder, write_whole
+from personlab.io.files import check_folder, real_path, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,7 @@ DESCRIPTION = (
     "average precision of the float32 network and of the file."
 )
 _PRECISIONS = ("float32", "float16", "int8")
+_MAX_PIXELS = 4096 * 4096  # of a fixed input, as `predict --max-pixels`
 _CALIBRATION_IMAGES = 64
 _LONG_EDGE = 641  # unless the user or the network says another
 _ENDINGS = (".onnx", ".pt2")
@@ -116,7 +117,7 @@ def _check(config: Any) -> str:
         folder = getattr(config, name)
         if folder and not Path(folder).is_dir():
             raise FileNotFoundError(f"{folder}: no such folder")
-    if Path(config.dst).resolve() == Path(config.weights).resolve():
+    if real_path(config.dst) == real_path(config.weights):
         raise UsageError(f"{config.dst} would be written over, which is the network")
     return kind
 
@@ -135,7 +136,12 @@ def _program(config: Any) -> bytes:
 
 
 def _size_wh(config: Any) -> tuple[int, int] | None:
-    return (config.size[1], config.size[0]) if config.size else None
+    if not config.size:
+        return None
+    height, width = config.size
+    if height * width > _MAX_PIXELS:
+        raise UsageError(f"--size: expected at most {_MAX_PIXELS} pixels, got {height} x {width}")
+    return width, height
 
 
 def _reduced(config: Any, content: bytes) -> bytes:

@@ -11,9 +11,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import IO, TYPE_CHECKING, Any
 
 from personlab.commands.flags import UsageError
+from personlab.io.files import real_path
 from personlab.io.locks import CAN_LOCK, try_lock
 from personlab.io.results import STDOUT, decode_runs
 
@@ -175,15 +177,21 @@ class Journal:
         """Read what an earlier run wrote; return the byte after its last whole line."""
         end = 0
         while line := file.readline():
-            is_half = not line.endswith(b"\n") and line.startswith(_START[: len(line)])
+            written = line.rstrip(b"\0")  # which a file system may add to the end that a power cut left
+            is_half = not line.endswith(b"\n") and written.startswith(_START[: len(written)])
             if is_half:  # the run was killed while it wrote this line
                 break
             record = _record(line)
+            number = sum(one.frames for one in self.progress.values()) + 1
             if record is None:
-                number = sum(one.frames for one in self.progress.values()) + 1
                 raise ValueError(f"{self._path}: expected a result of predict in line {number}, got something else")
             self._check_run(record["run"])
             one = self.progress.setdefault(record["file"], Progress())
+            if record["frame"] not in (None, one.frames):
+                raise ValueError(
+                    f"{self._path}: expected frame {one.frames} of {record['file']} in line {number}, "
+                    f"got {record['frame']}"
+                )
             one.frames, one.next_id, one.start = one.frames + 1, record["image_id"] + 1, end
             one.is_done = record["frame"] is None or record.get("last", False)
             end = file.tell()
@@ -281,7 +289,7 @@ def _track(result: dict[str, Any]) -> dict[str, Any]:
 
 
 def _temporary(beside: str) -> IO[bytes]:
-    folder = None if beside == STDOUT else Path(beside).resolve().parent
+    folder = None if beside == STDOUT else real_path(beside).parent
     with contextlib.suppress(OSError):  # beside a device, say
         if folder is not None:
             return tempfile.TemporaryFile(dir=folder)
@@ -296,14 +304,39 @@ def _line(name: str, image_id: int, frame: int | None, time: float | None) -> di
 def _record(line: bytes) -> dict[str, Any] | None:
     """Return the record of a line; None if it is none."""
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return None
     kinds = {"file": str, "run": str, "image_id": int, "people": list}
-    if not _has(record, kinds) or "frame" not in record:
+    if not _has(record, kinds) or type(record.get("frame", "")) not in (int, NoneType):
         return None
-    kinds = {"score": float, "keypoints": list, "probabilities": list}
-    return record if all(_has(person, kinds) for person in record["people"]) else None
+    size = record.get("size")
+    has_size = _is_size(size) or (size is None and not record["people"])  # of a frame that could not be predicted
+    return record if has_size and all(map(_is_person, record["people"])) else None
+
+
+def _is_person(value: Any) -> bool:
+    if not _has(value, {"score": float, "keypoints": list, "probabilities": list}):
+        return False
+    numbers, count = [*value["keypoints"], *value["probabilities"]], len(value["probabilities"])
+    if not count or len(numbers) != 4 * count or not all(type(number) in (int, float) for number in numbers):
+        return False
+    if "mask" not in value:
+        return True
+    mask = value["mask"]
+    return (
+        _has(value, {"mask": dict, "mask_score": float})
+        and _has(mask, {"counts": str, "size": list})
+        and _is_size(mask["size"])
+    )
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(type(side) is int and side > 0 for side in value)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"expected a finite number, got {constant}")
 
 
 def _has(value: Any, kinds: dict[str, type]) -> bool:

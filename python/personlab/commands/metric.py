@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from personlab.skeleton import Skeleton
 
 METRICS = ("coco", "mpii", "posetrack", "crowdpose")
+_PERSON = 1  # category of the results of `personlab predict`
 _OF_NETWORKS = ("weights", "ceiling", "compare", "json", "calibrate")  # flags that --results excludes
 _PARTS = {  # poseval's columns, by the numbers of PoseTrack's joints
     "head": (13, 14, 12), "shoulder": (8, 9), "elbow": (7, 10), "wrist": (6, 11), "hip": (2, 3), "knee": (1, 4),
@@ -113,7 +114,7 @@ def _file_figures(config: Any) -> dict[str, str]:
     if is_job(config.results):
         listed = _job_results(config, read)
     else:
-        listed = read_results(config.results, whole, read.n_keypoints)
+        listed = _of_people(read_results(config.results, whole, read.n_keypoints), read.category["id"], config.results)
     results = [result for result in listed if result["image_id"] in annotations.imgs]
     skeleton = skeleton_of(read.category)
     if config.metric != "coco":
@@ -124,6 +125,15 @@ def _file_figures(config: Any) -> dict[str, str]:
     )  # fmt: skip
     named = {"AP": precision.ap, "AP50": precision.ap50, "AP75": precision.ap75, "AR": precision.recall}
     return {f"keypoint {name}": f"{value:.3f}" for name, value in named.items()}
+
+
+def _of_people(results: list[dict[str, Any]], category: int, path: str) -> list[dict[str, Any]]:
+    """Return the results of people: those of the annotations' category, of 1, as `predict` writes it, and of none."""
+    people = [result for result in results if result.get("category_id", category) in (_PERSON, category)]
+    if len(people) < len(results):
+        count = len(results) - len(people)
+        log(f"warning: {path}: left out: {count} of {len(results)} results, which are of other categories")
+    return people
 
 
 def figures(config: Any, annotations: COCO, results: Sequence[dict[str, Any]], skeleton: Skeleton) -> dict[str, str]:

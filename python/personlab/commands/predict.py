@@ -16,7 +16,7 @@ from personlab.commands.predict_video import predict_video
 from personlab.commands.report import Report, outcomes
 from personlab.commands.tracking import add_track, track_options
 from personlab.io.console import describe_failure, log, timed, warnings_as_lines
-from personlab.io.files import check_folder
+from personlab.io.files import check_folder, real_path
 from personlab.io.results import STDOUT
 from personlab.options import DecodeOptions
 
@@ -158,16 +158,16 @@ def _check_outputs(config: Any, inputs: list[Source]) -> None:
     """Check that no output file is an input, and no two outputs are one file."""
     from personlab.io.sources import drawing_names
 
-    read = {Path(source.name).resolve() for source in inputs if source.kind in ("image", "video")}
+    read = {real_path(source.name) for source in inputs if source.kind in ("image", "video")}
     if config.output and Path(config.output).exists() and not Path(config.output).is_dir():
         raise UsageError(f"--output: expected a folder, got a file {config.output}")
     drawn = drawing_names(inputs) if config.output and config.overlay else []
     written: dict[Path, str] = {}
     outputs = {name: Path(config.output) / name for name in drawn}
     for name, path in {**outputs, **_result_files(config)}.items():
-        if path.resolve() in read:
+        if real_path(path) in read:
             raise UsageError(f"{path} would be written over, which is an input")
-        other = written.setdefault(path.resolve(), name)
+        other = written.setdefault(real_path(path), name)
         if other != name:
             raise UsageError(f"{name}: {path} is the file of {other}, too")
 

@@ -50,6 +50,8 @@ def read_results(path: PathLike, images: Collection[int], n_keypoints: int) -> l
     for place, entry in enumerate(results):
         label = f"{path}: results[{place}]"
         image = read_integer(entry, "image_id", label)
+        if "category_id" in entry:
+            read_integer(entry, "category_id", label)
         if image not in images:
             raise ValueError(f"{label}: image_id: expected an image of the annotations, got {image}")
         numbers = read_numbers(entry.get("keypoints"), f"{label}: keypoints", f"{3 * n_keypoints} numbers")

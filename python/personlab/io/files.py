@@ -63,13 +63,18 @@ def write_whole(path: str | os.PathLike[str], content: bytes | Iterable[bytes]) 
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None  # not the name of the partial file
 
 
+def real_path(path: str | os.PathLike[str]) -> Path:
+    """Return an absolute path without links; a link to itself stays, where `Path.resolve` raises RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
 def check_folder(path: str | os.PathLike[str]) -> None:
     """Check that the folder of a file that is written later exists.
 
     Raises:
         FileNotFoundError: no such folder.
     """
-    folder = Path(path).resolve().parent
+    folder = real_path(path).parent
     if not folder.is_dir():
         raise FileNotFoundError(f"{os.fspath(path)}: no such folder {folder}")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 from urllib.request import url2pathname
 
+from personlab.io.files import real_path
 from personlab.io.image_header import is_image
 from personlab.io.images import MAX_BYTES
 from personlab.io.pipes import Pipe, PipedFile
@@ -85,7 +86,7 @@ def find_sources(inputs: Sequence[str]) -> tuple[list[Source], list[str]]:
     """
     sources: dict[Source, None] = {}
     problems = []
-    for text in inputs:
+    for text in dict.fromkeys(inputs):
         path = Path(text)
         if path.is_dir():
             matches = _readable(_inside(path))
@@ -120,8 +121,12 @@ def _address(text: str) -> Source | str:
     """Return the stream at an address, or the file at a local one; else a line that says why there is none."""
     scheme = scheme_of(text)
     shown = re.sub(r"(?<=://)([^/?#@:]*):[^/?#@]*@", r"\1:***@", text)
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:
+        return f"{shown}: expected an address, got a malformed one: {error}"
     if scheme == "file":
-        path = url2pathname(urlsplit(text).path)
+        path = url2pathname(parts.path)
         return _file(path) if Path(path).exists() else f"{text}: no such file"
     if scheme not in SCHEMES:
         return f"{shown}: expected a file or an address that begins with {', '.join(SCHEMES)} or file, got {scheme}"
@@ -143,7 +148,12 @@ def _standard_input() -> Source | str:
 
 
 def _readable(paths: Iterable[Path]) -> list[Source]:
-    return [_file(str(p)) for p in paths if p.suffix.lower() in IMAGES + VIDEOS and p.is_file()]
+    return [_file(str(p)) for p in paths if p.suffix.lower() in IMAGES + VIDEOS and (p.is_file() or is_dangling(p))]
+
+
+def is_dangling(path: Path) -> bool:
+    """Return whether a path is a link to nothing: an image that is missed, rather than none."""
+    return path.is_symlink() and not path.exists()
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -190,7 +200,7 @@ def _begins(content: bytes) -> bool:
 def is_drawn(source: Source) -> bool:
     """Return whether `personlab scenes` drew an image, by the annotations beside its folder."""
     try:
-        with (Path(source.name).resolve().parent.parent / "person_keypoints.json").open("rb") as file:
+        with (real_path(source.name).parent.parent / "person_keypoints.json").open("rb") as file:
             return f'"generator": "{SCENES_GENERATOR}"'.encode() in file.read(300)
     except OSError:
         return False

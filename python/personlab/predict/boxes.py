@@ -93,7 +93,7 @@ def read_boxes(path: str | os.PathLike[str], *, category_id: int = _PERSON) -> d
         if not isinstance(entry, dict):
             raise ValueError(f"{label}: expected an object with image_id and bbox, got {shown(entry)}")  # noqa: TRY004  # of the text
         number = read_integer(entry, "image_id", label)
-        if entry.get("category_id", category_id) != category_id:
+        if "category_id" in entry and read_integer(entry, "category_id", label) != category_id:
             continue
         if "bbox" not in entry:
             raise ValueError(f"{label}: bbox: expected 4 numbers x, y, w, h, got none")

@@ -136,7 +136,7 @@ def mask_overlap(
         target[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)] = mask[
             max(-dy, 0) : height - max(dy, 0), max(-dx, 0) : width - max(dx, 0)
         ]
-    first, second = moved.reshape(len(moved), -1), seen.reshape(len(seen), -1)
+    first, second = moved.reshape(len(moved), height * width), seen.reshape(len(seen), height * width)
     common = (first @ second.T).astype(np.float64)  # sums of 0 and 1, exact in any order
     union = first.sum(axis=1, dtype=np.float64)[:, None] + second.sum(axis=1, dtype=np.float64) - common
     overlap: NDArray[np.float64] = np.divide(common, union, out=np.zeros_like(common), where=union > 0)

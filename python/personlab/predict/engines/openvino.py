@@ -106,12 +106,12 @@ class OpenVinoEngine:
                 self._graph = PROCESS.core.read_model(content, b"")
                 if precision == "bfloat16":
                     round_depthwise(self._graph)
+                self._names = [output.get_any_name() for output in self._graph.outputs]
+                self._layout = find_layout([(_type_of(one), _shape_of(one)) for one in self._graph.inputs])
+                if not self._layout.is_pixels:
+                    self._graph, self._layout = _from_pixels(self._graph), self._layout._replace(is_pixels=True)
         except RuntimeError as error:
             raise ValueError(f"expected a network that OpenVINO can run, got another ({_line(error)})") from None
-        self._names = [output.get_any_name() for output in self._graph.outputs]
-        self._layout = find_layout([(_type_of(one), _shape_of(one)) for one in self._graph.inputs])
-        if not self._layout.is_pixels:
-            self._graph, self._layout = _from_pixels(self._graph), self._layout._replace(is_pixels=True)
         PROCESS.engines.add(self)
 
     def _begin(self) -> None:
