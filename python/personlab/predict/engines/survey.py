@@ -102,7 +102,8 @@ def _time(engine: Engine, images: NDArray[np.uint8], names: Sequence[str]) -> fl
 def _time_at_once(engine: Engine, images: NDArray[np.uint8], names: Sequence[str], rounds: int) -> float:
     """Return seconds for each image where several threads run images one after the other."""
     each = max(rounds // engine.streams, 3)
-    barrier = threading.Barrier(engine.streams + 1)
+    passed: list[float] = []  # when all threads had come to the barrier, before any goes on
+    barrier = threading.Barrier(engine.streams + 1, action=lambda: passed.append(time.perf_counter()))
 
     def work() -> None:
         try:
@@ -117,13 +118,11 @@ def _time_at_once(engine: Engine, images: NDArray[np.uint8], names: Sequence[str
     threads = [threading.Thread(target=work) for _ in range(engine.streams)]
     for thread in threads:
         thread.start()
-    barrier.wait()
-    start = time.perf_counter()
-    barrier.wait()
-    seconds = time.perf_counter() - start
+    for _ in range(2):
+        barrier.wait()
     for thread in threads:
         thread.join()
-    return seconds / (each * engine.streams)
+    return (passed[1] - passed[0]) / (each * engine.streams)
 
 
 def _finish(outputs: Mapping[str, Any]) -> None:
