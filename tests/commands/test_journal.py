@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from json_lines import lines, without_run
 
 from personlab.commands import journal
@@ -36,3 +37,38 @@ def test_many_results_become_json_in_blocks(tmp_path, monkeypatch):
     assert again.take_back("w")["image_id"] == 0
     again.close()
     assert len(lines(tmp_path / "r.jsonl")) == 40
+
+
+PERSON = (
+    '{"file":"a","run":"","image_id":1,"frame":0,"size":%s,'
+    '"people":[{"score":1.0,"keypoints":%s,"probabilities":%s%s}]}\n'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "notes of mine\n",
+        "notes without an end",
+        '{"file": "a"}\n',
+        "[1, 2]\n",
+        '{"file":3,"run":"","image_id":1,"people":[],"frame":0}\n',
+        '{"file":"a","run":"","image_id":1,"people":[{"score":1.0}],"frame":0}\n',
+        '{"file":"a","run":"","image_id":1,"people":[],"frame":0,"size":[0,0]}\n',
+        '{"file":"a","run":"","image_id":1,"people":[],"frame":"0","size":[9,9]}\n',
+        PERSON % ("[9,9]", "[]", "[]", ""),
+        PERSON % ("[9,9]", "[1,2,3]", "[1,1]", ""),
+        PERSON % ("[9,9]", "[1,2,NaN]", "[1]", ""),
+        PERSON % ("[9,9]", '[1,2,"3"]', "[1]", ""),
+        PERSON % ("null", "[1,2,3]", "[1]", ""),
+        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":null'),
+        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":{"size":[9,9],"counts":[81]},"mask_score":0.5'),
+        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":{"counts":"T2"},"mask_score":0.5'),
+    ],
+)
+def test_a_file_that_is_no_journal_is_not_touched(tmp_path, content):
+    file = tmp_path / "r.jsonl"
+    file.write_text(content)
+    with pytest.raises(ValueError, match="r.jsonl: expected a result of predict in line 1, got something else"):
+        journal.Journal(str(file), "1-a-b", resume=True)
+    assert file.read_text() == content

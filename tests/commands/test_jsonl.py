@@ -304,41 +304,6 @@ def test_flags_that_change_no_result_may_differ(run):
     assert len(read_json("r.json")) == 2
 
 
-PERSON = (
-    '{"file":"a","run":"","image_id":1,"frame":0,"size":%s,'
-    '"people":[{"score":1.0,"keypoints":%s,"probabilities":%s%s}]}\n'
-)
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        "notes of mine\n",
-        "notes without an end",
-        '{"file": "a"}\n',
-        "[1, 2]\n",
-        '{"file":3,"run":"","image_id":1,"people":[],"frame":0}\n',
-        '{"file":"a","run":"","image_id":1,"people":[{"score":1.0}],"frame":0}\n',
-        '{"file":"a","run":"","image_id":1,"people":[],"frame":0,"size":[0,0]}\n',
-        '{"file":"a","run":"","image_id":1,"people":[],"frame":"0","size":[9,9]}\n',
-        PERSON % ("[9,9]", "[]", "[]", ""),
-        PERSON % ("[9,9]", "[1,2,3]", "[1,1]", ""),
-        PERSON % ("[9,9]", "[1,2,NaN]", "[1]", ""),
-        PERSON % ("[9,9]", '[1,2,"3"]', "[1]", ""),
-        PERSON % ("null", "[1,2,3]", "[1]", ""),
-        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":null'),
-        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":{"size":[9,9],"counts":[81]},"mask_score":0.5'),
-        PERSON % ("[9,9]", "[1,2,3]", "[1]", ',"mask":{"counts":"T2"},"mask_score":0.5'),
-    ],
-)
-def test_a_file_that_is_no_journal_is_not_touched(run, content):
-    Path("r.jsonl").write_text(content)
-    code, _, err = run("images", "--jsonl", "r.jsonl", "--resume")
-    assert code == 1
-    assert "r.jsonl: expected a result of predict in line 1, got something else" in err
-    assert Path("r.jsonl").read_text() == content
-
-
 def test_a_frame_that_is_missing_among_the_lines_is_named(run):
     argv = ["clip.mkv", "--jsonl", "r.jsonl"]
     assert run(*argv)[0] == 0

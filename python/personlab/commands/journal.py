@@ -176,13 +176,12 @@ class Journal:
     def _scan(self, file: IO[bytes]) -> int:
         """Read what an earlier run wrote; return the byte after its last whole line."""
         end = 0
-        while line := file.readline():
+        for number, line in enumerate(iter(file.readline, b""), 1):
             written = line.rstrip(b"\0")  # which a file system may add to the end that a power cut left
             is_half = not line.endswith(b"\n") and written.startswith(_START[: len(written)])
             if is_half:  # the run was killed while it wrote this line
                 break
             record = _record(line)
-            number = sum(one.frames for one in self.progress.values()) + 1
             if record is None:
                 raise ValueError(f"{self._path}: expected a result of predict in line {number}, got something else")
             self._check_run(record["run"])
