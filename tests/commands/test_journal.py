@@ -69,6 +69,6 @@ PERSON = (
 def test_a_file_that_is_no_journal_is_not_touched(tmp_path, content):
     file = tmp_path / "r.jsonl"
     file.write_text(content)
-    with pytest.raises(ValueError, match="r.jsonl: expected a result of predict in line 1, got something else"):
+    with pytest.raises(ValueError, match=r"r\.jsonl: expected a result of predict in line 1, got something else"):
         journal.Journal(str(file), "1-a-b", resume=True)
     assert file.read_text() == content
