@@ -92,7 +92,9 @@ CALLS = {
         PEOPLE,
     ),
 }
-GRID = {"a batch": (40, 51, 8), "a batch on threads": (40, 51, 8), "votes": (400, 451, 8)}
+GRID = {
+    "a batch": (40, 51, 8), "a batch on threads": (40, 51, 8), "posenet": (240, 301, 8), "votes": (400, 451, 8),
+}  # fmt: skip
 
 
 def run(name, grid):
